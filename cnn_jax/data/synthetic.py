@@ -1,0 +1,63 @@
+"""Made-up images, for smoke tests and speed: no set of anything, and no accuracy on it means anything."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnn_jax.data.pipeline import Data
+
+
+@dataclass(frozen=True)
+class SyntheticSource:
+    """Row i is its class's pattern under noise, so that a loss can fall; a pure function of (split, i)."""
+
+    split: str
+    num_rows: int
+    image_shape: tuple[int, int, int]
+    num_classes: int
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        if not 0 <= row < self.num_rows:
+            raise IndexError(f'row {row} of {self.num_rows}')
+        label = row % self.num_classes
+        pattern = np.random.default_rng([0, label]).integers(0, 192, self.image_shape, np.uint8)
+        noise = np.random.default_rng([1 + (self.split == 'train'), row]).integers(0, 64, self.image_shape, np.uint8)
+        return {'image': pattern + noise, 'label': label}
+
+    def __getitems__(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        return [self[row] for row in rows]
+
+
+def load(
+    *,
+    batch_size: int,
+    image_shape: tuple[int, int, int] = (32, 32, 3),
+    num_classes: int = 10,
+    num_train: int = 256,
+    num_test: int = 64,
+    class_names: tuple[str, ...] | None = None,
+) -> Data:
+    """Made-up images of any shape, made when they are read: no files. Its name says SYNTHETIC wherever it is shown."""
+    splits = {'train': num_train, 'test': num_test}
+
+    def open_split(split: str, data_dir: Path) -> SyntheticSource:
+        return SyntheticSource(split, splits[split], image_shape, num_classes)
+
+    def prepare(data_dir: Path, say: Callable[[str], None]) -> None:
+        say('SYNTHETIC data: made up when read, there is nothing to prepare')
+
+    return Data(
+        name='SYNTHETIC (made-up images)',
+        batch_size=batch_size,
+        splits=splits,
+        class_names=class_names or tuple(f'class {number}' for number in range(num_classes)),
+        image_shape=image_shape,
+        open=open_split,
+        prepare=prepare,
+    )

@@ -1,0 +1,151 @@
+"""An experiment: model, data, optimizer and recipe of one run, as real objects, made by a function in a file.
+
+A file below `experiments/` (or a `.py` file of your own) defines `experiment(*, ...) -> Experiment`. Its keyword
+arguments are its options; what it derives from them (a learning rate from the batch size) it computes itself.
+"""
+
+import ast
+import dataclasses
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import optax
+
+from cnn_jax import options, steps
+from cnn_jax.data.pipeline import Data
+from cnn_jax.errors import CnnJaxError, unknown
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / 'experiments'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One run.
+
+    Attributes:
+        model: a Linen module, `model.apply(variables, images, train=...) -> scores` (batch, classes).
+        data: where the images come from, and how many there are in a global batch.
+        optimizer: an optax transformation.
+        num_steps: optimizer steps in all; at least 1.
+        preprocess: `(keys, images) -> images`, uint8 (batch, height, width, channels) to what the model takes.
+        loss: `(scores, labels) -> losses`, one for each image.
+        augment: `(keys, images) -> images` on the uint8 images of training, before `preprocess`.
+        learning_rate: the optimizer's schedule, for the log alone.
+        make_train_step: for methods that change the step itself; takes the arguments of `steps.make_train_step`.
+        evaluate_every: steps between evaluations; None: only at the end.
+        save_every: steps between checkpoints; None: only at the end (and when stopped).
+        log_every: steps between lines of `metrics.jsonl`.
+        keep: how many checkpoints stay on the disk.
+    """
+
+    model: nn.Module
+    data: Data
+    optimizer: optax.GradientTransformation
+    num_steps: int
+    preprocess: steps.Transform
+    loss: steps.Loss = optax.softmax_cross_entropy_with_integer_labels
+    augment: steps.Transform | None = None
+    learning_rate: optax.Schedule | None = None
+    make_train_step: Callable[..., Callable] = steps.make_train_step
+    evaluate_every: int | None = None
+    save_every: int | None = None
+    log_every: int = 1
+    keep: int = 3
+
+    def __post_init__(self):
+        for name in ('num_steps', 'evaluate_every', 'save_every', 'log_every', 'keep'):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f'{name}: {value} is below 1; train for longer, or more often')
+
+    def init_state(self, seed: int) -> steps.TrainState:
+        """The state before the first step; pure (see `steps.init_state`)."""
+        return steps.init_state(
+            self.model, self.optimizer, preprocess=self.preprocess, image_shape=self.data.image_shape, seed=seed
+        )
+
+    def train_step(self) -> Callable:
+        """The training step that `parallel.map_step` runs."""
+        return self.make_train_step(
+            model=self.model,
+            optimizer=self.optimizer,
+            loss=self.loss,
+            preprocess=self.preprocess,
+            augment=self.augment,
+            learning_rate=self.learning_rate,
+        )
+
+    def eval_step(self) -> Callable:
+        """The evaluation step that `parallel.map_eval` runs."""
+        return steps.make_eval_step(model=self.model, loss=self.loss, preprocess=self.preprocess)
+
+
+class Loaded(NamedTuple):
+    """An experiment with the name and the resolved options that made it."""
+
+    experiment: Experiment
+    name: str
+    options: dict[str, Any]
+
+
+def available() -> dict[str, str]:
+    """Every experiment's name and the first line of its docstring, read without running the files."""
+    found = {}
+    for path in sorted(FOLDER.rglob('*.py')):
+        if not path.name.startswith('_'):
+            docstring = ast.get_docstring(ast.parse(path.read_text())) or ''
+            found[path.relative_to(FOLDER).with_suffix('').as_posix()] = docstring.partition('\n')[0]
+    return found
+
+
+def function(name: str) -> Callable[..., Experiment]:
+    """The function `experiment` of a file below `experiments/`, or of an existing `.py` file.
+
+    Raises:
+        CnnJaxError: there is no such file, or it defines no `experiment`.
+    """
+    path = Path(name) if name.endswith('.py') else FOLDER / f'{name}.py'
+    if not name.endswith('.py') and name not in available():
+        raise CnnJaxError(unknown('experiment', name, available()) + '; or give the path of a .py file of your own')
+    if not path.is_file():
+        raise CnnJaxError(f'no such experiment file: {name}; give the path of a .py file, or a name that --list shows')
+    module = _import(path)
+    if not hasattr(module, 'experiment'):
+        raise CnnJaxError(f'{path} defines no function experiment(*, ...); see CONTRIBUTING.md for the form')
+    return module.experiment
+
+
+def load(name: str, given: Mapping[str, Any]) -> Loaded:
+    """Makes the experiment `name` with the options `given` (texts as typed, or values).
+
+    Raises:
+        CnnJaxError: an unknown experiment or option, or a value that does not fit.
+    """
+    make = function(name)
+    resolved = options.resolve(options.signature(make), given)
+    try:
+        made = make(**resolved)
+    except CnnJaxError:
+        raise
+    except ValueError as error:
+        raise CnnJaxError(f'experiment {name}: {error}') from error
+    recorded = str(Path(name).resolve()) if name.endswith('.py') else name
+    return Loaded(made, recorded, resolved)
+
+
+def _import(path: Path) -> Any:
+    """The module of one file; experiments may import each other as `experiments.<name>`."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    name = 'experiments.' + path.resolve().relative_to(FOLDER).with_suffix('').as_posix().replace('/', '.') \
+        if path.resolve().is_relative_to(FOLDER) else path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # a .py path always has a loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,48 @@
+"""One training run a work folder: a lock that dies with the process that holds it."""
+
+import fcntl
+import os
+import socket
+import time
+from pathlib import Path
+
+from cnn_jax.errors import StorageError
+
+
+class WorkdirLock:
+    """Holds `workdir/LOCK` from `acquire` until `release` or the end of the process, however it ends.
+
+    `flock` belongs to the open file, and a forked child (a data worker) inherits it: the child would keep the lock
+    after the parent is killed, so it closes its copy at once.
+    """
+
+    def __init__(self, workdir: Path):
+        self._path = workdir / 'LOCK'
+        self._file: int | None = None
+        os.register_at_fork(after_in_child=self.release)
+
+    def acquire(self) -> None:
+        """Takes the lock.
+
+        Raises:
+            StorageError: another run holds it; the line says which host, process and since when.
+        """
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(file, 1000).decode(errors='replace').strip() or 'an unknown process'
+            os.close(file)
+            raise StorageError(
+                f'work folder in use: {self._path.parent}; {holder} trains there; wait for it, or use another --workdir'
+            ) from None
+        os.ftruncate(file, 0)
+        started = time.strftime('%Y-%m-%d %H:%M:%S')
+        os.write(file, f'process {os.getpid()} on {socket.gethostname()}, started {started},'.encode())
+        self._file = file
+
+    def release(self) -> None:
+        """Lets go; without the lock it does nothing."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

@@ -1,0 +1,255 @@
+"""The command line: the only file with flags. It resolves names, calls one mode, and turns errors into exit codes.
+
+    python -m cnn_jax.main --experiment=lenet_digits
+    python -m cnn_jax.main --list
+    python -m cnn_jax.main --help
+"""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from cnn_jax.errors import CnnJaxError, closest, unknown
+from cnn_jax.log import Log
+from cnn_jax.stop import Stopped, StopRequest
+
+FLAGS = flags.FlagValues()  # not the global one: other libraries put theirs there
+
+
+def _define() -> None:
+    text, number, switch = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_bool
+    text('mode', 'train', f'what to do: {", ".join(MODES)}', flag_values=FLAGS)
+    text('experiment', None, 'a name that --list shows, or the path of a .py file of your own', flag_values=FLAGS)
+    text('workdir', None, 'folder of the run; default: a new one below runs/', flag_values=FLAGS)
+    number('seed', 0, 'of all randomness', lower_bound=0, upper_bound=2**32 - 1, flag_values=FLAGS)
+    text('init_from', None, 'work folder of a run whose variables to start from', flag_values=FLAGS)
+    text('data_dir', None, 'data sets; default: $TFDS_DATA_DIR, else ~/tensorflow_datasets', flag_values=FLAGS)
+    number('eval_batch_size', None, 'images per evaluation batch; changes no result', lower_bound=1, flag_values=FLAGS)
+    flags.DEFINE_enum('parallel', 'mapped', ['mapped', 'pmap'], 'how devices share a step', flag_values=FLAGS)
+    switch('formula', False, "show each layer's size formula", flag_values=FLAGS)
+    switch('debug', False, 'show the traceback of an error', flag_values=FLAGS)
+    switch('list', False, 'list the experiments', flag_values=FLAGS)
+    switch('help', False, 'show this text, or with --experiment its options', short_name='h', flag_values=FLAGS)
+
+
+# The flags of each mode, beside those of all modes.
+MODES = {
+    'train': {'seed', 'init_from', 'data_dir', 'eval_batch_size', 'parallel'},
+    'evaluate': {'init_from', 'data_dir', 'eval_batch_size', 'parallel'},
+    'describe': {'formula'},
+    'prepare': {'data_dir'},
+}
+EVERYWHERE = {'mode', 'experiment', 'workdir', 'debug', 'list', 'help'}
+_define()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line and gives the exit code (see `errors`)."""
+    stop = StopRequest()
+    stop.listen()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    logs: list[Log] = []  # the log of the run, once there is one
+    try:
+        _run(arguments, stop, logs)
+        return 0
+    except Stopped as stopped:
+        (logs or [Log(None)])[-1].say(str(stopped))
+        return stopped.exit_code
+    except CnnJaxError as error:
+        return _fail(error, str(error), error.exit_code, arguments, logs)
+    except Exception as error:
+        what = f'unexpected {type(error).__name__}: {error}'
+        return _fail(error, what, 1, arguments, logs)
+
+
+def _fail(error: Exception, text: str, code: int, arguments: list[str], logs: list[Log]) -> int:
+    """One line on the console; the traceback goes to `log.txt`, and to the console where it was asked for."""
+    trace = ''.join(traceback.format_exception(error))
+    line = f'cnn_jax: error: {" ".join(text.split())}'
+    where = ''
+    for log in logs[-1:]:
+        try:
+            log.note(f'{line}\n{trace}')
+        except OSError:
+            continue  # a full or unwritable disk must not hide the error itself
+        where = '; the traceback is in log.txt'
+    if '--debug' in arguments:
+        print(trace, file=sys.stderr, end='')
+    elif code == 1:
+        line += where or '; --debug shows the traceback'
+    print(line, file=sys.stderr)
+    return code
+
+
+def _run(arguments: list[str], stop: StopRequest, logs: list[Log]) -> None:
+    options, rest = split_options(arguments)
+    if not arguments or arguments in (['--help'], ['-h'], ['-help']):
+        print(usage())
+        return
+    values = parse_flags(rest)
+    _set_up_jax()
+    from cnn_jax import experiment
+
+    if values.list:
+        for name, line in experiment.available().items():
+            print(f'{name:<20} {line}')
+    elif values.help:
+        print(experiment_help(values.experiment) if values.experiment else usage())
+    else:
+        _call_mode(values, options, stop, logs)
+
+
+def _call_mode(values: Any, options: dict[str, str], stop: StopRequest, logs: list[Log]) -> None:
+    from cnn_jax import modes, workdir
+
+    path = Path(values.workdir).expanduser() if values.workdir else None
+    init_from = Path(values.init_from).expanduser() if values.init_from else None
+    data_dir = Path(values.data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()
+    loaded = _load(values, options, path)
+    if values.mode == 'train':
+        path = path or workdir.default_path(loaded.name)
+        workdir.make(path)
+        logs.append(Log(path))
+        modes.train(
+            loaded,
+            path=path,
+            seed=values.seed,
+            data_dir=data_dir,
+            mode=values.parallel,
+            eval_batch_size=values.eval_batch_size,
+            init_from=init_from,
+            stop=stop,
+            log=logs[-1],
+        )
+    elif values.mode == 'evaluate':
+        modes.evaluate(
+            loaded,
+            path=path,
+            init_from=init_from,
+            data_dir=data_dir,
+            mode=values.parallel,
+            eval_batch_size=values.eval_batch_size,
+            stop=stop,
+            log=Log(None),
+        )
+    elif values.mode == 'describe':
+        modes.describe(loaded, formula=values.formula, log=Log(None))
+    else:
+        modes.prepare(loaded, data_dir=data_dir, log=Log(None))
+
+
+def _load(values: Any, options: dict[str, str], path: Path | None) -> Any:
+    """The experiment that was named, or the one that the work folder remembers."""
+    from cnn_jax import experiment, workdir
+
+    if values.experiment is None:
+        if path is None:
+            raise CnnJaxError(f'--mode={values.mode} needs an --experiment=NAME; --list shows the names')
+        config = workdir.existing_config(path)
+        if options and values.mode != 'train':
+            raise CnnJaxError(f'--config.{next(iter(options))}: the run in {path} remembers its options; leave it out')
+        return experiment.load(config['experiment'], {**config['options'], **options})
+    if path is not None and values.mode == 'evaluate':
+        raise CnnJaxError(f'--experiment: the run in {path} remembers its experiment; leave --experiment or --workdir out')
+    return experiment.load(values.experiment, options)
+
+
+def split_options(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
+    """The `--config.NAME=VALUE` options as texts, and the other arguments. A bare `--config.NAME` means true."""
+    options, rest = {}, []
+    for argument in arguments:
+        if argument.startswith('--config.'):
+            name, equals, value = argument.removeprefix('--config.').partition('=')
+            options[name] = value if equals else 'true'
+        else:
+            rest.append(argument)
+    return options, rest
+
+
+def parse_flags(arguments: list[str]) -> Any:
+    """The flags by name, checked against the mode.
+
+    Raises:
+        CnnJaxError: what was typed is not a flag, not a value of it, or not of this mode.
+    """
+    FLAGS.unparse_flags()
+    for name in FLAGS:
+        FLAGS[name].unparse()
+    try:
+        stray = FLAGS(['cnn_jax', *arguments])[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise CnnJaxError(_unknown_flag(error.flagname, arguments)) from error
+    except flags.Error as error:
+        raise CnnJaxError(f'{error}; --help shows the flags') from error
+    if stray:
+        raise CnnJaxError(f'stray argument: {stray[0]!r}; every argument is a --flag=value, see --help')
+    if FLAGS.mode not in MODES:
+        raise CnnJaxError(unknown('mode', FLAGS.mode, MODES))
+    for name in FLAGS:
+        if FLAGS[name].present and name not in EVERYWHERE | MODES[FLAGS.mode] | {'h'}:
+            owners = ', '.join(mode for mode, names in MODES.items() if name in names)
+            raise CnnJaxError(f'--{name} is not a flag of --mode={FLAGS.mode}; it belongs to {owners}')
+    return FLAGS
+
+
+def _unknown_flag(name: str, arguments: list[str]) -> str:
+    """The line for an unknown flag: the option of the experiment that was meant, else the flags most like it."""
+    chosen = [text.partition('=')[2] for text in arguments if text.startswith('--experiment=')]
+    if chosen:
+        from cnn_jax import experiment
+        from cnn_jax.options import signature
+
+        if name in [option.name for option in signature(experiment.function(chosen[-1]))]:
+            return f'unknown flag: --{name}; did you mean --config.{name}?'
+    return f'unknown flag: --{name}; choose from: {", ".join("--" + flag for flag in closest(name, FLAGS))}'
+
+
+def usage() -> str:
+    """The flags, each with its modes."""
+    lines = [str(__doc__).strip(), '', 'flags']
+    for name in FLAGS:
+        if name != 'h':
+            modes = 'all modes' if name in EVERYWHERE else ', '.join(m for m, names in MODES.items() if name in names)
+            lines.append(f'  --{name:<16} {FLAGS[name].help} ({modes})')
+    return '\n'.join([*lines, '  --config.NAME    an option of the experiment: --experiment=NAME --help lists them'])
+
+
+def experiment_help(name: str) -> str:
+    """The docstring of an experiment and its options, with types and defaults."""
+    from cnn_jax import experiment
+    from cnn_jax.options import signature
+
+    make = experiment.function(name)
+    rows = signature(make)
+    names = max((len(row.name) for row in rows), default=0)
+    types = max((len(row.type_name) for row in rows), default=0)
+    table = [f'  --config.{row.name:<{names}}  {row.type_name:<{types}}  default {row.default!r}' for row in rows]
+    return '\n'.join([str(sys.modules[make.__module__].__doc__).strip(), '', 'options', *table])
+
+
+def _set_up_jax() -> None:
+    """The compilation cache, before JAX compiles anything; quiet libraries."""
+    import logging
+
+    import absl.logging
+    import jax
+
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    logging.getLogger('asyncio').setLevel(logging.CRITICAL)  # Orbax's readers say there what they also raise
+    folder = Path(os.environ.get('JAX_COMPILATION_CACHE_DIR') or '~/.cache/cnn_jax/jax').expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f'cnn_jax: warning: no compilation cache: {folder}: {error.strerror}', file=sys.stderr)
+        return
+    jax.config.update('jax_compilation_cache_dir', str(folder))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+    jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

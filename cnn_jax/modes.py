@@ -1,0 +1,142 @@
+"""What each mode of the command line does, once the names are resolved."""
+
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from cnn_jax import evaluate as evaluation
+from cnn_jax import parallel, restore, workdir
+from cnn_jax import train as training
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.experiment import Loaded
+from cnn_jax.feed import Feed
+from cnn_jax.lock import WorkdirLock
+from cnn_jax.log import Log, duration, read_metrics
+from cnn_jax.stop import StopRequest
+
+
+def train(
+    loaded: Loaded,
+    *,
+    path: Path,
+    seed: int,
+    data_dir: Path,
+    mode: parallel.Mode,
+    eval_batch_size: int | None,
+    init_from: Path | None,
+    stop: StopRequest,
+    log: Log,
+) -> None:
+    """Trains in the work folder `path` (a new run, or the one that is there), evaluates, writes the report."""
+    begin = time.monotonic()
+    experiment = loaded.experiment
+    parallel.check_divides(experiment.data.batch_size, parallel.make_mesh())
+    config = workdir.describe_run(loaded, seed=seed, parallel=mode, data_dir=data_dir)
+    lock = WorkdirLock(path)
+    lock.acquire()
+    try:
+        saved = workdir.read_config(path)
+        changed = workdir.check_same_run(saved, config, path) if saved else []
+        log.say(parallel.describe_devices())
+        log.say(f'{loaded.name} in {path}')
+        for line in changed:
+            log.say(line)
+        workdir.write_config(path, config if saved is None else {**config, 'started': saved['started']})
+        result = training.train(
+            experiment,
+            workdir=path,
+            seed=seed,
+            data_dir=data_dir,
+            log=log,
+            stop=stop,
+            mode=mode,
+            eval_batch_size=eval_batch_size,
+            init_from=init_from,
+        )
+        report = _write_report(loaded, config, result, path, log)
+    finally:
+        lock.release()
+    log.say('')
+    right, images = (result.evaluation.results['rank'] < 1).sum(), result.evaluation.summary['images']
+    log.say(f'test accuracy  {evaluation.share(right, images)}')
+    log.say(f'test loss      {result.evaluation.summary["loss"]:.4f}')
+    log.say(f'time           {duration(time.monotonic() - begin)}, of which training {duration(result.seconds)}')
+    if report is not None:
+        log.say(f'report         {report}')
+
+
+def _write_report(
+    loaded: Loaded, config: dict[str, Any], result: training.Trained, path: Path, log: Log
+) -> Path | None:
+    """Writes the page of the run; a run whose page fails is still a good run."""
+    from cnn_jax.report import Run, worst_mistakes, write_report
+
+    if not parallel.is_main_process():
+        return None
+    mistakes = worst_mistakes(result.evaluation.results)
+    run = Run(
+        workdir=path,
+        config=config,
+        metrics=read_metrics(path),
+        results=result.evaluation.results,
+        mistakes=mistakes,
+        images=result.feed.images('test', mistakes),
+        model=loaded.experiment.model,
+        variables=parallel.fetch(result.state.variables),
+        image_shape=loaded.experiment.data.image_shape,
+    )
+    try:
+        return write_report(run)
+    except Exception as error:
+        log.say(f'warning: the report could not be written: {error}; everything else is in {path}')
+        log.note(''.join(traceback.format_exception(error)))
+        return None
+
+
+def evaluate(
+    loaded: Loaded,
+    *,
+    path: Path | None,
+    init_from: Path | None,
+    data_dir: Path,
+    mode: parallel.Mode,
+    eval_batch_size: int | None,
+    stop: StopRequest,
+    log: Log,
+) -> None:
+    """Prints what the latest checkpoint of a run (or the variables of another run) does on the test split."""
+    experiment, mesh = loaded.experiment, parallel.make_mesh()
+    if path is not None:
+        step, state = restore.latest_state(experiment, path, mesh, report=log.say)
+        variables = state.variables
+        log.say(f'{loaded.name}, step {step} of {path}')
+    elif init_from is not None:
+        like = restore.abstract_state(experiment, mesh)
+        variables = restore.variables_of_run(init_from, like_variables=like.variables, report=log.say)
+        log.say(f'{loaded.name} with the variables of {init_from}')
+    else:
+        raise CnnJaxError('nothing to evaluate: give --workdir=RUN, or --experiment=NAME with --init_from=RUN')
+    feed = Feed(experiment.data, data_dir=data_dir, seed=0, mesh=mesh)
+    result = evaluation.evaluate(
+        parallel.map_eval(experiment.eval_step(), mesh, mode=mode),
+        variables,
+        feed.test(eval_batch_size or experiment.data.batch_size),
+        num_classes=experiment.data.num_classes,
+        poll=lambda: stop.poll('stopped during evaluation'),
+    )
+    log.say(evaluation.describe(result, experiment.data.class_names))
+
+
+def describe(loaded: Loaded, *, formula: bool, log: Log) -> None:
+    """Prints the table of layers; opens no data."""
+    from cnn_jax.describe import format_table, layer_table
+
+    experiment = loaded.experiment
+    log.say(f'{loaded.name}: {experiment.model.__class__.__name__} on {experiment.data.name}')
+    log.say(format_table(layer_table(experiment.model, experiment.data.image_shape), formula=formula))
+
+
+def prepare(loaded: Loaded, *, data_dir: Path, log: Log) -> None:
+    """Builds or checks the data set of an experiment below `data_dir`."""
+    loaded.experiment.data.prepare(data_dir, log.say)

@@ -1,0 +1,111 @@
+"""Convolutions of deep learning (cross-correlations) on NHWC images with HWIO kernels."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from cnn_jax.ops import arguments
+from cnn_jax.ops.arguments import Padding, Pair
+from cnn_jax.ops.cpu.choice import Forms, choose
+from cnn_jax.ops.cpu.windows import Geometry, plain
+from cnn_jax.ops.implementation import is_plain, on_cpu, same_axes
+
+
+def conv2d(
+    images: jax.Array,
+    kernel: jax.Array,
+    *,
+    stride: Pair = 1,
+    padding: Padding = "valid",
+    dilation: Pair = 1,
+    groups: int = 1,
+    data_format: str = "NHWC",
+) -> jax.Array:
+    """Returns the cross-correlation of images with a kernel, (batch, out_height, out_width, out).
+
+    images: (batch, height, width, in), floating point; (batch, in, height, width) with data_format 'NCHW'.
+    kernel: (height, width, in // groups, out), of the same type.
+    stride, dilation: an int or (height, width).
+    padding: 'valid', 'same' (ceil(size / stride) outputs, the odd row or column at the end), an int, (height, width)
+    or ((top, bottom), (left, right)).
+    groups: group g of the outputs sees group g of the inputs only.
+
+    Each output size is floor((N - F + 2P) / S + 1); `output_size` says when columns go unused.
+
+    Raises: ValueError for a wrong rank or type, channels that do not match, groups that do not divide, a stride or
+    dilation below 1, a window larger than the padded input.
+    """
+    images = arguments.check_images("images", arguments.to_nhwc(images, data_format))
+    kernel = arguments.check_kernel("kernel", kernel)
+    arguments.check_same_dtype(images, kernel)
+    _check_channels(images.shape[3], kernel.shape, groups)
+    window, sizes = (kernel.shape[0], kernel.shape[1]), (images.shape[1], images.shape[2])
+    stride, dilation = arguments.read_pair("stride", stride), arguments.read_pair("dilation", dilation)
+    pads = arguments.read_padding(padding, sizes, window, stride, dilation)
+    arguments.check_fits(sizes, window, pads, dilation)
+    outputs = correlate(images, kernel, Geometry(stride, pads, dilation, groups))
+    return arguments.from_nhwc(outputs, data_format)
+
+
+def correlate(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+    """Returns the convolution of checked arguments, in the fastest form known for the shapes and the platform."""
+    forms = Forms() if is_plain() or images.size == 0 else choose(images.shape, kernel.shape, geometry)
+    if forms == Forms():
+        return plain(images, kernel, geometry)
+    return _correlate(*same_axes(images, kernel), geometry, forms)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _correlate(images: jax.Array, kernel: jax.Array, geometry: Geometry, forms: Forms) -> jax.Array:
+    def by_lax(images: jax.Array, kernel: jax.Array) -> jax.Array:
+        return plain(images, kernel, geometry)
+
+    if forms.forward is None:
+        return by_lax(images, kernel)
+    return on_cpu(functools.partial(forms.forward, geometry=geometry), by_lax, images, kernel)
+
+
+def _correlate_forward(
+    images: jax.Array, kernel: jax.Array, geometry: Geometry, forms: Forms
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _correlate(images, kernel, geometry, forms), (images, kernel)
+
+
+def _correlate_backward(
+    geometry: Geometry, forms: Forms, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    # Two separate choices, so that XLA drops the one that nobody asked for (the images of a first layer).
+    images, kernel = saved
+
+    def images_gradient(gradient: jax.Array, kernel: jax.Array) -> jax.Array:
+        like = jnp.zeros_like(gradient, shape=images.shape)
+        return jax.linear_transpose(lambda x: plain(x, kernel, geometry), like)(gradient)[0]
+
+    def kernel_gradient(images: jax.Array, gradient: jax.Array) -> jax.Array:
+        like = jnp.zeros_like(gradient, shape=kernel.shape)
+        return jax.linear_transpose(lambda k: plain(images, k, geometry), like)(gradient)[0]
+
+    of_images, of_kernel = images_gradient, kernel_gradient
+    if forms.images_gradient is not None:
+        fast = functools.partial(forms.images_gradient, images=images.shape, geometry=geometry)
+        of_images = functools.partial(on_cpu, fast, images_gradient)
+    if forms.kernel_gradient is not None:
+        fast = functools.partial(forms.kernel_gradient, kernel=kernel.shape, geometry=geometry)
+        of_kernel = functools.partial(on_cpu, fast, kernel_gradient)
+    return of_images(gradient, kernel), of_kernel(images, gradient)
+
+
+_correlate.defvjp(_correlate_forward, _correlate_backward)
+
+
+def _check_channels(channels: int, kernel_shape: tuple[int, ...], groups: int) -> None:
+    if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
+        raise ValueError(f"groups is {groups!r}; it must be an integer of at least 1")
+    if channels % groups or kernel_shape[3] % groups:
+        raise ValueError(f"groups={groups} must divide the {channels} input and {kernel_shape[3]} output channels")
+    if kernel_shape[2] * groups != channels:
+        raise ValueError(
+            f"the images have {channels} channels and the kernel {kernel_shape} reads {kernel_shape[2]} in each of "
+            f"{groups} group(s); its third axis must be {channels // groups}"
+        )

@@ -1,0 +1,70 @@
+"""Chooses among formulations of the convolution by static shape, from times on one core of an AVX-512 CPU.
+
+`python -m benchmarks.primitives` measures them again, and compares every output and gradient.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+
+from cnn_jax.ops.arguments import dilated
+from cnn_jax.ops.cpu import dense, grouped
+from cnn_jax.ops.cpu.windows import Geometry, Shape, output_sizes
+
+
+class Forms(NamedTuple):
+    """Three formulations; None stands for XLA's own.
+
+    forward(images, kernel, geometry); images_gradient(gradient, kernel, images_shape, geometry);
+    kernel_gradient(images, gradient, kernel_shape, geometry).
+    """
+
+    forward: Callable[..., jax.Array] | None = None
+    images_gradient: Callable[..., jax.Array] | None = None
+    kernel_gradient: Callable[..., jax.Array] | None = None
+
+
+POINTWISE = Forms(dense.pointwise, dense.pointwise_images_gradient, dense.pointwise_kernel_gradient)
+ONE_WINDOW = Forms(dense.one_window, dense.one_window_images_gradient, dense.one_window_kernel_gradient)
+
+
+def choose(images: Shape, kernel: Shape, geometry: Geometry) -> Forms:
+    """Returns the fastest known formulations for these shapes."""
+    if geometry.groups > 1:
+        return _choose_grouped(images, kernel, geometry)
+    outputs = output_sizes(images, kernel, geometry)
+    if kernel[:2] == (1, 1) and geometry.pads == ((0, 0), (0, 0)):
+        return POINTWISE
+    if outputs == (1, 1):
+        return ONE_WINDOW
+    covered = tuple(dilated(k, d) for k, d in zip(kernel[:2], geometry.dilation, strict=True))
+    num_taps = kernel[0] * kernel[1]
+    forward = images_gradient = None
+    if kernel[2] == 1 and kernel[3] <= 16 and num_taps <= 25:
+        forward = dense.shifted_products  # XLA: 3 GFLOP/s below about 20 output channels
+    elif num_taps <= 25 and _is_smaller(images[1:3], covered, equal=num_taps <= 9):
+        forward = dense.tap_products  # XLA: a scalar loop, 1 GFLOP/s, when the kernel is larger than the map
+    if num_taps <= 25 and _is_smaller(outputs, covered, equal=num_taps <= 9):
+        images_gradient = dense.tap_products_images_gradient
+    elif kernel[2] < 8 and 16 <= num_taps <= 25 and geometry.stride == geometry.dilation == (1, 1):
+        images_gradient = dense.columns_images_gradient
+    return Forms(forward, images_gradient)
+
+
+def _is_smaller(sizes: Shape, covered: Shape, *, equal: bool) -> bool:
+    return any(size < c + equal for size, c in zip(sizes, covered, strict=True))
+
+
+def _choose_grouped(images: Shape, kernel: Shape, geometry: Geometry) -> Forms:
+    num_taps = kernel[0] * kernel[1]
+    if kernel[2] == 1 and num_taps <= 49:
+        height, width = output_sizes(images, kernel, geometry)
+        if num_taps > 9:
+            return Forms(grouped.depthwise, grouped.depthwise_images_gradient, grouped.blocks_kernel_gradient)
+        small = height * width <= 1024  # the nine reductions of a large map cost more than XLA's one convolution
+        return Forms(grouped.depthwise, grouped.depthwise_images_gradient, grouped.depthwise_kernel_gradient if small else None)
+    merged = grouped.groups_per_block(kernel, geometry.groups)
+    if merged == 1 or merged * kernel[2] <= 64:
+        return Forms(grouped.blocks, grouped.blocks_images_gradient, grouped.blocks_kernel_gradient)
+    return Forms(kernel_gradient=grouped.blocks_kernel_gradient)  # XLA's own takes 2 s, its forward is good

@@ -1,0 +1,136 @@
+"""Convolutions without groups as matrix products, each equal to `lax.conv_general_dilated`.
+
+Forward forms take (images, kernel, geometry); gradients of the images (gradient, kernel, shape of the images, geometry);
+gradients of the kernel (images, gradient, shape of the kernel, geometry).
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cnn_jax.ops.cpu.windows import Geometry, Overlap, Shape, onto_images, onto_outputs, output_sizes, product, seen, taps, total, zero
+from cnn_jax.ops.implementation import accumulator
+
+# One matrix product: a 1x1 kernel. XLA's own kernel gradient is 2 to 4 times slower.
+
+
+def pointwise(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+    """Returns the convolution with a 1x1 kernel: pixels by a matrix."""
+    pixels = images[:, :: geometry.stride[0], :: geometry.stride[1]]
+    result = product(pixels.reshape(-1, kernel.shape[2]), kernel[0, 0])
+    return result.astype(images.dtype).reshape(*pixels.shape[:3], kernel.shape[3])
+
+
+def pointwise_images_gradient(gradient: jax.Array, kernel: jax.Array, images: Shape, geometry: Geometry) -> jax.Array:
+    """Returns the gradient of `pointwise` with respect to the images."""
+    result = product(gradient.reshape(-1, kernel.shape[3]), kernel[0, 0], (1, 1)).astype(gradient.dtype)
+    result = result.reshape(*gradient.shape[:3], kernel.shape[2])
+    rows, columns = (Overlap(0, gradient.shape[a], 0) for a in (1, 2))
+    return onto_images(result, rows, columns, images, geometry.stride)
+
+
+def pointwise_kernel_gradient(images: jax.Array, gradient: jax.Array, kernel: Shape, geometry: Geometry) -> jax.Array:
+    """Returns the gradient of `pointwise` with respect to the kernel."""
+    pixels = images[:, :: geometry.stride[0], :: geometry.stride[1]].reshape(-1, kernel[2])
+    return product(pixels, gradient.reshape(-1, kernel[3]), (0, 0)).astype(images.dtype).reshape(kernel)
+
+
+# One window: the output is 1x1, so the pixels under the window times the kernel is one matrix product.
+
+
+def _window_cut(images: Shape, kernel: Shape, geometry: Geometry) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Returns what the window covers: (rows, columns) of the images and (rows, columns) of the kernel."""
+    of_images, of_kernel = [], []
+    for axis in (0, 1):
+        offset, dilation = geometry.pads[axis][0], geometry.dilation[axis]
+        first = -(-offset // dilation)  # the first tap that lies inside the image
+        last = min(kernel[axis] - 1, (images[1 + axis] - 1 + offset) // dilation)
+        start = first * dilation - offset
+        of_images.append(slice(start, start + (last - first) * dilation + 1, dilation))
+        of_kernel.append(slice(first, last + 1))
+    return (of_images[0], of_images[1]), (of_kernel[0], of_kernel[1])
+
+
+def one_window(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+    """Returns the convolution whose output is 1x1."""
+    (rows, columns), of_kernel = _window_cut(images.shape, kernel.shape, geometry)
+    pixels = images[:, rows, columns].reshape(images.shape[0], -1)
+    result = product(pixels, kernel[of_kernel].reshape(-1, kernel.shape[3]))
+    return result.astype(images.dtype)[:, None, None, :]
+
+
+def one_window_images_gradient(gradient: jax.Array, kernel: jax.Array, images: Shape, geometry: Geometry) -> jax.Array:
+    """Returns the gradient of `one_window` with respect to the images."""
+    (rows, columns), of_kernel = _window_cut(images, kernel.shape, geometry)
+    cut = kernel[of_kernel]  # (rows, columns, in, out)
+    pixels = product(gradient[:, 0, 0], cut.reshape(-1, kernel.shape[3]), (1, 1)).astype(gradient.dtype)
+    pads = [
+        (o.start, size - o.stop, o.step - 1) for o, size in zip((rows, columns), images[1:3], strict=True)
+    ]
+    return lax.pad(pixels.reshape(-1, *cut.shape[:3]), zero(pixels), ((0, 0, 0), *pads, (0, 0, 0)))
+
+
+def one_window_kernel_gradient(images: jax.Array, gradient: jax.Array, kernel: Shape, geometry: Geometry) -> jax.Array:
+    """Returns the gradient of `one_window` with respect to the kernel."""
+    (rows, columns), of_kernel = _window_cut(images.shape, kernel, geometry)
+    pixels = images[:, rows, columns]
+    result = product(pixels.reshape(images.shape[0], -1), gradient[:, 0, 0], (0, 0)).astype(images.dtype)
+    pads = [(o.start, size - o.stop, 0) for o, size in zip(of_kernel, kernel[:2], strict=True)]
+    return lax.pad(result.reshape(*pixels.shape[1:], kernel[3]), zero(result), (*pads, (0, 0, 0), (0, 0, 0)))
+
+
+# One product per kernel tap, of the pixels that the tap really meets: on a 2x2 map with padding 1 that is 16 products
+# of pixel by matrix instead of 36. XLA's own falls to a scalar loop there.
+
+
+def tap_products(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+    """Returns the convolution as a sum of matrix products, one per tap."""
+    outputs = output_sizes(images.shape, kernel.shape, geometry)
+    images = lax.optimization_barrier(images)  # else XLA computes what made them once per tap
+    parts = []
+    for i, j, rows, columns in taps(images.shape, kernel.shape, geometry):
+        pixels = seen(images, rows, columns, geometry.stride)
+        part = product(pixels.reshape(-1, kernel.shape[2]), kernel[i, j]).reshape(*pixels.shape[:3], kernel.shape[3])
+        parts.append(onto_outputs(part, rows, columns, outputs))
+    return total(parts, images, (images.shape[0], *outputs, kernel.shape[3]))
+
+
+def tap_products_images_gradient(
+    gradient: jax.Array, kernel: jax.Array, images: Shape, geometry: Geometry
+) -> jax.Array:
+    """Returns the gradient of the convolution with respect to the images, one matrix product per tap."""
+    gradient = lax.optimization_barrier(gradient)
+    parts = []
+    for i, j, rows, columns in taps(images, kernel.shape, geometry):
+        part = gradient[:, rows.first : rows.last, columns.first : columns.last]
+        back = product(part.reshape(-1, kernel.shape[3]), kernel[i, j], (1, 1)).reshape(*part.shape[:3], kernel.shape[2])
+        parts.append(onto_images(back, rows, columns, images, geometry.stride))
+    return total(parts, gradient, images)
+
+
+# Few channels: a matrix product would have one column or a handful.
+
+
+def shifted_products(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+    """Returns the convolution of one-channel images: the sum over taps of shifted image times tap."""
+    outputs = output_sizes(images.shape, kernel.shape, geometry)
+    images = lax.optimization_barrier(images)
+    wide = accumulator(images.dtype)
+    parts = []
+    for i, j, rows, columns in taps(images.shape, kernel.shape, geometry):
+        pixels = seen(images, rows, columns, geometry.stride).astype(wide)
+        part = pixels * kernel[i, j].astype(wide).reshape(1, 1, 1, -1)  # (batch, rows, columns, out)
+        parts.append(onto_outputs(part, rows, columns, outputs))
+    return total(parts, images, (images.shape[0], *outputs, kernel.shape[3]))
+
+
+def columns_images_gradient(gradient: jax.Array, kernel: jax.Array, images: Shape, geometry: Geometry) -> jax.Array:
+    """Returns the gradient with respect to the images: one product makes a column per window, then they are added up."""
+    rows_by_columns, channels = kernel.shape[0] * kernel.shape[1], kernel.shape[2]
+    made = product(gradient.reshape(-1, kernel.shape[3]), kernel.reshape(-1, kernel.shape[3]), (1, 1))
+    made = lax.optimization_barrier(made.reshape(*gradient.shape[:3], rows_by_columns, channels))
+    parts = []
+    for i, j, rows, columns in taps(images, kernel.shape, geometry):
+        part = made[:, rows.first : rows.last, columns.first : columns.last, i * kernel.shape[1] + j]
+        parts.append(onto_images(part, rows, columns, images, geometry.stride))
+    return total(parts, gradient, images)

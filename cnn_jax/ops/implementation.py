@@ -1,0 +1,71 @@
+"""Which formulation of an operation runs: per platform, or always XLA's own.
+
+Every formulation is the same function. On a CPU some of XLA's own are 5 to 100 times slower than others (see
+benchmarks/primitives.py), so `ops` picks one by static shape, for the CPU only; GPU and TPU keep XLA's.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+CHOICES = ("auto", "lax")
+
+# Part of jit's cache key, so that a function traced under one choice is traced again under the other.
+_choice = jax.make_user_context("auto")
+
+
+@contextlib.contextmanager
+def implementation(choice: str) -> Iterator[None]:
+    """Selects how the operations inside the `with` block are computed.
+
+    choice: 'auto' (the default; fast on every platform) or 'lax' (XLA's own primitives and nothing else).
+
+    The fast forms have hand-written gradients, so `jax.grad`, also of a gradient, works on both choices, while forward
+    mode (`jax.jvp`, `jax.jacfwd`, `jax.linearize`) needs 'lax'.
+
+    Raises: ValueError for another choice.
+    """
+    if choice not in CHOICES:
+        raise ValueError(f"implementation is {choice!r}; give one of {', '.join(map(repr, CHOICES))}")
+    with _choice(choice):
+        yield
+
+
+def is_plain() -> bool:
+    """Returns whether XLA's own primitives were asked for."""
+    return _choice.value == "lax"
+
+
+def on_cpu(fast: Callable[..., Any], plain: Callable[..., Any], *arrays: jax.Array) -> Any:
+    """Returns fast(*arrays) where the program runs on a CPU, plain(*arrays) elsewhere, decided at lowering."""
+    return lax.platform_dependent(*arrays, cpu=fast, default=plain)
+
+
+def same_axes(*arrays: jax.Array) -> tuple[jax.Array, ...]:
+    """Returns the arrays, all varying over the union of their mesh axes.
+
+    Under `shard_map(check_vma=True)` a custom gradient must have the type of its input: with one array varying and the
+    other not, the cast out here is what sums the gradient over the devices.
+    """
+    axes = frozenset[Any]().union(*(_axes(a) for a in arrays))
+    return tuple(_varying(a, axes - _axes(a)) for a in arrays)
+
+
+def _axes(array: jax.Array) -> frozenset[Any]:
+    kind: Any = jax.typeof(array)
+    if hasattr(kind, "manual_axis_type"):  # jax 0.10.2; `vma` before and, by its documentation, elsewhere
+        return kind.manual_axis_type.varying
+    return getattr(kind, "vma", frozenset())
+
+
+def _varying(array: jax.Array, axes: frozenset[Any]) -> jax.Array:
+    return lax.pcast(array, tuple(sorted(axes)), to="varying") if axes else array
+
+
+def accumulator(dtype: Any) -> Any:
+    """Returns the type in which sums are kept: float32 for the 16-bit types, else the type itself."""
+    return jnp.promote_types(dtype, jnp.float32)

@@ -1,0 +1,127 @@
+"""Options of an experiment: its keyword-only arguments, as rows to show and as a parser of what was typed."""
+
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from cnn_jax.errors import CnnJaxError, unknown
+
+SIMPLE = (bool, int, float, str)
+TRUE, FALSE = ('true', 'yes', '1'), ('false', 'no', '0')
+
+
+class Option(NamedTuple):
+    """One keyword-only argument of an experiment."""
+
+    name: str
+    annotation: Any
+    default: Any
+
+    @property
+    def type_name(self) -> str:
+        """The type as a person writes it: 'int', "'max' | 'average'", 'float | None'."""
+        return _type_name(self.annotation)
+
+
+def signature(function: Callable[..., Any]) -> list[Option]:
+    """The options of an experiment function, in the order of its definition.
+
+    Raises:
+        ValueError: an argument is positional, has no default, or has a type that the command line cannot give.
+    """
+    hints = typing.get_type_hints(function)
+    options = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY or parameter.default is inspect.Parameter.empty:
+            raise ValueError(f'argument {name} of an experiment must be keyword-only and have a default')
+        if not _is_supported(hints.get(name)):
+            raise ValueError(
+                f'option {name} has the type {hints.get(name)}; use bool, int, float, str, X | None, tuple[X, ...] '
+                'or Literal[...]'
+            )
+        options.append(Option(name, hints[name], parameter.default))
+    return options
+
+
+def resolve(options: list[Option], given: Mapping[str, Any]) -> dict[str, Any]:
+    """All options with their values: the defaults, and what was given (texts are parsed, other values are checked).
+
+    Raises:
+        CnnJaxError: an unknown option, or a value that does not fit; the line says what would.
+    """
+    by_name = {option.name: option for option in options}
+    for name in given:
+        if name not in by_name:
+            raise CnnJaxError(unknown('option', name, by_name) + '; --help shows them with their types')
+    values = {name: option.default for name, option in by_name.items()}
+    return {name: parse(by_name[name], given[name]) if name in given else value for name, value in values.items()}
+
+
+def parse(option: Option, value: Any) -> Any:
+    """`value` as the option's type; a text is what was typed, a list comes from `config.json`."""
+    try:
+        return _parse(option.annotation, value)
+    except ValueError:
+        raise CnnJaxError(
+            f'--config.{option.name}: {value!r} is not {option.type_name}; the default is {option.default!r}'
+        ) from None
+
+
+def _parse(annotation: Any, value: Any) -> Any:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return _choose(arguments, value)
+    if origin in (types.UnionType, typing.Union):
+        if value is None or value == 'None':
+            return None
+        return _parse(next(part for part in arguments if part is not type(None)), value)
+    if origin is tuple:
+        parts = value.strip('()').split(',') if isinstance(value, str) else value
+        return tuple(_parse(arguments[0], part.strip() if isinstance(part, str) else part) for part in parts if part != '')
+    return _parse_simple(annotation, value)
+
+
+def _parse_simple(kind: type, value: Any) -> Any:
+    if kind is bool and isinstance(value, str):
+        if value.lower() not in TRUE + FALSE:
+            raise ValueError
+        return value.lower() in TRUE
+    if isinstance(value, str) or (kind is float and type(value) is int):
+        value = kind(value)
+    if type(value) is not kind or (kind is float and not math.isfinite(value)):
+        raise ValueError
+    return value
+
+
+def _choose(choices: tuple[Any, ...], value: Any) -> Any:
+    for choice in choices:
+        if value == choice or str(choice) == value:
+            return choice
+    raise ValueError
+
+
+def _is_supported(annotation: Any) -> bool:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return all(type(choice) in SIMPLE for choice in arguments)
+    if origin in (types.UnionType, typing.Union):
+        return len(arguments) == 2 and type(None) in arguments and all(
+            _is_supported(part) for part in arguments if part is not type(None)
+        )
+    if origin is tuple:
+        return len(arguments) == 2 and arguments[1] is Ellipsis and arguments[0] in SIMPLE
+    return annotation in SIMPLE
+
+
+def _type_name(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return ' | '.join(repr(choice) for choice in arguments)
+    if origin in (types.UnionType, typing.Union):
+        return ' | '.join('None' if part is type(None) else _type_name(part) for part in arguments)
+    if origin is tuple:
+        return f'{_type_name(arguments[0])},...'
+    return annotation.__name__

@@ -1,0 +1,58 @@
+"""What a report is made from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended, as its report needs it. What is empty is left out of the page."""
+
+    workdir: Path
+    config: Mapping[str, Any]  # of config.json
+    metrics: Sequence[Mapping[str, Any]]  # lines of metrics.jsonl
+    model: Any  # a Linen module
+    variables: Mapping[str, Any]
+    image_shape: tuple[int, int, int]
+    results: Mapping[str, np.ndarray] = field(default_factory=dict)  # (images,): label, prediction, probability, loss
+    mistakes: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # rows of the test split
+    images: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1, 1), np.uint8))  # those rows, uint8 NHWC
+
+    @property
+    def class_names(self) -> list[str]:
+        """From the configuration, else numbers."""
+        names = self.config.get('class_names')
+        if names or not len(self.results.get('label', ())):
+            return list(names or ())
+        most = max(self.results['label'].max(), self.results['prediction'].max())
+        return [str(number) for number in range(int(most) + 1)]
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether each test image is read right, (images,) bool."""
+        return np.asarray(self.results['label'] == self.results['prediction']) if self.results else np.zeros(0, bool)
+
+    def last(self, name: str, split: str | None = None) -> Any:
+        """The last value of that name in the metrics; None if there is none."""
+        values = [line.get(name) for line in self.metrics if split in (None, line.get('split'))]
+        return next((value for value in reversed(values) if value is not None), None)
+
+
+def worst_mistakes(results: Mapping[str, np.ndarray], *, most: int = 60) -> np.ndarray:
+    """The rows of the misread test images with the highest losses, highest first; at most `most`."""
+    wrong = np.flatnonzero(results['label'] != results['prediction'])
+    order = np.argsort(-np.nan_to_num(results['loss'][wrong], nan=np.inf), kind='stable')
+    return wrong[order][:most]
+
+
+def wilson_interval(right: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 95 % interval of an accuracy from counts (Wilson 1927), as fractions; (0, 1) where there are no images."""
+    z, count = 1.959964, np.maximum(images, 1)
+    middle = (right / count + z**2 / (2 * count)) / (1 + z**2 / count)
+    reach = z * np.sqrt(right / count * (1 - right / count) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
+    there = np.asarray(images) > 0
+    return np.where(there, np.clip(middle - reach, 0, 1), 0.0), np.where(there, np.clip(middle + reach, 0, 1), 1.0)

@@ -1,0 +1,140 @@
+"""Drawing for all methods: figures without global state, colours that everyone can tell apart, numbers beside pictures.
+
+Only `matplotlib.figure.Figure` is used, never pyplot, which takes longer to import and keeps every figure alive.
+"""
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+INK, MUTED, RULE = '#1c2024', '#697077', '#d5d9dd'  # text, labels, axes
+BLUE, ORANGE = '#2463a6', '#c2571a'  # first and second series; they differ in lightness too
+PAPER = '#ffffff'
+
+_FONT = 9
+_STYLE: dict[Any, Any] = {
+    'font.size': _FONT,
+    'font.family': 'sans-serif',
+    'axes.edgecolor': RULE,
+    'axes.labelcolor': MUTED,
+    'axes.titlecolor': INK,
+    'axes.titlesize': _FONT + 1,
+    'axes.titlelocation': 'left',
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.grid.axis': 'y',
+    'axes.axisbelow': True,
+    'grid.color': RULE,
+    'grid.linewidth': 0.6,
+    'text.color': INK,
+    'xtick.color': MUTED,
+    'ytick.color': MUTED,
+    'xtick.major.size': 3,
+    'ytick.major.size': 0,
+    'lines.linewidth': 1.6,
+    'lines.solid_capstyle': 'round',
+    'legend.frameon': False,
+    'svg.fonttype': 'none',
+    'svg.hashsalt': 'cnn_jax',
+}
+
+
+def style() -> Any:
+    """A context in which figures are drawn and written in this project's style; what is outside stays untouched."""
+    import matplotlib
+
+    return matplotlib.rc_context(_STYLE)
+
+
+def new_figure(width: float, height: float) -> 'Figure':
+    """An empty figure, width and height in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure((width, height), dpi=150, layout='constrained', facecolor=PAPER)
+
+
+def diverging() -> 'Colormap':
+    """From blue through near-white to orange: for signed values, with zero in the middle.
+
+    Lightness falls by equal steps on both sides in Oklab (a perceptually uniform space: Ottosson 2020), and blue and
+    orange stay apart in the usual kinds of colour blindness.
+    """
+    from matplotlib.colors import ListedColormap
+
+    half = np.linspace(0, 1, 128)[:, None]
+    middle, blue, orange = (np.array(colour) for colour in ((0.97, 0, 0), (0.40, -0.03, -0.13), (0.40, 0.10, 0.08)))
+    colours = np.concatenate([blue + half * (middle - blue), middle + half * (orange - middle)])
+    return ListedColormap(oklab_to_rgb(colours), 'blue_orange')
+
+
+def oklab_to_rgb(colours: np.ndarray) -> np.ndarray:
+    """Oklab colours (n, 3) as sRGB in 0 .. 1; what a screen cannot show is clipped."""
+    to_cones = np.array(
+        [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
+    )
+    to_linear = np.array(
+        [
+            [4.0767416621, -3.3077115913, 0.2309699292],
+            [-1.2684380046, 2.6097574011, -0.3413193965],
+            [-0.0041960863, -0.7034186147, 1.7076147010],
+        ]
+    )
+    linear = np.clip((colours @ to_cones.T) ** 3 @ to_linear.T, 0, 1)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def tint(strength: np.ndarray, colour: str = BLUE) -> np.ndarray:
+    """Values 0 .. 1 as a colour of that opacity, (..., 4): on white or on black, more is more."""
+    rgb = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return np.concatenate([np.broadcast_to(rgb, (*strength.shape, 3)), strength[..., None]], axis=-1)
+
+
+def color_bar(figure: 'Figure', mappable: 'ScalarMappable', axes: 'Axes', label: str) -> None:
+    """A slim colour-bar with numbers."""
+    bar = figure.colorbar(mappable, ax=axes, fraction=0.05, pad=0.02, aspect=28)
+    bar.set_label(label)
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+
+
+def save_figure(
+    figure: 'Figure', folder: Path, name: str, arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any]
+) -> None:
+    """Writes NAME.png, and NAME.npz with the numbers in it; `settings` is there as a JSON text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with style():
+        figure.savefig(folder / f'{name}.png')
+    save_arrays(folder, name, arrays, settings)
+
+
+def save_arrays(folder: Path, name: str, arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> None:
+    """Writes NAME.npz: arrays, and `settings` as a JSON text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = np.array(json.dumps(settings, default=str))
+    np.savez_compressed(folder / f'{name}.npz', allow_pickle=False, **arrays, settings=text)
+
+
+def as_svg(figure: 'Figure') -> str:
+    """The figure as an inline SVG element whose colours are CSS variables, so that it follows the page's theme."""
+    buffer = io.StringIO()
+    with style():
+        figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None})
+    text = buffer.getvalue()
+    text = text[text.index('<svg') :]
+    text = re.sub(r'<metadata>.*?</metadata>|<style.*?</style>', '', text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', '<g', text)  # the same in every figure
+    text = re.sub(r' xmlns(:xlink)?="[^"]*"', '', text)
+    text = text.replace('xlink:href', 'href')
+    for name, colour in {'ink': INK, 'muted': MUTED, 'rule': RULE, 'blue': BLUE, 'orange': ORANGE}.items():
+        text = text.replace(colour, f'var(--{name}, {colour})')
+    return re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', text, count=1)

@@ -1,0 +1,122 @@
+"""The weights of convolutions as pictures: first-layer filters in a grid, deeper kernels as tiles.
+
+Smooth filters are a sign of convergence, noisy ones of too little training or regularisation (CS231n).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from math import ceil, sqrt
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from cnn_jax.errors import CnnJaxError, unknown
+from cnn_jax.visualize import figure as drawing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def visualize(
+    model: Any, variables: Mapping[str, Any], *, layer: str | None = None, most_filters: int = 64, most_inputs: int = 16
+) -> dict[str, np.ndarray]:
+    """Returns the filters of one convolution and a picture of them, all on one scale that is centred on zero.
+
+    model: not looked at. variables: of any Linen model. layer: its path joined by '/'; None: the first convolution that
+    reads an image (1 or 3 channels), by name. The picture has at most `most_filters` filters and `most_inputs` inputs.
+
+    Returns `filters` (filters, height, width, inputs), raw; `limit`, the largest magnitude of what is shown; `picture`:
+    (rows, columns, 3) in 0 .. 1 for colour filters, where 0.5 is no weight, else (rows, columns) of raw weights, with a
+    column of tiles for each filter and a row for each input where there are several. Gaps between tiles are NaN.
+
+    Raises: CnnJaxError if there is no such layer, or it has no kernel (height, width, in, out).
+    """
+    del model
+    kernels = convolution_kernels(variables)
+    if not kernels:
+        raise CnnJaxError('visualize filters: the model has no kernel (height, width, in, out)')
+    if layer is not None and layer not in kernels:
+        raise CnnJaxError(unknown('convolution', layer, kernels))
+    reading_images = [name for name, kernel in kernels.items() if kernel.shape[2] in (1, 3)]
+    name = layer or (reading_images or list(kernels))[0]
+    filters = np.asarray(kernels[name], np.float32).transpose(3, 0, 1, 2)  # (filters, height, width, inputs)
+    shown = filters[:most_filters]
+    if filters.shape[-1] != 3:
+        shown = shown[..., :most_inputs]
+    limit = float(np.max(np.abs(shown), initial=0.0, where=np.isfinite(shown)))
+    return {'filters': filters, 'limit': np.array(limit), 'picture': _picture(shown, limit or 1.0)}
+
+
+def _picture(filters: np.ndarray, limit: float) -> np.ndarray:
+    count, _, _, inputs = filters.shape
+    if inputs == 3:
+        return tile(0.5 + filters / (2 * limit), columns=ceil(sqrt(count * 2)))
+    if inputs == 1:
+        return tile(filters[..., 0], columns=ceil(sqrt(count * 2)))
+    return tile(filters.transpose(3, 0, 1, 2).reshape(-1, *filters.shape[1:3]), columns=count)
+
+
+def convolution_kernels(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The kernels (height, width, in, out) of a model by layer name; names with numbers in the order of the numbers."""
+    kernels = {}
+    for tree in variables.values():
+        for path, leaf in jax.tree.leaves_with_path(tree):
+            *layer, name = (str(getattr(key, 'key', key)) for key in path)
+            if name == 'kernel' and leaf.ndim == 4:
+                kernels['/'.join(layer)] = leaf
+    return {name: kernels[name] for name in sorted(kernels, key=_by_number)}
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    return [(int(part), '') if part.isdigit() else (-1, part) for part in re.split(r'(\d+)', name)]
+
+
+def tile(images: np.ndarray, *, columns: int, gap: int = 1) -> np.ndarray:
+    """Puts images (n, height, width, ...) in rows of `columns`, with gaps of NaN between them."""
+    count, height, width = images.shape[:3]
+    rows, columns = ceil(count / columns), min(columns, count)
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, *images.shape[3:])
+    picture = np.full(shape, np.nan, np.float32)
+    for number, image in enumerate(images):
+        top, left = number // columns * (height + gap), number % columns * (width + gap)
+        picture[top : top + height, left : left + width] = image
+    return picture
+
+
+def draw(arrays: Mapping[str, np.ndarray], *, width: float = 7.0) -> 'Figure':
+    """Draws what `visualize` returns, with a colour-bar; `width` in inches."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    picture, limit = arrays['picture'], float(arrays['limit']) or 1.0
+    in_color = picture.ndim == 3
+    rows, columns = picture.shape[:2]
+    height = min(max((width - 1.2) * rows / columns, 1.4), 2 * width) + 0.2
+    with drawing.style():
+        figure = drawing.new_figure(width, height)
+        axes = figure.subplots()
+        axes.set_axis_off()
+        colors, norm = ('gray' if in_color else drawing.diverging()), Normalize(-limit, limit)
+        axes.imshow(_with_gaps(picture) if in_color else picture, cmap=colors, norm=norm, interpolation='nearest')
+        label = 'weight, each colour by itself' if in_color else 'weight'
+        drawing.color_bar(figure, ScalarMappable(norm, colors), axes, label)
+    return figure
+
+
+def _with_gaps(picture: np.ndarray) -> np.ndarray:
+    """RGB with NaN as RGBA with nothing there."""
+    there = np.isfinite(picture).all(-1, keepdims=True)
+    return np.concatenate([np.clip(np.nan_to_num(picture), 0, 1), there], axis=-1)
+
+
+def caption(arrays: Mapping[str, np.ndarray], layer: Sequence[str] | str = '') -> str:
+    """What is in the picture, in one sentence."""
+    count, height, width, inputs = arrays['filters'].shape
+    scale = f'one scale for all, from {-arrays["limit"]:.3g} to {arrays["limit"]:.3g}'
+    if inputs == 3:
+        return f'{count} filters of {layer}, {height}x{width} pixels in colour: grey is no weight; {scale}.'
+    if inputs == 1:
+        return f'{count} filters of {layer}, {height}x{width} pixels: {scale}.'
+    what = f'a column is one of {count} filters, a row one of {inputs} inputs'
+    return f'Kernels of {layer}, {height}x{width}: {what}; {scale}.'

@@ -1,0 +1,1 @@
+"""One file per run; `python -m cnn_jax.main --list` shows them."""

@@ -1,0 +1,27 @@
+"""Eight virtual CPU devices, strict ranks, a compilation cache that lasts from one run of the suite to the next."""
+
+import os
+import tempfile
+from pathlib import Path
+
+# Before JAX is imported anywhere.
+os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+os.environ['JAX_PLATFORMS'] = 'cpu'
+CACHE = Path(os.environ.get('JAX_COMPILATION_CACHE_DIR') or Path.home() / '.cache' / 'cnn_jax' / 'tests')
+os.environ['JAX_COMPILATION_CACHE_DIR'] = str(CACHE)
+
+import jax
+import pytest
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+jax.config.update('jax_compilation_cache_dir', str(CACHE))
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+
+
+@pytest.fixture(scope='session')
+def data_dir() -> Path:
+    """A folder of prepared data sets, shared by all tests of this machine; the digits are written there once."""
+    folder = Path(tempfile.gettempdir()) / f'cnn_jax_test_data_{os.getuid()}'
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -1,0 +1,78 @@
+"""What every data source promises: one file, a `load` that opens nothing, rows as its description says."""
+
+import importlib
+import inspect
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_data_mnist import make_idx
+
+import cnn_jax.data
+from cnn_jax.data import pipeline
+from cnn_jax.errors import CnnJaxError, DataError
+
+FOLDER = Path(cnn_jax.data.__file__).parent
+SOURCES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem not in ('__init__', 'pipeline', 'augment'))
+SUPPLIED = {'mnist': lambda data_dir: make_idx(data_dir / 'mnist')}  # what a user puts below data_dir, made small
+
+
+def load(name: str, batch_size: int = 8) -> pipeline.Data:
+    return importlib.import_module(f'cnn_jax.data.{name}').load(batch_size=batch_size)
+
+
+@pytest.fixture(scope='module', params=SOURCES)
+def prepared(request, tmp_path_factory, data_dir):
+    """A source's description, and a folder in which it is prepared."""
+    data = load(request.param)
+    if request.param in SUPPLIED:
+        data_dir = tmp_path_factory.mktemp(request.param)
+        SUPPLIED[request.param](data_dir)
+    data.prepare(data_dir, lambda line: None)
+    return data, data_dir
+
+
+@pytest.mark.parametrize('name', SOURCES)
+def test_load_takes_keywords_and_checks_them(name):
+    module = importlib.import_module(f'cnn_jax.data.{name}')
+    parameters = inspect.signature(module.load).parameters
+    assert parameters['batch_size'].default is inspect.Parameter.empty
+    assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in parameters.values())
+    assert module.__doc__ and module.load.__doc__
+    with pytest.raises(CnnJaxError, match='batch_size: got 0'):
+        load(name, batch_size=0)
+
+
+def test_rows_are_as_described(prepared):
+    data, data_dir = prepared
+    for split in data.splits:
+        source = data.open(split, data_dir)
+        example = source[0]
+        assert example['image'].shape == data.image_shape
+        arrays = pipeline.load_arrays(source)
+        assert arrays['image'].shape == (len(source), *data.image_shape)
+        assert arrays['image'].dtype == np.uint8
+        assert np.ptp(arrays['image']) > 100  # a picture, on the scale 0 .. 255
+        assert 0 <= arrays['label'].min() <= arrays['label'].max() < data.num_classes
+
+
+def test_both_ways_of_feeding_agree(prepared):
+    data, data_dir = prepared
+    source = data.open('train', data_dir)
+    arrays = pipeline.load_arrays(source)
+    for step, batch in enumerate(islice(pipeline.stream(source, seed=3, batch_size=8, start_step=4), 3), start=4):
+        index, epoch = pipeline.rows(len(source), 3, step, 8)
+        expected = pipeline.gather(arrays, index, epoch=epoch)
+        for key in expected:
+            np.testing.assert_array_equal(batch[key], expected[key])
+
+
+@pytest.mark.parametrize('name', SOURCES)
+def test_missing_data_says_what_to_do(name, tmp_path):
+    (tmp_path / 'file').touch()
+    try:
+        load(name).open('train', tmp_path / 'file')
+    except DataError as error:
+        assert '--data_dir' in str(error)
+        assert '\n' not in str(error)

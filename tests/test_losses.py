@@ -1,0 +1,40 @@
+"""The losses against the formulas of the paper, written out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax import losses
+
+
+def distances_and_labels():
+    rng = np.random.default_rng(0)
+    return rng.uniform(0.0, 5.0, (6, 10)).astype(np.float32), rng.integers(0, 10, 6).astype(np.int32)
+
+
+def test_mle_loss_is_the_distance_to_the_correct_class():
+    distances, labels = distances_and_labels()
+    expected = [row[label] for row, label in zip(distances, labels, strict=True)]
+    np.testing.assert_array_equal(losses.lenet_mle_loss(-distances, labels), expected)
+
+
+@pytest.mark.parametrize('j', [0.1, 2.0])
+def test_map_loss_is_equation_9(j):
+    distances, labels = distances_and_labels()
+    expected = [y[label] + np.log(np.exp(-j) + np.exp(-y).sum()) for y, label in zip(distances, labels, strict=True)]
+    np.testing.assert_allclose(losses.lenet_map_loss(-distances, labels, j=j), expected, rtol=1e-6)
+
+
+def test_map_loss_is_finite_far_from_every_bitmap():
+    scores = jnp.full((1, 10), -1e5)  # exp(-1e5) is 0 in float32
+    value, gradient = jax.value_and_grad(lambda s: losses.lenet_map_loss(s, jnp.zeros(1, jnp.int32)).sum())(scores)
+    assert value == pytest.approx(1e5 - 0.1)
+    np.testing.assert_array_equal(gradient[0], [-1.0] + [0.0] * 9)
+
+
+def test_j_stops_pushing_classes_that_are_far_already():
+    scores = -jnp.array([[0.1, 20.0]])
+    gradient = jax.grad(lambda s: losses.lenet_map_loss(s, jnp.zeros(1, jnp.int32)).sum())(scores)
+    assert 0 < gradient[0, 1] < 1e-8  # without j it would be about exp(-19.9) of the whole; with it, less
+    assert gradient[0, 0] < 0
