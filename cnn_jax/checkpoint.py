@@ -156,16 +156,16 @@ class Checkpoints:
 
     def _open(self) -> ocp.training.Checkpointer:
         if self._checkpointer is None:
-            newest = ocp.training.preservation_policies.LatestN(self.keep)
+            newest: Any = ocp.training.preservation_policies.LatestN(self.keep)
             self._checkpointer = ocp.training.Checkpointer(
-                self.directory, preservation_policy=newest, context=_context()
+                str(self.directory), preservation_policy=newest, context=_context()
             )
         return self._checkpointer
 
     def _read(self, path: Path, part: str, like: Any) -> Any:
         try:
             with _quiet(), _context():
-                return ocp.load_checkpointables(path, {part: like})[part]
+                return ocp.load_checkpointables(str(path), {part: like})[part]
         except Exception as error:
             lines = str(error).strip().splitlines() or ['no message']
             missing = isinstance(error, FileNotFoundError | KeyError) or not (path / part).exists()
@@ -175,7 +175,9 @@ class Checkpoints:
     def _failed(self, step: int, error: Exception) -> StorageError:
         kept = [other for other in self.steps() if other != step]
         good = f'the checkpoint of step {kept[-1]} is intact' if kept else 'there is no earlier checkpoint'
-        return StorageError(f'saving step {step} to {self.directory} failed: {_disk_reason(self.directory, error)}; {good}')
+        return StorageError(
+            f'saving step {step} to {self.directory} failed: {_disk_reason(self.directory, error)}; {good}'
+        )
 
 
 def _context() -> ocp.Context:
@@ -195,7 +197,7 @@ def _sealed(meta: dict[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the pages that Orbax's reader tasks leave on stderr when a file is damaged; the error itself is raised."""
+    """Without the pages that Orbax's reader tasks leave on stderr over a damaged file; the error itself is raised."""
     hook, logger = sys.unraisablehook, logging.getLogger('asyncio')
     level = logger.level
     sys.unraisablehook = lambda unraisable: None

@@ -57,12 +57,13 @@ def share(right: int, images: int) -> str:
 
 def describe(evaluation: Evaluation, class_names: tuple[str, ...]) -> str:
     """The result in words: accuracies with their counts, then each class, then the confusion matrix of small sets."""
-    results, images = evaluation.results, len(evaluation.results['rank'])
+    rank = evaluation.results['rank']
+    images = len(rank)
     top = min(5, len(class_names))
     lines = [
         f'images      {images}',
-        f'top-1       {share(np.sum(results["rank"] < 1), images)}',
-        f'top-{top}       {share(np.sum(results["rank"] < top), images)}',
+        f'top-1       {share(int(np.sum(rank < 1)), images)}',
+        f'top-{top}       {share(int(np.sum(rank < top)), images)}',
         f'mean loss   {evaluation.summary["loss"]:.4f}',
         '',
         'accuracy of each class',

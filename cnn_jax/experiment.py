@@ -6,6 +6,7 @@ arguments are its options; what it derives from them (a learning rate from the b
 
 import ast
 import dataclasses
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
@@ -142,10 +143,12 @@ def _import(path: Path) -> Any:
     """The module of one file; experiments may import each other as `experiments.<name>`."""
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    name = 'experiments.' + path.resolve().relative_to(FOLDER).with_suffix('').as_posix().replace('/', '.') \
-        if path.resolve().is_relative_to(FOLDER) else path.stem
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None  # a .py path always has a loader
+    path = path.resolve()
+    if path.is_relative_to(FOLDER):
+        return importlib.import_module('.'.join(path.relative_to(ROOT).with_suffix('').parts))
+    spec = importlib.util.spec_from_file_location(f'experiment_{path.stem}', path)
+    assert spec is not None  # a .py path always has a loader
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -1,5 +1,8 @@
 """Losses that optax lacks: one value per example."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -21,3 +24,20 @@ def lenet_map_loss(scores: jax.Array, labels: jax.Array, *, j: float = 0.1) -> j
     """
     competition = jnp.logaddexp(jax.nn.logsumexp(scores, axis=-1), jnp.asarray(-j, scores.dtype))
     return lenet_mle_loss(scores, labels) + competition
+
+
+def with_auxiliary_heads(
+    loss: Callable[[jax.Array, jax.Array], jax.Array], *, weight: float = 0.3
+) -> Callable[[Any, jax.Array], jax.Array]:
+    """A loss of (logits, *auxiliary logits), as GoogLeNet returns in training: the heads count `weight` each.
+
+    A single array, as in evaluation, gets the loss alone. 0.3 is the weight of Szegedy et al. 2014, arXiv:1409.4842.
+    """
+
+    def total(scores: Any, labels: jax.Array) -> jax.Array:
+        if not isinstance(scores, tuple):
+            return loss(scores, labels)
+        logits, *auxiliary = scores
+        return sum((weight * loss(head, labels) for head in auxiliary), start=loss(logits, labels))
+
+    return total

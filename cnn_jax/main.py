@@ -1,8 +1,8 @@
 """The command line: the only file with flags. It resolves names, calls one mode, and turns errors into exit codes.
 
-    python -m cnn_jax.main --experiment=lenet_digits
-    python -m cnn_jax.main --list
-    python -m cnn_jax.main --help
+python -m cnn_jax.main --experiment=lenet_digits
+python -m cnn_jax.main --list
+python -m cnn_jax.main --help
 """
 
 import os
@@ -87,7 +87,7 @@ def _fail(error: Exception, text: str, code: int, arguments: list[str], logs: li
 
 def _run(arguments: list[str], stop: StopRequest, logs: list[Log]) -> None:
     options, rest = split_options(arguments)
-    if not arguments or arguments in (['--help'], ['-h'], ['-help']):
+    if arguments in (['--help'], ['-h']):
         print(usage())
         return
     values = parse_flags(rest)
@@ -105,10 +105,11 @@ def _run(arguments: list[str], stop: StopRequest, logs: list[Log]) -> None:
 
 def _call_mode(values: Any, options: dict[str, str], stop: StopRequest, logs: list[Log]) -> None:
     from cnn_jax import modes, workdir
+    from cnn_jax.data import pipeline
 
     path = Path(values.workdir).expanduser() if values.workdir else None
     init_from = Path(values.init_from).expanduser() if values.init_from else None
-    data_dir = Path(values.data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()
+    data_dir = Path(values.data_dir).expanduser() if values.data_dir else pipeline.default_data_dir()
     loaded = _load(values, options, path)
     if values.mode == 'train':
         path = path or workdir.default_path(loaded.name)
@@ -154,7 +155,9 @@ def _load(values: Any, options: dict[str, str], path: Path | None) -> Any:
             raise CnnJaxError(f'--config.{next(iter(options))}: the run in {path} remembers its options; leave it out')
         return experiment.load(config['experiment'], {**config['options'], **options})
     if path is not None and values.mode == 'evaluate':
-        raise CnnJaxError(f'--experiment: the run in {path} remembers its experiment; leave --experiment or --workdir out')
+        raise CnnJaxError(
+            f'--experiment: the run in {path} remembers its experiment; leave --experiment or --workdir out'
+        )
     return experiment.load(values.experiment, options)
 
 
@@ -176,8 +179,7 @@ def parse_flags(arguments: list[str]) -> Any:
     Raises:
         CnnJaxError: what was typed is not a flag, not a value of it, or not of this mode.
     """
-    FLAGS.unparse_flags()
-    for name in FLAGS:
+    for name in FLAGS:  # the values of an earlier call
         FLAGS[name].unparse()
     try:
         stray = FLAGS(['cnn_jax', *arguments])[1:]
@@ -221,14 +223,18 @@ def usage() -> str:
 def experiment_help(name: str) -> str:
     """The docstring of an experiment and its options, with types and defaults."""
     from cnn_jax import experiment
-    from cnn_jax.options import signature
+    from cnn_jax.options import comments, signature
 
     make = experiment.function(name)
     rows = signature(make)
+    notes = comments(make)
     names = max((len(row.name) for row in rows), default=0)
     types = max((len(row.type_name) for row in rows), default=0)
-    table = [f'  --config.{row.name:<{names}}  {row.type_name:<{types}}  default {row.default!r}' for row in rows]
-    return '\n'.join([str(sys.modules[make.__module__].__doc__).strip(), '', 'options', *table])
+    table = [
+        f'  --config.{row.name:<{names}}  {row.type_name:<{types}}  default {row.default!r:<10}  {notes[row.name]}'
+        for row in rows
+    ]
+    return '\n'.join([make.__globals__['__doc__'].strip(), '', 'options', *map(str.rstrip, table)])
 
 
 def _set_up_jax() -> None:

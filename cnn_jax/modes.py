@@ -10,7 +10,7 @@ from cnn_jax import parallel, restore, workdir
 from cnn_jax import train as training
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.experiment import Loaded
-from cnn_jax.feed import Feed
+from cnn_jax.feed import open_feed
 from cnn_jax.lock import WorkdirLock
 from cnn_jax.log import Log, duration, read_metrics
 from cnn_jax.stop import StopRequest
@@ -58,8 +58,8 @@ def train(
     finally:
         lock.release()
     log.say('')
-    right, images = (result.evaluation.results['rank'] < 1).sum(), result.evaluation.summary['images']
-    log.say(f'test accuracy  {evaluation.share(right, images)}')
+    rank = result.evaluation.results['rank']
+    log.say(f'test accuracy  {evaluation.share(int((rank < 1).sum()), len(rank))}')
     log.say(f'test loss      {result.evaluation.summary["loss"]:.4f}')
     log.say(f'time           {duration(time.monotonic() - begin)}, of which training {duration(result.seconds)}')
     if report is not None:
@@ -117,7 +117,7 @@ def evaluate(
         log.say(f'{loaded.name} with the variables of {init_from}')
     else:
         raise CnnJaxError('nothing to evaluate: give --workdir=RUN, or --experiment=NAME with --init_from=RUN')
-    feed = Feed(experiment.data, data_dir=data_dir, seed=0, mesh=mesh)
+    feed = open_feed(experiment.data, data_dir=data_dir, seed=0, mesh=mesh)
     result = evaluation.evaluate(
         parallel.map_eval(experiment.eval_step(), mesh, mode=mode),
         variables,

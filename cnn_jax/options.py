@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -46,6 +47,13 @@ def signature(function: Callable[..., Any]) -> list[Option]:
     return options
 
 
+def comments(function: Callable[..., Any]) -> dict[str, str]:
+    """What the definition says about each argument in the comment on its line; '' where it says nothing."""
+    source = inspect.getsource(function)
+    found = dict(re.findall(r'^\s+(\w+):[^#\n]*#\s*(.+)$', source, flags=re.MULTILINE))
+    return {name: found.get(name, '') for name in inspect.signature(function).parameters}
+
+
 def resolve(options: list[Option], given: Mapping[str, Any]) -> dict[str, Any]:
     """All options with their values: the defaults, and what was given (texts are parsed, other values are checked).
 
@@ -80,7 +88,9 @@ def _parse(annotation: Any, value: Any) -> Any:
         return _parse(next(part for part in arguments if part is not type(None)), value)
     if origin is tuple:
         parts = value.strip('()').split(',') if isinstance(value, str) else value
-        return tuple(_parse(arguments[0], part.strip() if isinstance(part, str) else part) for part in parts if part != '')
+        return tuple(
+            _parse(arguments[0], part.strip() if isinstance(part, str) else part) for part in parts if part != ''
+        )
     return _parse_simple(annotation, value)
 
 
@@ -108,8 +118,10 @@ def _is_supported(annotation: Any) -> bool:
     if origin is Literal:
         return all(type(choice) in SIMPLE for choice in arguments)
     if origin in (types.UnionType, typing.Union):
-        return len(arguments) == 2 and type(None) in arguments and all(
-            _is_supported(part) for part in arguments if part is not type(None)
+        return (
+            len(arguments) == 2
+            and type(None) in arguments
+            and all(_is_supported(part) for part in arguments if part is not type(None))
         )
     if origin is tuple:
         return len(arguments) == 2 and arguments[1] is Ellipsis and arguments[0] in SIMPLE

@@ -1,5 +1,6 @@
 """Where a run's state comes from: its own checkpoint, another run's variables, or a seed."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ def abstract_state(experiment: Experiment, mesh: Mesh) -> TrainState:
         shapes = jax.eval_shape(lambda: experiment.init_state(0))
     except (ValueError, TypeError) as error:
         data = experiment.data
-        raise CnnJaxError(f'the model does not fit {data.name} images of {data.image_shape}: {_first(error)}') from error
+        raise CnnJaxError(
+            f'the model does not fit {data.name} images of {data.image_shape}: {_first(error)}'
+        ) from error
     sharding = parallel.replicated(mesh)
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)
 
@@ -60,7 +63,7 @@ def start_or_resume(
     if init_from is not None:
         variables = variables_of_run(init_from, like_variables=like.variables, report=log.say)
         params = variables.pop('params')
-        state = state.replace(params=params, model_state=variables)
+        state = dataclasses.replace(state, params=params, model_state=variables)
         log.say(f'starting from the variables of {init_from}')
     return state, 0.0
 

@@ -3,6 +3,7 @@
 A step sees one device's share of the batch and the named axis 'data'; `parallel.map_step` runs it.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -124,7 +125,8 @@ def make_train_step(
         metrics = {'loss': value, 'top1': top1, 'gradient_norm': optax.tree.norm(gradient)}
         if learning_rate:
             metrics['learning_rate'] = jnp.asarray(learning_rate(state.step), jnp.float32)
-        return state.replace(
+        return dataclasses.replace(
+            state,
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
             model_state={**state.model_state, **changed},
@@ -147,7 +149,7 @@ def make_eval_step(
     def eval_step(variables: dict[str, Any], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         with jax.default_matmul_precision('highest'):
             images = preprocess(image_keys(jax.random.key(0), batch), batch['image'])
-            scores = model.apply(variables, images, train=False)
+            scores: Any = model.apply(variables, images, train=False)
         prediction = jnp.argmax(scores, -1).astype(jnp.int32)
         return {
             'index': batch['index'],

@@ -12,7 +12,7 @@ from cnn_jax.checkpoint import Checkpoints
 from cnn_jax.errors import DivergedError
 from cnn_jax.evaluate import Evaluation, evaluate
 from cnn_jax.experiment import Experiment
-from cnn_jax.feed import Feed
+from cnn_jax.feed import Feed, open_feed
 from cnn_jax.log import Log, duration
 from cnn_jax.meter import Meter, NotFinite
 from cnn_jax.steps import TrainState
@@ -76,8 +76,9 @@ def train(
     parallel.check_divides(experiment.data.batch_size, mesh)
     checkpoints = Checkpoints(workdir / 'checkpoints', keep=experiment.keep)
     like = restore.abstract_state(experiment, mesh)  # finds shapes that do not fit before anything is opened
-    feed = Feed(experiment.data, data_dir=data_dir, seed=seed, mesh=mesh)
-    log.say(f'{experiment.data.name}: {feed.size("train"):,} training and {feed.size("test"):,} test images')
+    feed = open_feed(experiment.data, data_dir=data_dir, seed=seed, mesh=mesh)
+    for split in ('train', 'test'):
+        log.say(feed.describe(split))
     stop.poll('stopped before the first step; run the same command to start')
     state, seconds = restore.start_or_resume(experiment, checkpoints, like, seed=seed, init_from=init_from, log=log)
 

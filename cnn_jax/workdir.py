@@ -100,17 +100,16 @@ def check_same_run(saved: dict[str, Any], config: dict[str, Any], path: Path) ->
     Raises:
         CnnJaxError: the experiment, an option or the seed differs.
     """
-    differ = [
-        f'{name} was {before!r}, now {now!r}'
-        for name, before, now in _differences(saved, config, COMPARED)
-    ]
+    differ = [f'{name} was {before!r}, now {now!r}' for name, before, now in _differences(saved, config, COMPARED)]
     if differ:
         raise CnnJaxError(
             f'{path} holds another run: {"; ".join(differ)}; '
             f'repeat its options, or start anew with --workdir=NEW --init_from={path}'
         )
-    return [f'since the last start {name} changed from {before} to {now}'
-            for name, before, now in _differences(saved, config, NOTED)]
+    return [
+        f'since the last start {name} changed from {before} to {now}'
+        for name, before, now in _differences(saved, config, NOTED)
+    ]
 
 
 def _differences(saved: dict[str, Any], config: dict[str, Any], names: tuple[str, ...]) -> list[tuple[str, Any, Any]]:
@@ -119,7 +118,9 @@ def _differences(saved: dict[str, Any], config: dict[str, Any], names: tuple[str
     for name in names:
         before, now = saved.get(name), config.get(name)
         if isinstance(before, dict) and isinstance(now, dict):
-            rows += [(key, before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)]
+            rows += [
+                (key, before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)
+            ]
         elif before != now:
             rows.append((name, before, now))
     return rows

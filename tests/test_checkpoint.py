@@ -1,6 +1,7 @@
 """Checkpoints: what is written comes back bit for bit, and what was damaged is found."""
 
 import shutil
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +44,7 @@ def bits(tree):
     return [np.asarray(jax.device_get(checkpoint._plain(leaf))).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
-def restore(checkpoints, like):
+def restore(checkpoints, like) -> tuple[Any, list[str]]:
     lines = []
     return checkpoints.restore_latest_valid(like, report=lines.append), lines
 
@@ -88,7 +89,9 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize('damage', [flip_a_bit, truncate, lambda path: path.unlink(), lambda path: path.write_bytes(b'')])
+@pytest.mark.parametrize(
+    'damage', [flip_a_bit, truncate, lambda path: path.unlink(), lambda path: path.write_bytes(b'')]
+)
 def test_damage_to_any_array_file_is_found_and_the_one_before_is_used(tmp_path, state, damage):
     checkpoints = save(tmp_path / 'c', state, 1)
     files = [path.relative_to(tmp_path / 'c' / '1') for path in array_files(tmp_path / 'c' / '1')]
@@ -161,8 +164,14 @@ def test_rejected_steps_can_be_saved_again(tmp_path, state):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (lambda like: {**like, 'count': jax.ShapeDtypeStruct((2,), jnp.int32)}, r'count: saved \(\) int32, model \(2,\) int32'),
-        (lambda like: {**like, 'kernel': jax.ShapeDtypeStruct((3, 3, 32, 32), jnp.bfloat16)}, 'kernel: saved .* float32'),
+        (
+            lambda like: {**like, 'count': jax.ShapeDtypeStruct((2,), jnp.int32)},
+            r'count: saved \(\) int32, model \(2,\) int32',
+        ),
+        (
+            lambda like: {**like, 'kernel': jax.ShapeDtypeStruct((3, 3, 32, 32), jnp.bfloat16)},
+            'kernel: saved .* float32',
+        ),
         (lambda like: {**like, 'more': jax.ShapeDtypeStruct((), jnp.int32)}, 'more: saved nothing'),
         (lambda like: {name: leaf for name, leaf in like.items() if name != 'half'}, 'half: saved .* model nothing'),
     ],
@@ -185,7 +194,7 @@ def test_a_failed_save_is_told_and_the_one_before_stays(tmp_path, state, monkeyp
 
     monkeypatch.setattr(checkpoints._open(), 'save_checkpointables_async', lambda *args, **kwargs: Broken())
     checkpoints.save(2, state)
-    with pytest.raises(StorageError, match='step 2 .*disk is full.*step 1 is intact'):
+    with pytest.raises(StorageError, match=r'step 2 .*disk is full.*step 1 is intact'):
         checkpoints.wait()
 
 

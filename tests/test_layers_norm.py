@@ -1,5 +1,8 @@
 """BatchNorm's modes against numpy and against one device, LocalResponseNorm against a loop."""
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false, reportIndexIssue=false
+# (Flax types the result of apply as Any or a pair, and numpy arrays stand in for JAX arrays.)
+
 import jax
 import jax.numpy as jnp
 import numpy as np

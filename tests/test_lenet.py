@@ -1,5 +1,8 @@
 """LeNet-5 in both forms: counts, shapes, the parts that only the paper's form has, and errors."""
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false, reportIndexIssue=false
+# (Flax types the result of apply as Any or a pair, and numpy arrays stand in for JAX arrays.)
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,5 +1,8 @@
 """The losses against the formulas of the paper, written out."""
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false, reportIndexIssue=false
+# (Flax types the result of apply as Any or a pair, and numpy arrays stand in for JAX arrays.)
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,3 +41,14 @@ def test_j_stops_pushing_classes_that_are_far_already():
     gradient = jax.grad(lambda s: losses.lenet_map_loss(s, jnp.zeros(1, jnp.int32)).sum())(scores)
     assert 0 < gradient[0, 1] < 1e-8  # without j it would be about exp(-19.9) of the whole; with it, less
     assert gradient[0, 0] < 0
+
+
+def test_auxiliary_heads_count_with_their_weight():
+    def loss(scores, labels):
+        return scores[:, 0] + labels
+
+    total = losses.with_auxiliary_heads(loss, weight=0.5)
+    main, first, second = (jnp.full((2, 3), value) for value in (1.0, 10.0, 100.0))
+    labels = jnp.zeros(2, jnp.int32)
+    np.testing.assert_allclose(total((main, first, second), labels), [56.0, 56.0])
+    np.testing.assert_allclose(total(main, labels), [1.0, 1.0])

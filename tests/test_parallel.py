@@ -6,16 +6,16 @@ import pytest
 
 from cnn_jax import experiment, parallel, restore
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.feed import Feed
+from cnn_jax.feed import open_feed
 
 TINY = 'tests/tiny_experiment.py'
 
 
-def losses(name, options, data_dir, *, num_devices, mode='mapped', num_steps):
+def losses(name, options, data_dir, *, num_devices, mode: parallel.Mode = 'mapped', num_steps):
     """The training losses of the first steps, and the state after them."""
     run = experiment.load(name, options).experiment
     mesh = parallel.make_mesh(num_devices)
-    feed = Feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
+    feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
     like = restore.abstract_state(run, mesh)
     state = restore.initial_state(run, like, seed=0)
     step = parallel.map_step(run.train_step(), mesh, mode=mode)
@@ -45,7 +45,7 @@ def test_modes_agree_to_the_last_bits_with_batch_norm_and_dropout(num_devices, d
 def test_batch_that_devices_do_not_divide_is_refused():
     with pytest.raises(CnnJaxError, match='batch_size: 12 images do not divide over 8 devices; use 8 or 16'):
         parallel.check_divides(12, parallel.make_mesh())
-    with pytest.raises(CnnJaxError, match='use 8$'):
+    with pytest.raises(CnnJaxError, match=r'use 8$'):
         parallel.check_divides(4, parallel.make_mesh())
 
 

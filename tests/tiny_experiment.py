@@ -63,9 +63,9 @@ def experiment(
         learning_rate=optax.constant_schedule(learning_rate),
         num_steps=num_steps,
         preprocess=lambda keys, images: images.astype(jnp.float32) / 255,
-        augment=lambda keys, images: jax.vmap(lambda key, image: jnp.where(jax.random.bernoulli(key), image, image[::-1]))(
-            keys, images
-        ),
+        augment=lambda keys, images: jax.vmap(
+            lambda key, image: jnp.where(jax.random.bernoulli(key), image, image[::-1])
+        )(keys, images),
         save_every=save_every,
         evaluate_every=evaluate_every,
     )

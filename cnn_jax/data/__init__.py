@@ -1,1 +1,2 @@
-"""Data: `pipeline` gives order and batches, `augment` changes images on the device, every other file is one source."""
+"""Data: `pipeline` gives order and batches, `augment` changes images on the device, `formats` reads and writes files;
+every other file is one source."""

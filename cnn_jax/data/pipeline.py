@@ -240,7 +240,12 @@ def _run(batch_size: int, shard: tuple[int, int]) -> slice:
     return slice(host * size, (host + 1) * size)
 
 
-def _feed(source, order, steps: range, run: slice, num_threads: int = 2, prefetch: int = 2) -> Iterator[Batch]:
+Order = Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]]  # step -> index, epoch, mask of the global batch
+
+
+def _feed(
+    source: Source, order: Order, steps: range, run: slice, num_threads: int = 2, prefetch: int = 2
+) -> Iterator[Batch]:
     import grain  # half a second, and only where a set is not resident
 
     def batch(step: int) -> Batch:

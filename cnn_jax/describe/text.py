@@ -33,8 +33,8 @@ def field_cells(layer: Layer) -> tuple[str, str]:
     """Receptive field and stride of a layer in words: '?' where there is no rule, '-' where there is nothing to say."""
     if not layer.output_shape:
         return '-', '-'
-    is_map = len(layer.output_shape) == 3
-    return short_pair(layer.receptive_field), short_pair(layer.stride, '?' if is_map else '-')
+    has_neighbours = len(layer.output_shape) == 3 and layer.output_shape[:2] != (1, 1)
+    return short_pair(layer.receptive_field), short_pair(layer.stride, '?' if has_neighbours else '-')
 
 
 def formula(layer: Layer) -> str:

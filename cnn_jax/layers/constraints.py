@@ -55,7 +55,7 @@ def constraints(model: nn.Module, images: Any, **call_options: Any) -> optax.Gra
         del params
         return optax.EmptyState()
 
-    def update(updates: Any, state: optax.EmptyState, params: Any = None) -> tuple[Any, optax.EmptyState]:
+    def update(updates: Any, state: optax.OptState, params: Any = None) -> tuple[Any, optax.OptState]:
         if params is None:
             raise ValueError('constraints: params=None given; call update(gradients, state, params)')
 

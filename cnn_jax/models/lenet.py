@@ -77,7 +77,8 @@ def fan_in_uniform(fan_in: float | np.ndarray) -> Callable[..., jax.Array]:
     """The paper's initializer, uniform in +-2.4 / fan_in; `fan_in` is a number or one per map (the last axis)."""
 
     def initialize(key, shape, dtype=jnp.float32):
-        return jax.random.uniform(key, shape, dtype, -1.0, 1.0) * jnp.asarray(2.4 / fan_in, dtype)
+        bound = jnp.broadcast_to(jnp.asarray(2.4 / fan_in, dtype), shape)
+        return jax.random.uniform(key, shape, dtype, -1.0, 1.0) * bound
 
     return initialize
 
@@ -236,7 +237,14 @@ class LeNet1998(nn.Module):
         x = self._conv(120, 25 * 16, 'conv5')(x)  # 1x1x120
         x = x.reshape(x.shape[0], -1)  # 120
         initializer = fan_in_uniform(x.shape[-1])
-        x = Dense(84, scaled_tanh, True, initializer, initializer, self.dtype, name='fc6')(x)  # 84
+        x = Dense(
+            84,
+            activation=scaled_tanh,
+            kernel_initializer=initializer,
+            bias_initializer=initializer,
+            dtype=self.dtype,
+            name='fc6',
+        )(x)  # 84
         return RBF(name='output')(x)  # 10
 
     def _conv(self, filters: int, fan_in: int, name: str) -> Conv2D:

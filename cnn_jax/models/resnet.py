@@ -126,18 +126,19 @@ class ResNet(nn.Module):
     | `resnext50_32x4d` | 25,028,904 | 4.230 G | 77.62, 93.70 % |
     | `wide_resnet50_2` | 68,883,240 | 11.398 G | 78.47, 94.09 % |
     | `cifar20`, `32`, `44` | 269,722, 464,154, 658,586 | 0.041 G, 0.069 G, 0.097 G | error 8.75, 7.51, 7.17 % |
-    | `cifar56`, `110` | 853,018, 1,727,962 | 0.126 G, 0.253 G | error 6.97, 6.43 % |
+    | `cifar56`, `110` | 853,018, 1,727,962 | 0.125 G, 0.253 G | error 6.97, 6.43 % |
 
     Differs from the paper: v1.5 has a bottleneck's stride on the 3x3 convolution, `stride_on_first` (variants `_v1`) on
     the first 1x1, as published; the last layer starts from N(0, 0.01^2) (Goyal et al. 2017, arXiv:1706.02677); with
-    `preactivation` the stem's convolution is not normalised, the first block doing that after the pool. Off unless asked
-    for: `zero_init_last`, which starts each residual branch at zero (Goyal et al.).
+    `preactivation` the stem's convolution is not normalised, the first block doing that after the pool. Off unless
+    asked for: `zero_init_last`, which starts each residual branch at zero (Goyal et al.).
 
     Raises:
         ValueError: for a depth, layout, stem or shortcut other than those below.
     """
 
     depth: int = 50
+    stage_sizes: tuple[int, ...] | None = None  # blocks of each stage, in place of the depth's
     num_classes: int = 1000
     layout: Literal['imagenet', 'cifar'] = 'imagenet'  # cifar: three stages of 16, 32, 64 filters, depth 6 n + 2
     stem: Literal['imagenet', 'small'] = 'imagenet'  # small: 3x3 at stride 1 and no pool; always so in layout cifar
@@ -182,10 +183,12 @@ class ResNet(nn.Module):
                 raise ValueError(
                     f'ResNet: depth={self.depth} given; in layout cifar it is 6 n + 2: 8, 14, 20, 32, 44 ...'
                 )
-            return ((self.depth - 2) // 6,) * 3, False, max(1, round(16 * self.width))
-        if self.depth not in DEPTHS:
+            sizes, bottleneck, filters = ((self.depth - 2) // 6,) * 3, False, 16
+        elif self.depth in DEPTHS:
+            (sizes, bottleneck), filters = DEPTHS[self.depth], 64
+        else:
             raise ValueError(f'ResNet: depth={self.depth} given; in layout imagenet it is one of {sorted(DEPTHS)}')
-        return *DEPTHS[self.depth], max(1, round(64 * self.width))
+        return self.stage_sizes or sizes, bottleneck, max(1, round(filters * self.width))
 
     def _stem(self, images: jax.Array, filters: int, train: bool) -> jax.Array:
         small = self.layout == 'cifar' or self.stem == 'small'
@@ -223,7 +226,8 @@ VARIANTS: dict[str, Callable[..., nn.Module]] = {
     **{f'resnet{depth}': partial(ResNet, depth=depth) for depth in DEPTHS},
     **{f'resnet{depth}_v1': partial(ResNet, depth=depth, stride_on_first=True) for depth in (50, 101, 152)},
     **{f'resnet{depth}_v2': partial(ResNet, depth=depth, preactivation=True) for depth in (50, 101, 152)},
-    **{f'resnet34_{option}': partial(ResNet, depth=34, shortcut=option) for option in 'AC'},
+    'resnet34_A': partial(ResNet, depth=34, shortcut='A'),
+    'resnet34_C': partial(ResNet, depth=34, shortcut='C'),
     **{f'plain{depth}': partial(ResNet, depth=depth, shortcut='none') for depth in (18, 34)},
     'resnet18_small': partial(ResNet, depth=18, stem='small', num_classes=10),
     'resnext50_32x4d': partial(ResNet, groups=32, base_width=4),

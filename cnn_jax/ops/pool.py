@@ -1,27 +1,79 @@
 """Pooling over windows of NHWC images."""
 
+import functools
+import math
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from cnn_jax.ops import arguments
 from cnn_jax.ops.arguments import Padding, Pads, Pair
+from cnn_jax.ops.cpu import max_pool as cpu_max_pool
+from cnn_jax.ops.implementation import is_plain, on_cpu
+
+Sizes = tuple[int, int]
 
 
 def max_pool(
-    images: jax.Array, *, window: Pair, stride: Pair | None = None, padding: Padding = "valid"
+    images: jax.Array,
+    *,
+    window: Pair,
+    stride: Pair | None = None,
+    padding: Padding = "valid",
+    ceil_mode: bool = False,
+    data_format: str = "NHWC",
 ) -> jax.Array:
     """Returns the largest value of each window, channel by channel: (batch, out_height, out_width, channels).
 
-    images: (batch, height, width, channels), floating point; window, stride (the window if None): int or (height, width).
-    Padding never wins: it counts as minus infinity. The gradient goes to the first maximum of a window in row order.
+    images: (batch, height, width, channels), floating point; (batch, channels, height, width) with data_format 'NCHW'.
+    window, stride: an int or (height, width); the stride is the window if None, and windows overlap if it is smaller.
+    padding: as for `conv2d`; it never wins, for it counts as minus infinity.
+    ceil_mode: the last window may hang over the edge, as in Caffe and GoogLeNet; it starts inside the image or its
+    leading padding (torch's rule).
+
+    The gradient goes to the first maximum of a window, row by row, as `flax.linen.max_pool`'s does.
 
     Raises: ValueError for a wrong rank or type, a zero stride, a window larger than the padded input.
     """
-    images, window, stride, pads = _read(images, window, stride, padding)
-    return lax.reduce_window(
-        images, -jnp.inf, lax.max, (1, *window, 1), (1, *stride, 1), ((0, 0), *pads, (0, 0))
-    )
+    images = arguments.check_images("images", arguments.to_nhwc(images, data_format))
+    window, stride, pads = _read(images, window, stride, padding)
+    if ceil_mode:
+        pads = _ceil_pads(images.shape, window, stride, pads)
+    few_taps = window[0] * window[1] <= cpu_max_pool.MAX_TAPS
+    pool = _max_pool if few_taps and images.size and not is_plain() else _plain_max_pool
+    return arguments.from_nhwc(pool(images, window, stride, pads), data_format)
+
+
+def _plain_max_pool(images: jax.Array, window: Sizes, stride: Sizes, pads: Pads) -> jax.Array:
+    low = np.array(-np.inf, images.dtype)
+    return lax.reduce_window(images, low, lax.max, (1, *window, 1), (1, *stride, 1), ((0, 0), *pads, (0, 0)))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def _max_pool(images: jax.Array, window: Sizes, stride: Sizes, pads: Pads) -> jax.Array:
+    fast = functools.partial(cpu_max_pool.max_pool, window=window, stride=stride, pads=pads)
+    return on_cpu(fast, lambda x: _plain_max_pool(x, window, stride, pads), images)
+
+
+def _max_pool_forward(
+    images: jax.Array, window: Sizes, stride: Sizes, pads: Pads
+) -> tuple[jax.Array, jax.Array]:
+    return _max_pool(images, window, stride, pads), images
+
+
+def _max_pool_backward(
+    window: Sizes, stride: Sizes, pads: Pads, images: jax.Array, gradient: jax.Array
+) -> tuple[jax.Array]:
+    def plain(images: jax.Array, gradient: jax.Array) -> jax.Array:
+        return jax.vjp(lambda x: _plain_max_pool(x, window, stride, pads), images)[1](gradient)[0]
+
+    fast = functools.partial(cpu_max_pool.max_pool_gradient, window=window, stride=stride, pads=pads)
+    return (on_cpu(fast, plain, images, gradient),)
+
+
+_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def avg_pool(
@@ -31,29 +83,123 @@ def avg_pool(
     stride: Pair | None = None,
     padding: Padding = "valid",
     count_padding: bool = True,
+    ceil_mode: bool = False,
+    data_format: str = "NHWC",
 ) -> jax.Array:
     """Returns the mean of each window, channel by channel: (batch, out_height, out_width, channels).
 
-    images, window, stride, padding: as in `max_pool`. Padding counts as zeros, or not at all with count_padding False.
+    images, window, stride, padding, ceil_mode, data_format: as for `max_pool`.
+    count_padding: padding counts as zeros; False divides by the number of real pixels. What hangs over with ceil_mode
+    never counts (torch's rule).
 
     Raises: ValueError as `max_pool`.
     """
-    images, window, stride, pads = _read(images, window, stride, padding)
-    shape, strides, padding = (1, *window, 1), (1, *stride, 1), ((0, 0), *pads, (0, 0))
-    sums = lax.reduce_window(images, 0.0, lax.add, shape, strides, padding)
-    if count_padding:
-        return sums / (window[0] * window[1])
-    ones = jnp.ones((1, *images.shape[1:3], 1), images.dtype)
-    return sums / lax.reduce_window(ones, 0.0, lax.add, shape, strides, padding)
+    images = arguments.check_images("images", arguments.to_nhwc(images, data_format))
+    window, stride, pads = _read(images, window, stride, padding)
+    whole = _ceil_pads(images.shape, window, stride, pads) if ceil_mode else pads
+    counts = [
+        _counts(images.shape[1 + a], window[a], stride[a], pads[a], whole[a], count_padding) for a in (0, 1)
+    ]
+    means = _window_sums(images, window, stride, whole) / _divisors(counts[0], counts[1], images.dtype)
+    return arguments.from_nhwc(means, data_format)
+
+
+def l2_pool(
+    images: jax.Array,
+    *,
+    window: Pair,
+    stride: Pair | None = None,
+    padding: Padding = "valid",
+    epsilon: float = 0.0,
+    data_format: str = "NHWC",
+) -> jax.Array:
+    """Returns sqrt(sum of squares + epsilon) of each window, channel by channel.
+
+    images, window, stride, padding, data_format: as for `max_pool`; padding adds nothing.
+    epsilon: at 0 the gradient of a window of zeros is taken as 0, where the square root has none.
+
+    Raises: ValueError as `max_pool`. Source: Sermanet et al. 2012, arXiv:1204.3968 (p = 2, without its Gaussian).
+    """
+    images = arguments.check_images("images", arguments.to_nhwc(images, data_format))
+    window, stride, pads = _read(images, window, stride, padding)
+    sums = _window_sums(jnp.square(images), window, stride, pads) + epsilon
+    positive = sums > 0
+    roots = jnp.where(positive, jnp.sqrt(jnp.where(positive, sums, jnp.ones_like(sums))), jnp.zeros_like(sums))
+    return arguments.from_nhwc(roots, data_format)
+
+
+def global_avg_pool(images: jax.Array, *, data_format: str = "NHWC") -> jax.Array:
+    """Returns the mean over height and width: (batch, channels).
+
+    Raises: ValueError for a wrong rank or type. Source: Lin et al. 2013, arXiv:1312.4400.
+    """
+    images = arguments.check_images("images", arguments.to_nhwc(images, data_format))
+    return jnp.mean(images, axis=(1, 2))
+
+
+def adaptive_avg_pool(images: jax.Array, *, output_size: Pair, data_format: str = "NHWC") -> jax.Array:
+    """Returns means over output_size windows that cover the image, (batch, out_height, out_width, channels).
+
+    Output i of n averages pixels floor(i N / n) to ceil((i + 1) N / n), torch's rule: windows may overlap and differ in
+    size. output_size: an int or (height, width); it may be larger than the image.
+
+    Raises: ValueError for a wrong rank or type, or an output size below 1.
+    """
+    images = arguments.check_images("images", arguments.to_nhwc(images, data_format))
+    height, width = arguments.read_pair("output_size", output_size)
+    means = _adaptive(_adaptive(images, 1, height), 2, width)
+    return arguments.from_nhwc(means, data_format)
+
+
+def _adaptive(images: jax.Array, axis: int, outputs: int) -> jax.Array:
+    size = images.shape[axis]
+    edges = [(i * size // outputs, -(-(i + 1) * size // outputs)) for i in range(outputs)]
+    parts = [jnp.mean(lax.slice_in_dim(images, a, b, axis=axis), axis, keepdims=True) for a, b in edges]
+    return jnp.concatenate(parts, axis)
 
 
 def _read(
     images: jax.Array, window: Pair, stride: Pair | None, padding: Padding
-) -> tuple[jax.Array, tuple[int, int], tuple[int, int], Pads]:
-    images = arguments.check_images("images", images)
+) -> tuple[Sizes, Sizes, Pads]:
     sizes = (images.shape[1], images.shape[2])
     window = arguments.read_pair("window", window)
     stride = window if stride is None else arguments.read_pair("stride", stride)
     pads = arguments.read_padding(padding, sizes, window, stride)
     arguments.check_fits(sizes, window, pads)
-    return images, window, stride, pads
+    return window, stride, pads
+
+
+def _ceil_pads(shape: tuple[int, ...], window: Sizes, stride: Sizes, pads: Pads) -> Pads:
+    """Returns the padding that makes the floor of the output size its ceiling."""
+    rows, columns = (_ceil_pad(shape[1 + a], window[a], stride[a], pads[a]) for a in (0, 1))
+    return rows, columns
+
+
+def _ceil_pad(size: int, window: int, stride: int, pad: tuple[int, int]) -> tuple[int, int]:
+    outputs = math.ceil((size + sum(pad) - window) / stride) + 1
+    if (outputs - 1) * stride >= size + pad[0]:
+        outputs -= 1  # that window would start in the trailing padding
+    return pad[0], max(0, (outputs - 1) * stride + window - size - pad[0])
+
+
+def _window_sums(images: jax.Array, window: Sizes, stride: Sizes, pads: Pads) -> jax.Array:
+    zero = np.zeros((), images.dtype)
+    return lax.reduce_window(images, zero, lax.add, (1, *window, 1), (1, *stride, 1), ((0, 0), *pads, (0, 0)))
+
+
+def _counts(
+    size: int, window: int, stride: int, pad: tuple[int, int], whole: tuple[int, int], count_padding: bool
+) -> np.ndarray:
+    """Returns how many pixels of one axis count in each window. whole: the padding with what hangs over."""
+    counted = np.zeros(size + sum(whole))
+    counted[: min(size + sum(pad), counted.size)] = 1
+    if not count_padding:
+        counted[: whole[0]] = counted[whole[0] + size :] = 0
+    starts = range(0, counted.size - window + 1, stride)
+    return np.array([counted[start : start + window].sum() for start in starts])
+
+
+def _divisors(rows: np.ndarray, columns: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Returns the divisor of each window, one number if all are equal, and 1 for a window of padding alone."""
+    counts = np.maximum(np.outer(rows, columns), 1).astype(dtype)
+    return counts.ravel()[0] if (counts == counts.ravel()[0]).all() else counts[None, :, :, None]

@@ -1,22 +1,20 @@
 """The figures of a report: each function returns a figure and the numbers in it."""
 
-from collections.abc import Callable, Sequence
-from math import ceil
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from cnn_jax.report.run import Run, wilson_interval
 from cnn_jax.visualize import figure as drawing
 from cnn_jax.visualize import filters
-from cnn_jax.visualize.figure import BLUE, INK, MUTED, ORANGE, PAPER, RULE
+from cnn_jax.visualize.figure import BLUE, INK, ORANGE, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST_NUMBERED_CLASSES = 30  # cells of larger confusion matrices have no numbers
-_MOST_LISTED_CLASSES = 30
+_MOST_LISTED_CLASSES = 20  # of sets with more than twice as many classes
 
 
 class Drawn(NamedTuple):
@@ -40,18 +38,18 @@ def curve(run: Run, name: str, *, percent: bool) -> Drawn | None:
         steps, values = series['test']
         if len(steps):
             axes.plot(steps, scale * values, 'o-', color=ORANGE, markersize=3.5, label='test images')
-        axes.grid(True)
+        axes.grid(True, axis='y')
         axes.set_xlabel('step')
         axes.set_xlim(left=0)
-        _scale_y(axes, series, percent)
+        _scale(axes, series, percent)
         axes.legend(loc='lower left', bbox_to_anchor=(-0.02, 1), ncols=2, borderaxespad=0.2, handlelength=1.4)
     arrays = {
         f'{split}_{axis}': array
         for split, pair in series.items()
         for axis, array in zip(('step', name), pair, strict=True)
     }
-    smooth = ' Pale: single batches; dark: their running mean.' if len(series['train'][0]) > 60 else ''
-    return Drawn(figure, arrays, smooth.strip())
+    smooth = 'Faint: single batches; strong: their running mean.' if len(series['train'][0]) > 60 else ''
+    return Drawn(figure, arrays, smooth)
 
 
 def _series(run: Run, split: str, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -74,12 +72,13 @@ def _draw_train(axes: 'Axes', steps: np.ndarray, values: np.ndarray) -> None:
         axes.plot(steps, values, color=BLUE, alpha=0.25, linewidth=0.8)
         values = running_mean(values, len(values) // 25)
     if len(steps):
-        axes.plot(steps, values, color=BLUE, label='training batches')
+        axes.plot(steps, values, '-' if len(steps) > 2 else 'o', color=BLUE, markersize=3.5, label='training batches')
 
 
-def _scale_y(axes: 'Axes', series: dict[str, tuple[np.ndarray, np.ndarray]], percent: bool) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+def _scale(axes: 'Axes', series: dict[str, tuple[np.ndarray, np.ndarray]], percent: bool) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     values = np.concatenate([pair[1] for pair in series.values()])
     test = series['test'][1]
     if percent:  # from just below the first test values, so that the end can be read
@@ -94,44 +93,51 @@ def _scale_y(axes: 'Axes', series: dict[str, tuple[np.ndarray, np.ndarray]], per
 
 
 def confusion(run: Run) -> Drawn | None:
-    """True classes against predicted ones, as counts; None without results."""
-    names = run.class_names
+    """True classes against predicted ones, as counts; None without results. Of many classes the most confused ones."""
+    names, size = run.class_names, len(run.class_names)
     if not len(run.right):
         return None
-    cells = run.results['label'].astype(int) * len(names) + run.results['prediction']
-    counts = np.bincount(cells, minlength=len(names) ** 2).reshape(len(names), len(names))
-    wrong = counts * (1 - np.eye(len(names), dtype=int))
-    right = np.diag(np.diag(counts) / np.maximum(counts.sum(1), 1))
-    strength = 0.12 * (right > 0) + 0.78 * right**2
-    wrong_strength = np.where(wrong > 0, 0.15 + 0.75 * wrong / max(wrong.max(), 1), 0.0)
+    cells = run.results['label'].astype(int) * size + run.results['prediction']
+    counts = np.bincount(cells, minlength=size**2).reshape(size, size)
+    listed = np.arange(size) if size <= 2 * _MOST_LISTED_CLASSES else most_confused(counts, _MOST_LISTED_CLASSES)
+    shown = counts[np.ix_(listed, listed)]
+    right = np.diag(shown) / np.maximum(counts.sum(1)[listed], 1)
+    wrong = shown * (1 - np.eye(len(listed), dtype=int))
+    blue = np.diag(np.where(right > 0, 0.12 + 0.78 * right**2, 0.0))
+    orange = np.where(wrong > 0, 0.15 + 0.75 * wrong / max(wrong.max(), 1), 0.0)
     with drawing.style():
-        side = 4.6 if len(names) <= 12 else 6.4
+        side = 4.6 if len(listed) <= 12 else 6.4
         figure = drawing.new_figure(side, side)
         axes = figure.subplots()
-        axes.imshow(drawing.tint(strength, BLUE), interpolation='nearest')
-        axes.imshow(drawing.tint(wrong_strength, ORANGE), interpolation='nearest')
-        _name_axes(axes, names)
-        if len(names) <= _MOST_NUMBERED_CLASSES:
-            _number_cells(axes, counts, strength + wrong_strength)
-    return Drawn(figure, {'counts': counts, 'class_names': np.array(names)}, '')
+        axes.imshow(drawing.tint(blue, BLUE), interpolation='nearest')
+        axes.imshow(drawing.tint(orange, ORANGE), interpolation='nearest')
+        _name_axes(axes, [shorten(names[number]) for number in listed])
+        _number_cells(axes, shown, blue + orange)
+    caption = f'The {len(listed)} most confused of {size} classes; the .npz has all.' if len(listed) < size else ''
+    return Drawn(figure, {'counts': counts, 'class_names': np.array(names)}, caption)
 
 
-def _name_axes(axes: 'Axes', names: Sequence[str]) -> None:
-    every = ceil(len(names) / 40)
-    shown = range(0, len(names), every)
-    labels = [shorten(names[number]) for number in shown]
-    axes.set_xticks(list(shown), labels, rotation=90 if max(map(len, labels)) > 3 else 0)
-    axes.set_yticks(list(shown), labels)
-    axes.tick_params(length=0, labelsize=7 if len(names) > 15 else 9)
+def most_confused(counts: np.ndarray, most: int) -> np.ndarray:
+    """The classes of the most frequent mistakes, in their own order."""
+    wrong = counts * (1 - np.eye(len(counts), dtype=int))
+    pairs = np.argsort(-wrong, axis=None, kind='stable')[: most * most]
+    classes = list(dict.fromkeys(int(number) for pair in pairs for number in divmod(int(pair), len(counts))))
+    return np.sort(classes[:most])
+
+
+def _name_axes(axes: 'Axes', labels: Sequence[str]) -> None:
+    places = np.arange(len(labels))
+    axes.set_xticks(places, labels, rotation=90 if max(map(len, labels)) > 3 else 0)
+    axes.set_yticks(places, labels)
+    axes.tick_params(length=0, labelsize=7 if len(labels) > 15 else 9)
     axes.set_xlabel('predicted class')
     axes.set_ylabel('true class')
     for spine in axes.spines.values():
         spine.set_visible(False)
-    if len(names) <= _MOST_NUMBERED_CLASSES:
-        axes.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
-        axes.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)
-        axes.grid(True, which='minor', axis='both')
-        axes.tick_params(which='minor', length=0)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(np.arange(len(labels) + 1) - 0.5, minor=True)
+    axes.grid(True, which='minor', axis='both')
+    axes.tick_params(which='minor', length=0)
 
 
 def shorten(text: str, length: int = 16) -> str:
@@ -141,7 +147,7 @@ def shorten(text: str, length: int = 16) -> str:
 
 
 def _number_cells(axes: 'Axes', counts: np.ndarray, strength: np.ndarray) -> None:
-    size = 9 if len(counts) <= 12 else 6
+    size = 9 if len(counts) <= 12 else 6 if len(counts) <= 25 else 5
     for (row, column), count in np.ndenumerate(counts):
         if count:
             color = PAPER if strength[row, column] > 0.55 else INK
@@ -157,11 +163,8 @@ def class_accuracy(run: Run) -> Drawn | None:
     images, hits = (np.bincount(labels[chosen], minlength=len(names)) for chosen in (slice(None), right))
     low, high = wilson_interval(hits, images)
     order = np.flatnonzero(images)
-    listed = (
-        order
-        if len(order) <= _MOST_LISTED_CLASSES
-        else order[np.argsort(hits[order] / images[order])][:_MOST_LISTED_CLASSES]
-    )
+    worst = order[np.argsort(hits[order] / images[order], kind='stable')]
+    listed = order if len(order) <= 2 * _MOST_LISTED_CLASSES else worst[:_MOST_LISTED_CLASSES]
     with drawing.style():
         figure = drawing.new_figure(4.6, 0.9 + 0.29 * len(listed) if len(listed) > 3 else 1.8)
         axes = figure.subplots()
@@ -177,7 +180,7 @@ def class_accuracy(run: Run) -> Drawn | None:
         beside.set_yticks(places, [f'{hits[number]} of {images[number]}' for number in listed])
         for spine in (axes.spines['left'], beside.spines['right']):
             spine.set_visible(False)
-        beside.tick_params(length=0)
+        beside.tick_params(length=0, pad=8)
     caption = f'The {len(listed)} worst of {len(order)} classes. ' if len(listed) < len(order) else ''
     arrays = {'right': hits, 'images': images, 'low': low, 'high': high, 'class_names': np.array(names)}
     return Drawn(figure, arrays, caption)
@@ -186,11 +189,11 @@ def class_accuracy(run: Run) -> Drawn | None:
 def filter_grid(run: Run, layer: str) -> Drawn:
     """The filters of a convolution."""
     arrays = filters.visualize(run.model, run.variables, layer=layer)
-    return Drawn(filters.draw(arrays, width=6.4), arrays, filters.caption(arrays, layer))
+    return Drawn(filters.draw(arrays), arrays, filters.caption(arrays, layer))
 
 
 def mistake_grid(run: Run) -> np.ndarray:
-    """The misread images side by side, uint8, enlarged to be seen; the order is that of `run.mistakes`."""
+    """The misclassified images side by side, uint8, enlarged to be seen; the order is that of `run.mistakes`."""
     images = run.images if run.images.shape[-1] == 3 else run.images[..., :1].repeat(3, axis=-1)
     grid = filters.tile(images.astype(np.float32), columns=10, gap=2)
     factor = max(1, 96 // images.shape[1])

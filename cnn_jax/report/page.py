@@ -5,7 +5,7 @@ from pathlib import Path
 from string import Template
 
 from cnn_jax import describe
-from cnn_jax.report import sections
+from cnn_jax.report import sections, tables
 from cnn_jax.report.run import Run
 
 _HERE = Path(__file__).parent
@@ -24,8 +24,8 @@ def write_report(run: Run) -> Path:
         sections.classes(run),
         sections.mistakes(run),
         sections.first_filters(run, layers),
-        sections.layers(layers),
-        sections.settings(run),
+        tables.layers(layers),
+        tables.settings(run.config),
     ]
     template = Template((_HERE / 'page.html').read_text(encoding='utf-8'))
     page = template.substitute(

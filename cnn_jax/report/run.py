@@ -33,7 +33,7 @@ class Run:
 
     @property
     def right(self) -> np.ndarray:
-        """Whether each test image is read right, (images,) bool."""
+        """Whether each test image is classified right, (images,) bool."""
         return np.asarray(self.results['label'] == self.results['prediction']) if self.results else np.zeros(0, bool)
 
     def last(self, name: str, split: str | None = None) -> Any:
@@ -42,8 +42,8 @@ class Run:
         return next((value for value in reversed(values) if value is not None), None)
 
 
-def worst_mistakes(results: Mapping[str, np.ndarray], *, most: int = 60) -> np.ndarray:
-    """The rows of the misread test images with the highest losses, highest first; at most `most`."""
+def worst_mistakes(results: Mapping[str, np.ndarray], *, most: int = 42) -> np.ndarray:
+    """The rows of the misclassified test images with the highest losses, highest first; at most `most`."""
     wrong = np.flatnonzero(results['label'] != results['prediction'])
     order = np.argsort(-np.nan_to_num(results['loss'][wrong], nan=np.inf), kind='stable')
     return wrong[order][:most]

@@ -2,14 +2,11 @@
 
 import base64
 import io
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 import numpy as np
 
-from cnn_jax import describe
 from cnn_jax.describe import Layer
 from cnn_jax.report import figures
 from cnn_jax.report.figures import Drawn
@@ -25,6 +22,14 @@ def percent(fraction: float) -> str:
     """0.98889 as '98.9 %'; two decimals near the ends."""
     digits = 2 if 0.995 <= fraction < 1 else 1
     return f'{100 * fraction:.{digits}f} %'
+
+
+def short_count(number: int) -> str:
+    """61706 as '61,706', 138357544 as '138.4 M'."""
+    for unit, size in (('G', 10**9), ('M', 10**6)):
+        if number >= 10 * size or (unit == 'G' and number >= size):
+            return f'{number / size:.1f} {unit}'
+    return f'{number:,}'
 
 
 def duration(seconds: float) -> str:
@@ -65,8 +70,8 @@ def result(run: Run, model: str) -> str:
     if value is None:
         return f'{model} was trained{after.replace(" after", " for")} and not evaluated.'
     if not len(run.right):
-        return f'{model} reads {percent(value)} of the test images right{after}.'
-    return f'{model} reads {run.right.sum():,} of {len(run.right):,} test images right ({percent(value)}){after}.'
+        return f'{model} classifies {percent(value)} of the test images right{after}.'
+    return f'{model} gets {run.right.sum():,} of {len(run.right):,} test images right ({percent(value)}){after}.'
 
 
 def footer(run: Run) -> str:
@@ -81,15 +86,10 @@ def cards(run: Run, layers: Sequence[Layer]) -> str:
         sum(getattr(layer, name) for layer in top) for name in ('parameters', 'macs', 'constants')
     )
     rows = [_accuracy_card(run), *_loss_card(run), *_time_card(run)]
-    besides = f'and {constants:,} constants' if constants else 'trained numbers'
-    rows.append(('Parameters', f'{parameters:,}', besides))
-    rows.append(
-        (
-            'Multiply-adds',
-            f'{macs:,}' if macs < 1e7 else f'{macs / 1e9:.3g} billion' if macs >= 1e9 else f'{macs / 1e6:.3g} million',
-            'for one image',
-        )
-    )
+    besides = [f'{parameters:,}'] if parameters >= 1e7 else []
+    besides += [f'and {constants:,} constants'] if constants else []
+    rows.append(('Parameters', short_count(parameters), ' '.join(besides) or 'trained numbers'))
+    rows.append(('Multiply-adds', short_count(macs), 'for one image'))
     rows += _device_card(run)
     cells = [
         f'<div><dt>{escape(name)}</dt><dd class="value">{escape(value)}</dd><dd class="more">{escape(more)}</dd></div>'
@@ -112,7 +112,7 @@ def _loss_card(run: Run) -> list[tuple[str, str, str]]:
     test, train = (run.last('loss', split) for split in ('test', 'train'))
     if test is None:
         return []
-    return [('Test loss', f'{test:.4g}', '' if train is None else f'last training batches {train:.4g}')]
+    return [('Test loss', f'{test:.4f}', '' if train is None else f'training batches {train:.4f}')]
 
 
 def _time_card(run: Run) -> list[tuple[str, str, str]]:
@@ -162,7 +162,7 @@ def classes(run: Run) -> str:
             'confusion',
             matrix,
             'Confusion matrix',
-            'Counts of test images. Blue: right; orange: wrong, the darker the more often.',
+            'Counts of test images. Blue: right; orange: wrong; the stronger, the more often.',
         ),
         _figure(
             run,
@@ -184,17 +184,17 @@ def _confused_pairs(run: Run, most: int = 3) -> str:
     if not often:
         return ''
     names = run.class_names
-    listed = [f'{names[pairs[0, place]]} read as {names[pairs[1, place]]} ({counts[place]} times)' for place in often]
+    listed = [f'{names[pairs[0, place]]} taken for {names[pairs[1, place]]} ({counts[place]} times)' for place in often]
     return f'<p class="note">Most frequent mistakes: {escape(", ".join(listed))}.</p>'
 
 
 def mistakes(run: Run) -> str:
-    """The misread test images, with what they are and what they were taken for."""
+    """The misclassified test images, with what they are and what they were taken for."""
     if not len(run.right):
         return ''
     total = int((~run.right).sum())
     if not total:
-        return '<section><h2>Misread test images</h2><p class="note">There are none.</p></section>'
+        return '<section><h2>Misclassified test images</h2><p class="note">There are none.</p></section>'
     if not len(run.mistakes):
         return ''
     arrays = {name: run.results[name][run.mistakes] for name in ('label', 'prediction', 'probability', 'loss')}
@@ -206,7 +206,7 @@ def mistakes(run: Run) -> str:
     text = f'{count}, the highest loss first. The probability is what the network gave its wrong answer.'
     items = [_mistake(run, place) for place in range(len(run.mistakes))]
     return (
-        f'<section><h2>Misread test images</h2><p class="note">{text} {_size_note(run)}</p>'
+        f'<section><h2>Misclassified test images</h2><p class="note">{text} {_size_note(run)}</p>'
         f'<ol class="mistakes">{"".join(items)}</ol></section>'
     )
 
@@ -222,22 +222,22 @@ def _mistake(run: Run, place: int) -> str:
     row, names = run.mistakes[place], run.class_names
     label, prediction = (names[int(run.results[name][row])] for name in ('label', 'prediction'))
     probability, loss = (float(run.results[name][row]) for name in ('probability', 'loss'))
-    source = base64.b64encode(_png(run.images[place])).decode()
-    words = escape(f'{label}, read as {prediction}')
+    source = base64.b64encode(_png(run.images[place], _LARGEST_THUMBNAIL)).decode()
+    words = escape(f'{label}, taken for {prediction}')
     return (
         f'<li><img src="data:image/png;base64,{source}" alt="{words}" title="test image {row}: {words}" loading="lazy">'
         f'<div class="labels">{escape(label)} <span class="wrong">&rarr;&nbsp;{escape(prediction)}</span></div>'
-        f'<div class="more">{100 * probability:.0f} % &middot; loss {loss:.2f}</div></li>'
+        f'<div class="more"><span>{100 * probability:.0f} %</span> <span>loss {loss:.2f}</span></div></li>'
     )
 
 
-def _png(image: np.ndarray) -> bytes:
-    """A uint8 image (height, width, 1 or 3) as PNG; large ones are scaled down first."""
+def _png(image: np.ndarray, largest: int | None = None) -> bytes:
+    """A uint8 image (height, width, 1 or 3) as PNG, scaled down if a side is more than `largest` pixels."""
     from PIL import Image
 
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    if len(image) <= 4 * _LARGEST_THUMBNAIL and image.shape[0] == image.shape[1] and len(image) > _LARGEST_THUMBNAIL:
-        picture.thumbnail((_LARGEST_THUMBNAIL, _LARGEST_THUMBNAIL))
+    if largest is not None:
+        picture.thumbnail((largest, largest))
     buffer = io.BytesIO()
     picture.save(buffer, 'PNG')
     return buffer.getvalue()
@@ -252,106 +252,3 @@ def first_filters(run: Run, layers: Sequence[Layer]) -> str:
     note = 'Smooth filters are a sign of enough training, noisy ones of too little.'
     shown = _figure(run, 'filters', figures.filter_grid(run, first), f'Filters of {first}', note)
     return f'<section><h2>What the first layer looks for</h2><div class="wide">{shown}</div></section>'
-
-
-def layers(table: Sequence[Layer]) -> str:
-    """The layer table; blocks can be opened."""
-    notes = escape(
-        'Multiply-adds and memory are for one image; the receptive field is what one unit sees, in pixels of the image, padding included.'
-    )
-    shown = _layer_rows([layer for layer in table if layer.depth == 1], table)
-    everything = ''
-    if any(layer.depth > 1 for layer in table):
-        everything = f'<details><summary>All {len(table)} layers, inside blocks too</summary>{_layer_rows(table, table)}</details>'
-    return f'<section><h2>Layers</h2><p class="note">{notes}</p>{shown}{_unread(table)}{everything}</section>'
-
-
-def _layer_rows(shown: Sequence[Layer], table: Sequence[Layer]) -> str:
-    heads = (
-        'Layer',
-        'Kind',
-        'Output',
-        'Size of the output',
-        'Parameters',
-        'Multiply-adds',
-        'Receptive field',
-        'Stride',
-        'Memory',
-    )
-    numeric = {2, 4, 5, 6, 7, 8}
-    head = ''.join(f'<th scope="col"{_number(place in numeric)}>{name}</th>' for place, name in enumerate(heads))
-    rows = ''.join(_layer_row(layer) for layer in shown)
-    top = [layer for layer in table if layer.depth == 1]
-    parameters, macs, memory = (
-        sum(getattr(layer, name) for layer in top) for name in ('parameters', 'macs', 'activation_bytes')
-    )
-    cells = ['', '', '', f'{parameters:,}', f'{macs:,}', '', '', describe.short_bytes(memory)]
-    foot = ''.join(f'<td class="number">{cell}</td>' for cell in cells)
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>'
-        f'<tfoot><tr><th scope="row">Total</th>{foot}</tr></tfoot></table></div>'
-    )
-
-
-def _number(numeric: bool) -> str:
-    return ' class="number"' if numeric else ''
-
-
-def _layer_row(layer: Layer) -> str:
-    field, stride = describe.field_cells(layer)
-    mark = ' *' if describe.unread_note(layer) else ''
-    cells = [
-        f'<th scope="row">{"&emsp;" * (layer.depth - 1)}{escape(layer.name)}{mark}</th>',
-        f'<td>{escape(layer.kind)}</td>',
-        f'<td class="number">{describe.short_shape(layer.output_shape)}</td>',
-        f'<td class="formula">{escape(describe.formula(layer))}</td>',
-        *(f'<td class="number">{text}</td>' for text in (f'{layer.parameters:,}', f'{layer.macs:,}', field, stride)),
-        f'<td class="number">{describe.short_bytes(layer.activation_bytes)}</td>',
-    ]
-    return f'<tr{" class=inside" if layer.depth > 1 else ""}>{"".join(cells)}</tr>'
-
-
-def _unread(table: Iterable[Layer]) -> str:
-    notes = [f'{layer.name}: {note}' for layer in table if (note := describe.unread_note(layer))]
-    if not notes:
-        return ''
-    listed = '; '.join(notes[:8]) + (f'; and {len(notes) - 8} more' if len(notes) > 8 else '')
-    return f'<p class="note" style="margin-top:10px">* {escape(listed)}.</p>'
-
-
-def settings(run: Run) -> str:
-    """What made this run, and the command that repeats it."""
-    options, versions = (dict(run.config.get(name) or {}) for name in ('options', 'versions'))
-    skipped = {'options', 'versions', 'class_names'}
-    rest = {name: value for name, value in run.config.items() if name not in skipped}
-    tables = [_settings('Run', rest), _settings('Options', options), _settings('Versions', versions)]
-    return (
-        f'<section><h2>Settings</h2><p class="note">This command repeats the run:</p>'
-        f'<pre>{escape(command(run.config))}</pre><div class="settings">{"".join(tables)}</div></section>'
-    )
-
-
-def _settings(title: str, values: Mapping[str, Any]) -> str:
-    rows = [
-        f'<tr><th scope="row">{escape(str(name))}</th><td>{escape(_shown(value))}</td></tr>'
-        for name, value in values.items()
-    ]
-    return (
-        f'<div class="scroll"><table><caption>{title}</caption><tbody>{"".join(rows)}</tbody></table></div>'
-        if rows
-        else ''
-    )
-
-
-def _shown(value: Any) -> str:
-    return ', '.join(map(str, value)) if isinstance(value, (list, tuple)) else 'none' if value is None else str(value)
-
-
-def command(config: Mapping[str, Any]) -> str:
-    """The command line that repeats a run, one flag a line."""
-    parts = ['python -m cnn_jax.main', f'--experiment={config.get("experiment", "NAME")}']
-    for name, value in (config.get('options') or {}).items():
-        text = ','.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        parts.append(f'--config.{name}={text}')
-    parts += [f'--seed={config["seed"]}'] if 'seed' in config else []
-    return ' \\\n    '.join([parts[0], *map(shlex.quote, parts[1:])])

@@ -61,7 +61,7 @@ def new_figure(width: float, height: float) -> 'Figure':
     """An empty figure, width and height in inches."""
     from matplotlib.figure import Figure
 
-    return Figure((width, height), dpi=150, layout='constrained', facecolor=PAPER)
+    return Figure((width, height), dpi=120, layout='constrained', facecolor=PAPER)
 
 
 def diverging() -> 'Colormap':
@@ -114,6 +114,7 @@ def save_figure(
     folder.mkdir(parents=True, exist_ok=True)
     with style():
         figure.savefig(folder / f'{name}.png')
+        figure.set_layout_engine('none')  # it is laid out now; another look would take as long again
     save_arrays(folder, name, arrays, settings)
 
 
@@ -137,4 +138,6 @@ def as_svg(figure: 'Figure') -> str:
     text = text.replace('xlink:href', 'href')
     for name, colour in {'ink': INK, 'muted': MUTED, 'rule': RULE, 'blue': BLUE, 'orange': ORANGE}.items():
         text = text.replace(colour, f'var(--{name}, {colour})')
-    return re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', text, count=1)
+    width, height = (72 * inches for inches in figure.get_size_inches())
+    opening = f'<svg viewBox="0 0 {width:g} {height:g}" style="max-width:{1.4 * width:.0f}px" role="img">'
+    return re.sub(r'<svg [^>]*>', opening, text, count=1)

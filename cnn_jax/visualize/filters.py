@@ -51,10 +51,15 @@ def visualize(
 def _picture(filters: np.ndarray, limit: float) -> np.ndarray:
     count, _, _, inputs = filters.shape
     if inputs == 3:
-        return tile(0.5 + filters / (2 * limit), columns=ceil(sqrt(count * 2)))
+        return tile(0.5 + filters / (2 * limit), columns=_columns(count))
     if inputs == 1:
-        return tile(filters[..., 0], columns=ceil(sqrt(count * 2)))
+        return tile(filters[..., 0], columns=_columns(count))
     return tile(filters.transpose(3, 0, 1, 2).reshape(-1, *filters.shape[1:3]), columns=count)
+
+
+def _columns(count: int) -> int:
+    """About twice as many as rows; all in one row if they are few."""
+    return count if count <= 8 else ceil(sqrt(2 * count))
 
 
 def convolution_kernels(variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +89,7 @@ def tile(images: np.ndarray, *, columns: int, gap: int = 1) -> np.ndarray:
     return picture
 
 
-def draw(arrays: Mapping[str, np.ndarray], *, width: float = 7.0) -> 'Figure':
+def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
     """Draws what `visualize` returns, with a colour-bar; `width` in inches."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -92,15 +97,14 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 7.0) -> 'Figure':
     picture, limit = arrays['picture'], float(arrays['limit']) or 1.0
     in_color = picture.ndim == 3
     rows, columns = picture.shape[:2]
-    height = min(max((width - 1.2) * rows / columns, 1.4), 2 * width) + 0.2
+    height = min((width - 1.2) * rows / columns, width)
     with drawing.style():
-        figure = drawing.new_figure(width, height)
+        figure = drawing.new_figure(width, max(height, 1.4) + 0.2)
         axes = figure.subplots()
         axes.set_axis_off()
         colors, norm = ('gray' if in_color else drawing.diverging()), Normalize(-limit, limit)
         axes.imshow(_with_gaps(picture) if in_color else picture, cmap=colors, norm=norm, interpolation='nearest')
-        label = 'weight, each colour by itself' if in_color else 'weight'
-        drawing.color_bar(figure, ScalarMappable(norm, colors), axes, label)
+        drawing.color_bar(figure, ScalarMappable(norm, colors), axes, 'weight')
     return figure
 
 
@@ -115,7 +119,7 @@ def caption(arrays: Mapping[str, np.ndarray], layer: Sequence[str] | str = '') -
     count, height, width, inputs = arrays['filters'].shape
     scale = f'one scale for all, from {-arrays["limit"]:.3g} to {arrays["limit"]:.3g}'
     if inputs == 3:
-        return f'{count} filters of {layer}, {height}x{width} pixels in colour: grey is no weight; {scale}.'
+        return f'{count} filters of {layer}, {height}x{width} pixels in colour, where grey is no weight: {scale}.'
     if inputs == 1:
         return f'{count} filters of {layer}, {height}x{width} pixels: {scale}.'
     what = f'a column is one of {count} filters, a row one of {inputs} inputs'

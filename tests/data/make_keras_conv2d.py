@@ -10,6 +10,7 @@ weight terms and the activity term, added up), /constrained_kernel, and in `case
 
 import json
 import pathlib
+from typing import Any
 
 import keras  # pyright: ignore[reportMissingImports]
 import numpy as np
@@ -78,7 +79,10 @@ def run(name, case):
 
 
 if __name__ == '__main__':
-    stored = {'cases': json.dumps(CASES), 'made_with': f'keras {keras.__version__}, backend {keras.backend.backend()}'}
+    stored: dict[str, Any] = {
+        'cases': json.dumps(CASES),
+        'made_with': f'keras {keras.__version__}, backend {keras.backend.backend()}',
+    }
     for case_name, options in CASES.items():
         stored.update(run(case_name, options))
     path = pathlib.Path(__file__).with_name('keras_conv2d.npz')

@@ -1,0 +1,116 @@
+"""The tables of the page, as HTML: layers and settings. Every text that comes from a run is escaped here."""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from cnn_jax import describe
+from cnn_jax.describe import Layer
+
+_MOST_NOTES = 8  # layers whose unread inputs are explained
+
+
+def layers(table: Sequence[Layer]) -> str:
+    """The layer table; blocks can be opened."""
+    notes = (
+        'Multiply-adds and memory are for one image. The receptive field is what a unit sees, in pixels of the image '
+        'and with the padding; the stride is the distance between neighbouring units.'
+    )
+    shown = _layer_rows([layer for layer in table if layer.depth == 1], table)
+    everything = ''
+    if any(layer.depth > 1 for layer in table):
+        title = f'All {len(table)} layers, inside blocks too'
+        everything = f'<details><summary>{title}</summary>{_layer_rows(table, table)}</details>'
+    return f'<section><h2>Layers</h2><p class="note">{notes}</p>{shown}{_unread(table)}{everything}</section>'
+
+
+def _layer_rows(shown: Sequence[Layer], table: Sequence[Layer]) -> str:
+    heads = (
+        'Layer',
+        'Kind',
+        'Output',
+        'Size of the output',
+        'Parameters',
+        'Multiply-adds',
+        'Receptive field',
+        'Stride',
+        'Memory',
+    )
+    numeric = {2, 4, 5, 6, 7, 8}
+    head = ''.join(f'<th scope="col"{_number(place in numeric)}>{name}</th>' for place, name in enumerate(heads))
+    rows = ''.join(_layer_row(layer) for layer in shown)
+    top = [layer for layer in table if layer.depth == 1]
+    parameters, macs, memory = (
+        sum(getattr(layer, name) for layer in top) for name in ('parameters', 'macs', 'activation_bytes')
+    )
+    cells = ['', '', '', f'{parameters:,}', f'{macs:,}', '', '', describe.short_bytes(memory)]
+    foot = ''.join(f'<td class="number">{cell}</td>' for cell in cells)
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>'
+        f'<tfoot><tr><th scope="row">Total</th>{foot}</tr></tfoot></table></div>'
+    )
+
+
+def _number(numeric: bool) -> str:
+    return ' class="number"' if numeric else ''
+
+
+def _layer_row(layer: Layer) -> str:
+    field, stride = describe.field_cells(layer)
+    mark = ' *' if describe.unread_note(layer) else ''
+    cells = [
+        f'<th scope="row">{"&emsp;" * (layer.depth - 1)}{escape(layer.name)}{mark}</th>',
+        f'<td>{escape(layer.kind)}</td>',
+        f'<td class="number">{describe.short_shape(layer.output_shape)}</td>',
+        f'<td class="formula">{escape(describe.formula(layer))}</td>',
+        *(f'<td class="number">{text}</td>' for text in (f'{layer.parameters:,}', f'{layer.macs:,}', field, stride)),
+        f'<td class="number">{describe.short_bytes(layer.activation_bytes)}</td>',
+    ]
+    return f'<tr{" class=inside" if layer.depth > 1 else ""}>{"".join(cells)}</tr>'
+
+
+def _unread(table: Iterable[Layer]) -> str:
+    notes = [f'{layer.name}: {note}' for layer in table if (note := describe.unread_note(layer))]
+    if not notes:
+        return ''
+    listed = [*notes[:_MOST_NOTES], *([f'and {len(notes) - _MOST_NOTES} more'] if len(notes) > _MOST_NOTES else [])]
+    return f'<ul class="notes">{"".join(f"<li>* {escape(note)}</li>" for note in listed)}</ul>'
+
+
+def settings(config: Mapping[str, Any]) -> str:
+    """What made this run, and the command that repeats it."""
+    options, versions = (dict(config.get(name) or {}) for name in ('options', 'versions'))
+    skipped = {'options', 'versions', 'class_names'}
+    rest = {name: value for name, value in config.items() if name not in skipped}
+    tables = [_settings('Run', rest), _settings('Options', options), _settings('Versions', versions)]
+    return (
+        f'<section><h2>Settings</h2><p class="note">This command repeats the run:</p>'
+        f'<pre>{escape(command(config))}</pre><div class="settings">{"".join(tables)}</div></section>'
+    )
+
+
+def _settings(title: str, values: Mapping[str, Any]) -> str:
+    rows = [
+        f'<tr><th scope="row">{escape(str(name))}</th><td>{escape(_shown(value))}</td></tr>'
+        for name, value in values.items()
+    ]
+    return (
+        f'<div class="scroll"><table><caption>{title}</caption><tbody>{"".join(rows)}</tbody></table></div>'
+        if rows
+        else ''
+    )
+
+
+def _shown(value: Any) -> str:
+    return ', '.join(map(str, value)) if isinstance(value, (list, tuple)) else 'none' if value is None else str(value)
+
+
+def command(config: Mapping[str, Any]) -> str:
+    """The command line that repeats a run, one flag a line."""
+    parts = ['python -m cnn_jax.main', f'--experiment={config.get("experiment", "NAME")}']
+    for name, value in (config.get('options') or {}).items():
+        text = ','.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        parts.append(f'--config.{name}={text}')
+    parts += [f'--seed={config["seed"]}'] if 'seed' in config else []
+    return ' \\\n    '.join([parts[0], *map(shlex.quote, parts[1:])])

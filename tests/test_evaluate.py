@@ -1,0 +1,67 @@
+"""Counts, and their words."""
+
+import numpy as np
+import pytest
+
+from cnn_jax import metrics
+from cnn_jax.evaluate import Evaluation, describe, evaluate
+
+
+def fake_step(variables, batch):
+    """A model that always says class 1, with the image's index as its loss."""
+    return {
+        **{name: batch[name] for name in ('index', 'mask', 'label')},
+        'loss': batch['index'].astype(np.float32),
+        'prediction': np.ones_like(batch['label']),
+        'probability': np.full(len(batch['label']), 0.5, np.float32),
+        'rank': (batch['label'] != 1).astype(np.int32) * 3,
+    }
+
+
+def batches(images, size):
+    labels = np.arange(images) % 3
+    for start in range(0, images, size):
+        index = np.arange(start, start + size)
+        mask = index < images
+        index = np.where(mask, index, -1)
+        yield {'index': index, 'mask': mask, 'label': labels[index].astype(np.int32)}
+
+
+@pytest.mark.parametrize('size', [1, 4, 10, 64])
+def test_padding_is_never_counted(size):
+    result = evaluate(fake_step, {}, batches(10, size), num_classes=3, poll=lambda: None)
+    assert result.summary == {'loss': 4.5, 'top1': 0.3, 'top5': 0.3, 'images': 10}
+    np.testing.assert_array_equal(result.confusion, [[0, 4, 0], [0, 3, 0], [0, 3, 0]])
+    np.testing.assert_array_equal(result.results['index'], np.arange(10))
+
+
+def test_a_poll_may_stop_it():
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(fake_step, {}, batches(10, 4), num_classes=3, poll=stop)
+
+
+def test_top5_of_few_classes_is_all_of_them():
+    results = {'rank': np.array([0, 2, 1]), 'loss': np.zeros(3)}
+    assert metrics.summarise(results, 3)['top5'] == 1.0
+    assert metrics.summarise(results, 1000)['top1'] == pytest.approx(1 / 3)
+
+
+def test_class_without_images_has_no_accuracy():
+    confusion = metrics.confusion_matrix(np.array([0, 0, 2]), np.array([0, 2, 2]), 3)
+    np.testing.assert_array_equal(confusion, [[1, 0, 1], [0, 0, 0], [0, 0, 1]])
+    accuracy = metrics.per_class_accuracy(confusion)
+    assert accuracy[0] == 0.5
+    assert np.isnan(accuracy[1])
+
+
+def test_the_words_have_the_counts():
+    result = evaluate(fake_step, {}, batches(10, 4), num_classes=3, poll=lambda: None)
+    text = describe(result, ('cat', 'dog', 'bird'))
+    assert 'top-1       30.00%  (3 of 10)' in text
+    assert 'dog   100.00%  (3 of 3)' in text
+    assert 'confusion matrix' in text
+    many = Evaluation(result.results, result.summary, np.zeros((30, 30), int))
+    assert 'confusion matrix' not in describe(many, tuple(f'class {i}' for i in range(30)))

@@ -1,0 +1,63 @@
+"""The contract of every experiment file, found by globbing: documented, typed options, two steps of its smoke form."""
+
+import inspect
+import sys
+
+import numpy as np
+import pytest
+
+from cnn_jax import experiment, options, parallel, restore
+from cnn_jax.feed import open_feed
+
+NAMES = list(experiment.available())
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_docstring_has_a_summary_the_command_and_the_source(name):
+    document = inspect.getmodule(experiment.function(name)).__doc__ or ''
+    summary = document.partition('\n')[0]
+    assert summary.endswith('.')
+    assert len(summary) <= 100
+    assert f'python -m cnn_jax.main --experiment={name}' in document
+    assert 'Expect' in document
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_options_have_types_of_the_command_line_and_a_smoke_form(name):
+    rows = options.signature(experiment.function(name))
+    assert {'batch_size', 'smoke'} <= {row.name for row in rows}
+    for row in rows:
+        assert options.parse(row, str(row.default)) == row.default, 'a default can be typed as it is shown'
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_building_opens_no_data(name, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError('data was opened')
+
+    monkeypatch.setattr('builtins.open', refuse)
+    made = experiment.load(name, {}).experiment
+    assert made.num_steps >= 1
+    assert made.data.num_train > made.data.num_classes
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_smoke_form_takes_two_steps_and_evaluates(name, data_dir):
+    made = experiment.load(name, {'smoke': True}).experiment
+    assert made.num_steps == 2
+    mesh = parallel.make_mesh(1)
+    feed = open_feed(made.data, data_dir=data_dir, seed=0, mesh=mesh)
+    state = restore.initial_state(made, restore.abstract_state(made, mesh), seed=0)
+    step = parallel.map_step(made.train_step(), mesh)
+    for number in range(2):
+        state, metrics = step(state, feed.train(number))
+        assert np.isfinite(float(metrics['loss']))
+    results = parallel.map_eval(made.eval_step(), mesh)(state.variables, next(feed.test(made.data.batch_size)))
+    assert np.isfinite(np.asarray(results['loss'])).all()
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_module_imports_only_what_it_runs(name):
+    experiment.function(name)
+    assert 'tensorflow' not in sys.modules
+    assert 'torch' not in sys.modules

@@ -1,0 +1,271 @@
+"""The command line as a person meets it: one line for a mistake, the right exit code, nothing lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnn_jax import experiment, options
+from cnn_jax.main import main
+
+ROOT = Path(__file__).parent.parent
+TINY = str(ROOT / 'tests' / 'tiny_experiment.py')
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers():
+    """`main` takes over two signals; the test process gets its own back."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def mistake(capsys, *arguments):
+    """The exit code and the one line on stderr of a command that must fail."""
+    code = main(list(arguments))
+    captured = capsys.readouterr()
+    assert captured.err.count('\n') == 1, captured.err
+    assert captured.err.startswith('cnn_jax: error: ')
+    return code, captured.err
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['--experiment=lenet_digit'], ["unknown experiment: 'lenet_digit'", 'choose from: lenet_digits']),
+        (['--experiment=../main'], ['unknown experiment', 'lenet_digits']),
+        (['--experiment=nowhere.py'], ['no such experiment file: nowhere.py']),
+        (
+            ['--experiment=lenet_digits', '--config.bach_size=3'],
+            ["unknown option: 'bach_size'", 'choose from: batch_size'],
+        ),
+        (['--experiment=lenet_digits', '--config.batch_size=zero'], ['--config.batch_size', "'zero' is not int", '32']),
+        (['--experiment=lenet_digits', '--config.batch_size=-1'], ['batch_size', '-1', 'at least 1']),
+        (['--experiment=lenet_digits', '--config.batch_size=0'], ['batch_size', '0', 'at least 1']),
+        (
+            ['--experiment=lenet_digits', '--config.batch_size=12'],
+            ['12 images do not divide over 8 devices', '8 or 16'],
+        ),
+        (['--experiment=lenet_digits', '--config.variant=modren'], ["'modren' is not 'modern' | 'faithful'"]),
+        (['--experiment=lenet_digits', '--config.epochs=0'], ['num_steps', '0 is below 1']),
+        (['--experiment=lenet_digits', '--config.smoke=maybe'], ["'maybe' is not bool"]),
+        (
+            ['--experiment=lenet_digits', '--batch_size=64'],
+            ['unknown flag: --batch_size', 'did you mean --config.batch_size'],
+        ),
+        (['--experiment=lenet_digits', '--sede=1'], ['unknown flag: --sede', 'choose from: --seed']),
+        (['--experiment=lenet_digits', '--seed=one'], ['--seed=one']),
+        (['--experiment=lenet_digits', '--seed=-1'], ['--seed', '-1']),
+        (['--experiment=lenet_digits', '--eval_batch_size=0'], ['--eval_batch_size']),
+        (['--experiment=lenet_digits', '--parallel=pamp'], ['--parallel=pamp', 'mapped|pmap']),
+        (['--experiment=lenet_digits', 'stray'], ["stray argument: 'stray'"]),
+        (['--experiment=lenet_digits', '--formula'], ['--formula is not a flag of --mode=train', 'describe']),
+        (['--mode=describe', '--experiment=lenet_digits', '--seed=1'], ['--seed is not a flag of --mode=describe']),
+        (['--mode=trian'], ["unknown mode: 'trian'", 'choose from: train']),
+        (['--mode=evaluate', '--experiment=lenet_digits'], ['nothing to evaluate', '--workdir']),
+        (['--mode=evaluate', '--workdir=/nowhere'], ['no run in /nowhere']),
+        (['--mode=describe'], ['needs an --experiment=NAME']),
+        ([], ['needs an --experiment=NAME']),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_to_do(capsys, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    code, line = mistake(capsys, *arguments)
+    assert code == 2
+    for word in words:
+        assert word in line
+    assert not (tmp_path / 'runs').exists() or not list((tmp_path / 'runs').rglob('config.json'))
+
+
+def test_list_shows_every_experiment_with_its_line(capsys):
+    assert main(['--list']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(experiment.available())
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_help_shows_the_options_and_opens_no_data(capsys, tmp_path):
+    assert main(['--experiment=lenet_digits', '--help', f'--data_dir={tmp_path}/nothing']) == 0
+    text = capsys.readouterr().out
+    for option in options.signature(experiment.function('lenet_digits')):
+        assert f'--config.{option.name} ' in text
+    assert "'modern' | 'faithful'" in text
+    assert not (tmp_path / 'nothing').exists()
+
+
+def test_help_shows_the_flags(capsys):
+    assert main(['--help']) == 0
+    assert '--eval_batch_size' in capsys.readouterr().out
+
+
+def test_describe_prints_the_table_with_the_lectures_formula(capsys):
+    assert main(['--mode=describe', '--experiment=lenet_digits', '--formula']) == 0
+    text = capsys.readouterr().out
+    assert '61,706' in text
+    assert '416,520' in text
+    assert '(32 - 5 + 2*0)/1 + 1 = 28' in text
+
+
+def train(workdir, data_dir, *more):
+    return main([f'--experiment={TINY}', f'--workdir={workdir}', f'--data_dir={data_dir}', *more])
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    """A run that was trained from the command line."""
+    folder = tmp_path_factory.mktemp('finished')
+    assert train(folder / 'run', folder) == 0
+    return folder / 'run'
+
+
+def test_a_run_leaves_its_files(finished):
+    config = json.loads((finished / 'config.json').read_text())
+    assert config['options']['batch_size'] == 16
+    assert config['seed'] == 0
+    assert config['class_names'] == list('abcdefghij')
+    assert config['versions']['jax']
+    assert (finished / 'report' / 'index.html').stat().st_size > 10_000
+    assert '8 CPU devices' in (finished / 'log.txt').read_text()
+    for figure in (finished / 'figures').glob('*.png'):
+        assert figure.with_suffix('.npz').exists()
+
+
+def test_evaluate_says_the_same_numbers_at_every_batch_size(finished, capsys):
+    texts = set()
+    for size in (1, 7, 1000):
+        assert main(['--mode=evaluate', f'--workdir={finished}', f'--eval_batch_size={size}']) == 0
+        texts.add(capsys.readouterr().out)
+    assert len(texts) == 1
+    text = texts.pop()
+    assert 'of 23)' in text
+    assert 'confusion matrix' in text
+
+
+def test_evaluate_with_the_variables_of_a_run(finished, capsys):
+    assert main(['--mode=evaluate', f'--experiment={TINY}', f'--init_from={finished}']) == 0
+    assert 'of 23)' in capsys.readouterr().out
+
+
+def test_other_options_in_the_same_folder_are_refused(finished, capsys):
+    before = (finished / 'config.json').read_text()
+    code, line = mistake(
+        capsys, f'--experiment={TINY}', f'--workdir={finished}', '--config.learning_rate=0.5', '--seed=3'
+    )
+    assert code == 2
+    assert 'learning_rate was 0.01, now 0.5' in line
+    assert 'seed was 0, now 3' in line
+    assert f'--workdir=NEW --init_from={finished}' in line
+    assert (finished / 'config.json').read_text() == before
+
+
+def test_the_refusals_way_out_works(finished, tmp_path):
+    assert train(tmp_path / 'new', tmp_path, '--config.learning_rate=0.5', f'--init_from={finished}') == 0
+
+
+def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path, capsys):
+    code, line = mistake(
+        capsys,
+        f'--experiment={TINY}',
+        f'--workdir={tmp_path}/new',
+        f'--init_from={finished}',
+        '--config.width=5',
+    )
+    assert code == 2
+    assert 'params/conv1/bias: there (4,), here (5,)' in line
+
+
+def test_a_work_folder_that_is_a_file_is_refused(capsys, tmp_path):
+    (tmp_path / 'file').write_text('precious')
+    for name in ('file', 'file/below'):
+        code, line = mistake(capsys, f'--experiment={TINY}', f'--workdir={tmp_path}/{name}')
+        assert code == 2
+        assert f'{tmp_path}/file is a file' in line
+    assert (tmp_path / 'file').read_text() == 'precious'
+
+
+def test_an_unwritable_folder_is_the_machines_fault(capsys):
+    code, line = mistake(capsys, f'--experiment={TINY}', '--workdir=/proc/nothing')
+    assert code == 5
+    assert 'work folder not writable: /proc/nothing' in line
+
+
+def test_checkpoints_without_their_config_are_not_trained_over(capsys, tmp_path):
+    (tmp_path / 'run' / 'checkpoints' / '5').mkdir(parents=True)
+    code, line = mistake(capsys, f'--experiment={TINY}', f'--workdir={tmp_path}/run')
+    assert code == 5
+    assert 'no config.json' in line
+
+
+def command(workdir, *more):
+    return [
+        *(sys.executable, '-m', 'cnn_jax.main', f'--experiment={TINY}', f'--workdir={workdir}'),
+        *('--config.num_steps=4000', '--config.evaluate_every=1000', '--config.save_every=100', *more),
+    ]
+
+
+def start(workdir):
+    """A long run in a process of its own; returns when it is training."""
+    environment = {**os.environ, 'XLA_FLAGS': '', 'PYTHONUNBUFFERED': '1'}
+    process = subprocess.Popen(
+        command(workdir), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 120
+    while not (workdir / 'checkpoints' / '100').exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_says_so(tmp_path, number, code):
+    process = start(tmp_path / 'run')
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert errors == b''
+    last = output.decode().strip().splitlines()[-1]
+    step = int(last.removeprefix('saved at step ').partition(';')[0])
+    assert last == f'saved at step {step}; run the same command to go on'
+    assert (tmp_path / 'run' / 'checkpoints' / str(step)).exists()
+
+
+def test_a_second_run_in_the_folder_is_refused_and_kill_frees_it(tmp_path):
+    process = start(tmp_path / 'run')
+    environment = {**os.environ, 'XLA_FLAGS': ''}
+    second = subprocess.run(command(tmp_path / 'run'), cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert second.returncode == 5
+    assert f'process {process.pid} on ' in second.stderr
+    process.kill()
+    process.communicate()
+    step = max(int(path.name) for path in (tmp_path / 'run' / 'checkpoints').iterdir() if path.name.isdecimal())
+    resumed = subprocess.Popen(command(tmp_path / 'run'), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    assert resumed.stdout is not None
+    lines = [resumed.stdout.readline() for _ in range(4)]
+    resumed.kill()
+    resumed.communicate()
+    assert f'resuming at step {step} of 4000\n' in lines
+
+
+def test_importing_the_command_line_is_light():
+    code = 'import sys, cnn_jax.main; print([m for m in ("jax", "flax", "orbax", "matplotlib") if m in sys.modules])'
+    output = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert output == '[]\n'
+
+
+def test_no_tensorflow_and_no_torch():
+    installed = {name.partition('==')[0].lower() for name in _requirements()}
+    assert not installed & {'tensorflow', 'torch', 'clu', 'ml-collections'}
+    assert np.__version__
+
+
+def _requirements():
+    lines = (ROOT / 'requirements.txt').read_text().splitlines()
+    return [line.replace('>', '=').replace('=', '==', 1) for line in lines if line and not line.startswith('#')]
