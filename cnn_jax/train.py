@@ -18,6 +18,8 @@ from cnn_jax.meter import Meter, NotFinite
 from cnn_jax.steps import TrainState
 from cnn_jax.stop import Stopped, StopRequest
 
+SAVED = 'saved at step {}; run the same command to go on'
+
 
 class Tools(NamedTuple):
     """What the loop calls.
@@ -87,8 +89,10 @@ def train(
 
     def test(state: TrainState) -> Evaluation:
         batches = feed.test(eval_batch_size)
-        poll = lambda: stop.poll('stopped during evaluation; run the same command to go on')  # noqa: E731
         return evaluate(eval_step, state.variables, batches, num_classes=experiment.data.num_classes, poll=poll)
+
+    def poll() -> None:
+        stop.poll(SAVED.format(experiment.num_steps))  # true of the last evaluation; `fit` saves in the ones before
 
     tools = Tools(
         step=parallel.map_step(experiment.train_step(), mesh, mode=mode),
@@ -161,8 +165,7 @@ def fit(
             except Stopped as stopped:
                 save()
                 tools.checkpoints.wait()
-                message = f'saved at step {step}; run the same command to go on'
-                raise Stopped(stopped.signal_number, message) from None
+                raise Stopped(stopped.signal_number, SAVED.format(step)) from None
             tools.checkpoints.wait()
     except NotFinite as error:
         raise _diverged(error, tools.checkpoints) from error

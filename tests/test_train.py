@@ -166,3 +166,15 @@ def test_evaluation_counts_every_image_once(tmp_path, straight, eval_batch_size)
     np.testing.assert_array_equal(again.evaluation.confusion, expected.confusion)
     assert again.evaluation.summary['top1'] == expected.summary['top1']
     assert again.evaluation.summary['loss'] == pytest.approx(expected.summary['loss'], rel=1e-6)
+
+
+def test_the_loop_reads_no_device_value_but_through_the_meter(tmp_path, monkeypatch):
+    """A `float(loss)` in the loop would make the devices wait for the host; on a CPU no guard notices it."""
+
+    def stray(self, *args):
+        raise AssertionError('a device value was read in passing')
+
+    array = type(jax.numpy.zeros(()))
+    for name in ('__float__', '__int__', '__bool__', '__index__', 'item', 'tolist'):
+        monkeypatch.setattr(array, name, stray)
+    run(tmp_path / 'w', num_steps=6, save_every=3, evaluate_every=2)

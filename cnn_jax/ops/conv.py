@@ -1,15 +1,16 @@
 """Convolutions of deep learning (cross-correlations) on NHWC images with HWIO kernels."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from cnn_jax.ops import arguments
 from cnn_jax.ops.arguments import Padding, Pair
-from cnn_jax.ops.cpu.choice import Forms, choose
+from cnn_jax.ops.cpu.choice import SUMS, Forms, choose
 from cnn_jax.ops.cpu.windows import Geometry, plain
-from cnn_jax.ops.implementation import is_plain, on_cpu, same_axes
+from cnn_jax.ops.implementation import apart, is_plain, on_cpu, same_axes
 
 
 def conv2d(
@@ -58,12 +59,8 @@ def correlate(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.A
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _correlate(images: jax.Array, kernel: jax.Array, geometry: Geometry, forms: Forms) -> jax.Array:
-    def by_lax(images: jax.Array, kernel: jax.Array) -> jax.Array:
-        return plain(images, kernel, geometry)
-
-    if forms.forward is None:
-        return by_lax(images, kernel)
-    return on_cpu(functools.partial(forms.forward, geometry=geometry), by_lax, images, kernel)
+    xla = functools.partial(plain, geometry=geometry)
+    return _run(forms.forward, xla, kernel[0, 0, 0, 0], images, kernel, geometry=geometry)
 
 
 def _correlate_forward(
@@ -77,6 +74,7 @@ def _correlate_backward(
 ) -> tuple[jax.Array, jax.Array]:
     # Two separate choices, so that XLA drops the one that nobody asked for (the images of a first layer).
     images, kernel = saved
+    scalar = kernel[0, 0, 0, 0]
 
     def images_gradient(gradient: jax.Array, kernel: jax.Array) -> jax.Array:
         like = jnp.zeros_like(gradient, shape=images.shape)
@@ -86,14 +84,27 @@ def _correlate_backward(
         like = jnp.zeros_like(gradient, shape=kernel.shape)
         return jax.linear_transpose(lambda k: plain(images, k, geometry), like)(gradient)[0]
 
-    of_images, of_kernel = images_gradient, kernel_gradient
-    if forms.images_gradient is not None:
-        fast = functools.partial(forms.images_gradient, images=images.shape, geometry=geometry)
-        of_images = functools.partial(on_cpu, fast, images_gradient)
-    if forms.kernel_gradient is not None:
-        fast = functools.partial(forms.kernel_gradient, kernel=kernel.shape, geometry=geometry)
-        of_kernel = functools.partial(on_cpu, fast, kernel_gradient)
-    return of_images(gradient, kernel), of_kernel(images, gradient)
+    shapes = {"images": images.shape, "geometry": geometry}
+    of_images = _run(forms.images_gradient, images_gradient, scalar, gradient, kernel, **shapes)
+    shapes = {"kernel": kernel.shape, "geometry": geometry}
+    return of_images, _run(forms.kernel_gradient, kernel_gradient, scalar, images, gradient, **shapes)
+
+
+def _run(
+    form: Callable[..., jax.Array] | None,
+    xla: Callable[..., jax.Array],
+    scalar: jax.Array,
+    /,
+    *arrays: jax.Array,
+    **shapes: object,
+) -> jax.Array:
+    """Returns xla(*arrays), or on a CPU the same computed by `form`."""
+    if form is None:
+        return xla(*arrays)
+    fast = functools.partial(form, **shapes)
+    if form in SUMS:
+        fast = apart(fast, xla, scalar)
+    return on_cpu(fast, xla, *arrays)
 
 
 _correlate.defvjp(_correlate_forward, _correlate_backward)

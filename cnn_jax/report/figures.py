@@ -176,6 +176,7 @@ def class_accuracy(run: Run) -> Drawn | None:
         axes.set_xlim(np.floor(10 * low[listed].min()) * 10, 100)
         axes.grid(True, axis='x')
         axes.set_xlabel('accuracy in %')
+        axes.locator_params(axis='x', integer=True)
         beside = axes.secondary_yaxis('right')
         beside.set_yticks(places, [f'{hits[number]} of {images[number]}' for number in listed])
         for spine in (axes.spines['left'], beside.spines['right']):

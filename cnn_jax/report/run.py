@@ -18,7 +18,9 @@ class Run:
     model: Any  # a Linen module
     variables: Mapping[str, Any]
     image_shape: tuple[int, int, int]
-    results: Mapping[str, np.ndarray] = field(default_factory=dict)  # (images,): label, prediction, probability, loss
+    results: Mapping[str, np.ndarray] = field(
+        default_factory=dict
+    )  # (images,): label, prediction, probability, loss, rank
     mistakes: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # rows of the test split
     images: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1, 1), np.uint8))  # those rows, uint8 NHWC
 
@@ -34,7 +36,7 @@ class Run:
     @property
     def right(self) -> np.ndarray:
         """Whether each test image is classified right, (images,) bool."""
-        return np.asarray(self.results['label'] == self.results['prediction']) if self.results else np.zeros(0, bool)
+        return is_right(self.results) if self.results else np.zeros(0, bool)
 
     def last(self, name: str, split: str | None = None) -> Any:
         """The last value of that name in the metrics; None if there is none."""
@@ -42,9 +44,14 @@ class Run:
         return next((value for value in reversed(values) if value is not None), None)
 
 
+def is_right(results: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Whether each image is right: no class comes before the true one (`rank`), else by the prediction."""
+    return np.asarray(results['rank'] < 1 if 'rank' in results else results['label'] == results['prediction'])
+
+
 def worst_mistakes(results: Mapping[str, np.ndarray], *, most: int = 42) -> np.ndarray:
     """The rows of the misclassified test images with the highest losses, highest first; at most `most`."""
-    wrong = np.flatnonzero(results['label'] != results['prediction'])
+    wrong = np.flatnonzero(~is_right(results))
     order = np.argsort(-np.nan_to_num(results['loss'][wrong], nan=np.inf), kind='stable')
     return wrong[order][:most]
 

@@ -34,7 +34,7 @@ def short_count(number: int) -> str:
 
 def duration(seconds: float) -> str:
     """'12.3 s', '3 min 20 s', '2 h 05 min'."""
-    if seconds < 60:
+    if seconds < 59.5:
         return f'{seconds:.1f} s' if seconds < 10 else f'{seconds:.0f} s'
     minutes, rest = divmod(round(seconds), 60)
     return f'{minutes} min {rest:02d} s' if minutes < 60 else f'{minutes // 60} h {minutes % 60:02d} min'

@@ -29,6 +29,17 @@ POINTWISE = Forms(dense.pointwise, dense.pointwise_images_gradient, dense.pointw
 ONE_WINDOW = Forms(dense.one_window, dense.one_window_images_gradient, dense.one_window_kernel_gradient)
 
 
+# Sums over taps, slow when XLA fuses them with their neighbours.
+SUMS = (
+    dense.shifted_products,
+    dense.tap_products,
+    dense.tap_products_images_gradient,
+    dense.columns_images_gradient,
+    grouped.depthwise,
+    grouped.depthwise_images_gradient,
+)
+
+
 def choose(images: Shape, kernel: Shape, geometry: Geometry) -> Forms:
     """Returns the fastest known formulations for these shapes."""
     if geometry.groups > 1:
