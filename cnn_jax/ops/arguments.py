@@ -11,7 +11,7 @@ Pads = tuple[tuple[int, int], tuple[int, int]]  # ((top, bottom), (left, right))
 
 
 def _is_int(value: object) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, bool)
+    return hasattr(value, '__index__') and not isinstance(value, bool)
 
 
 def read_pair(name: str, value: Pair, *, least: int = 1) -> tuple[int, int]:
@@ -21,10 +21,10 @@ def read_pair(name: str, value: Pair, *, least: int = 1) -> tuple[int, int]:
     """
     values = (value, value) if _is_int(value) else value
     if not isinstance(values, (tuple, list)) or len(values) != 2 or not all(_is_int(v) for v in values):
-        raise ValueError(f"{name} is {value!r}; give an integer or a pair (height, width)")
+        raise ValueError(f'{name} is {value!r}; give an integer or a pair (height, width)')
     height, width = (int(v) for v in values)
     if min(height, width) < least:
-        raise ValueError(f"{name} is {value!r}; it must be at least {least}")
+        raise ValueError(f'{name} is {value!r}; it must be at least {least}')
     return height, width
 
 
@@ -54,16 +54,16 @@ def read_padding(
     """
     if isinstance(padding, str):
         name = padding.lower()
-        if name == "valid":
+        if name == 'valid':
             return ((0, 0), (0, 0))
-        if name == "same":
+        if name == 'same':
             top, left = (same_pads(*row) for row in zip(sizes, window, stride, dilation, strict=True))
             return (top, left)
         raise ValueError(f"padding is {padding!r}; give 'valid', 'same', an integer, a pair or two pairs")
     if not isinstance(padding, int) and len(padding) == 2 and all(isinstance(p, (tuple, list)) for p in padding):
-        top, left = (read_pair("padding", p, least=0) for p in padding)  # type: ignore[arg-type]
+        top, left = (read_pair('padding', p, least=0) for p in padding)  # type: ignore[arg-type]
         return (top, left)
-    height, width = read_pair("padding", padding, least=0)  # type: ignore[arg-type]
+    height, width = read_pair('padding', padding, least=0)  # type: ignore[arg-type]
     return ((height, height), (width, width))
 
 
@@ -72,10 +72,10 @@ def check_images(name: str, images: jax.Array) -> jax.Array:
 
     Raises: ValueError unless it is (batch, height, width, channels) of a floating-point type.
     """
-    return _check_array(name, images, "(batch, height, width, channels)")
+    return _check_array(name, images, '(batch, height, width, channels)')
 
 
-def check_kernel(name: str, kernel: jax.Array, axes: str = "(height, width, in, out)") -> jax.Array:
+def check_kernel(name: str, kernel: jax.Array, axes: str = '(height, width, in, out)') -> jax.Array:
     """Returns `kernel` as an array.
 
     Raises: ValueError unless it has 4 axes and a floating-point type.
@@ -86,35 +86,33 @@ def check_kernel(name: str, kernel: jax.Array, axes: str = "(height, width, in, 
 def _check_array(name: str, array: jax.Array, axes: str) -> jax.Array:
     array = jnp.asarray(array)
     if array.ndim != 4:
-        raise ValueError(f"{name} has shape {array.shape}; give 4 axes {axes}")
+        raise ValueError(f'{name} has shape {array.shape}; give 4 axes {axes}')
     if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise ValueError(f"{name} is {array.dtype}; give a floating-point array, such as {name}.astype(jnp.float32)")
+        raise ValueError(f'{name} is {array.dtype}; give a floating-point array, such as {name}.astype(jnp.float32)')
     return array
 
 
 def check_same_dtype(images: jax.Array, kernel: jax.Array) -> None:
     """Raises: ValueError if the two differ in type; nothing is promoted silently."""
     if images.dtype != kernel.dtype:
-        raise ValueError(f"images are {images.dtype} and the kernel is {kernel.dtype}; cast one to the other")
+        raise ValueError(f'images are {images.dtype} and the kernel is {kernel.dtype}; cast one to the other')
 
 
-def check_fits(
-    sizes: tuple[int, int], window: tuple[int, int], pads: Pads, dilation: tuple[int, int] = (1, 1)
-) -> None:
+def check_fits(sizes: tuple[int, int], window: tuple[int, int], pads: Pads, dilation: tuple[int, int] = (1, 1)) -> None:
     """Raises: ValueError if a window (with its dilation) is larger than the padded input."""
     padded = tuple(size + sum(pad) for size, pad in zip(sizes, pads, strict=True))
     covered = tuple(dilated(w, d) for w, d in zip(window, dilation, strict=True))
     if any(c > p for c, p in zip(covered, padded, strict=True)):
-        spread = "" if covered == window else f" ({covered[0]}x{covered[1]} with its dilation)"
+        spread = '' if covered == window else f' ({covered[0]}x{covered[1]} with its dilation)'
         raise ValueError(
-            f"a {window[0]}x{window[1]} window{spread} is larger than the padded input {padded[0]}x{padded[1]}; "
-            "use a smaller window or more padding"
+            f'a {window[0]}x{window[1]} window{spread} is larger than the padded input {padded[0]}x{padded[1]}; '
+            'use a smaller window or more padding'
         )
 
 
 def from_nhwc(images: jax.Array, data_format: str) -> jax.Array:
     """Returns NHWC images in `data_format`."""
-    return jnp.transpose(images, (0, 3, 1, 2)) if data_format == "NCHW" else images
+    return jnp.transpose(images, (0, 3, 1, 2)) if data_format == 'NCHW' else images
 
 
 def to_nhwc(images: jax.Array, data_format: str) -> jax.Array:
@@ -122,11 +120,11 @@ def to_nhwc(images: jax.Array, data_format: str) -> jax.Array:
 
     Raises: ValueError for a data_format other than 'NHWC' and 'NCHW', or images that have not 4 axes.
     """
-    if data_format not in ("NHWC", "NCHW"):
+    if data_format not in ('NHWC', 'NCHW'):
         raise ValueError(f"data_format is {data_format!r}; give 'NHWC' or 'NCHW'")
-    if data_format == "NHWC":
+    if data_format == 'NHWC':
         return images
     images = jnp.asarray(images)
     if images.ndim != 4:
-        raise ValueError(f"images has shape {images.shape}; give 4 axes (batch, channels, height, width)")
+        raise ValueError(f'images has shape {images.shape}; give 4 axes (batch, channels, height, width)')
     return jnp.transpose(images, (0, 2, 3, 1))

@@ -18,10 +18,10 @@ def conv2d(
     kernel: jax.Array,
     *,
     stride: Pair = 1,
-    padding: Padding = "valid",
+    padding: Padding = 'valid',
     dilation: Pair = 1,
     groups: int = 1,
-    data_format: str = "NHWC",
+    data_format: str = 'NHWC',
 ) -> jax.Array:
     """Returns the cross-correlation of images with a kernel, (batch, out_height, out_width, out).
 
@@ -37,12 +37,12 @@ def conv2d(
     Raises: ValueError for a wrong rank or type, channels that do not match, groups that do not divide, a stride or
     dilation below 1, a window larger than the padded input.
     """
-    images = arguments.check_images("images", arguments.to_nhwc(images, data_format))
-    kernel = arguments.check_kernel("kernel", kernel)
+    images = arguments.check_images('images', arguments.to_nhwc(images, data_format))
+    kernel = arguments.check_kernel('kernel', kernel)
     arguments.check_same_dtype(images, kernel)
     _check_channels(images.shape[3], kernel.shape, groups)
     window, sizes = (kernel.shape[0], kernel.shape[1]), (images.shape[1], images.shape[2])
-    stride, dilation = arguments.read_pair("stride", stride), arguments.read_pair("dilation", dilation)
+    stride, dilation = arguments.read_pair('stride', stride), arguments.read_pair('dilation', dilation)
     pads = arguments.read_padding(padding, sizes, window, stride, dilation)
     arguments.check_fits(sizes, window, pads, dilation)
     outputs = correlate(images, kernel, Geometry(stride, pads, dilation, groups))
@@ -84,9 +84,9 @@ def _correlate_backward(
         like = jnp.zeros_like(gradient, shape=kernel.shape)
         return jax.linear_transpose(lambda k: plain(images, k, geometry), like)(gradient)[0]
 
-    shapes = {"images": images.shape, "geometry": geometry}
+    shapes = {'images': images.shape, 'geometry': geometry}
     of_images = _run(forms.images_gradient, images_gradient, scalar, gradient, kernel, **shapes)
-    shapes = {"kernel": kernel.shape, "geometry": geometry}
+    shapes = {'kernel': kernel.shape, 'geometry': geometry}
     return of_images, _run(forms.kernel_gradient, kernel_gradient, scalar, images, gradient, **shapes)
 
 
@@ -112,11 +112,11 @@ _correlate.defvjp(_correlate_forward, _correlate_backward)
 
 def _check_channels(channels: int, kernel_shape: tuple[int, ...], groups: int) -> None:
     if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
-        raise ValueError(f"groups is {groups!r}; it must be an integer of at least 1")
+        raise ValueError(f'groups is {groups!r}; it must be an integer of at least 1')
     if channels % groups or kernel_shape[3] % groups:
-        raise ValueError(f"groups={groups} must divide the {channels} input and {kernel_shape[3]} output channels")
+        raise ValueError(f'groups={groups} must divide the {channels} input and {kernel_shape[3]} output channels')
     if kernel_shape[2] * groups != channels:
         raise ValueError(
-            f"the images have {channels} channels and the kernel {kernel_shape} reads {kernel_shape[2]} in each of "
-            f"{groups} group(s); its third axis must be {channels // groups}"
+            f'the images have {channels} channels and the kernel {kernel_shape} reads {kernel_shape[2]} in each of '
+            f'{groups} group(s); its third axis must be {channels // groups}'
         )

@@ -21,16 +21,16 @@ def output_size(
 
     Raises: ValueError if the window is larger than the padded size, or does not fit evenly while `exact`.
     """
-    for name, value in (("size", size), ("window", window), ("stride", stride), ("dilation", dilation)):
+    for name, value in (('size', size), ('window', window), ('stride', stride), ('dilation', dilation)):
         arguments.read_pair(name, value)
-    before, after = arguments.read_pair("padding", padding, least=0)
+    before, after = arguments.read_pair('padding', padding, least=0)
     covered = arguments.dilated(window, dilation)
     room = size + before + after - covered
     if room < 0:
-        spread = "" if dilation == 1 else f" (dilated to {covered})"
+        spread = '' if dilation == 1 else f' (dilated to {covered})'
         raise ValueError(
-            f"a {window}x{window} filter{spread} is larger than the padded size of {size + before + after}; "
-            f"padding {-(-(covered - size) // 2)} gives 1 or more places"
+            f'a {window}x{window} filter{spread} is larger than the padded size of {size + before + after}; '
+            f'padding {-(-(covered - size) // 2)} gives 1 or more places'
         )
     if exact and room % stride:
         raise ValueError(_misfit(size, window, stride, before + after, covered))
@@ -38,17 +38,19 @@ def output_size(
 
 
 def _misfit(size: int, window: int, stride: int, pads: int, covered: int) -> str:
-    shown = f"({size}-{covered}+{pads})" if pads else f"({size}-{covered})"
+    shown = f'({size}-{covered}+{pads})' if pads else f'({size}-{covered})'
     places = (size + pads - covered) / stride + 1
-    fitting = next((p for p in range(covered + stride) if size + 2 * p >= covered and not _left(size, covered, stride, p)), None)
+    fitting = next(
+        (p for p in range(covered + stride) if size + 2 * p >= covered and not _left(size, covered, stride, p)), None
+    )
     way_out = (
-        f"exact=False floors to {int(places)}"
+        f'exact=False floors to {int(places)}'
         if fitting is None
-        else f"padding {fitting} gives {(size - covered + 2 * fitting) // stride + 1}"
+        else f'padding {fitting} gives {(size - covered + 2 * fitting) // stride + 1}'
     )
     return (
-        f"a {window}x{window} filter at stride {stride} does not fit a size of {size}: "
-        f"{shown}/{stride}+1 = {places:.2f}; {way_out}"
+        f'a {window}x{window} filter at stride {stride} does not fit a size of {size}: '
+        f'{shown}/{stride}+1 = {places:.2f}; {way_out}'
     )
 
 

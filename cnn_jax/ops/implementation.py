@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-CHOICES = ("auto", "lax")
+CHOICES = ('auto', 'lax')
 
 # Part of jit's cache key, so that a function traced under one choice is traced again under the other.
-_choice = jax.make_user_context("auto")
+_choice = jax.make_user_context('auto')
 
 
 @contextlib.contextmanager
@@ -30,14 +30,14 @@ def implementation(choice: str) -> Iterator[None]:
     Raises: ValueError for another choice.
     """
     if choice not in CHOICES:
-        raise ValueError(f"implementation is {choice!r}; give one of {', '.join(map(repr, CHOICES))}")
+        raise ValueError(f'implementation is {choice!r}; give one of {", ".join(map(repr, CHOICES))}')
     with _choice(choice):
         yield
 
 
 def is_plain() -> bool:
     """Returns whether XLA's own primitives were asked for."""
-    return _choice.value == "lax"
+    return _choice.value == 'lax'
 
 
 def on_cpu(fast: Callable[..., Any], plain: Callable[..., Any], *arrays: jax.Array) -> Any:
@@ -67,13 +67,13 @@ def same_axes(*arrays: jax.Array) -> tuple[jax.Array, ...]:
 
 def _axes(array: jax.Array) -> frozenset[Any]:
     kind: Any = jax.typeof(array)
-    if hasattr(kind, "manual_axis_type"):  # jax 0.10.2; `vma` before and, by its documentation, elsewhere
+    if hasattr(kind, 'manual_axis_type'):  # jax 0.10.2; `vma` before and, by its documentation, elsewhere
         return kind.manual_axis_type.varying
-    return getattr(kind, "vma", frozenset())
+    return getattr(kind, 'vma', frozenset())
 
 
 def _varying(array: jax.Array, axes: frozenset[Any]) -> jax.Array:
-    return lax.pcast(array, tuple(sorted(axes)), to="varying") if axes else array
+    return lax.pcast(array, tuple(sorted(axes)), to='varying') if axes else array
 
 
 def accumulator(dtype: Any) -> Any:

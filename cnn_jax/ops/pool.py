@@ -21,9 +21,9 @@ def max_pool(
     *,
     window: Pair,
     stride: Pair | None = None,
-    padding: Padding = "valid",
+    padding: Padding = 'valid',
     ceil_mode: bool = False,
-    data_format: str = "NHWC",
+    data_format: str = 'NHWC',
 ) -> jax.Array:
     """Returns the largest value of each window, channel by channel: (batch, out_height, out_width, channels).
 
@@ -37,7 +37,7 @@ def max_pool(
 
     Raises: ValueError for a wrong rank or type, a zero stride, a window larger than the padded input.
     """
-    images = arguments.check_images("images", arguments.to_nhwc(images, data_format))
+    images = arguments.check_images('images', arguments.to_nhwc(images, data_format))
     window, stride, pads = _read(images, window, stride, padding)
     if ceil_mode:
         pads = _ceil_pads(images.shape, window, stride, pads)
@@ -59,9 +59,7 @@ def _max_pool(images: jax.Array, window: Sizes, stride: Sizes, pads: Pads) -> ja
     return on_cpu(fast, lambda x: _plain_max_pool(x, window, stride, pads), images)
 
 
-def _max_pool_forward(
-    images: jax.Array, window: Sizes, stride: Sizes, pads: Pads
-) -> tuple[jax.Array, jax.Array]:
+def _max_pool_forward(images: jax.Array, window: Sizes, stride: Sizes, pads: Pads) -> tuple[jax.Array, jax.Array]:
     return _max_pool(images, window, stride, pads), images
 
 
@@ -83,10 +81,10 @@ def avg_pool(
     *,
     window: Pair,
     stride: Pair | None = None,
-    padding: Padding = "valid",
+    padding: Padding = 'valid',
     count_padding: bool = True,
     ceil_mode: bool = False,
-    data_format: str = "NHWC",
+    data_format: str = 'NHWC',
 ) -> jax.Array:
     """Returns the mean of each window, channel by channel: (batch, out_height, out_width, channels).
 
@@ -96,12 +94,10 @@ def avg_pool(
 
     Raises: ValueError as `max_pool`.
     """
-    images = arguments.check_images("images", arguments.to_nhwc(images, data_format))
+    images = arguments.check_images('images', arguments.to_nhwc(images, data_format))
     window, stride, pads = _read(images, window, stride, padding)
     whole = _ceil_pads(images.shape, window, stride, pads) if ceil_mode else pads
-    counts = [
-        _counts(images.shape[1 + a], window[a], stride[a], pads[a], whole[a], count_padding) for a in (0, 1)
-    ]
+    counts = [_counts(images.shape[1 + a], window[a], stride[a], pads[a], whole[a], count_padding) for a in (0, 1)]
     means = _window_sums(images, window, stride, whole) / _divisors(counts[0], counts[1], images.dtype)
     return arguments.from_nhwc(means, data_format)
 
@@ -111,9 +107,9 @@ def l2_pool(
     *,
     window: Pair,
     stride: Pair | None = None,
-    padding: Padding = "valid",
+    padding: Padding = 'valid',
     epsilon: float = 0.0,
-    data_format: str = "NHWC",
+    data_format: str = 'NHWC',
 ) -> jax.Array:
     """Returns sqrt(sum of squares + epsilon) of each window, channel by channel.
 
@@ -122,7 +118,7 @@ def l2_pool(
 
     Raises: ValueError as `max_pool`. Source: Sermanet et al. 2012, arXiv:1204.3968 (p = 2, without its Gaussian).
     """
-    images = arguments.check_images("images", arguments.to_nhwc(images, data_format))
+    images = arguments.check_images('images', arguments.to_nhwc(images, data_format))
     window, stride, pads = _read(images, window, stride, padding)
     sums = _window_sums(jnp.square(images), window, stride, pads) + epsilon
     positive = sums > 0
@@ -130,16 +126,16 @@ def l2_pool(
     return arguments.from_nhwc(roots, data_format)
 
 
-def global_avg_pool(images: jax.Array, *, data_format: str = "NHWC") -> jax.Array:
+def global_avg_pool(images: jax.Array, *, data_format: str = 'NHWC') -> jax.Array:
     """Returns the mean over height and width: (batch, channels).
 
     Raises: ValueError for a wrong rank or type. Source: Lin et al. 2013, arXiv:1312.4400.
     """
-    images = arguments.check_images("images", arguments.to_nhwc(images, data_format))
+    images = arguments.check_images('images', arguments.to_nhwc(images, data_format))
     return jnp.mean(images, axis=(1, 2))
 
 
-def adaptive_avg_pool(images: jax.Array, *, output_size: Pair, data_format: str = "NHWC") -> jax.Array:
+def adaptive_avg_pool(images: jax.Array, *, output_size: Pair, data_format: str = 'NHWC') -> jax.Array:
     """Returns means over output_size windows that cover the image, (batch, out_height, out_width, channels).
 
     Output i of n averages pixels floor(i N / n) to ceil((i + 1) N / n), torch's rule: windows may overlap and differ in
@@ -147,8 +143,8 @@ def adaptive_avg_pool(images: jax.Array, *, output_size: Pair, data_format: str 
 
     Raises: ValueError for a wrong rank or type, or an output size below 1.
     """
-    images = arguments.check_images("images", arguments.to_nhwc(images, data_format))
-    height, width = arguments.read_pair("output_size", output_size)
+    images = arguments.check_images('images', arguments.to_nhwc(images, data_format))
+    height, width = arguments.read_pair('output_size', output_size)
     means = _adaptive(_adaptive(images, 1, height), 2, width)
     return arguments.from_nhwc(means, data_format)
 
@@ -160,12 +156,10 @@ def _adaptive(images: jax.Array, axis: int, outputs: int) -> jax.Array:
     return jnp.concatenate(parts, axis)
 
 
-def _read(
-    images: jax.Array, window: Pair, stride: Pair | None, padding: Padding
-) -> tuple[Sizes, Sizes, Pads]:
+def _read(images: jax.Array, window: Pair, stride: Pair | None, padding: Padding) -> tuple[Sizes, Sizes, Pads]:
     sizes = (images.shape[1], images.shape[2])
-    window = arguments.read_pair("window", window)
-    stride = window if stride is None else arguments.read_pair("stride", stride)
+    window = arguments.read_pair('window', window)
+    stride = window if stride is None else arguments.read_pair('stride', stride)
     pads = arguments.read_padding(padding, sizes, window, stride)
     arguments.check_fits(sizes, window, pads)
     return window, stride, pads

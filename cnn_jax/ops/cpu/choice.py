@@ -74,7 +74,9 @@ def _choose_grouped(images: Shape, kernel: Shape, geometry: Geometry) -> Forms:
         if num_taps > 9:
             return Forms(grouped.depthwise, grouped.depthwise_images_gradient, grouped.blocks_kernel_gradient)
         small = height * width <= 1024  # the nine reductions of a large map cost more than XLA's one convolution
-        return Forms(grouped.depthwise, grouped.depthwise_images_gradient, grouped.depthwise_kernel_gradient if small else None)
+        return Forms(
+            grouped.depthwise, grouped.depthwise_images_gradient, grouped.depthwise_kernel_gradient if small else None
+        )
     merged = grouped.groups_per_block(kernel, geometry.groups)
     if merged == 1 or merged * kernel[2] <= 64:
         return Forms(grouped.blocks, grouped.blocks_images_gradient, grouped.blocks_kernel_gradient)

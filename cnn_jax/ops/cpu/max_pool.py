@@ -62,9 +62,7 @@ def _windows_of_pixel(remainder: int, window: int, stride: int, pad: int) -> lis
     ]
 
 
-def max_pool_gradient(
-    images: jax.Array, gradient: jax.Array, *, window: Sizes, stride: Sizes, pads: Pads
-) -> jax.Array:
+def max_pool_gradient(images: jax.Array, gradient: jax.Array, *, window: Sizes, stride: Sizes, pads: Pads) -> jax.Array:
     """Returns the gradient with respect to the images: each pixel sums over the windows whose first maximum it is.
 
     Pixels are taken by their remainder to the stride, (row, column): all of one remainder lie in the same taps of

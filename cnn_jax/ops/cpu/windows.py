@@ -49,7 +49,7 @@ def plain(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array
         geometry.pads,
         rhs_dilation=geometry.dilation,
         feature_group_count=geometry.groups,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
     )
 
 
