@@ -3,7 +3,7 @@
     python -m benchmarks.lenet_digits --seeds=5
 
 Each seed is a run of the command line in a process of its own. The first one starts with an empty compilation cache,
-the others find it filled. Writes benchmarks/results/lenet_digits.json and the rows of the README.
+the others find it filled. Writes benchmarks/results/lenet_digits.json and its rows of the table in README.md.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+README = ROOT / 'README.md'
 RESULTS = ROOT / 'benchmarks' / 'results' / 'lenet_digits.json'
 
 
@@ -61,11 +62,19 @@ def row(result: dict[str, Any]) -> str:
     )
 
 
+def write_row(result: dict[str, Any]) -> None:
+    """Puts the row in place of the one that README.md has for this variant."""
+    start = row(result).partition(' | ')[0]
+    lines = README.read_text().splitlines()
+    README.write_text('\n'.join(row(result) if line.startswith(start) else line for line in lines) + '\n')
+
+
 def machine() -> str:
     """Processor and core count, for the table."""
     lines = Path('/proc/cpuinfo').read_text().splitlines() if Path('/proc/cpuinfo').exists() else []
     models = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return f'{os.cpu_count()} cores of {models[0] if models else platform.processor()}, Python {platform.python_version()}'
+    processor = models[0] if models else platform.processor()
+    return f'{os.cpu_count()} cores of {processor}, Python {platform.python_version()}'
 
 
 def main() -> None:
@@ -79,10 +88,11 @@ def main() -> None:
             runs = [run(variant, seed, Path(folder)) for seed in range(arguments.seeds)]
         results.append(summarise(variant, runs))
         print(row(results[-1]), flush=True)
+        write_row(results[-1])
     RESULTS.parent.mkdir(exist_ok=True)
     measured = {'machine': machine(), 'date': time.strftime('%Y-%m-%d'), 'results': results}
     RESULTS.write_text(json.dumps(measured, indent=2) + '\n')
-    print(f'{measured["machine"]}, {measured["date"]}; written to {RESULTS}')
+    print(f'{measured["machine"]}, {measured["date"]}; written to {RESULTS} and {README}')
 
 
 if __name__ == '__main__':

@@ -90,7 +90,8 @@ class Checkpoints:
             self.wait()
         finally:
             if self._checkpointer is not None:
-                self._checkpointer.close()
+                with contextlib.suppress(Exception):  # of a save that `wait` has told of: Orbax says it again
+                    self._checkpointer.close()
                 self._checkpointer = None
 
     def steps(self) -> list[int]:

@@ -51,8 +51,8 @@ def evaluate(
 
 
 def share(right: int, images: int) -> str:
-    """'98.89%  (356 of 360)'"""
-    return f'{right / images:.2%}  ({right} of {images})'
+    """' 98.89%  (356 of 360)'"""
+    return f'{right / images:7.2%}  ({right} of {images})'
 
 
 def describe(evaluation: Evaluation, class_names: tuple[str, ...]) -> str:
@@ -62,15 +62,15 @@ def describe(evaluation: Evaluation, class_names: tuple[str, ...]) -> str:
     top = min(5, len(class_names))
     lines = [
         f'images      {images}',
-        f'top-1       {share(int(np.sum(rank < 1)), images)}',
-        f'top-{top}       {share(int(np.sum(rank < top)), images)}',
+        f'top-1      {share(int(np.sum(rank < 1)), images)}',
+        f'top-{top}      {share(int(np.sum(rank < top)), images)}',
         f'mean loss   {evaluation.summary["loss"]:.4f}',
         '',
         'accuracy of each class',
     ]
     width = max(map(len, class_names))
     for name, row, right in zip(class_names, evaluation.confusion, np.diag(evaluation.confusion), strict=True):
-        lines.append(f'  {name:<{width}}  {share(right, row.sum()) if row.sum() else "no images"}')
+        lines.append(f'  {name:<{width}} {share(right, row.sum()) if row.sum() else "no images"}')
     if len(class_names) <= 20:
         lines += ['', 'confusion matrix (rows: true class, columns: predicted)', *_matrix(evaluation, class_names)]
     return '\n'.join(lines)

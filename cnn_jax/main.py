@@ -59,6 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Stopped as stopped:
         (logs or [Log(None)])[-1].say(str(stopped))
         return stopped.exit_code
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except CnnJaxError as error:
         return _fail(error, str(error), error.exit_code, arguments, logs)
     except Exception as error:
@@ -244,8 +247,8 @@ def _set_up_jax() -> None:
     import absl.logging
     import jax
 
-    absl.logging.set_verbosity(absl.logging.ERROR)
-    logging.getLogger('asyncio').setLevel(logging.CRITICAL)  # Orbax's readers say there what they also raise
+    absl.logging.set_verbosity(absl.logging.FATAL)  # Orbax says there, in pages, what it also raises
+    logging.getLogger('asyncio').setLevel(logging.CRITICAL)
     folder = Path(os.environ.get('JAX_COMPILATION_CACHE_DIR') or '~/.cache/cnn_jax/jax').expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,7 @@ def train(
         lock.release()
     log.say('')
     rank = result.evaluation.results['rank']
-    log.say(f'test accuracy  {evaluation.share(int((rank < 1).sum()), len(rank))}')
+    log.say(f'test accuracy {evaluation.share(int((rank < 1).sum()), len(rank))}')
     log.say(f'test loss      {result.evaluation.summary["loss"]:.4f}')
     log.say(f'time           {duration(time.monotonic() - begin)}, of which training {duration(result.seconds)}')
     if report is not None:

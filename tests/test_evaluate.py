@@ -61,7 +61,7 @@ def test_the_words_have_the_counts():
     result = evaluate(fake_step, {}, batches(10, 4), num_classes=3, poll=lambda: None)
     text = describe(result, ('cat', 'dog', 'bird'))
     assert 'top-1       30.00%  (3 of 10)' in text
-    assert 'dog   100.00%  (3 of 3)' in text
+    assert 'dog  100.00%  (3 of 3)' in text
     assert 'confusion matrix' in text
     many = Evaluation(result.results, result.summary, np.zeros((30, 30), int))
     assert 'confusion matrix' not in describe(many, tuple(f'class {i}' for i in range(30)))

@@ -1,7 +1,7 @@
 """Convolutions without groups as matrix products, each equal to `lax.conv_general_dilated`.
 
-Forward forms take (images, kernel, geometry); gradients of the images (gradient, kernel, shape of the images, geometry);
-gradients of the kernel (images, gradient, shape of the kernel, geometry).
+Forward forms take (images, kernel, geometry); gradients of the images (gradient, kernel, shape of the images,
+geometry); gradients of the kernel (images, gradient, shape of the kernel, geometry).
 """
 
 import jax
@@ -152,6 +152,7 @@ def columns_images_gradient(gradient: jax.Array, kernel: jax.Array, images: Shap
         return lax.pad(made[i, j], zero(made), (*none, (0, 0, 0), (j, width - 1 - j, 0)))
 
     rows = jnp.stack([sum((across(i, j) for j in range(1, width)), across(i, 0)) for i in range(height)])
+    rows = lax.optimization_barrier(rows)  # else the first sums are made once per row of the kernel
     parts = [lax.pad(rows[i], zero(rows), (*none, (i, height - 1 - i, 0), (0, 0, 0))) for i in range(height)]
     (top, _), (left, _) = geometry.pads
     whole = sum(parts[1:], parts[0])[:, :, top : top + images[1], left : left + images[2]]

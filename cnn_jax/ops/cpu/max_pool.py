@@ -53,7 +53,7 @@ def _first_maximum(images: jax.Array, window: Sizes, stride: Sizes, pads: Pads) 
 
 
 def _windows_of_pixel(remainder: int, window: int, stride: int, pad: int) -> list[tuple[int, int]]:
-    """Returns (shift, tap): pixel stride * n + remainder is element `tap` of window n + shift, for every such window."""
+    """Returns every (shift, tap) such that pixel stride * n + remainder is element `tap` of window n + shift."""
     position = remainder + pad
     return [
         (position // stride - back, position % stride + back * stride)
