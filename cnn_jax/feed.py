@@ -96,9 +96,7 @@ class StreamedFeed(Feed):
     def train(self, step: int) -> Any:
         if step != self._next:  # the first step, of a new run or of a resumed one
             source, size = self.source('train'), self._data.batch_size
-            self._stream = pipeline.stream(
-                source, seed=self._seed, batch_size=size, start_step=step, shard=_shard()
-            )
+            self._stream = pipeline.stream(source, seed=self._seed, batch_size=size, start_step=step, shard=_shard())
             self._ready.clear()
         self._next = step + 1
         while len(self._ready) <= AHEAD:

@@ -6,6 +6,7 @@ python -m cnn_jax.main --help
 """
 
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 
 from absl import flags
 
-from cnn_jax.errors import CnnJaxError, closest, unknown
+from cnn_jax import cluster
+from cnn_jax.errors import CnnJaxError, PeerError, closest, unknown
 from cnn_jax.log import Log
 from cnn_jax.stop import Stopped, StopRequest
 
@@ -30,6 +32,7 @@ def _define() -> None:
     text('data_dir', None, 'data sets; default: $TFDS_DATA_DIR, else ~/tensorflow_datasets', flag_values=FLAGS)
     number('eval_batch_size', None, 'images per evaluation batch; changes no result', lower_bound=1, flag_values=FLAGS)
     flags.DEFINE_enum('parallel', 'mapped', ['mapped', 'pmap'], 'how devices share a step', flag_values=FLAGS)
+    switch('distributed', False, 'join other processes; a cluster is joined without it', flag_values=FLAGS)
     switch('formula', False, "show each layer's size formula", flag_values=FLAGS)
     switch('debug', False, 'show the traceback of an error', flag_values=FLAGS)
     switch('list', False, 'list the experiments', flag_values=FLAGS)
@@ -38,8 +41,8 @@ def _define() -> None:
 
 # The flags of each mode, beside those of all modes.
 MODES = {
-    'train': {'seed', 'init_from', 'data_dir', 'eval_batch_size', 'parallel'},
-    'evaluate': {'init_from', 'data_dir', 'eval_batch_size', 'parallel'},
+    'train': {'seed', 'init_from', 'data_dir', 'eval_batch_size', 'parallel', 'distributed'},
+    'evaluate': {'init_from', 'data_dir', 'eval_batch_size', 'parallel', 'distributed'},
     'describe': {'formula'},
     'prepare': {'data_dir'},
 }
@@ -49,9 +52,11 @@ _define()
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and gives the exit code (see `errors`)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not cluster.is_watched() and ('--distributed' in arguments or cluster.in_cluster(os.environ)):
+        return cluster.watch(arguments)
     stop = StopRequest()
     stop.listen()
-    arguments = sys.argv[1:] if arguments is None else arguments
     logs: list[Log] = []  # the log of the run, once there is one
     try:
         _run(arguments, stop, logs)
@@ -65,6 +70,11 @@ def main(arguments: list[str] | None = None) -> int:
     except CnnJaxError as error:
         return _fail(error, str(error), error.exit_code, arguments, logs)
     except Exception as error:
+        if stop.agreed is not None and re.search('Gloo|NCCL|UNAVAILABLE|DEADLINE|oordination', str(error)):
+            from cnn_jax import parallel
+
+            what = f'{parallel.name_peers()} was lost: {error}; start all of them again with the same command'
+            return _fail(error, what, PeerError.exit_code, arguments, logs)
         what = f'unexpected {type(error).__name__}: {error}'
         return _fail(error, what, 1, arguments, logs)
 
@@ -107,17 +117,22 @@ def _run(arguments: list[str], stop: StopRequest, logs: list[Log]) -> None:
 
 
 def _call_mode(values: Any, options: dict[str, str], stop: StopRequest, logs: list[Log]) -> None:
-    from cnn_jax import modes, workdir
+    from cnn_jax import modes, parallel, workdir
     from cnn_jax.data import pipeline
+
+    if parallel.start(values.distributed):
+        cluster.end_with_parent()
+        stop.agreed = parallel.reached_common_stop
 
     path = Path(values.workdir).expanduser() if values.workdir else None
     init_from = Path(values.init_from).expanduser() if values.init_from else None
     data_dir = Path(values.data_dir).expanduser() if values.data_dir else pipeline.default_data_dir()
     loaded = _load(values, options, path)
     if values.mode == 'train':
+        if path is None and stop.agreed:
+            raise CnnJaxError('several processes need to be told one --workdir=FOLDER that all of them see')
         path = path or workdir.default_path(loaded.name)
-        workdir.make(path)
-        logs.append(Log(path))
+        logs.append(Log(path, enabled=parallel.is_main_process()))
         modes.train(
             loaded,
             path=path,
@@ -261,4 +276,7 @@ def _set_up_jax() -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    code = main()
+    if code == PeerError.exit_code:
+        os._exit(code)  # the runtime would wait for the lost process, and then abort
+    sys.exit(code)

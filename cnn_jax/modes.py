@@ -1,5 +1,6 @@
 """What each mode of the command line does, once the names are resolved."""
 
+import json
 import time
 import traceback
 from pathlib import Path
@@ -33,16 +34,12 @@ def train(
     experiment = loaded.experiment
     parallel.check_divides(experiment.data.batch_size, parallel.make_mesh())
     config = workdir.describe_run(loaded, seed=seed, parallel=mode, data_dir=data_dir)
+    parallel.check_same_everywhere(json.dumps([config[name] for name in workdir.COMPARED]))
     lock = WorkdirLock(path)
-    lock.acquire()
     try:
-        saved = workdir.read_config(path)
-        changed = workdir.check_same_run(saved, config, path) if saved else []
-        log.say(parallel.describe_devices())
-        log.say(f'{loaded.name} in {path}')
-        for line in changed:
+        changed = parallel.main_process_first(lambda: _claim(path, config, lock)) or []
+        for line in [parallel.describe_devices(), f'{loaded.name} in {path}', *changed]:
             log.say(line)
-        workdir.write_config(path, config if saved is None else {**config, 'started': saved['started']})
         result = training.train(
             experiment,
             workdir=path,
@@ -64,6 +61,16 @@ def train(
     log.say(f'time           {duration(time.monotonic() - begin)}, of which training {duration(result.seconds)}')
     if report is not None:
         log.say(f'report         {report}')
+
+
+def _claim(path: Path, config: dict[str, Any], lock: WorkdirLock) -> list[str]:
+    """Makes the folder this run's own, or refuses; lines that say what changed since the last start."""
+    workdir.make(path)
+    lock.acquire()
+    saved = workdir.read_config(path)
+    changed = workdir.check_same_run(saved, config, path) if saved else []
+    workdir.write_config(path, config if saved is None else {**config, 'started': saved['started']})
+    return changed
 
 
 def _write_report(

@@ -56,7 +56,7 @@ def start_or_resume(
     """
     restored = checkpoints.restore_latest_valid(like, report=lambda line: log.say(f'warning: {line}'))
     if restored is not None:
-        checkpoints.set_aside_after(restored.step)
+        parallel.main_process_first(lambda: checkpoints.set_aside_after(restored.step))
         log.say(f'resuming at step {restored.step} of {experiment.num_steps}')
         return restored.state, float(restored.note.get('seconds', 0.0))
     state = initial_state(experiment, like, seed=seed)

@@ -1,6 +1,8 @@
 """A polite end on SIGTERM and Ctrl-C: the signal raises a flag, the run polls it where it can save."""
 
+import os
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 
@@ -19,10 +21,17 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """Listens for SIGTERM and SIGINT. The first is remembered, the second ends the process at once."""
+    """Listens for SIGTERM and SIGINT. The first is remembered, the second ends the process at once.
+
+    Attributes:
+        signal_number: of the signal that came; None before.
+        agreed: with several processes, whether all of them stop at a given step. SIGTERM is then JAX's, which tells
+            the others, and must not be handled here.
+    """
 
     def __init__(self):
         self.signal_number: int | None = None
+        self.agreed: Callable[[int], bool] | None = None
 
     def listen(self) -> None:
         """Installs the handlers; only the main thread may."""
@@ -31,10 +40,21 @@ class StopRequest:
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.signal_number = number
-        for again in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(again, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if self.agreed is not None:
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def poll(self, message: str) -> None:
-        """Raises Stopped with `message` if a signal has come."""
-        if self.signal_number is not None:
-            raise Stopped(self.signal_number, message)
+    def poll(self, message: str, *, step: int | None = None) -> None:
+        """Raises Stopped with `message` if it is time to stop.
+
+        Args:
+            step: the number of the training step that comes next; several processes stop only where one is given.
+        """
+        if self.agreed is None:
+            stop = self.signal_number is not None
+        else:
+            stop = step is not None and self.agreed(step)
+        if stop:
+            raise Stopped(self.signal_number or signal.SIGTERM, message)

@@ -155,7 +155,7 @@ def fit(
                         meter.pause(_evaluate(step, state, meter.seconds, experiment, tools))
                     if due(step, experiment.save_every):
                         save()
-                    tools.stop.poll('')
+                    tools.stop.poll('', step=step)
                     with meter.waiting():
                         batch = tools.batch(step)
                     state, metrics = tools.step(state, batch)

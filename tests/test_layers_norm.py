@@ -137,7 +137,7 @@ def test_initialisation_leaves_the_running_averages_at_0_and_1():
 def test_batch_norm_errors():
     with pytest.raises(ValueError, match=r"mode='ghost\(0\)' given; it is 'global', 'per_device', 'ghost\(n\)'"):
         train(BatchNorm(mode='ghost(0)'))
-    with pytest.raises(ValueError, match=r"mode='ghost\(3\)' with 8 images on a device; n must divide it"):
+    with pytest.raises(ValueError, match=r"mode='ghost\(3\)', 8 images on a device; n must divide it"):
         train(BatchNorm(mode='ghost(3)'))
 
 
@@ -154,5 +154,5 @@ def test_local_response_norm_is_the_papers_loop(divide):
 
 
 def test_local_response_norm_refuses_an_even_size():
-    with pytest.raises(ValueError, match='size=4 given; it is odd'):
+    with pytest.raises(ValueError, match='size is 4; it must be odd'):
         LocalResponseNorm(size=4).apply({}, jnp.ones((1, 2, 2, 3)))

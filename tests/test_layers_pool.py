@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import ops
-from cnn_jax.layers import AvgPool, Dropout, MaxPool
+from cnn_jax.layers import AdaptiveAvgPool, AvgPool, Dropout, MaxPool
 
 
 @pytest.mark.parametrize(('layer', 'op'), [(MaxPool, ops.max_pool), (AvgPool, ops.avg_pool)], ids=['max', 'average'])
@@ -38,3 +38,21 @@ def test_dropout_keeps_the_mean_in_training_and_the_values_in_evaluation():
 def test_dropout_refuses_a_rate_of_one():
     with pytest.raises(ValueError, match=r'rate=1.0 given; it is at least 0 and below 1'):
         Dropout(1.0).apply({}, jnp.ones(3), train=True)
+
+
+@pytest.mark.parametrize('size', [1, 5, 6, 13])
+def test_adaptive_pool_gives_one_size_from_any(size):
+    images = jax.random.normal(jax.random.key(0), (2, size, 6, 3))
+    outputs = AdaptiveAvgPool(6).apply({}, images)
+    expected = np.empty((2, 6, 6, 3))
+    for i in range(6):
+        rows = slice(i * size // 6, -(-(i + 1) * size // 6))
+        expected[:, i] = np.asarray(images)[:, rows].mean(1)
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
+
+
+def test_ceil_mode_lets_the_last_window_hang_over():
+    images = jax.random.normal(jax.random.key(0), (1, 8, 8, 1))
+    outputs = MaxPool(3, stride=2, ceil_mode=True).apply({}, images)
+    assert outputs.shape == (1, 4, 4, 1)
+    assert outputs[0, 3, 3, 0] == images[0, 6:, 6:, 0].max()

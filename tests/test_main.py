@@ -248,7 +248,7 @@ def test_a_second_run_in_the_folder_is_refused_and_kill_frees_it(tmp_path):
     step = max(int(path.name) for path in (tmp_path / 'run' / 'checkpoints').iterdir() if path.name.isdecimal())
     resumed = subprocess.Popen(command(tmp_path / 'run'), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     assert resumed.stdout is not None
-    lines = [resumed.stdout.readline() for _ in range(4)]
+    lines = [resumed.stdout.readline() for _ in range(6)]
     resumed.kill()
     resumed.communicate()
     assert f'resuming at step {step} of 4000\n' in lines

@@ -24,11 +24,11 @@ class StopAt(StopRequest):
         super().__init__()
         self.polls = polls
 
-    def poll(self, message: str) -> None:
+    def poll(self, message: str, *, step: int | None = None) -> None:
         self.polls -= 1
         if self.polls < 0:
             self.signal_number = signal.SIGTERM
-        super().poll(message)
+        super().poll(message, step=step)
 
 
 def run(workdir, stop=None, **options):

@@ -96,4 +96,4 @@ os.kill(os.getpid(), 9)
         lock.release()
     finally:
         os.killpg(process.pid, 9)
-        process.stdout.close()
+        process.communicate()

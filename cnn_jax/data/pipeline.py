@@ -23,7 +23,11 @@ RESIDENT_BYTES = 512 * 2**20  # a split up to this size, decoded, is kept whole
 
 
 class Source(Protocol):
-    """Rows of one split by number; Grain's `RandomAccessDataSource`. A source may add `__getitems__(rows)`."""
+    """Rows of one split by number; Grain's `RandomAccessDataSource`.
+
+    A source may add `__getitems__(rows)`. One whose training images change from epoch to epoch as they are read, such
+    as random crops, adds `read_random(rows, epochs=..., seed=...)`, a pure function, which `stream` then calls.
+    """
 
     def __len__(self) -> int: ...
 
@@ -38,7 +42,9 @@ class Data:
 
     `splits` are the counts of the published set, 'train' and 'test' at least; `image_shape` is (height, width,
     channels). `open(split, data_dir)` gives the rows, preparing the set first where that needs nothing from the user,
-    and raises `DataError` with what to do otherwise. `prepare(data_dir, say)` builds or checks the set.
+    and raises `DataError` with what to do otherwise. `prepare(data_dir, say)` builds or checks the set. `streamed`:
+    rows are read anew each time (a random crop, or too many), never kept whole in memory. `repeats`: how often an image
+    stands in a row, each time changed in another way (repeated augmentation, Hoffer et al. 2019, arXiv:1901.09335).
 
     Raises:
         CnnJaxError: a value out of range, named.
@@ -51,9 +57,12 @@ class Data:
     image_shape: tuple[int, int, int]
     open: Callable[[str, Path], Source]
     prepare: Callable[[Path, Callable[[str], None]], None]
+    streamed: bool = False
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         _check_count('batch_size', self.batch_size)
+        _check_count('repeats', self.repeats)
         for split in {'train': 0, 'test': 0} | self.splits:
             _check_count(f'num_{split}', self.splits.get(split, 0))
         if len(set(self.class_names)) != len(self.class_names) or len(self.class_names) < 2:
@@ -108,11 +117,14 @@ def permutation(num_rows: int, seed: int, epoch: int) -> np.ndarray:
     return order
 
 
-def rows(num_rows: int, seed: int, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+def rows(num_rows: int, seed: int, step: int, batch_size: int, repeats: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """The rows of training batch `step`: (index, epoch), each int32 (batch_size,); batches straddle epochs.
 
     A pure function: the same on every host, after a resume, and for both ways of feeding. Host i of n takes
     `index[i * batch_size // n : (i + 1) * batch_size // n]`.
+
+    With `repeats` r each row stands r times in a row, as epochs r*e .. r*e + r-1, so that no (row, epoch) comes twice;
+    r epochs then show r times every image.
 
     Raises:
         CnnJaxError: a seed outside 0 .. 2**63-1, a negative step, no rows.
@@ -123,14 +135,20 @@ def rows(num_rows: int, seed: int, step: int, batch_size: int) -> tuple[np.ndarr
         raise CnnJaxError(f'seed: got {seed}; it must be a whole number from 0 to 2**63-1')
     if step < 0:
         raise CnnJaxError(f'step: got {step}; it must be at least 0')
-    epoch, start = divmod(step * batch_size, num_rows)
-    indices, epochs, missing = [], [], batch_size
+    first, last = step * batch_size // repeats, -(-(step + 1) * batch_size // repeats)
+    epoch, start = divmod(first, num_rows)
+    indices, epochs, missing = [], [], last - first
     while missing:
         part = permutation(num_rows, seed, epoch)[start : start + missing]
         indices.append(part)
         epochs.append(np.full(len(part), epoch, np.int32))
         missing, start, epoch = missing - len(part), 0, epoch + 1
-    return np.concatenate(indices), np.concatenate(epochs)
+    index, epoch = np.concatenate(indices), np.concatenate(epochs)
+    if repeats == 1:
+        return index, epoch
+    position = np.arange(step * batch_size, (step + 1) * batch_size)
+    which = position // repeats - first
+    return index[which], (epoch[which] * repeats + position % repeats).astype(np.int32)
 
 
 def evaluation_rows(num_rows: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -147,19 +165,25 @@ def evaluation_rows(num_rows: int, batch_size: int) -> Iterator[tuple[np.ndarray
 
 
 def is_resident(data: Data) -> bool:
-    """Whether the largest split, decoded, is small enough to be kept whole in memory."""
-    return max(data.splits.values()) * int(np.prod(data.image_shape)) <= RESIDENT_BYTES
+    """Whether the largest split, decoded, is small enough to be kept whole in memory, and may be."""
+    return not data.streamed and max(data.splits.values()) * int(np.prod(data.image_shape)) <= RESIDENT_BYTES
 
 
-def read(source: Source, index: np.ndarray | range, shape: tuple[int, ...] | None = None) -> Batch:
-    """Rows `index` of a source: {'image': uint8 (b, h, w, c), 'label': int32 (b,)}.
+def read(
+    source: Any, index: np.ndarray, shape: tuple[int, ...] | None = None, *, epoch: Any = None, seed: int | None = None
+) -> Batch:
+    """Rows `index` of a source, with `seed` as training sees them: {'image': uint8 (b, h, w, c), 'label': int32 (b,)}.
 
     Raises:
         DataError: images of unequal shape, or not of `shape` where it is given.
     """
-    wanted = [int(row) for row in index]
-    read_many = getattr(source, '__getitems__', None)  # faster, where a source has it
-    examples = read_many(wanted) if read_many else [source[row] for row in wanted]
+    wanted = index.tolist()
+    if seed is not None and hasattr(source, 'read_random'):
+        examples = source.read_random(wanted, epochs=epoch.tolist(), seed=seed)
+    elif hasattr(source, '__getitems__'):  # faster, where a source has it
+        examples = source.__getitems__(wanted)
+    else:
+        examples = [source[row] for row in wanted]
     shape = shape or examples[0]['image'].shape
     for row, image in zip(wanted, (example['image'] for example in examples), strict=True):
         if image.shape != shape or image.dtype != np.uint8 or image.ndim != 3:
@@ -179,10 +203,10 @@ def load_arrays(source: Source) -> Batch:
     """
     if not len(source):
         raise DataError('the split has no rows; prepare the set again')
-    first = read(source, range(1))
+    first = read(source, np.arange(1))
     arrays = {key: np.empty((len(source), *value.shape[1:]), value.dtype) for key, value in first.items()}
     for start in range(0, len(source), 1024):  # in runs, so that a large split is never in memory twice
-        run = read(source, range(start, min(start + 1024, len(source))), shape=first['image'].shape[1:])
+        run = read(source, np.arange(start, min(start + 1024, len(source))), shape=first['image'].shape[1:])
         for key, value in run.items():
             arrays[key][start : start + 1024] = value
     return arrays
@@ -200,23 +224,31 @@ def gather(arrays: Batch, index: np.ndarray, *, epoch: np.ndarray | int = 0, mas
 
 
 def stream(
-    source: Source, *, seed: int, batch_size: int, start_step: int = 0, shard: tuple[int, int] = (0, 1), **options: int
+    source: Source,
+    *,
+    seed: int,
+    batch_size: int,
+    start_step: int = 0,
+    shard: tuple[int, int] = (0, 1),
+    repeats: int = 1,
+    **options: int,
 ) -> Iterator[Batch]:
     """Endless training batches from `start_step` on, read ahead by Grain's threads.
 
     `shard` (i, n): this host's rows of each global batch, `rows(...)[i-th of n equal runs]`. Options: `num_threads`,
-    each reading whole batches, and `prefetch`, batches ready in advance; neither changes a batch.
+    each reading whole batches (default: a thread per core), `num_processes` that share the work instead (default: 0),
+    and `prefetch`, batches ready in advance; none of them changes a batch.
 
     Raises:
         CnnJaxError: `batch_size` does not divide by the hosts.
     """
 
     def order(step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        index, epoch = rows(len(source), seed, step, batch_size)
+        index, epoch = rows(len(source), seed, step, batch_size, repeats)
         return index, epoch, np.ones(batch_size, bool)
 
     order(start_step)  # a bad argument is an error here and not in a thread
-    return _feed(source, order, range(start_step, sys.maxsize), _run(batch_size, shard), **options)
+    return _feed(source, order, range(start_step, sys.maxsize), _run(batch_size, shard), seed, **options)
 
 
 def stream_evaluation(
@@ -229,7 +261,7 @@ def stream_evaluation(
         index, mask = batches[step]
         return index, np.zeros(batch_size, np.int32), mask
 
-    return _feed(source, order, range(len(batches)), _run(batch_size, shard), **options)
+    return _feed(source, order, range(len(batches)), _run(batch_size, shard), None, **options)
 
 
 def _run(batch_size: int, shard: tuple[int, int]) -> slice:
@@ -244,19 +276,23 @@ Order = Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]]  # step -> in
 
 
 def _feed(
-    source: Source, order: Order, steps: range, run: slice, num_threads: int = 2, prefetch: int = 2
+    source: Source, order: Order, steps: range, run: slice, seed: int | None, num_threads=0, num_processes=0, prefetch=2
 ) -> Iterator[Batch]:
     import grain  # half a second, and only where a set is not resident
 
     def batch(step: int) -> Batch:
         index, epoch, mask = (array[run] for array in order(step))
         # A padding row is read as row 0 and then cleared, so that shapes never change.
-        arrays = read(source, np.where(mask, index, 0))
+        arrays = read(source, np.where(mask, index, 0), epoch=epoch, seed=seed)
         arrays['image'][~mask] = 0
         arrays['label'][~mask] = 0
         return arrays | {'mask': mask, 'index': index, 'epoch': epoch}
 
     # Whole batches are Grain's elements: a row as an element costs 130 microseconds of Grain's own.
+    num_threads = num_threads or os.cpu_count() or 2
     dataset = grain.MapDataset.range(steps.start, steps.stop).map(batch)
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=max(prefetch, num_threads))
-    return iter(dataset.to_iter_dataset(options))
+    iterable = dataset.to_iter_dataset(options)
+    if num_processes:
+        iterable = iterable.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_processes))
+    return iter(iterable)

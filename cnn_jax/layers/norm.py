@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cnn_jax import ops
+
 AXIS = 'data'  # the named axis over which a training step is mapped
 
 
@@ -46,18 +48,24 @@ class BatchNorm(nn.Module):
         bias = self.param('bias', nn.initializers.zeros_init(), channels, jnp.float32)
         running_mean = self.variable('batch_stats', 'mean', jnp.zeros, channels, jnp.float32)
         running_var = self.variable('batch_stats', 'var', jnp.ones, channels, jnp.float32)
-        values = inputs.astype(jnp.promote_types(inputs.dtype, jnp.float32))
         if not train or self.mode == 'frozen':
-            outputs = self._apply(values, running_mean.value, running_var.value, scale, bias)
+            vectors = (scale, bias, running_mean.value, running_var.value)
+            outputs = ops.batch_norm(inputs, *vectors, epsilon=self.epsilon)
         else:
-            grouped = self._group(values, ghost_size)
-            mean, var, count = self._statistics(grouped, train and not self.is_initializing())
-            outputs = self._apply(grouped, mean, var, scale, bias).reshape(inputs.shape)
+            axis_name = AXIS if self.mode == 'global' and not self.is_initializing() and _is_mapped() else None
+            groups = self._num_groups(len(inputs), ghost_size)
+            outputs, batch = ops.batch_norm_training(
+                inputs, scale, bias, epsilon=self.epsilon, axis_name=axis_name, num_ghosts=groups
+            )
             if not self.is_initializing():
-                correction = count / max(count - 1, 1) if self.unbiased else 1.0
-                self._remember(running_mean, mean)
-                self._remember(running_var, var * correction)
-        outputs = outputs.astype(inputs.dtype)
+                num_devices = 1 if axis_name is None else lax.axis_size(axis_name)
+                running_mean.value, running_var.value = ops.running_statistics(
+                    ops.Statistics(running_mean.value, running_var.value),
+                    batch,
+                    momentum=self.momentum,
+                    num_values=inputs.size // inputs.shape[-1] // groups * num_devices,
+                    unbiased=self.unbiased,
+                )
         return outputs if self.activation is None else self.activation(outputs)
 
     def _ghost_size(self) -> int | None:
@@ -69,36 +77,13 @@ class BatchNorm(nn.Module):
             )
         return int(match[1]) if match else None
 
-    def _group(self, values: jax.Array, ghost_size: int | None) -> jax.Array:
-        """(groups, images in a group, ..., channels); one group without ghost batches."""
-        size = len(values) if ghost_size is None else ghost_size
-        if len(values) % size:
+    def _num_groups(self, images: int, ghost_size: int | None) -> int:
+        size = images if ghost_size is None else ghost_size
+        if images % size:
             raise ValueError(
-                f'{self.name or "BatchNorm"}: mode={self.mode!r}, {len(values)} images on a device; n must divide it'
+                f'{self.name or "BatchNorm"}: mode={self.mode!r}, {images} images on a device; n must divide it'
             )
-        return values.reshape(-1, size, *values.shape[1:])
-
-    def _statistics(self, grouped: jax.Array, mapped: bool) -> tuple[jax.Array, jax.Array, int]:
-        """Mean and variance of each group, (groups, 1, .., channels), and the number of values that made them."""
-        axes = tuple(range(1, grouped.ndim - 1))
-        count = grouped[0, ..., 0].size
-        mean = jnp.mean(grouped, axes, keepdims=True)
-        over_devices = self.mode == 'global' and mapped and _is_mapped()
-        if over_devices:
-            mean, count = lax.pmean(mean, AXIS), count * lax.axis_size(AXIS)
-        # Two passes: the mean of squares minus the square of the mean loses digits where the mean is large.
-        var = jnp.mean(jnp.square(grouped - mean), axes, keepdims=True)
-        return mean, lax.pmean(var, AXIS) if over_devices else var, count
-
-    def _apply(self, values: jax.Array, mean: jax.Array, var: jax.Array, scale: jax.Array, bias: jax.Array):
-        shape = (1,) * (values.ndim - 1) + (-1,)
-        mean, var = (array.reshape(shape) if array.ndim == 1 else array for array in (mean, var))
-        factor = lax.rsqrt(var + self.epsilon) * scale.reshape(shape)
-        return (values - mean) * factor + bias.reshape(shape)
-
-    def _remember(self, running: nn.Variable, value: jax.Array) -> None:
-        average = jnp.mean(value.reshape(-1, value.shape[-1]), 0)  # over ghost batches
-        running.value = self.momentum * running.value + (1 - self.momentum) * average.astype(running.value.dtype)
+        return images // size
 
 
 def _is_mapped() -> bool:
@@ -130,10 +115,7 @@ class LocalResponseNorm(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        if self.size < 1 or self.size % 2 == 0:
-            raise ValueError(f'{self.name or "LocalResponseNorm"}: size={self.size} given; it is odd and at least 1')
-        channels, half = images.shape[-1], self.size // 2
-        squares = jnp.pad(jnp.square(images), ((0, 0), (0, 0), (0, 0), (half, half)))
-        sums = sum(squares[..., shift : shift + channels] for shift in range(self.size))
-        alpha = self.alpha / self.size if self.divide_by_size else self.alpha
-        return images * (self.k + alpha * sums) ** -self.beta
+        convention = 'caffe' if self.divide_by_size else 'paper'
+        return ops.local_response_norm(
+            images, size=self.size, k=self.k, alpha=self.alpha, beta=self.beta, convention=convention
+        )

@@ -4,8 +4,6 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from cnn_jax import ops
 
@@ -20,11 +18,14 @@ class MaxPool(nn.Module):
     window: int | tuple[int, int]
     stride: int | tuple[int, int] | None = None  # None: the window, so that windows do not overlap
     padding: str | int | tuple = 'valid'
+    ceil_mode: bool = False  # the last window may hang over the end, as in Caffe
     activation: Callable[[jax.Array], jax.Array] | None = None
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        outputs = ops.max_pool(images, window=self.window, stride=self.stride, padding=self.padding)
+        outputs = ops.max_pool(
+            images, window=self.window, stride=self.stride, padding=self.padding, ceil_mode=self.ceil_mode
+        )
         return outputs if self.activation is None else self.activation(outputs)
 
 
@@ -34,11 +35,14 @@ class AvgPool(nn.Module):
     window: int | tuple[int, int]
     stride: int | tuple[int, int] | None = None  # None: the window, so that windows do not overlap
     padding: str | int | tuple = 'valid'
+    ceil_mode: bool = False  # the last window may hang over the end, as in Caffe
     activation: Callable[[jax.Array], jax.Array] | None = None
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        outputs = ops.avg_pool(images, window=self.window, stride=self.stride, padding=self.padding)
+        outputs = ops.avg_pool(
+            images, window=self.window, stride=self.stride, padding=self.padding, ceil_mode=self.ceil_mode
+        )
         return outputs if self.activation is None else self.activation(outputs)
 
 
@@ -53,18 +57,4 @@ class AdaptiveAvgPool(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        height, width = images.shape[1:3]
-        if (height, width) == (self.size, self.size):
-            return images
-        rows, columns = (_window_means(size, self.size, images.dtype) for size in (height, width))
-        precision = jax.lax.Precision.HIGHEST
-        return jnp.einsum('yh,xw,bhwc->byxc', rows, columns, images, precision=precision)
-
-
-def _window_means(size: int, windows: int, dtype: jnp.dtype) -> jax.Array:
-    """(windows, size): row i is 1 / length over window i, 0 elsewhere."""
-    means = np.zeros((windows, size))
-    for i in range(windows):
-        first, end = i * size // windows, -(-(i + 1) * size // windows)
-        means[i, first:end] = 1 / (end - first)
-    return jnp.asarray(means, dtype)
+        return ops.adaptive_avg_pool(images, output_size=self.size)

@@ -8,10 +8,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from cnn_jax import ops
 from cnn_jax.layers import AdaptiveAvgPool, AvgPool, Dense, Dropout, LocalResponseNorm, MaxPool, conv_stage
 from cnn_jax.layers.variables import Initializer
-
-CEILING = ((0, 1), (0, 1))  # lets the last window of a stride-2 pool hang over the end, as Caffe's sizes round up
 
 # Table 1 of the paper: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection.
 INCEPTION = {
@@ -98,6 +97,7 @@ class GoogLeNet(nn.Module):
     """
 
     num_classes: int = 1000
+    modules: tuple[str, ...] = tuple(INCEPTION)  # those of INCEPTION to have, for smaller nets
     largest_kernel: int = 5
     batch_norm: str | None = None  # a mode of layers.BatchNorm; None: biases instead
     local_response_norm: bool = True
@@ -116,15 +116,16 @@ class GoogLeNet(nn.Module):
         x = self._stem(_undo_standardisation(images) if self.transform_input else images, train)  # 28x28x192
         inception = nn.remat(Inception, static_argnums=(2,)) if self.remat else Inception
         heads = []
-        for name, filters in INCEPTION.items():
-            filters = tuple(_scaled(number, self.width) for number in filters)
+        for previous, name in zip(('3', *self.modules), self.modules, strict=False):
+            if name[0] != previous[0]:  # 14x14x480, 7x7x832
+                pool = f'pool{previous[0]}'
+                window = self.pool4_window if pool == 'pool4' else 3
+                x = MaxPool(window, stride=2, ceil_mode=True, name=pool)(x)
+            filters = tuple(_scaled(number, self.width) for number in INCEPTION[name])
             x = inception(filters, self.largest_kernel, self._options(), name=f'inception_{name}')(x, train)
             if name in ('4a', '4d') and self.aux_heads and (train or self.is_initializing()):
                 heads.append(self._head(x, f'aux{len(heads) + 1}', train))
-            if name in ('3b', '4e'):  # 14x14x480, 7x7x832
-                window = self.pool4_window if name == '4e' else 3
-                x = MaxPool(window, stride=2, padding=CEILING, name='pool4' if name == '4e' else 'pool3')(x)
-        x = jnp.mean(x, axis=(1, 2))  # 1,024
+        x = ops.global_avg_pool(x)  # 1,024
         x = Dropout(self.dropout_rate, name='dropout')(x, train=train)
         initializer = self.kernel_initializer
         logits = Dense(self.num_classes, kernel_initializer=initializer, dtype=self.dtype, name='fc')(x)  # num_classes
@@ -136,14 +137,14 @@ class GoogLeNet(nn.Module):
         stage = partial(conv_stage, train=train, activation=nn.relu, **self._options())
         first, reduced, second = (_scaled(number, self.width) for number in (64, 64, 192))
         x = stage(first, 7, strides=2, padding=3, name='conv1')(x)  # 112x112x64
-        x = MaxPool(3, stride=2, padding=CEILING, name='pool1')(x)  # 56x56x64
+        x = MaxPool(3, stride=2, ceil_mode=True, name='pool1')(x)  # 56x56x64
         if self.local_response_norm:
             x = LocalResponseNorm(name='norm1')(x)
         x = stage(reduced, 1, name='conv2_reduce')(x)  # 56x56x64
         x = stage(second, 3, padding=1, name='conv2')(x)  # 56x56x192
         if self.local_response_norm:
             x = LocalResponseNorm(name='norm2')(x)
-        return MaxPool(3, stride=2, padding=CEILING, name='pool2')(x)  # 28x28x192
+        return MaxPool(3, stride=2, ceil_mode=True, name='pool2')(x)  # 28x28x192
 
     def _head(self, x: jax.Array, name: str, train: bool) -> jax.Array:
         return AuxiliaryHead(self.num_classes, self.aux_adaptive, self.width, self._options(), name=name)(x, train)

@@ -135,7 +135,8 @@ class LeNet(nn.Module):
         x = Conv2D(120, 5, **options, name='conv5')(x)  # 1x1x120
         x = x.reshape(x.shape[0], -1)  # 120
         x = Dense(84, **options, name='fc6')(x)  # 84
-        return Dense(self.num_classes, dtype=self.dtype, name='output')(x)  # num_classes
+        logits = Dense(self.num_classes, dtype=self.dtype, name='output')(x)  # num_classes
+        return logits if self.dtype is None else logits.astype(jnp.float32)
 
 
 class Subsample(nn.Module):
@@ -245,7 +246,8 @@ class LeNet1998(nn.Module):
             dtype=self.dtype,
             name='fc6',
         )(x)  # 84
-        return RBF(name='output')(x)  # 10
+        scores = RBF(name='output')(x)  # 10
+        return scores if self.dtype is None else scores.astype(jnp.float32)
 
     def _conv(self, filters: int, fan_in: int, name: str) -> Conv2D:
         initializer = fan_in_uniform(fan_in)

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from cnn_jax import ops
 from cnn_jax.layers import BatchNorm, Conv2D, ConvNorm, Dense, MaxPool
 from cnn_jax.layers.variables import Initializer
 
@@ -166,7 +167,7 @@ class ResNet(nn.Module):
                 x = block(**options, name=f'stage{stage}_block{number}')(x, train)  # 56, 28, 14, 7 pixels
         if self.preactivation:
             x = BatchNorm(mode=self.batch_norm, activation=nn.relu, name='norm')(x, train=train)
-        x = jnp.mean(x, axis=(1, 2))  # 2,048 (512 without bottlenecks)
+        x = ops.global_avg_pool(x)  # 2,048 (512 without bottlenecks)
         last = nn.initializers.normal(0.01)
         logits = Dense(self.num_classes, kernel_initializer=last, dtype=self.dtype, name='fc')(x)  # num_classes
         return logits if self.dtype is None else logits.astype(jnp.float32)

@@ -1,6 +1,8 @@
 """Reading the arguments that convolutions and pools share: pairs, padding, ranks and dtypes."""
 
+import operator
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +21,10 @@ def read_pair(name: str, value: Pair, *, least: int = 1) -> tuple[int, int]:
 
     Raises: ValueError if they are not integers of at least `least`.
     """
-    values = (value, value) if _is_int(value) else value
+    values: Any = (value, value) if _is_int(value) else value
     if not isinstance(values, (tuple, list)) or len(values) != 2 or not all(_is_int(v) for v in values):
         raise ValueError(f'{name} is {value!r}; give an integer or a pair (height, width)')
-    height, width = (int(v) for v in values)
+    height, width = (operator.index(v) for v in values)
     if min(height, width) < least:
         raise ValueError(f'{name} is {value!r}; it must be at least {least}')
     return height, width

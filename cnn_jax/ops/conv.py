@@ -1,10 +1,11 @@
 """Convolutions of deep learning (cross-correlations) on NHWC images with HWIO kernels."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from cnn_jax.ops import arguments
 from cnn_jax.ops.arguments import Padding, Pair
@@ -47,6 +48,127 @@ def conv2d(
     arguments.check_fits(sizes, window, pads, dilation)
     outputs = correlate(images, kernel, Geometry(stride, pads, dilation, groups))
     return arguments.from_nhwc(outputs, data_format)
+
+
+def depthwise_conv2d(
+    images: jax.Array,
+    kernel: jax.Array,
+    *,
+    stride: Pair = 1,
+    padding: Padding = 'valid',
+    dilation: Pair = 1,
+    data_format: str = 'NHWC',
+) -> jax.Array:
+    """Returns each channel's own convolutions, (batch, out_height, out_width, channels * multiplier).
+
+    kernel: (height, width, channels, multiplier); output c * multiplier + m is channel c by kernel[:, :, c, m].
+    The other arguments, and errors, as for `conv2d`.
+    """
+    kernel = arguments.check_kernel('kernel', kernel, '(height, width, channels, multiplier)')
+    height, width, channels, multiplier = kernel.shape
+    return conv2d(
+        images,
+        kernel.reshape(height, width, 1, channels * multiplier),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=channels,
+        data_format=data_format,
+    )
+
+
+def separable_conv2d(
+    images: jax.Array,
+    depthwise_kernel: jax.Array,
+    pointwise_kernel: jax.Array,
+    *,
+    stride: Pair = 1,
+    padding: Padding = 'valid',
+    dilation: Pair = 1,
+    data_format: str = 'NHWC',
+) -> jax.Array:
+    """Returns a depthwise convolution, then a 1x1 convolution: (batch, out_height, out_width, out).
+
+    depthwise_kernel: (height, width, channels, multiplier); pointwise_kernel: (1, 1, channels * multiplier, out).
+    Stride, padding and dilation are the depthwise one's.
+
+    Raises: ValueError as `conv2d`. Source: Chollet 2016, arXiv:1610.02357 (as there, nothing stands between the two).
+    """
+    pointwise_kernel = arguments.check_kernel('pointwise_kernel', pointwise_kernel)
+    if pointwise_kernel.shape[:2] != (1, 1):
+        raise ValueError(f'pointwise_kernel has shape {pointwise_kernel.shape}; its height and width must be 1')
+    maps = depthwise_conv2d(
+        images, depthwise_kernel, stride=stride, padding=padding, dilation=dilation, data_format=data_format
+    )
+    return conv2d(maps, pointwise_kernel, data_format=data_format)
+
+
+def conv2d_transpose(
+    images: jax.Array,
+    kernel: jax.Array,
+    *,
+    stride: Pair = 1,
+    padding: Padding = 'valid',
+    output_padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+    data_format: str = 'NHWC',
+) -> jax.Array:
+    """Returns the transpose of `conv2d`: its gradient with respect to its images, here used to make maps larger.
+
+    images: (batch, height, width, in); kernel: (height, width, out // groups, in), the kernel of the convolution that
+    is transposed (Keras' order). Each output size is (N - 1) S - 2P + D (F - 1) + 1 + output_padding.
+    padding: what that convolution padded, cropped here; 'same' gives N * S; output_padding, below the stride or the
+    dilation, adds rows and columns at the end that a strided convolution would have left unused.
+
+    Raises: ValueError as `conv2d`, and for padding that leaves no output.
+    """
+    images = arguments.check_images('images', arguments.to_nhwc(images, data_format))
+    kernel = arguments.check_kernel('kernel', kernel, '(height, width, out, in)')
+    arguments.check_same_dtype(images, kernel)
+    height, width, filters, channels = kernel.shape
+    _check_channels(filters * groups, (height, width, filters, channels), groups)
+    if channels != images.shape[3]:
+        raise ValueError(f'the images have {images.shape[3]} channels and the kernel {kernel.shape} reads {channels}')
+    stride, dilation = arguments.read_pair('stride', stride), arguments.read_pair('dilation', dilation)
+    extra = arguments.read_pair('output_padding', output_padding, least=0)
+    pads = _transposed_pads(images.shape, (height, width), stride, padding, dilation, extra)
+    per_group = kernel[::-1, ::-1].reshape(height, width, filters, groups, channels // groups)
+    flipped = per_group.transpose(0, 1, 4, 3, 2).reshape(height, width, channels // groups, groups * filters)
+    outputs = lax.conv_general_dilated(
+        images,
+        flipped,
+        (1, 1),
+        pads,
+        lhs_dilation=stride,
+        rhs_dilation=dilation,
+        feature_group_count=groups,
+        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
+    return arguments.from_nhwc(outputs, data_format)
+
+
+def _transposed_pads(
+    shape: tuple[int, ...],
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    padding: Padding,
+    dilation: tuple[int, int],
+    extra: Sequence[int],
+) -> list[tuple[int, int]]:
+    """Returns the padding of the stretched images: what the window reaches beyond them, less what is cropped."""
+    covered = [arguments.dilated(w, d) for w, d in zip(window, dilation, strict=True)]
+    full = [(shape[1 + a] - 1) * stride[a] + covered[a] + extra[a] for a in (0, 1)]
+    if isinstance(padding, str) and padding.lower() == 'same':
+        crops = [c - s for c, s in zip(covered, stride, strict=True)]  # negative where the stride exceeds the window
+        pads = [(max(0, crop) // 2, max(0, crop) - max(0, crop) // 2) for crop in crops]
+        extra = [e + max(0, -crop) for e, crop in zip(extra, crops, strict=True)]
+    else:
+        pads = arguments.read_padding(padding, (shape[1], shape[2]), window, stride, dilation)
+    for a in (0, 1):
+        if full[a] - sum(pads[a]) < 1:
+            raise ValueError(f'padding {padding!r} crops all of an output of {full[0]}x{full[1]}; give less')
+    return [(covered[a] - 1 - pads[a][0], covered[a] - 1 - pads[a][1] + extra[a]) for a in (0, 1)]
 
 
 def correlate(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:

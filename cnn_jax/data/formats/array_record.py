@@ -34,7 +34,7 @@ class ArrayRecordSource:
         import tensorflow_datasets as tfds
 
         self.folder, self.split = folder, split
-        with _reading(folder):
+        with reading(folder):
             builder: Any = tfds.builder_from_directory(folder)
             raw = tfds.decode.DeserializeMethod.RAW_BYTES  # TFDS's own decoding takes 60 microseconds a row, ours 20
             self._records = builder.as_data_source(split, deserialize_method=raw)
@@ -49,7 +49,7 @@ class ArrayRecordSource:
     def __getitems__(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         if rows and not 0 <= min(rows) <= max(rows) < len(self):
             raise IndexError(f'rows {min(rows)} to {max(rows)} of {len(self)}')
-        with _reading(self.folder):
+        with reading(self.folder):
             return [_decode(record) for record in self._records.__getitems__(rows)]
 
 
@@ -69,10 +69,11 @@ def _decode(record: bytes) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _reading(folder: Path) -> Iterator[None]:
+def reading(folder: Path) -> Iterator[None]:
+    """Whatever goes wrong in the block is a `DataError` that names the folder."""
     try:
         yield
-    except ImportError:
+    except (ImportError, DataError):
         raise
     except Exception as error:  # TFDS, ArrayRecord and OpenCV raise a dozen types for a bad file
         reason = (str(error).strip() or repr(error)).splitlines()[0]
@@ -81,13 +82,13 @@ def _reading(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def find(name: str, data_dir: Path) -> Path | None:
+def find(name: str, data_dir: Path, version: str = VERSION) -> Path | None:
     """The folder of a whole set below `data_dir`, or None where there is none or only part of one.
 
     Raises:
         DataError: the folder holds the set in a form that only TensorFlow reads.
     """
-    folder = data_dir / name / VERSION
+    folder = data_dir / name / version
     try:
         info = json.loads((folder / 'dataset_info.json').read_text())
         form = info.get('fileFormat', 'tfrecord')  # TFDS leaves its default out
@@ -127,14 +128,14 @@ def build(
     home = data_dir / name
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with _lock(home) as alone:
+        with lock(home) as alone:
             if not again and (folder := find(name, data_dir)):
                 return folder
             for left in home.glob('building-*') if alone else ():
                 shutil.rmtree(left)
             with tempfile.TemporaryDirectory(prefix='building-', dir=home) as building:
                 made = _write(name, Path(building), splits, shape, class_names)
-                _replace(made, home / VERSION, Path(building))
+                replace(made, home / VERSION, Path(building))
     except (OSError, RuntimeError) as error:  # ArrayRecord's writer raises RuntimeError where a disk is full
         reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
         raise DataError(
@@ -145,7 +146,7 @@ def build(
 
 
 @contextlib.contextmanager
-def _lock(home: Path) -> Iterator[bool]:
+def lock(home: Path) -> Iterator[bool]:
     """One builder at a time; False where the file system has no locks (the rename still keeps the set whole)."""
     file = os.open(home / 'LOCK', os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -159,7 +160,7 @@ def _lock(home: Path) -> Iterator[bool]:
         os.close(file)
 
 
-def _replace(made: Path, folder: Path, building: Path) -> None:
+def replace(made: Path, folder: Path, building: Path) -> None:
     """Renames `made` to `folder`; part of a set in its place is moved into `building`, which is deleted later."""
     if folder.exists() or folder.is_symlink():
         os.rename(folder, building / 'part')

@@ -1,0 +1,94 @@
+"""The processes of one run: how they are found, and a parent that says in words what became of its process.
+
+When a process of a run is lost, the JAX runtime of the others aborts with pages of C++ addresses. So with several
+processes each one runs as the child of a parent that imports nothing heavy: it hands signals on, keeps the pages back,
+and ends with one line and the exit code 6.
+"""
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+
+LAUNCHER = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
+PEER_LOST = 6
+WATCHED = 'CNN_JAX_WATCHED'  # set in the child
+DUMP = re.compile(r'^(\*\*\*|F\d{4}|E\d{4}|\s+@ )|JAX distributed service detected fatal errors')
+OTHER = re.compile(r'task:(\d+)[^.]*(?:unhealthy|heartbeat|disconnected|shut ?down|crashed)', re.IGNORECASE)
+COORDINATOR = re.compile(r'UNAVAILABLE|[Ss]ocket closed|[Cc]onnection reset')
+PR_SET_PDEATHSIG = 1  # Linux: the signal that a child gets when its parent dies
+
+
+def in_cluster(environment: Mapping[str, str]) -> bool:
+    """Whether this is one of several processes that Slurm, Open MPI, a TPU pod or a Kubernetes JobSet has started."""
+
+    def count(name: str) -> int:
+        text = environment.get(name, '1')
+        return int(text) if text.isdecimal() else 1
+
+    slurm = count('SLURM_NTASKS') > 1 and 'SLURM_STEP_ID' in environment  # in a step, not in the batch script
+    pod = ',' in environment.get('TPU_WORKER_HOSTNAMES', '')
+    jobset = 'JOB_COMPLETION_INDEX' in environment and 'JOBSET_NAME' in environment
+    return slurm or count('OMPI_COMM_WORLD_SIZE') > 1 or pod or jobset
+
+
+def is_watched() -> bool:
+    """Whether this process has such a parent."""
+    return WATCHED in os.environ
+
+
+def watch(arguments: list[str]) -> int:
+    """Runs the same command line in a child until it ends; the exit code, 6 if the runtime aborted for a lost peer."""
+    command = [sys.executable, '-m', 'cnn_jax.main', *arguments]
+    environment = {**os.environ, WATCHED: '1'}
+    child = subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, errors='replace', start_new_session=True
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: child.send_signal(number))
+    assert child.stderr is not None
+    said, dump = _pass_on(child.stderr)
+    code = child.wait()
+    if code == -signal.SIGABRT:
+        if not said:
+            print(describe_abort(dump), file=sys.stderr)
+        return PEER_LOST
+    return code if code >= 0 else 128 - code
+
+
+def _pass_on(lines) -> tuple[bool, str]:
+    """Copies stderr line by line but for the runtime's dump; whether the child told of an error, and the dump."""
+    said, dump = False, []
+    for line in lines:
+        ours = line.startswith('cnn_jax: ')
+        if not ours and (dump or DUMP.search(line)):
+            dump.append(line)
+        else:
+            said = said or ours
+            print(line, end='', file=sys.stderr, flush=True)
+    return said, ''.join(dump)
+
+
+def describe_abort(dump: str) -> str:
+    """The one line about a lost peer; it names the process where the runtime does."""
+    me, count = (os.environ.get(name, '?') for name in ('JAX_PROCESS_ID', 'JAX_NUM_PROCESSES'))
+    found = OTHER.search(dump)
+    if found:
+        who = f'process {found[1]}'
+    elif (me, count) == ('1', '2') or COORDINATOR.search(dump):
+        who = 'process 0, which the others report to,'
+    else:
+        who = 'another process'
+    return (
+        f'cnn_jax: error: process {me} of {count} ended: {who} of the run was lost; '
+        'start all processes again with the same command to go on from the last checkpoint'
+    )
+
+
+def end_with_parent() -> None:
+    """Asks the kernel (Linux) to kill this process when its parent dies."""
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,188 @@
+"""Sets of encoded images in ArrayRecord: rows are decoded when they are read, under a cap, and bad ones are counted."""
+
+import functools
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnn_jax.data.formats import crops, image
+from cnn_jax.data.formats.array_record import reading
+from cnn_jax.data.formats.image import BadImage
+from cnn_jax.errors import CnnJaxError, DataError
+
+NAMED = 10  # bad images that an error lists
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How the rows of a set are decoded.
+
+    `size` is that of every image; `crop` is what training reads at random, `resize` the short side for evaluation.
+    More than the share `max_bad_images` of a split stops the run.
+
+    Raises:
+        CnnJaxError: a value out of range, named.
+    """
+
+    size: int = 224
+    resize: int = 256
+    crop: crops.Crop = crops.random_resized
+    max_pixels: int = image.MAX_PIXELS
+    max_bad_images: float = 0.001
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= self.resize:
+            raise CnnJaxError(
+                f'image_size: got {self.size} with resize {self.resize}; it must be at least 1 and at most resize'
+            )
+        if not 0 <= self.max_bad_images <= 1:
+            raise CnnJaxError(f'max_bad_images: got {self.max_bad_images}; it is a share, from 0 to 1')
+        if self.max_pixels < 1:
+            raise CnnJaxError(f'max_pixels: got {self.max_pixels}; it must be at least 1')
+
+
+class BadImages:
+    """Which rows of a split are bad: each is said once, and too many are an error.
+
+    Args:
+        where: the split, for messages.
+        num_rows: of the split.
+        share: the largest share of bad ones.
+    """
+
+    def __init__(self, where: str, num_rows: int, share: float):
+        self._where, self._num_rows, self._share = where, num_rows, share
+        self._lock = threading.Lock()
+        self.found: dict[int, str] = {}
+
+    def add(self, row: int, reason: str) -> None:
+        """Counts a row, and logs it if it is new.
+
+        Raises:
+            DataError: too many, with the list.
+        """
+        with self._lock:
+            if row in self.found:
+                return
+            self.found[row] = reason
+            log.warning('bad image in %s: %s', self._where, reason)
+            check_share(list(self.found.values()), self._num_rows, self._share, self._where)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, '_lock': None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+
+def check_share(bad: Sequence[str], num_rows: int, share: float, where: str) -> None:
+    """Raises DataError where more than a share of the images is bad, with the first of them."""
+    if len(bad) > share * num_rows:
+        more = f' and {len(bad) - NAMED:,} more' if len(bad) > NAMED else ''
+        raise DataError(
+            f'{len(bad):,} bad images in {where}, more than {share:.3%} of {num_rows:,} (max_bad_images): '
+            f'{"; ".join(bad[:NAMED])}{more}; put good copies there and prepare the set again'
+        )
+
+
+class Record(NamedTuple):
+    """A row as it is stored."""
+
+    encoded: bytes
+    label: int
+    name: str
+
+
+class EncodedSource:
+    """One split: source[i] -> {'image': uint8 (size, size, 3), 'label': int}, the centre of image i as in evaluation.
+
+    A bad image is black there and keeps its label, so that every image counts once. `read_random` is for training.
+
+    Raises:
+        DataError: a file of the split is missing, shorter than the set says, or unreadable.
+    """
+
+    def __init__(self, folder: Path, split: str, decoding: Decoding):
+        import tensorflow_datasets as tfds
+
+        self.folder, self.split, self.decoding = folder, split, decoding
+        with reading(folder):
+            builder: Any = tfds.builder_from_directory(folder)
+            self._records = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
+            self._records[len(self) - 1]  # a file cut short fails here and not in the middle of a run
+        self.bad_images = BadImages(f'{folder.parent.name} {split}', len(self), decoding.max_bad_images)
+        _one_thread()
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        return self.__getitems__([row])[0]
+
+    def __getitems__(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        return [self._centre(row, record) for row, record in zip(rows, self.records(rows), strict=True)]
+
+    def read_random(self, rows: Sequence[int], *, epochs: Sequence[int], seed: int) -> list[dict[str, Any]]:
+        """Rows as training sees them: a random box of each, a pure function of (seed, epoch, row).
+
+        For a bad image the next good one is taken, with its label and the box that (seed, epoch, row) gives there.
+        """
+        return [
+            self._random(row, epoch, seed, record)
+            for row, epoch, record in zip(rows, epochs, self.records(rows), strict=True)
+        ]
+
+    def records(self, rows: Sequence[int]) -> list[Record]:
+        """Rows as they are stored, nothing decoded."""
+        if rows and not 0 <= min(rows) <= max(rows) < len(self):
+            raise IndexError(f'rows {min(rows)} to {max(rows)} of {len(self)}')
+        with reading(self.folder):
+            return [_parse(record, row) for row, record in zip(rows, self._records.__getitems__(rows), strict=True)]
+
+    def _centre(self, row: int, record: Record) -> dict[str, Any]:
+        how = self.decoding
+        try:
+            pixels = image.decode_centre(record.encoded, resize=how.resize, size=how.size, max_pixels=how.max_pixels)
+        except BadImage as error:
+            self.bad_images.add(row, f'{record.name}: {error}')
+            pixels = np.zeros((how.size, how.size, 3), np.uint8)
+        return {'image': pixels, 'label': record.label}
+
+    def _random(self, row: int, epoch: int, seed: int, record: Record) -> dict[str, Any]:
+        how = self.decoding
+        for other in range(row, row + len(self)):
+            if other != row:
+                (record,) = self.records([other % len(self)])
+            try:
+                header = image.read_header(record.encoded, max_pixels=how.max_pixels)
+                box = how.crop(crops.generator(seed, epoch, row), header.height, header.width)
+                pixels = image.decode_box(record.encoded, box, size=how.size, header=header)
+            except BadImage as error:
+                self.bad_images.add(other % len(self), f'{record.name}: {error}')
+            else:
+                return {'image': pixels, 'label': record.label}
+        raise DataError(f'no image of {self.split} can be decoded: {self.folder}; prepare the set again')
+
+
+def _parse(record: bytes, row: int) -> Record:
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    example: Any = tf_example_pb2.Example.FromString(record)  # pyright: ignore[reportAttributeAccessIssue]
+    feature = example.features.feature
+    name = feature['file_name'].bytes_list.value[0].decode(errors='replace') if 'file_name' in feature else f'row {row}'
+    return Record(feature['image'].bytes_list.value[0], feature['label'].int64_list.value[0], name)
+
+
+@functools.cache
+def _one_thread() -> None:
+    """OpenCV keeps to the thread that calls it: many threads decode at once, and its own would only get in the way."""
+    import cv2
+
+    cv2.setNumThreads(1)

@@ -1,0 +1,269 @@
+"""Writing sets of encoded images: TFDS folders in ArrayRecord form, without TensorFlow, in parallel, resumable.
+
+A shard stands under its name or not at all, beside a note of what is in it; an interrupted build goes on with the
+shards that are missing. The finished folder is renamed into its place.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cnn_jax.data.formats import array_record, encoded, image
+from cnn_jax.data.formats.array_record import VERSION
+from cnn_jax.data.formats.tree import Item
+from cnn_jax.errors import DataError
+
+SHARD_BYTES = 128 * 2**20
+PLAN = 'plan.json'  # in the set's folder: what it was made from
+BAD = 'bad_images.txt'
+SAY_EVERY_SECONDS = 10.0
+
+Say = Callable[[str], None]
+
+
+class Shard(NamedTuple):
+    """Some images of a split, one file."""
+
+    split: str
+    number: int
+    of: int
+    items: tuple[Item, ...]
+
+    def file_name(self, name: str) -> str:
+        """As TFDS names it."""
+        return f'{name}-{self.split}.array_record-{self.number:05d}-of-{self.of:05d}'
+
+    def digest(self) -> str:
+        """Of the names, labels and sizes of its images."""
+        digest = hashlib.sha256()
+        for item in self.items:
+            digest.update(f'{item.name}\t{item.label}\t{item.size}\n'.encode(errors='surrogateescape'))
+        return digest.hexdigest()
+
+
+def build(
+    name: str,
+    data_dir: Path,
+    splits: Mapping[str, Sequence[Item]],
+    *,
+    class_names: Sequence[str],
+    say: Say,
+    decoding: encoded.Decoding,
+    num_threads: int | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> Path:
+    """Writes a set below `data_dir` and returns its folder; one that was made of the same images is kept.
+
+    Every image is decoded once. Bad ones stay, so that a row is what it is in the published set; they are said and
+    listed in `bad_images.txt`.
+
+    Raises:
+        DataError: too little disk, a folder that cannot be written, a file that cannot be read, too many bad images.
+    """
+    shards = [shard for split in splits for shard in _cut(split, splits[split], shard_bytes)]
+    plan = {'classes': list(class_names), 'files': {shard.file_name(name): shard.digest() for shard in shards}}
+    home, folder = data_dir / name, data_dir / name / VERSION
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with array_record.lock(home):
+            if made_of(folder) == plan and array_record.find(name, data_dir):
+                return folder
+            building = home / 'building'
+            building.mkdir(exist_ok=True)
+            _write_all(name, building, shards, say, decoding, num_threads)
+            _report_bad(name, building, shards, decoding, say)
+            _write_description(name, building, shards, class_names)
+            (building / PLAN).write_text(json.dumps(plan))
+            _clear(name, building, shards)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.rename(building, folder)
+    except (OSError, RuntimeError) as error:  # ArrayRecord's writer raises RuntimeError where a disk is full
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f'cannot write the data set {name} below {data_dir}: {reason}; run the same command again once that is '
+            'mended, or with --data_dir=FOLDER; what is written is kept'
+        ) from error
+    return folder
+
+
+def made_of(folder: Path) -> dict[str, Any] | None:
+    """What a set is made of: its classes, and a digest of each file's images; None where it does not say."""
+    try:
+        return json.loads((folder / PLAN).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _cut(split: str, items: Sequence[Item], shard_bytes: int) -> list[Shard]:
+    """Runs of images of about equal numbers, so many that a file has about `shard_bytes`."""
+    count = max(1, min(len(items), round(sum(item.size for item in items) / shard_bytes)))
+    ends = [len(items) * number // count for number in range(count + 1)]
+    return [Shard(split, number, count, tuple(items[ends[number] : ends[number + 1]])) for number in range(count)]
+
+
+def _write_all(
+    name: str, building: Path, shards: list[Shard], say: Say, decoding: encoded.Decoding, num_threads: int | None
+) -> None:
+    missing = [shard for shard in shards if _note(building / shard.file_name(name)).get('digest') != shard.digest()]
+    needed, free = sum(item.size for shard in missing for item in shard.items), shutil.disk_usage(building).free
+    if needed * 1.02 > free:
+        raise DataError(
+            f'{name} needs {needed / 1e9:.1f} GB more below {building}, {free / 1e9:.1f} GB are free; free space '
+            'there, or give another folder with --data_dir=FOLDER'
+        )
+    if len(missing) < len(shards):
+        say(f'{name}: {len(shards) - len(missing):,} of {len(shards):,} files are there from before')
+    progress = _Progress(name, sum(len(shard.items) for shard in missing), say)
+    pool = concurrent.futures.ThreadPoolExecutor(num_threads or os.cpu_count())
+    stop = threading.Event()
+    try:
+        tasks = [pool.submit(_write, shard, name, building, decoding, progress, stop) for shard in missing]
+        for task in concurrent.futures.as_completed(tasks):
+            task.result()
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _note(path: Path) -> dict[str, Any]:
+    """What stands beside a shard that is whole: the digest of its images, and which are bad."""
+    try:
+        return json.loads(_beside(path, 'json').read_text()) if path.is_file() else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(f'{path.name}.{suffix}')
+
+
+def _write(
+    shard: Shard,
+    name: str,
+    building: Path,
+    decoding: encoded.Decoding,
+    progress: '_Progress',
+    stop: threading.Event,
+) -> None:
+    """Writes one shard and its note; leaves nothing that counts where it is stopped."""
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    path = building / shard.file_name(name)
+    part = _beside(path, 'part')
+    writer, bad = ArrayRecordWriter(str(part), 'group_size:1,uncompressed'), []
+    try:
+        for item in shard.items:
+            if stop.is_set():
+                return
+            content = item.read()
+            try:
+                image.check(content, max_pixels=decoding.max_pixels)
+            except image.BadImage as error:
+                bad.append(f'{item.name}: {error}')
+            writer.write(_serialise(content, item))
+            progress.add()
+    finally:
+        writer.close()
+    path.unlink(missing_ok=True)
+    _beside(path, 'json').write_text(json.dumps({'digest': shard.digest(), 'bad': bad}))
+    os.rename(part, path)
+
+
+def _serialise(content: bytes, item: Item) -> bytes:
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    example: Any = tf_example_pb2.Example()  # pyright: ignore[reportAttributeAccessIssue]
+    feature = example.features.feature
+    feature['image'].bytes_list.value.append(content)
+    feature['label'].int64_list.value.append(item.label)
+    feature['file_name'].bytes_list.value.append(item.name.encode(errors='surrogateescape'))
+    return example.SerializeToString()
+
+
+def _report_bad(name: str, building: Path, shards: list[Shard], decoding: encoded.Decoding, say: Say) -> None:
+    """Says which images are bad, and writes the whole list; DataError where they are too many."""
+    listed = building / BAD
+    listed.unlink(missing_ok=True)
+    for split in dict.fromkeys(shard.split for shard in shards):
+        own = [shard for shard in shards if shard.split == split]
+        bad = [line for shard in own for line in _note(building / shard.file_name(name))['bad']]
+        for line in bad[: encoded.NAMED]:
+            say(f'{name} {split}: bad image: {line}')
+        with listed.open('a', errors='surrogateescape') as file:
+            file.writelines(f'{split}\t{line}\n' for line in bad)
+        encoded.check_share(bad, sum(len(shard.items) for shard in own), decoding.max_bad_images, f'{name} {split}')
+
+
+def _clear(name: str, building: Path, shards: list[Shard]) -> None:
+    """Removes notes, and shards of an earlier plan."""
+    kept = {shard.file_name(name) for shard in shards}
+    for path in building.glob(f'{name}-*.array_record-*'):
+        if path.name not in kept:
+            path.unlink()
+
+
+def _write_description(name: str, building: Path, shards: list[Shard], class_names: Sequence[str]) -> None:
+    import tensorflow_datasets as tfds
+    from etils import epath
+    from tensorflow_datasets.core import dataset_info, naming
+    from tensorflow_datasets.core import splits as tfds_splits
+
+    features = tfds.features.FeaturesDict(
+        {
+            'image': tfds.features.Image(shape=(None, None, 3), encoding_format='jpeg'),
+            'label': tfds.features.ClassLabel(names=list(class_names)),
+            'file_name': tfds.features.Text(),
+        }
+    )
+    identity = dataset_info.DatasetIdentity(
+        name=name, version=tfds.core.Version(VERSION), data_dir=str(building), module_name=__name__
+    )
+    info = tfds.core.DatasetInfo(builder=identity, features=features, disable_shuffling=True)
+    info.set_file_format('array_record')
+    described = []
+    for split in dict.fromkeys(shard.split for shard in shards):
+        own = [shard for shard in shards if shard.split == split]
+        template = naming.ShardedFileTemplate(
+            data_dir=epath.Path(building), dataset_name=name, split=split, filetype_suffix='array_record'
+        )
+        described.append(
+            tfds_splits.SplitInfo(
+                name=split,
+                shard_lengths=[len(shard.items) for shard in own],
+                num_bytes=sum(item.size for shard in own for item in shard.items),
+                filename_template=template,
+            )
+        )
+    info.set_splits(tfds_splits.SplitDict(described))
+    info.write_to_directory(building)
+
+
+class _Progress:
+    """Counts images over all threads, and says now and then how far they are."""
+
+    def __init__(self, name: str, total: int, say: Say):
+        self._name, self._total, self._say = name, total, say
+        self._lock = threading.Lock()
+        self._done, self._begin = 0, time.monotonic()
+        self._last = self._begin
+
+    def add(self) -> None:
+        with self._lock:
+            self._done += 1
+            now = time.monotonic()
+            if now - self._last < SAY_EVERY_SECONDS and self._done < self._total:
+                return
+            self._last, rate = now, self._done / max(now - self._begin, 1e-6)
+            left = (self._total - self._done) / rate
+            bar = '#' * (20 * self._done // self._total)
+            self._say(
+                f'{self._name}: [{bar:<20}] {self._done:,} of {self._total:,} images written, {rate:,.0f} images/s, '
+                f'{left / 60:.0f} min left'
+            )

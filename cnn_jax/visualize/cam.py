@@ -1,0 +1,61 @@
+"""Class activation maps: the last maps, weighted by the dense layer that reads their mean. Zhou 2015, 1512.04150."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.visualize import grad_cam
+from cnn_jax.visualize.engine import layers, scores
+from cnn_jax.visualize.engine import program as programs
+
+_LINEAR = set(
+    """add add_any broadcast_in_dim convert_element_type copy div dot_general mul name neg reduce_sum
+    reduce_window_sum reshape squeeze sub transpose""".split()
+)
+
+
+def attribute(
+    model: Any,
+    variables: Any,
+    images: Any,
+    targets: Any = None,
+    *,
+    layer: str | None = None,
+    upsample: bool = True,
+    chunk: int | None = None,
+) -> jax.Array:
+    """Returns the class map of each image, (batch, height, width, 1), signed; its mean plus the bias is the score.
+
+    layer: the maps that the global average pool reads; None: the last that has maps. For the rest see `grad_cam`.
+
+    Raises: CnnJaxError unless nothing but an average and linear layers lie between the maps and the scores.
+    """
+    images = scores.check_images(images)
+    net = scores.net_of(model, variables, images)
+    layer = layer or layers.last_map(net)
+    _check_linear(net, layer)
+    maps, gradients = grad_cam.maps_and_gradients(model, variables, images, targets, layer, chunk=chunk)
+    weights = jnp.mean(gradients, (1, 2), keepdims=True)
+    spread, size = jnp.max(jnp.abs(gradients - weights)), jnp.max(jnp.abs(gradients))
+    if spread > 1e-4 * size:
+        raise _not_pooled(layer, 'the scores do not read the mean of its maps')
+    class_maps = jnp.sum(maps * weights, -1, keepdims=True) * maps[0, ..., 0].size
+    size = (len(images), *(images if upsample else maps).shape[1:3], 1)
+    return jax.image.resize(class_maps, size, 'bilinear')
+
+
+def _check_linear(net: layers.Net, layer: str) -> None:
+    number = net.output(layer)
+    dependent = programs.depends(net.program, [number])
+    for step in programs.prune(net.program, [net.output(None)]).steps:
+        reads = [atom for atom in step.inputs if isinstance(atom, int) and atom in dependent]
+        product = step.kind in ('mul', 'dot_general') and len(reads) > 1
+        quotient = step.kind == 'div' and step.inputs[1] in reads
+        if reads and (product or quotient or step.kind not in _LINEAR):
+            raise _not_pooled(layer, f'{step.kind} lies between it and the scores')
+
+
+def _not_pooled(layer: str, why: str) -> CnnJaxError:
+    return CnnJaxError(f'cam: the net does not allow it at {layer!r}: {why}; use grad_cam, which any net allows')

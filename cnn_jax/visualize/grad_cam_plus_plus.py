@@ -1,0 +1,27 @@
+"""Grad-CAM++: Grad-CAM that weighs each place of a map by itself. Chattopadhay et al. 2017, arXiv:1710.11063."""
+
+from typing import Any
+
+import jax
+
+from cnn_jax.visualize import grad_cam
+
+
+def attribute(
+    model: Any,
+    variables: Any,
+    images: Any,
+    targets: Any = None,
+    *,
+    layer: str | None = None,
+    relu: bool = True,
+    upsample: bool = True,
+    chunk: int | None = None,
+) -> jax.Array:
+    """Returns the class map of each image, (batch, height, width, 1); for arguments and errors see `grad_cam`.
+
+    Differs from the paper: its factor exp(score), one number for each image, is left out, because it overflows.
+    """
+    return grad_cam.weighted_maps(
+        model, variables, images, targets, layer, 'plus_plus', relu=relu, upsample=upsample, chunk=chunk
+    )

@@ -1,0 +1,43 @@
+"""Integrated gradients: the gradient along the line from a baseline to the image. Sundararajan 2017, arXiv:1703.01365."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.visualize.engine import mixtures, scores
+
+
+def attribute(
+    model: Any,
+    variables: Any,
+    images: Any,
+    targets: Any = None,
+    *,
+    layer: str | None = None,
+    baseline: Any = 0.0,
+    steps: int = 50,
+    chunk: int = 16,
+) -> jax.Array:
+    """Returns (image - baseline) times the mean gradient on the way, signed, (batch, height, width, channels).
+
+    baseline: a number or an array that broadcasts to the images; 0 is the mean of standardised images. steps: points of
+    a Gauss-Legendre rule, which is what captum takes. chunk: most points at a time. For the rest see `gradient`; the
+    target is the one of the image itself, all the way.
+
+    The sum over a picture is the score of the image minus that of the baseline, up to the error of the rule.
+    """
+    images = scores.check_images(images)
+    if steps < 1:
+        raise CnnJaxError(f'steps: {steps} given; it is at least 1')
+    targets = mixtures.resolve(model, variables, images, targets, layer)
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    alphas, weights, count = (nodes + 1) / 2, weights / 2, len(images)
+    rows = np.repeat(np.arange(count), steps)
+    alphas = np.tile(alphas, count)
+    points = mixtures.Points(rows, alphas, rows, 1 - alphas, np.tile(weights, count))
+    baselines = jnp.broadcast_to(jnp.asarray(baseline, images.dtype), images.shape)
+    sums = mixtures.gradient_sums(model, variables, images, baselines, points, targets, layer=layer, chunk=chunk)
+    return (images - baselines) * sums

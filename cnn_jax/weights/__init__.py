@@ -1,0 +1,13 @@
+"""Weights from elsewhere, and ours: files are read without running anything that stands in them.
+
+model, variables = weights.torchvision('resnet50', 'resnet50.pth')
+weights.save('mine.safetensors', model, variables)
+model, variables = weights.load('mine.safetensors')
+"""
+
+from cnn_jax.weights.architectures import timm, torchvision
+from cnn_jax.weights.hugging_face import hub
+from cnn_jax.weights.native import describe, load, save
+from cnn_jax.weights.start import variables_for
+
+__all__ = ['describe', 'hub', 'load', 'save', 'timm', 'torchvision', 'variables_for']

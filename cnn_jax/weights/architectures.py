@@ -1,0 +1,126 @@
+"""torchvision's and timm's models by their names, with their weights."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn_jax.errors import CnnJaxError, unknown
+from cnn_jax.models import alexnet, googlenet, resnet, vgg
+from cnn_jax.weights.convert import convert, slots, variable_shapes
+from cnn_jax.weights.layout import Library
+from cnn_jax.weights.source import Source, read_arrays
+
+VGG_LETTERS = {11: 'A', 13: 'B', 16: 'D', 19: 'E'}
+
+# Their name -> our form. VGG pools to 7x7 before fc6, as theirs do for images of other sizes.
+ARCHITECTURES: dict[str, Callable[..., Any]] = {
+    'alexnet': alexnet.VARIANTS['one_weird_trick'],
+    **{f'vgg{depth}': vgg.VARIANTS[letter] for depth, letter in VGG_LETTERS.items()},
+    **{f'vgg{depth}_bn': vgg.VARIANTS[f'{letter}-BN'] for depth, letter in VGG_LETTERS.items()},
+    'googlenet': googlenet.VARIANTS['torchvision'],
+    **{f'resnet{depth}': resnet.VARIANTS[f'resnet{depth}'] for depth in resnet.DEPTHS},
+    'resnext50_32x4d': resnet.VARIANTS['resnext50_32x4d'],
+    'wide_resnet50_2': resnet.VARIANTS['wide_resnet50_2'],
+}
+NOT_IN_TIMM = ('alexnet', 'googlenet')
+HEADS = {'alexnet': 'classifier.6', 'vgg': 'classifier.6'}  # their last layer; else fc
+AUXILIARY = ('aux1.', 'aux2.')
+
+# torchvision's released GoogLeNet expects images that were standardised for Inception; its file name carries this.
+GOOGLENET_RELEASE = '1378be20'
+
+
+def torchvision(
+    arch: str, source: Source, *, transform_input: bool | None = None, aux_heads: bool | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """torchvision's model `arch` and its weights: images as ImageNet's mean and deviation standardise them, in RGB.
+
+    Every array of the source is used once and every variable filled. The number of classes is the source's.
+
+    Args:
+        arch: `alexnet`, `vgg11` .. `vgg19_bn`, `googlenet`, `resnet18` .. `resnet152`, `resnext50_32x4d`,
+            `wide_resnet50_2`.
+        source: a .safetensors file, a .pth file, or a dict of arrays, by torchvision's names and in its layouts.
+        transform_input: for GoogLeNet: whether the model first maps images that were standardised for ImageNet to
+            (x - 0.5) / 0.5. torchvision's released weights need that or images standardised so, never both. None: True
+            for the released .pth file, which is known by its SHA-256, else False as in torchvision's constructor.
+        aux_heads: for GoogLeNet: whether to load the auxiliary heads (those of the released file were not trained).
+            None: if the source has them.
+
+    Returns:
+        the model, and float32 variables (float64 where the source is, under `jax.enable_x64`).
+
+    Raises:
+        CnnJaxError: an unknown name, or arrays that are missing, unexpected, mis-shaped or not finite.
+        StorageError: the file cannot be read, or is refused.
+    """
+    if arch not in ARCHITECTURES:
+        raise CnnJaxError(unknown('torchvision architecture', arch, ARCHITECTURES))
+    if arch != 'googlenet' and (transform_input is not None or aux_heads is not None):
+        raise CnnJaxError(f'transform_input and aux_heads are options of googlenet; {arch} has neither')
+    arrays = read_arrays(source)
+    options: dict[str, Any] = {}
+    if arch == 'googlenet':
+        options['transform_input'] = is_released_googlenet(source) if transform_input is None else transform_input
+        present = any(name.startswith(AUXILIARY) for name in arrays)
+        options['aux_heads'] = present if aux_heads is None else aux_heads
+        if not options['aux_heads']:
+            arrays = {name: array for name, array in arrays.items() if not name.startswith(AUXILIARY)}
+    return _load(arch, arrays, 'torchvision', options, what=_name_of(source, arch))
+
+
+def timm(name: str, source: Source) -> tuple[nn.Module, dict[str, Any]]:
+    """timm's model `name` (as `resnet50.a1_in1k`) and its weights; see `torchvision`.
+
+    Known are timm's VGGs and ResNets that have a twin in torchvision, whatever their training tag. Its VGG applies fc6
+    and fc7 as convolutions: the same function up to 224 pixels; for larger images ours pools to 7x7 before fc6, as
+    torchvision does, where timm's averages the scores over places. Dropout is 0, timm's default.
+
+    Raises:
+        CnnJaxError: an unknown name, or arrays that are missing, unexpected, mis-shaped or not finite.
+        StorageError: the file cannot be read, or is refused.
+    """
+    arch = name.removeprefix('timm/').partition('.')[0]
+    known = [arch for arch in ARCHITECTURES if arch not in NOT_IN_TIMM]
+    if arch not in known:
+        raise CnnJaxError(unknown('timm architecture', arch, known))
+    arrays = read_arrays(source)
+    library = library_of(arrays)
+    options = {'dropout_rate': 0.0} if arch.startswith('vgg') else {}
+    return _load(arch, arrays, library, options, what=_name_of(source, name))
+
+
+def library_of(arrays: Mapping[str, Any]) -> Library:
+    """Whose names these are; they differ for VGG alone."""
+    return 'timm' if any(name.startswith('pre_logits.') for name in arrays) else 'torchvision'
+
+
+def _load(
+    arch: str, arrays: Mapping[str, Any], library: Library, options: dict[str, Any], *, what: str
+) -> tuple[nn.Module, dict[str, Any]]:
+    head = 'head.fc' if library == 'timm' else next((HEADS[key] for key in HEADS if arch.startswith(key)), 'fc')
+    last = np.shape(arrays.get(f'{head}.weight', ()))
+    num_classes = last[0] if len(last) == 2 and last[0] > 0 else 1000
+    if arch.startswith('vgg'):
+        options = {**options, 'head_size': 7}
+    model = ARCHITECTURES[arch](num_classes=num_classes, **options)
+    variables = convert(arrays, slots(model, variable_shapes(model), library), what=what)
+    return model, jax.tree.map(jnp.array, variables)
+
+
+def is_released_googlenet(source: Source) -> bool:
+    """Whether this is torchvision's own file of GoogLeNet's weights."""
+    if not isinstance(source, str | Path):
+        return False
+    with Path(source).expanduser().open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest().startswith(GOOGLENET_RELEASE)
+
+
+def _name_of(source: Source, name: str) -> str:
+    return str(source) if isinstance(source, str | Path) else f'the dict for {name}'

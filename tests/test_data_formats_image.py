@@ -1,0 +1,153 @@
+"""Decoding: Pillow is the definition; awkward files, damaged files, and files that lie about their size."""
+
+import io
+import tracemalloc
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from small_imagenet import AWKWARD, awkward, bad, cut, encode, jpeg
+
+from cnn_jax.data.formats import image
+
+BAD = ('truncated', 'cut in the header', 'empty', 'text', 'bomb', 'jpeg bomb')
+
+
+def pillow(encoded: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(encoded)).convert('RGB'))
+
+
+@pytest.mark.parametrize('kind', [kind for kind in AWKWARD if kind != 'palette'])
+def test_decodes_as_pillow_does(kind):
+    encoded = awkward(kind)
+    expected = pillow(encoded)
+    pixels = image.decode(encoded)
+    assert pixels.shape == expected.shape
+    np.testing.assert_array_equal(pixels, expected)
+    header = image.read_header(encoded)
+    assert (header.height, header.width) == expected.shape[:2]
+
+
+def test_transparent_palette_keeps_its_colours():
+    encoded = awkward('palette')
+    expected = np.asarray(cut(100).quantize(16).convert('RGB'))
+    np.testing.assert_array_equal(image.decode(encoded), expected)
+
+
+@pytest.mark.parametrize('kind', BAD)
+def test_bad_images_are_found_by_every_way_of_reading(kind):
+    encoded = bad(kind)
+    tracemalloc.start()
+    for read in (
+        image.decode,
+        image.check,
+        lambda encoded: image.decode_centre(encoded, resize=64, size=56),
+        lambda encoded: image.decode_box(encoded, (0, 0, 9, 9), size=8, header=image.read_header(encoded)),
+    ):
+        with pytest.raises(image.BadImage) as caught:
+            read(encoded)
+        assert '\n' not in str(caught.value)
+    assert tracemalloc.get_traced_memory()[1] < 20e6  # nothing large was decoded
+    tracemalloc.stop()
+
+
+def test_the_cap_is_an_option():
+    encoded = jpeg(0)
+    image.read_header(encoded, max_pixels=250 * 188)
+    with pytest.raises(image.BadImage, match='250 x 188 = 47,000 pixels, at most 46,999 are decoded'):
+        image.read_header(encoded, max_pixels=250 * 188 - 1)
+
+
+def test_damage_anywhere_is_an_error_or_an_image():
+    encoded = encode(cut(3, width=60, height=40))
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        spoilt = bytearray(encoded)
+        for at in rng.integers(0, len(spoilt), 3):
+            spoilt[at] = rng.integers(0, 256)
+        try:
+            pixels = image.decode(bytes(spoilt), max_pixels=10**6)
+        except image.BadImage:
+            continue
+        assert pixels.dtype == np.uint8
+        assert pixels.shape[-1] == 3
+
+
+def torchvision_way(encoded: bytes, resize: int, size: int) -> np.ndarray:
+    """Resize(resize), CenterCrop(size) of torchvision on a Pillow image, written out."""
+    whole = Image.open(io.BytesIO(encoded)).convert('RGB')
+    width, height = whole.size
+    if width <= height:
+        wide, high = resize, int(resize * height / width)
+    else:
+        wide, high = int(resize * width / height), resize
+    whole = whole.resize((wide, high), Image.Resampling.BILINEAR)
+    left, top = round((wide - size) / 2.0), round((high - size) / 2.0)
+    return np.asarray(whole.crop((left, top, left + size, top + size)))
+
+
+@pytest.mark.parametrize('resize', [256, 232])
+@pytest.mark.parametrize('shape', [(500, 375), (333, 427), (640, 427), (224, 224), (251, 400), (100, 80)])
+def test_centre_is_torchvisions(shape, resize):
+    encoded = jpeg(7, width=shape[0], height=shape[1])
+    expected = torchvision_way(encoded, resize, 224).astype(int)
+    difference = np.abs(image.decode_centre(encoded, resize=resize, size=224) - expected)
+    assert difference.mean() < 1.0  # 1/255 of the range
+    assert difference.mean() < 0.1  # what it is: a filter placed beside its place by a rounding
+    assert difference.max() <= 1
+
+
+def test_resize_has_the_antialias_filter():
+    """Pillow's resize against the triangle filter, written out in float64."""
+    pixels = np.asarray(cut(5, width=100, height=100).convert('L')).astype(float)
+    scale = 100 / 40
+    centres = (np.arange(40)[:, None] + 0.5) * scale
+    weights = np.maximum(0, 1 - np.abs((np.arange(100)[None] + 0.5 - centres) / scale))
+    weights /= weights.sum(1, keepdims=True)
+    expected = weights @ pixels @ weights.T
+    encoded = encode(cut(5, width=100, height=100).convert('L'), 'PNG')
+    centre = image.decode_centre(encoded, resize=40, size=40)[..., 0]
+    assert np.abs(centre - expected).max() < 1.1
+
+
+@pytest.mark.parametrize('kind', AWKWARD)
+def test_centre_of_awkward_images(kind):
+    centre = image.decode_centre(awkward(kind), resize=256, size=224)
+    assert centre.shape == (224, 224, 3)
+    assert np.ptp(centre) > (5 if kind == 'thin' else 20)
+
+
+def test_one_pixel_wide_is_not_blown_up():
+    encoded = encode(Image.new('L', (1, 60_000), 128), 'PNG')
+    tracemalloc.start()
+    image.decode_centre(encoded, resize=256, size=224)  # whole it would be 256 by 15 million
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+
+
+def test_box_is_a_bilinear_resize():
+    ramp = np.broadcast_to(np.arange(0, 200, 2, dtype=np.uint8)[None, :, None], (100, 100, 3))
+    encoded = encode(Image.fromarray(np.ascontiguousarray(ramp)), 'PNG')
+    header = image.read_header(encoded)
+    box = image.decode_box(encoded, (10, 20, 60, 60), size=40, header=header)
+    expected = 2 * (20 + (np.arange(40) + 0.5) * 1.5 - 0.5)
+    np.testing.assert_allclose(box[3, :, 1], expected, atol=0.51)
+    np.testing.assert_array_equal(image.decode_box(encoded, (5, 5, 8, 8), size=8, header=header), ramp[5:13, 5:13])
+
+
+@pytest.mark.parametrize('size', [24, 50, 90, 150])
+def test_large_boxes_are_decoded_smaller(size):
+    """Nearer to Pillow's antialiased resize than the bilinear filter alone is."""
+    encoded = jpeg(2, width=600, height=400)
+    box = image.decode_box(encoded, (30, 50, 360, 480), size=size, header=image.read_header(encoded)).astype(int)
+    whole = image.decode(encoded)[30:390, 50:530]
+    smooth = np.asarray(Image.fromarray(whole).resize((size, size), Image.Resampling.BILINEAR)).astype(int)
+    plain = cv2.resize(whole, (size, size)).astype(int)
+    assert np.abs(box - smooth).mean() < 0.85 * np.abs(plain - smooth).mean()
+
+
+def test_rotation_by_exif_is_left_alone():
+    encoded = awkward('rotated')
+    assert image.decode(encoded).shape == (188, 250, 3)
+    assert image.decode_box(encoded, (0, 0, 188, 250), size=16, header=image.read_header(encoded)).shape == (16, 16, 3)

@@ -1,0 +1,121 @@
+"""What every operation keeps: jit, grad, vmap, bfloat16, float64, no transfers, and shard_map with checked types."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
+
+from cnn_jax import ops
+from cnn_jax.ops import filters
+
+BATCH = 8  # one image per virtual device
+
+# name: (function of images and weights, shape of one image, shapes of the weights)
+OPERATIONS = {
+    'plain': (lambda x, k: ops.conv2d(x, k, padding=1), (6, 6, 3), (3, 3, 3, 4)),
+    'pointwise': (lambda x, k: ops.conv2d(x, k, stride=2), (5, 5, 3), (1, 1, 3, 4)),
+    'one_window': (lambda x, k: ops.conv2d(x, k), (3, 3, 3), (3, 3, 3, 4)),
+    'small_map': (lambda x, k: ops.conv2d(x, k, padding=1), (2, 2, 3), (3, 3, 3, 4)),
+    'one_channel': (lambda x, k: ops.conv2d(x, k), (7, 7, 1), (3, 3, 1, 4)),
+    'few_channels': (lambda x, k: ops.conv2d(x, k), (9, 9, 2), (5, 5, 2, 4)),
+    'depthwise': (lambda x, k: ops.depthwise_conv2d(x, k, padding=1), (5, 5, 3), (3, 3, 3, 2)),
+    'grouped': (lambda x, k: ops.conv2d(x, k, padding=1, groups=2), (5, 5, 8), (3, 3, 4, 4)),
+    'transpose': (lambda x, k: ops.conv2d_transpose(x, k, stride=2), (3, 3, 3), (3, 3, 4, 3)),
+    'max_pool_2': (lambda x, _: ops.max_pool(x, window=2), (6, 6, 3), None),
+    'max_pool_3': (lambda x, _: ops.max_pool(x, window=3, stride=2, padding=1), (6, 6, 3), None),
+    'max_pool_ceil': (lambda x, _: ops.max_pool(x, window=3, stride=2, ceil_mode=True), (6, 6, 3), None),
+    'avg_pool': (lambda x, _: ops.avg_pool(x, window=3, stride=2, padding=1, count_padding=False), (6, 6, 3), None),
+    'adaptive': (lambda x, _: ops.adaptive_avg_pool(x, output_size=4), (6, 6, 3), None),
+    'l2_pool': (lambda x, _: ops.l2_pool(x, window=2), (6, 6, 3), None),
+    'response': (lambda x, _: ops.local_response_norm(x), (3, 3, 7), None),
+    'contrast': (lambda x, _: ops.local_contrast_norm(x, window=3), (6, 6, 3), None),
+    'sobel': (lambda x, _: filters.sobel(x)[2], (6, 6, 3), None),
+}
+WITH_WEIGHTS = [name for name in OPERATIONS if OPERATIONS[name][2]]
+
+
+def arrays(name: str, dtype: str = 'float32') -> tuple[jax.Array, jax.Array]:
+    """Returns images and weights."""
+    _, image, weights = OPERATIONS[name]
+    rng = np.random.default_rng(0)
+    return tuple(jnp.asarray(rng.standard_normal(s), dtype) for s in ((BATCH, *image), weights or (1,)))
+
+
+def everything(name: str, images: jax.Array, weights: jax.Array):
+    """Returns outputs and both gradients of sum(sin(outputs))."""
+    outputs, pull = jax.vjp(OPERATIONS[name][0], images, weights)
+    return outputs, *pull(jnp.cos(outputs))
+
+
+@functools.cache
+def expected(name: str) -> list[np.ndarray]:
+    with ops.implementation('lax'):
+        return [np.asarray(a) for a in jax.jit(functools.partial(everything, name))(*arrays(name))]
+
+
+def assert_equal(ours, name: str) -> None:
+    for a, b in zip(ours, expected(name), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('name', OPERATIONS)
+def test_jit_without_transfers(name):
+    function = jax.jit(functools.partial(everything, name))
+    given = jax.device_put(arrays(name))
+    with jax.transfer_guard('disallow'):
+        ours = function(*given)
+    assert_equal(ours, name)
+
+
+@pytest.mark.parametrize('name', OPERATIONS)
+@pytest.mark.parametrize('varying', [False, True])
+def test_shard_map_with_checked_types(name, varying):
+    if varying and name not in WITH_WEIGHTS:
+        pytest.skip('has no weights')
+    images, weights = arrays(name)
+    mesh = jax.make_mesh((BATCH,), ('data',), axis_types=(AxisType.Auto,))
+    spec = P('data') if varying else P()
+    each = jnp.tile(weights, (BATCH,) + (1,) * (weights.ndim - 1)) if varying else weights
+    mapped = jax.shard_map(
+        functools.partial(everything, name),
+        mesh=mesh,
+        in_specs=(P('data'), spec),
+        out_specs=(P('data'), P('data'), spec),
+        check_vma=True,
+    )
+    outputs, of_images, of_weights = jax.jit(mapped)(images, each)
+    if varying:  # each device has its own weights: their gradients add up to the shared ones'
+        of_weights = of_weights.reshape(BATCH, *weights.shape).sum(0)
+    assert_equal((outputs, of_images, of_weights), name)
+
+
+@pytest.mark.parametrize('name', OPERATIONS)
+def test_vmap(name):
+    images, weights = arrays(name)
+    mapped = jax.vmap(lambda x, w: everything(name, x[None], w), (0, None))
+    outputs, of_images, of_weights = jax.jit(mapped)(images, weights)
+    assert_equal((outputs[:, 0], of_images[:, 0], of_weights.sum(0)), name)
+
+
+@pytest.mark.parametrize('name', OPERATIONS)
+def test_types(name):
+    ours = jax.jit(functools.partial(everything, name))(*arrays(name, 'bfloat16'))
+    assert {a.dtype for a in ours} == {jnp.dtype(jnp.bfloat16)}
+    np.testing.assert_allclose(np.asarray(ours[0], np.float32), expected(name)[0], rtol=0.1, atol=0.1)
+    with jax.enable_x64(True):
+        shapes = [jax.ShapeDtypeStruct(a.shape, 'float64') for a in arrays(name)]
+        assert {a.dtype for a in jax.eval_shape(functools.partial(everything, name), *shapes)} == {np.dtype('float64')}
+
+
+@pytest.mark.parametrize('name', ['small_map', 'depthwise', 'max_pool_3'])
+def test_other_platforms_keep_the_operations_of_xla(name):
+    lowered = jax.jit(functools.partial(everything, name)).trace(*arrays(name)).lower(lowering_platforms=('cuda',))
+    text = lowered.as_text()
+    if name == 'max_pool_3':
+        assert 'select_and_scatter' in text
+    else:
+        assert text.count('stablehlo.convolution') == 3
