@@ -2,7 +2,8 @@
 
     python -m benchmarks.primitives [--only=max_pool]
 
-Process CPU time, medians, alternating, one pinned core; "forward" alone, "both" with all gradients of sum(out * weights).
+Process CPU time, medians, alternating, one pinned core. Parts: "forward", the gradient of the "images", or "both"
+forward and all gradients.
 """
 
 import argparse

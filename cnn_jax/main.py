@@ -45,6 +45,7 @@ MODES = {
     'evaluate': {'init_from', 'data_dir', 'eval_batch_size', 'parallel', 'distributed'},
     'describe': {'formula'},
     'prepare': {'data_dir'},
+    'verify': {'seed', 'data_dir'},
 }
 EVERYWHERE = {'mode', 'experiment', 'workdir', 'debug', 'list', 'help'}
 _define()
@@ -104,6 +105,8 @@ def _run(arguments: list[str], stop: StopRequest, logs: list[Log]) -> None:
         print(usage())
         return
     values = parse_flags(rest)
+    if values.mode == 'verify':  # on a CPU: enough devices to compare with
+        os.environ.setdefault('XLA_FLAGS', '--xla_force_host_platform_device_count=4')
     _set_up_jax()
     from cnn_jax import experiment
 
@@ -157,6 +160,8 @@ def _call_mode(values: Any, options: dict[str, str], stop: StopRequest, logs: li
         )
     elif values.mode == 'describe':
         modes.describe(loaded, formula=values.formula, log=Log(None))
+    elif values.mode == 'verify':
+        modes.verify(loaded, seed=values.seed, data_dir=data_dir, log=Log(None))
     else:
         modes.prepare(loaded, data_dir=data_dir, log=Log(None))
 

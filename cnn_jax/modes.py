@@ -147,3 +147,15 @@ def describe(loaded: Loaded, *, formula: bool, log: Log) -> None:
 def prepare(loaded: Loaded, *, data_dir: Path, log: Log) -> None:
     """Builds or checks the data set of an experiment below `data_dir`."""
     loaded.experiment.data.prepare(data_dir, log.say)
+
+
+def verify(loaded: Loaded, *, seed: int, data_dir: Path, log: Log) -> None:
+    """Tries the promises on an experiment; CnnJaxError if one does not hold."""
+    from cnn_jax import verify as verification
+
+    log.say(parallel.describe_devices())
+    checks = verification.verify(loaded.experiment, seed=seed, data_dir=data_dir)
+    verification.describe(checks, log.say)
+    failed = [check.name for check in checks if not check.holds]
+    if failed:
+        raise CnnJaxError(f'{loaded.name} breaks a promise: {", ".join(failed)}; see the lines above')

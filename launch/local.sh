@@ -99,5 +99,5 @@ while true; do
       if [[ $pid != ended ]]; then kill -KILL -- "-$pid" 2>/dev/null || true; fi
     done
   fi
-  sleep 0.1 || true # a signal may cut it short
+  { sleep 0.1 || true; } 2>/dev/null # a signal to the group ends it early
 done

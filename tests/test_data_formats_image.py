@@ -95,7 +95,7 @@ def test_centre_is_torchvisions(shape, resize):
     difference = np.abs(image.decode_centre(encoded, resize=resize, size=224) - expected)
     assert difference.mean() < 1.0  # 1/255 of the range
     assert difference.mean() < 0.1  # what it is: a filter placed beside its place by a rounding
-    assert difference.max() <= 1
+    assert difference.max() <= 2  # of 255
 
 
 def test_resize_has_the_antialias_filter():
@@ -144,7 +144,7 @@ def test_large_boxes_are_decoded_smaller(size):
     whole = image.decode(encoded)[30:390, 50:530]
     smooth = np.asarray(Image.fromarray(whole).resize((size, size), Image.Resampling.BILINEAR)).astype(int)
     plain = cv2.resize(whole, (size, size)).astype(int)
-    assert np.abs(box - smooth).mean() < 0.85 * np.abs(plain - smooth).mean()
+    assert np.abs(box - smooth).mean() < 0.9 * np.abs(plain - smooth).mean()
 
 
 def test_rotation_by_exif_is_left_alone():

@@ -35,7 +35,7 @@ LAYERS = [
     ['experiments'],
     ['evaluate', 'meter', 'workdir'],
     ['restore'],
-    ['train', 'report'],
+    ['train', 'report', 'verify'],
     ['modes'],
     ['main'],
 ]

@@ -1,11 +1,14 @@
 """MNIST: 70,000 handwritten digits, 28 by 28, as 32 by 32 images; made from the four IDX files that the user supplies.
 
-LeCun, Bottou, Bengio and Haffner 1998, Gradient-Based Learning Applied to Document Recognition.
+LeCun, Bottou, Bengio and Haffner 1998, Gradient-Based Learning Applied to Document Recognition. And Fashion-MNIST,
+photographs of clothes in files of the same form: Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747.
 """
 
+import functools
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -20,7 +23,9 @@ FILES = {
     'test': ('t10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte'),
 }
 PLACES = ('mnist', '.', 'MNIST/raw', 'downloads/manual', 'downloads/manual/mnist')  # below data_dir
+FASHION_PLACES = ('fashion_mnist', 'FashionMNIST/raw', 'downloads/manual/fashion_mnist')
 CLASS_NAMES = tuple(str(digit) for digit in range(10))
+CLOTHES = ('T-shirt', 'trouser', 'pullover', 'dress', 'coat', 'sandal', 'shirt', 'sneaker', 'bag', 'ankle boot')
 IMAGE_SHAPE = (32, 32, 1)
 # Images of each digit in the published files. Fashion-MNIST's files have the same names and sizes, but 6,000 of each.
 PUBLISHED = {
@@ -28,40 +33,62 @@ PUBLISHED = {
     'test': (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
 }
 
+FASHION_PUBLISHED = {'train': (6000,) * 10, 'test': (1000,) * 10}
+
+Variant = Literal['digits', 'fashion']
 Say = Callable[[str], None]
 Arrays = tuple[np.ndarray, np.ndarray]
 """Images uint8 (n, 32, 32, 1) and labels uint8 (n,)."""
 
 
-def load(*, batch_size: int) -> Data:
+class Files(NamedTuple):
+    """One of the sets: its name, where its IDX files may lie below data_dir, its images of each class."""
+
+    title: str
+    name: str
+    places: tuple[str, ...]
+    published: dict[str, tuple[int, ...]]
+
+
+def load(*, batch_size: int, variant: Variant = 'digits') -> Data:
     """MNIST, 60,000 to train and 10,000 to test on; uint8 (32, 32, 1), 2 pixels added around; 0 is paper, 255 is ink.
 
-    `--mode=prepare` makes it from the four IDX files below `data_dir`, in one of `PLACES`, gzipped or not. Files with
-    fewer images are taken too, and it is said that the set is not the published one.
+    `variant`: the digits, or Fashion-MNIST, of the same shape. `--mode=prepare` makes it from the four IDX files below
+    `data_dir`, in one of `PLACES` or `FASHION_PLACES`, gzipped or not. Files with fewer images are taken too, and it is
+    said that the set is not the published one.
     """
+    files = _files(variant)
     return Data(
-        name='mnist',
+        name=files.title,
         batch_size=batch_size,
         splits=dict(SPLITS),
-        class_names=CLASS_NAMES,
+        class_names=CLASS_NAMES if variant == 'digits' else CLOTHES,
         image_shape=IMAGE_SHAPE,
-        open=open_split,
-        prepare=prepare,
+        open=functools.partial(_open_split, files),
+        prepare=functools.partial(_prepare, files),
     )
 
 
-def open_split(split: str, data_dir: Path) -> Source:
+def _files(variant: Variant) -> Files:
+    if variant == 'fashion':
+        return Files('fashion_mnist', 'cnn_jax_fashion_mnist', FASHION_PLACES, FASHION_PUBLISHED)
+    return Files('mnist', NAME, PLACES, PUBLISHED)
+
+
+def _open_split(files: Files, split: str, data_dir: Path) -> Source:
     """The rows of a prepared split; raises DataError with what to do where it is not prepared."""
-    if folder := array_record.find(NAME, data_dir):
+    if folder := array_record.find(files.name, data_dir):
         return array_record.ArrayRecordSource(folder, split)
-    if home := _home_of_files(data_dir):
+    if home := _home_of_files(files, data_dir):
         step = f'its files are in {home}: run'
     else:
-        step = f'put {", ".join(_names())} (.gz or not) into {data_dir / PLACES[0]} and run'
-    raise DataError(f'mnist is not prepared below {data_dir}; {step} {_command(data_dir, "--mode=prepare ")}')
+        step = f'put {", ".join(_names())} (.gz or not) into {data_dir / files.places[0]} and run'
+    raise DataError(
+        f'{files.title} is not prepared below {data_dir}; {step} {_command(files, data_dir, "--mode=prepare ")}'
+    )
 
 
-def prepare(data_dir: Path, say: Say) -> None:
+def _prepare(files: Files, data_dir: Path, say: Say) -> None:
     """Checks the IDX files, builds the set where it is missing or differs from them, and says the next command.
 
     An interrupted build leaves nothing that counts: the same command starts it again.
@@ -69,46 +96,48 @@ def prepare(data_dir: Path, say: Say) -> None:
     Raises:
         DataError: a file is missing or unusable, each one named.
     """
-    folder = array_record.find(NAME, data_dir)
-    home = _home_of_files(data_dir)
+    title = files.title
+    folder = array_record.find(files.name, data_dir)
+    home = _home_of_files(files, data_dir)
     if home is None and folder is None:
-        places = ', '.join(str(data_dir / place) for place in PLACES)
+        places = ', '.join(str(data_dir / place) for place in files.places)
         raise DataError(
-            f'mnist: no IDX files found; looked for {", ".join(_names())} (.gz or not) in {places}; '
-            f'put the four files into {data_dir / PLACES[0]} and run the same command again'
+            f'{title}: no IDX files found; looked for {", ".join(_names())} (.gz or not) in {places}; '
+            f'put the four files into {data_dir / files.places[0]} and run the same command again'
         )
     made = _read_back(folder, say) if folder else None
     if home is not None:
-        say(f'mnist: reading the IDX files in {home}')
+        say(f'{title}: reading the IDX files in {home}')
         splits = {split: _read_split(home, split) for split in FILES}
         if made is None or not _is_same(made, splits):
             if made is not None:
-                say(f'mnist: the set in {folder} was made from other files, it is built again')
-            folder = _build(data_dir, splits, say)
+                say(f'{title}: the set in {folder} was made from other files, it is built again')
+            folder = _build(files, data_dir, splits, say)
             made = _read_back(folder, say)
     if made is None:
         raise DataError(
-            f'mnist: {folder} cannot be read; put the four IDX files into {data_dir / PLACES[0]}, run again'
+            f'{title}: {folder} cannot be read; put the four IDX files into {data_dir / files.places[0]}, run again'
         )
     for split, arrays in made.items():
-        say(f'mnist {split}: {len(arrays["label"]):,} images in {folder}')
-        if tuple(np.bincount(arrays['label'], minlength=10)) != PUBLISHED[split]:
-            say(f'mnist {split}: NOT the {SPLITS[split]:,} published images: the counts per digit differ')
-    say(f'next: {_command(data_dir)}')
+        say(f'{title} {split}: {len(arrays["label"]):,} images in {folder}')
+        if tuple(np.bincount(arrays['label'], minlength=10)) != files.published[split]:
+            say(f'{title} {split}: NOT the {SPLITS[split]:,} published images: the counts per digit differ')
+    say(f'next: {_command(files, data_dir)}')
 
 
 def _names() -> list[str]:
     return [name for names in FILES.values() for name in names]
 
 
-def _command(data_dir: Path, mode: str = '') -> str:
+def _command(files: Files, data_dir: Path, mode: str = '') -> str:
     where = '' if data_dir == default_data_dir() else f' --data_dir={shlex.quote(str(data_dir))}'
-    return f'python -m cnn_jax.main {mode}--experiment=lenet_mnist{where}'
+    variant = ' --config.variant=fashion' if files.title == 'fashion_mnist' else ''
+    return f'python -m cnn_jax.main {mode}--experiment=lenet_mnist{variant}{where}'
 
 
-def _home_of_files(data_dir: Path) -> Path | None:
+def _home_of_files(files: Files, data_dir: Path) -> Path | None:
     """The folder that has most of the four files, or None. All come from one: Fashion-MNIST's have the same names."""
-    found = {place: sum(idx.find(data_dir / place, name) is not None for name in _names()) for place in PLACES}
+    found = {place: sum(idx.find(data_dir / place, name) is not None for name in _names()) for place in files.places}
     best = max(found, key=lambda place: found[place])  # the first of the best
     return data_dir / best if found[best] else None
 
@@ -147,13 +176,13 @@ def _is_same(made: dict[str, Batch], splits: dict[str, Arrays]) -> bool:
     )
 
 
-def _build(data_dir: Path, splits: dict[str, Arrays], say: Say) -> Path:
+def _build(files: Files, data_dir: Path, splits: dict[str, Arrays], say: Say) -> Path:
     def examples(split: str) -> Iterator[tuple[np.ndarray, int]]:
         images, labels = splits[split]
         for row, pair in enumerate(zip(images, labels, strict=True), start=1):
             if row % 10_000 == 0 or row == len(images):
-                say(f'mnist {split}: {row:,} of {len(images):,} images written')
+                say(f'{files.title} {split}: {row:,} of {len(images):,} images written')
             yield pair
 
     make = {split: lambda split=split: examples(split) for split in splits}
-    return array_record.build(NAME, data_dir, make, shape=IMAGE_SHAPE, class_names=CLASS_NAMES, again=True)
+    return array_record.build(files.name, data_dir, make, shape=IMAGE_SHAPE, class_names=CLASS_NAMES, again=True)

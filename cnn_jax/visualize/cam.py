@@ -10,10 +10,10 @@ from cnn_jax.visualize import grad_cam
 from cnn_jax.visualize.engine import layers, scores
 from cnn_jax.visualize.engine import program as programs
 
-_LINEAR = set(
-    """add add_any broadcast_in_dim convert_element_type copy div dot_general mul name neg reduce_sum
-    reduce_window_sum reshape squeeze sub transpose""".split()
-)
+_LINEAR = """
+add add_any broadcast_in_dim convert_element_type copy div dot_general mul name neg reduce_sum reduce_window_sum reshape
+squeeze sub transpose
+"""
 
 
 def attribute(
@@ -53,7 +53,7 @@ def _check_linear(net: layers.Net, layer: str) -> None:
         reads = [atom for atom in step.inputs if isinstance(atom, int) and atom in dependent]
         product = step.kind in ('mul', 'dot_general') and len(reads) > 1
         quotient = step.kind == 'div' and step.inputs[1] in reads
-        if reads and (product or quotient or step.kind not in _LINEAR):
+        if reads and (product or quotient or step.kind not in _LINEAR.split()):
             raise _not_pooled(layer, f'{step.kind} lies between it and the scores')
 
 

@@ -10,13 +10,13 @@ from cnn_jax.visualize.engine import scores
 def attribute(
     model: Any, variables: Any, images: Any, targets: Any = None, *, layer: str | None = None, chunk: int | None = None
 ) -> jax.Array:
-    """Returns the signed picture, (batch, height, width, channels), with the backward rule g * (g > 0) at every ReLU.
+    """Returns the signed picture, (batch, height, width, channels), rule g * (g > 0) at each ReLU.
 
     For the arguments see `gradient`. ReLUs are found in any Linen model, which stays as it is (see `engine.relu`);
     `count_relus` says how many.
 
-    Max-pools send back to their switches, the places of the maxima. Contrast normalisation, which the paper leaves out, is
-    differentiated here. Starts from 1 at the score, where the paper starts from the unit's value: a factor.
+    Max-pools send back to their switches, the places of the maxima. Contrast normalisation, which the paper leaves
+    out, is differentiated here. Starts from 1 at the score, where the paper starts from the unit's value: a factor.
 
     Raises: CnnJaxError, beside those of `gradient`, if there is no ReLU, or another nonlinearity on the way.
     """

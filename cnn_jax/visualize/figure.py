@@ -100,6 +100,17 @@ def tint(strength: np.ndarray, colour: str = BLUE) -> np.ndarray:
     return np.concatenate([np.broadcast_to(rgb, (*strength.shape, 3)), strength[..., None]], axis=-1)
 
 
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """An image (height, width, 1 or 3) of uint8, or of floats in 0 .. 1, as RGB that matplotlib takes as it is."""
+    return np.broadcast_to(image, (*image.shape[:2], 3)) if image.shape[-1] == 1 else image[..., :3]
+
+
+def stretched(image: np.ndarray) -> np.ndarray:
+    """Any floating-point image in 0 .. 1, from its least to its greatest value, for looking at model inputs."""
+    low, high = float(np.min(image)), float(np.max(image))
+    return np.zeros_like(image) if high == low else (image - low) / (high - low)
+
+
 def color_bar(figure: 'Figure', mappable: 'ScalarMappable', axes: 'Axes', label: str) -> None:
     """A slim colour-bar with numbers."""
     bar = figure.colorbar(mappable, ax=axes, fraction=0.05, pad=0.02, aspect=28)

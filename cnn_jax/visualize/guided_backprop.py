@@ -1,4 +1,4 @@
-"""Guided backpropagation: only positive gradients pass a ReLU, and only where it is on. Springenberg 2014, arXiv:1412.6806."""
+"""Guided backpropagation: only positive gradients pass a ReLU, and only if it is on. Springenberg 2014, 1412.6806."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from cnn_jax.visualize.engine import scores
 def attribute(
     model: Any, variables: Any, images: Any, targets: Any = None, *, layer: str | None = None, chunk: int | None = None
 ) -> jax.Array:
-    """Returns the signed picture, (batch, height, width, channels), with the backward rule g * (x > 0) * (g > 0) at every ReLU.
+    """Returns the signed picture, (batch, height, width, channels), rule g * (x > 0) * (g > 0) at each ReLU.
 
     For the arguments see `gradient`. ReLUs are found in any Linen model, which stays as it is (see `engine.relu`);
     `count_relus` says how many.

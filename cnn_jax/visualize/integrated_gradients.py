@@ -1,4 +1,4 @@
-"""Integrated gradients: the gradient along the line from a baseline to the image. Sundararajan 2017, arXiv:1703.01365."""
+"""Integrated gradients: the mean gradient between a baseline and the image. Sundararajan 2017, arXiv:1703.01365."""
 
 from typing import Any
 

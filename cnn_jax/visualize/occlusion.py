@@ -35,10 +35,8 @@ def attribute(
 
     Raises: CnnJaxError, beside those of `gradient`, for windows that do not fit.
     """
-    seen = look(
-        model, variables, images, targets, layer=layer, window=window, stride=stride, baseline=baseline, chunk=chunk
-    )
-    return jnp.asarray(seen.drop_map)
+    sizes = {'window': window, 'stride': stride, 'baseline': baseline, 'chunk': chunk}
+    return jnp.asarray(_look(model, variables, images, targets, layer, None, **sizes).drop_map)
 
 
 class Seen(NamedTuple):
@@ -49,7 +47,7 @@ class Seen(NamedTuple):
     probability: np.ndarray  # softmax of it; NaN for a unit of a layer
     label: np.ndarray  # the class with the highest score, int32
     strongest_map: np.ndarray  # the sum of the channel of `map_layer` that is strongest on the whole image
-    map_layer: str
+    map_layer: str | None
     window: tuple[int, int]
     stride: tuple[int, int]
 
@@ -69,8 +67,27 @@ def look(
 ) -> Seen:
     """The panels of the paper's Figure 7 at once; map_layer: whose strongest map to follow, None: the last."""
     images = scores.check_images(images)
-    net = scores.net_of(model, variables, images)
-    map_layer = map_layer or layers.last_map(net)
+    map_layer = map_layer or layers.last_map(scores.net_of(model, variables, images))
+    sizes = {'window': window, 'stride': stride, 'baseline': baseline, 'chunk': chunk}
+    return _look(model, variables, images, targets, layer, map_layer, **sizes)
+
+
+def _look(
+    model: Any,
+    variables: Any,
+    images: Any,
+    targets: Any,
+    layer: str | None,
+    map_layer: str | None,
+    *,
+    window: Pair | None,
+    stride: Pair | None,
+    baseline: Any,
+    chunk: int,
+) -> Seen:
+    if chunk < 1:
+        raise CnnJaxError(f'chunk: {chunk} given; it is at least 1')
+    images = scores.check_images(images)
     (height, width), (down, right) = _sizes(images.shape[1:3], window, stride)
     targets = mixtures.resolve(model, variables, images, targets, layer)
     count = (ceil((images.shape[1] - height) / down) + 1, ceil((images.shape[2] - width) / right) + 1)
@@ -81,21 +98,17 @@ def look(
         layer=layer, map_layer=map_layer, window=(height, width),
     )  # fmt: skip
     whole = run(np.arange(len(images)), np.full(len(images), -height), np.full(len(images), -width), None)
-    channel = jnp.argmax(whole['sums'], -1)
+    channel = jnp.argmax(whole['sums'], -1) if map_layer else None
 
     def covered(image, row, column):
         return run(image, row * down, column * right, channel)
 
-    if chunk < 1:
-        raise CnnJaxError(f'chunk: {chunk} given; it is at least 1')
     found = jax.device_get(scores.in_chunks(covered, (image, row, column), chunk))
     grid = {name: values.reshape(len(images), *count) for name, values in found.items()}
     drops = np.asarray(whole['score'])[:, None, None] - grid['score']
     spread = _spread(drops, images.shape, (height, width), (down, right))
-    return Seen(
-        spread, grid['score'], grid['probability'], grid['label'], grid['sums'], map_layer,
-        (height, width), (down, right),
-    )  # fmt: skip
+    chances, labels, sums = (grid.get(name, np.zeros(0)) for name in ('probability', 'label', 'sums'))
+    return Seen(spread, grid['score'], chances, labels, sums, map_layer, (height, width), (down, right))
 
 
 @functools.partial(jax.jit, static_argnames=('static', 'layer', 'map_layer', 'window'))
@@ -106,6 +119,9 @@ def _covered(static, variables, images, baselines, targets, image, top, left, ch
     inside = (rows >= 0) & (rows < window[0]) & (columns >= 0) & (columns < window[1])
     inputs = jnp.where(inside, baselines[image], images[image])
     net = layers.trace(static.model, variables, inputs)
+    if map_layer is None:
+        outputs = net.run(variables, inputs, [net.output(layer)])[0]
+        return {'score': _picked(outputs, scores.seeds(outputs, targets[image]))}
     reads = [net.output(layer), net.output(None), net.output(map_layer)]
     outputs, classes, maps = net.run(variables, inputs, reads)
     seed = scores.seeds(outputs, targets[image])
@@ -114,11 +130,15 @@ def _covered(static, variables, images, baselines, targets, image, top, left, ch
         sums = jnp.take_along_axis(sums, channel[image][:, None], -1)[:, 0]
     chances = jnp.sum(seed * jax.nn.softmax(classes), -1) if layer is None else jnp.full(len(image), jnp.nan)
     return {
-        'score': jnp.sum((seed * outputs).reshape(len(image), -1), -1),
+        'score': _picked(outputs, seed),
         'probability': chances,
         'label': jnp.argmax(classes, -1).astype(jnp.int32),
         'sums': sums,
     }
+
+
+def _picked(outputs: jax.Array, seed: jax.Array) -> jax.Array:
+    return jnp.sum((seed * outputs).reshape(len(outputs), -1), -1)
 
 
 def _sizes(image: Sequence[int], window: Pair | None, stride: Pair | None) -> tuple[tuple[int, int], tuple[int, int]]:

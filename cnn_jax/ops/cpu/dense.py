@@ -15,6 +15,7 @@ from cnn_jax.ops.cpu.windows import (
     onto_images,
     onto_outputs,
     output_sizes,
+    padded_copy,
     product,
     seen,
     taps,
@@ -126,13 +127,12 @@ def tap_products_images_gradient(
 def shifted_products(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     """Returns the convolution of one-channel images: the sum over taps of shifted image times tap."""
     outputs = output_sizes(images.shape, kernel.shape, geometry)
-    images = lax.optimization_barrier(images)
+    padded = padded_copy(images, geometry)
     wide = accumulator(images.dtype)
     parts = []
-    for i, j, rows, columns in taps(images.shape, kernel.shape, geometry):
-        pixels = seen(images, rows, columns, geometry.stride).astype(wide)
-        part = pixels * kernel[i, j].astype(wide).reshape(1, 1, 1, -1)  # (batch, rows, columns, out)
-        parts.append(onto_outputs(part, rows, columns, outputs))
+    for i, j, rows, columns in taps(padded.shape, kernel.shape, geometry._replace(pads=((0, 0), (0, 0)))):
+        pixels = seen(padded, rows, columns, geometry.stride).astype(wide)
+        parts.append(pixels * kernel[i, j].astype(wide).reshape(1, 1, 1, -1))  # (batch, rows, columns, out)
     return total(parts, images, (images.shape[0], *outputs, kernel.shape[3]))
 
 

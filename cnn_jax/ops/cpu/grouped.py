@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnn_jax.ops.cpu.windows import Geometry, Shape, onto_images, output_sizes, plain, seen, taps, total, zero
+from cnn_jax.ops.cpu.windows import Geometry, Shape, onto_images, output_sizes, padded_copy, plain, seen, taps, total
 from cnn_jax.ops.implementation import accumulator
 
 BLOCK_CHANNELS = 32  # fewer leave the matrix product's registers empty, more multiply more zeros
@@ -23,17 +23,11 @@ def _repeated(images: jax.Array, kernel: Shape) -> jax.Array:
     return images if multiplier == 1 else jnp.repeat(images, multiplier, axis=3)
 
 
-def _padded(images: jax.Array, geometry: Geometry) -> jax.Array:
-    pads = [(before, after, 0) for before, after in geometry.pads]
-    images = lax.pad(images, zero(images), ((0, 0, 0), *pads, (0, 0, 0)))
-    return lax.optimization_barrier(images)  # one padded copy, not one per tap
-
-
 def depthwise(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     """Returns the convolution with one input channel per group."""
     wide = accumulator(images.dtype)
     outputs = output_sizes(images.shape, kernel.shape, geometry)
-    padded = _padded(_repeated(images, kernel.shape), geometry)
+    padded = padded_copy(_repeated(images, kernel.shape), geometry)
     inside = geometry._replace(pads=((0, 0), (0, 0)))
     parts = [
         seen(padded, rows, columns, geometry.stride).astype(wide) * kernel[i, j, 0].astype(wide).reshape(1, 1, 1, -1)
@@ -67,7 +61,7 @@ def depthwise_images_gradient(gradient: jax.Array, kernel: jax.Array, images: Sh
 def depthwise_kernel_gradient(images: jax.Array, gradient: jax.Array, kernel: Shape, geometry: Geometry) -> jax.Array:
     """Returns the gradient of `depthwise` with respect to the kernel: one reduction per tap."""
     wide = accumulator(images.dtype)
-    padded = _padded(_repeated(images, kernel), geometry)
+    padded = padded_copy(_repeated(images, kernel), geometry)
     inside = geometry._replace(pads=((0, 0), (0, 0)))
     sums = [
         jnp.sum(seen(padded, rows, columns, geometry.stride).astype(wide) * gradient.astype(wide), (0, 1, 2))

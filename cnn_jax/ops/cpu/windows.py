@@ -88,6 +88,13 @@ def seen(images: jax.Array, rows: Overlap, columns: Overlap, stride: tuple[int, 
     return lax.slice(images, low, high, (1, *stride, 1))
 
 
+def padded_copy(images: jax.Array, geometry: Geometry) -> jax.Array:
+    """Returns the images with their padding, as one array: not one padded copy per tap."""
+    pads = [(before, after, 0) for before, after in geometry.pads]
+    images = lax.pad(images, zero(images), ((0, 0, 0), *pads, (0, 0, 0)))
+    return lax.optimization_barrier(images)
+
+
 def onto_outputs(part: jax.Array, rows: Overlap, columns: Overlap, outputs: tuple[int, int]) -> jax.Array:
     """Returns `part` at the outputs that it belongs to, zeros elsewhere."""
     pads = [(o.first, size - o.last, 0) for o, size in zip((rows, columns), outputs, strict=True)]

@@ -111,7 +111,7 @@ def trace(model: nn.Module, variables: Any, images: Any) -> Net:
     return Net(program, _layers(program, learned))
 
 
-def call_options(model: nn.Module) -> dict[str, bool]:
+def call_options(model: nn.Module) -> dict[str, Any]:
     """`train=False`, for models that take it."""
     return {'train': False} if 'train' in inspect.signature(type(model).__call__).parameters else {}
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+from jax.core import eval_jaxpr
 from jax.extend import core
 
 _GROUPS = {'jit', 'pjit', 'closed_call', 'core_call', 'remat', 'remat2', 'checkpoint'}
@@ -23,7 +24,7 @@ Atom = int | Known  # an array of the program by number, or a constant
 
 
 class Step(NamedTuple):
-    """One operation: what it is, what it reads, what it makes, and the named functions it came from, outermost first."""
+    """One operation: what it is, reads and makes, and the named functions that it came from, outermost first."""
 
     equation: Any
     inputs: tuple[Atom, ...]
@@ -141,7 +142,7 @@ def run_step(step: Step, inputs: list[Any]) -> list[Any]:
         atom: value for atom, value in zip(equation.invars, inputs, strict=True) if not isinstance(atom, core.Literal)
     }
     alone = core.Jaxpr((), list(values), equation.outvars, [equation], equation.effects, debug_info=_NO_INFO)
-    return jax.core.eval_jaxpr(alone, (), *values.values())
+    return eval_jaxpr(alone, (), *values.values())
 
 
 def as_jaxpr(program: Program, rules: Mapping[int, Rule]) -> Any:

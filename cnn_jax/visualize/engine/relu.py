@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.visualize.engine import program as programs
@@ -18,10 +19,10 @@ from cnn_jax.visualize.engine.program import Atom, Known, Program, Rule, Step
 
 Name = Literal['guided', 'deconvnet']
 
-_NONLINEAR = set(
-    """abs acos acosh asin asinh atan atan2 atanh cbrt ceil clamp cos cosh digamma erf erf_inv erfc exp exp2 expm1 floor
-    lgamma log log1p logistic nextafter rem round sign sin sinh tan tanh""".split()
-)
+_NONLINEAR = """
+abs acos acosh asin asinh atan atan2 atanh cbrt ceil clamp cos cosh digamma erf erf_inv erfc exp exp2 expm1 floor lgamma
+log log1p logistic nextafter rem round sign sin sinh tan tanh
+"""
 _COMPARISONS = {'gt', 'ge', 'lt', 'le', 'eq', 'ne'}
 _KEEPS_UNIFORM = {'broadcast_in_dim', 'convert_element_type', 'copy', 'copy_p', 'reshape', 'squeeze', 'transpose'}
 _WRAPPERS = {'', '_where', 'where', 'clip', 'maximum', 'minimum', 'max', 'min', 'wrapped'}  # jnp's, not a person's
@@ -110,7 +111,7 @@ class _Reading:
         """The number that an array is everywhere, if the program says so."""
         if isinstance(atom, int):
             return self.uniform.get(atom)
-        if isinstance(atom.value, jax.core.Tracer):
+        if isinstance(atom.value, Tracer):
             return None
         values = np.asarray(atom.value)
         first = values.ravel()[:1]
@@ -150,7 +151,7 @@ class _Reading:
     def check(self, step: Step) -> None:
         """Raises CnnJaxError for a step on the image that is a nonlinearity and not a ReLU."""
         kind = step.kind
-        if kind in _NONLINEAR:
+        if kind in _NONLINEAR.split():
             raise _not_a_relu(kind, step)
         if kind in ('max', 'min') and not all(self.depends(atom) for atom in step.inputs):
             bound = next((self.number(atom) for atom in step.inputs if not self.depends(atom)), None)

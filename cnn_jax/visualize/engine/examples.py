@@ -1,0 +1,64 @@
+"""Images of a data set, a batch at a time, and what a layer makes of them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from cnn_jax.visualize.engine import layers, scores
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows of a data set.
+
+    source: `len` and `[row]` to {'image': uint8 (height, width, channels), 'label': int}. preprocess: uint8 images
+    (batch, ...) to model inputs. rows: which, in what order; None: all.
+    """
+
+    source: Any
+    preprocess: Callable[[np.ndarray], Any]
+    batch_size: int = 64
+    rows: np.ndarray | None = None
+
+    def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(rows, images, labels); all batches but the last are full."""
+        rows = np.arange(len(self.source)) if self.rows is None else np.asarray(self.rows)
+        for start in range(0, len(rows), self.batch_size):
+            part = rows[start : start + self.batch_size]
+            found = [self.source[int(row)] for row in part]
+            yield part, np.stack([one['image'] for one in found]), np.array([one['label'] for one in found], np.int32)
+
+    def inputs(self, images: np.ndarray) -> jax.Array:
+        """Model inputs, padded with copies of the last image to a full batch, so that one program serves all."""
+        index = np.minimum(np.arange(self.batch_size), len(images) - 1)
+        return scores.check_images(self.preprocess(images[index]))
+
+
+class Features(NamedTuple):
+    """Rows of a data set in the space of a layer."""
+
+    values: np.ndarray  # (images, features)
+    images: np.ndarray  # uint8
+    labels: np.ndarray
+    rows: np.ndarray
+    layer: str  # whose space
+
+
+def features(model: Any, variables: Any, examples: Examples, *, layer: str | None = None, most: int = 2000) -> Features:
+    """What a layer makes of the first `most` examples, flattened; None: what the last layer reads (after its ReLU)."""
+    parts, read, name, count = [], None, layer or '', 0
+    for rows, images, labels in examples.batches():
+        inputs = examples.inputs(images)
+        if read is None:
+            net = scores.net_of(model, variables, inputs)
+            name, read = (layer, net.output(layer)) if layer else layers.last_hidden(net)
+        values = np.asarray(scores.read(model, variables, inputs, (read,))[0])[: len(rows)]
+        parts.append((values.reshape(len(rows), -1), images, labels, rows))
+        count += len(rows)
+        if count >= most:
+            break
+    joined = [np.concatenate(part)[:most] for part in zip(*parts, strict=True)]
+    return Features(joined[0], joined[1], joined[2], joined[3], name or '')

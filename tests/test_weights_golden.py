@@ -1,0 +1,79 @@
+"""Converted weights against torchvision's own outputs: scores and input gradients, in float64 and float32.
+
+The oracles stand beside the repository (`../shared/golden`, its README says how they were made): weights and images
+that are drawn from the arrays' names, and what torchvision gives for them in float64.
+"""
+
+import functools
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax import weights
+
+GOLDEN = Path(__file__).resolve().parent.parent.parent / 'shared' / 'golden'
+ARCHITECTURES = ['alexnet', 'vgg11', 'vgg16_bn', 'googlenet', 'resnet18', 'resnet50']
+
+pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f'no stored oracles in {GOLDEN}')
+
+
+@functools.cache
+def recipe():
+    """The module that draws weights and images."""
+    spec = importlib.util.spec_from_file_location('golden_weights', GOLDEN / 'weights.py')
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@functools.cache
+def large(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The VGGs have the same 120 million numbers in their dense layers."""
+    return recipe().weight(name, shape)
+
+
+def state_dict(oracle) -> dict[str, np.ndarray]:
+    shapes = json.loads(str(oracle['state_shapes']))
+    draw = {True: large, False: recipe().weight}
+    return {name: draw[name.startswith('classifier')](name, tuple(shape)) for name, shape in shapes.items()}
+
+
+def relative(ours: jax.Array, reference: np.ndarray) -> float:
+    return float(np.max(np.abs(np.asarray(ours) - reference)) / np.max(np.abs(reference)))
+
+
+@pytest.mark.parametrize('arch', ARCHITECTURES)
+def test_scores_and_input_gradients_are_torchvisions(arch):
+    with np.load(GOLDEN / f'{arch}.npz') as oracle:
+        reference = dict(oracle)
+    model, variables = weights.torchvision(arch, state_dict(reference))
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables['params'])) == reference['param_count']
+    images = recipe().images(2)
+
+    def scores_and_gradient(variables, images):
+        def total(images):
+            scores: Any = model.apply(variables, images, train=False)
+            return jnp.sum(scores), scores
+
+        (_, scores), gradient = jax.value_and_grad(total, has_aux=True)(images)
+        return scores, gradient.reshape(2, 56, 4, 56, 4, 3).mean((2, 4))
+
+    with jax.enable_x64(True):
+        double = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), (variables, jnp.asarray(images)))
+        scores, gradient = jax.jit(scores_and_gradient)(*double)
+    assert scores.dtype == jnp.float64
+    assert relative(scores, reference['logits']) < 1e-6
+    assert relative(gradient, reference['input_grad_4x4mean']) < 1e-5
+
+    with jax.default_matmul_precision('highest'):
+        single = jax.jit(lambda variables, images: model.apply(variables, images, train=False))(variables, images)
+    assert single.dtype == jnp.float32
+    assert relative(single, reference['logits']) < 2e-5
