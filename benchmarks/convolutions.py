@@ -45,11 +45,11 @@ def forms(batch: int, size: int, channels: int, window: int) -> dict[str, tuple[
 
 def main() -> None:
     """Prints the table and writes benchmarks/results/convolutions.json."""
+    timing.pin_one_core()
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (('batch', 4), ('size', 28), ('channels', 32), ('window', 3)):
         parser.add_argument(f'--{name}', type=int, default=default)
     settings = vars(parser.parse_args())
-    timing.pin_one_core()
     batch, size, channels, window = (settings[n] for n in ('batch', 'size', 'channels', 'window'))
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.standard_normal((batch, size, size, channels)), jnp.float32)

@@ -50,7 +50,7 @@ def max_pool(images: tuple[int, ...], window: int, stride: int, padding: int, ta
     pads = ((padding, padding), (padding, padding))
     return Case(
         f'max_pool {window}x{window}/{stride} {"x".join(map(str, images))}',
-        lambda x: nn.max_pool(x, (window, window), (stride, stride), pads),
+        lambda x: nn.max_pool(x, (window, window), (stride, stride), pads),  # pyright: ignore[reportArgumentType]
         lambda x: ops.max_pool(x, window=window, stride=stride, padding=padding),
         (images,),
         'both',
@@ -141,10 +141,10 @@ def measure(case: Case) -> dict[str, Any]:
 
 def main() -> None:
     """Prints the table and writes benchmarks/results/primitives.json."""
+    timing.pin_one_core()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--only', default='', help='rows whose name contains this; nothing is written then')
     only = parser.parse_args().only
-    timing.pin_one_core()
     print(
         f'{"primitive":48}{"part":9}{"Flax/XLA":>10}{"ours":>10}{"ratio":>8}{"target":>8}{"difference":>12}{"compile":>14}'
     )

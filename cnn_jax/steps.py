@@ -106,13 +106,14 @@ def make_train_step(
         keys = image_keys(state.rng, batch)
         images = augment(keys, batch['image']) if augment else batch['image']
         images = preprocess(keys, images)
-        dropout = jax.random.fold_in(jax.random.fold_in(state.rng, state.step), jax.lax.axis_index(AXIS))
+        step_key = jax.random.fold_in(state.rng, state.step)
+        rngs = {'per_image': step_key, 'dropout': jax.random.fold_in(step_key, jax.lax.axis_index(AXIS))}
         params, model_state = parallel.vary((state.params, state.model_state))
 
         def mean_loss(params):
             variables = {'params': params, **model_state}
             mutable = [name for name in MUTABLE if name in model_state] + ['losses']
-            scores, changed = model.apply(variables, images, train=True, rngs={'dropout': dropout}, mutable=mutable)
+            scores, changed = model.apply(variables, images, train=True, rngs=rngs, mutable=mutable)
             changed = dict(changed)
             penalty = sum(jnp.sum(term) for term in jax.tree.leaves(changed.pop('losses', {})))
             return jnp.mean(loss(scores, batch['label'])) + penalty, (scores, changed)

@@ -258,3 +258,16 @@ def test_gather_masks_and_pads():
     np.testing.assert_array_equal(batch['image'][:5, 0, 0, 0], np.arange(5))
     np.testing.assert_array_equal(batch['mask'], [True] * 5 + [False] * 3)
     assert batch['image'].shape == (8, 4, 3, 1)
+
+
+@given(num_rows=st.integers(1, 40), batch_size=st.integers(1, 70), repeats=st.integers(1, 5))
+@settings(max_examples=50, deadline=None)
+def test_repeats_show_each_row_so_often_and_never_twice_alike(num_rows, batch_size, repeats):
+    num_steps = -(-2 * num_rows * repeats // batch_size)
+    batches = [pipeline.rows(num_rows, 3, step, batch_size, repeats) for step in range(num_steps)]
+    index, epoch = (np.concatenate(parts)[: 2 * num_rows * repeats] for parts in zip(*batches, strict=True))
+    assert index.dtype == epoch.dtype == np.int32
+    np.testing.assert_array_equal(np.bincount(index), 2 * repeats)
+    assert len({*zip(index.tolist(), epoch.tolist(), strict=True)}) == len(index)
+    plain, _ = pipeline.rows(num_rows, 3, 0, 2 * num_rows)
+    np.testing.assert_array_equal(index, np.repeat(plain, repeats))

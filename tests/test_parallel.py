@@ -34,6 +34,14 @@ def test_default_recipe_on_eight_devices_equals_one(mode, data_dir):
     np.testing.assert_allclose(eight, one, atol=1e-5)
 
 
+@pytest.mark.parametrize('num_devices', [2, 8])
+def test_batch_norm_and_dropout_do_not_see_the_device_count(num_devices, data_dir):
+    one, state = losses(TINY, {}, data_dir, num_devices=1, num_steps=6)
+    many, other = losses(TINY, {}, data_dir, num_devices=num_devices, num_steps=6)
+    np.testing.assert_allclose(many, one, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state, other)
+
+
 @pytest.mark.parametrize('num_devices', [2, 4])
 def test_modes_agree_to_the_last_bits_with_batch_norm_and_dropout(num_devices, data_dir):
     mapped, state = losses(TINY, {}, data_dir, num_devices=num_devices, num_steps=6)

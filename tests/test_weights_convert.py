@@ -1,9 +1,10 @@
 """torchvision's and timm's names, layouts and options. Whole nets against stored outputs: test_weights_golden.py."""
 
 import hashlib
-import importlib.util
 import json
+import zlib
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,10 +25,15 @@ from cnn_jax.weights.convert import COUNTER, convert, slots, variable_shapes
 
 DATA = Path(__file__).parent / 'data'
 STATE_SHAPES = json.loads((DATA / 'torch_state_shapes.json').read_text())
-NAMES = [(library, name) for library in STATE_SHAPES for name in STATE_SHAPES[library]]
+NAMES = [
+    (library, name)
+    for library in STATE_SHAPES
+    for name in STATE_SHAPES[library]
+    if library == 'torchvision' or name.startswith('vgg')  # timm's ResNets: see below
+]
 
 
-def torch_shapes(model, library='torchvision', image_shape=(224, 224, 3)) -> dict[str, tuple[int, ...]]:
+def torch_shapes(model, library: Any = 'torchvision', image_shape=(224, 224, 3)) -> dict[str, tuple[int, ...]]:
     """What a state dict of torch would hold, BatchNorm's counters too."""
     wanted = slots(model, variable_shapes(model, image_shape), library)
     shapes = {name: slot.theirs for name, slot in wanted.items()}
@@ -44,20 +50,22 @@ def zeros(shapes) -> dict[str, np.ndarray]:
 def test_names_and_shapes_are_those_of_the_library(library, name):
     make = architectures.ARCHITECTURES[name]
     model = make(head_size=7) if name.startswith('vgg') else make()
-    # timm's ResNets have torchvision's names
-    shapes = torch_shapes(model, library if name.startswith('vgg') else 'torchvision')
+    shapes = torch_shapes(model, library)
     digest = hashlib.sha256(json.dumps(sorted((key, list(shape)) for key, shape in shapes.items())).encode())
     expected = STATE_SHAPES[library][name]
     assert len(shapes) == expected['arrays']
     assert digest.hexdigest()[:16] == expected['digest']
 
 
+def test_timms_resnets_have_torchvisions_names():
+    names = [name for name in STATE_SHAPES['timm'] if not name.startswith('vgg')]
+    assert names == [name for name in architectures.ARCHITECTURES if name.startswith(('res', 'wide'))]
+    for name in names:
+        assert STATE_SHAPES['timm'][name] == STATE_SHAPES['torchvision'][name]
+
+
 @pytest.mark.parametrize('name', ['resnet34', 'resnext50_32x4d', 'wide_resnet50_2'])
 def test_scores_are_torchvisions(name):
-    spec = importlib.util.find_spec(
-        'numpy'
-    )  # the recipe needs torch to be imported, so its two functions stand here too
-    assert spec is not None
     model = architectures.ARCHITECTURES[name]()
     state = {key: stored_weight(key, shape) for key, shape in torch_shapes(model).items()}
     model, variables = weights.torchvision(name, state)
@@ -72,8 +80,6 @@ def test_scores_are_torchvisions(name):
 
 def stored_weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """`golden_weight` of data/make_torch_files.py, which only imports where torch is."""
-    import zlib
-
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
     leaf = name.rpartition('.')[2]
     if leaf == COUNTER:
@@ -210,38 +216,59 @@ def test_changing_the_source_afterwards_changes_nothing():
     assert not variables['params']['fc']['bias'].any()
 
 
-class TestGoogLeNet:
-    def state(self):
-        return zeros(torch_shapes(architectures.ARCHITECTURES['googlenet']()))
+def googlenet_state():
+    return zeros(torch_shapes(architectures.ARCHITECTURES['googlenet']()))
 
-    def test_auxiliary_heads_are_loaded_where_the_source_has_them(self):
-        state = self.state()
-        model, variables = weights.torchvision('googlenet', state)
-        assert getattr(model, 'aux_heads')
-        assert {'aux1', 'aux2'} <= set(variables['params'])
-        assert not getattr(model, 'transform_input')
-        trunk = {name: array for name, array in state.items() if not name.startswith('aux')}
-        for source, options in ((trunk, {}), (state, {'aux_heads': False})):
-            model, variables = weights.torchvision('googlenet', source, **options)
-            assert not getattr(model, 'aux_heads')
-            assert not {'aux1', 'aux2'} & set(variables['params'])
-        with pytest.raises(CnnJaxError, match='missing: aux1'):
-            weights.torchvision('googlenet', trunk, aux_heads=True)
 
-    def test_half_an_auxiliary_head_is_an_error(self):
-        state = self.state()
-        del state['aux2.fc1.weight']
-        with pytest.raises(CnnJaxError, match=r'1 missing: aux2\.fc1\.weight'):
-            weights.torchvision('googlenet', state)
+def load_googlenet(source, **options) -> tuple[GoogLeNet, set[str]]:
+    """The model and the names of its layers."""
+    model, variables = weights.torchvision('googlenet', source, **options)
+    assert isinstance(model, GoogLeNet)
+    return model, set(variables['params'])
 
-    def test_the_released_file_brings_its_input_transform(self, tmp_path, monkeypatch):
-        path = tmp_path / 'googlenet.safetensors'
-        safetensors.numpy.save_file({name: np.array(array) for name, array in self.state().items()}, path)
-        assert not getattr(weights.torchvision('googlenet', path)[0], 'transform_input')
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        monkeypatch.setattr(architectures, 'GOOGLENET_RELEASE', digest[:8])
-        assert getattr(weights.torchvision('googlenet', path)[0], 'transform_input')
-        assert not getattr(weights.torchvision('googlenet', path, transform_input=False)[0], 'transform_input')
+
+def test_googlenets_auxiliary_heads_are_loaded_where_the_source_has_them():
+    state = googlenet_state()
+    model, layers = load_googlenet(state)
+    assert model.aux_heads
+    assert {'aux1', 'aux2'} <= layers
+    assert not model.transform_input
+    trunk = {name: array for name, array in state.items() if not name.startswith('aux')}
+    for source, options in ((trunk, {}), (state, {'aux_heads': False})):
+        model, layers = load_googlenet(source, **options)
+        assert not model.aux_heads
+        assert not {'aux1', 'aux2'} & layers
+    with pytest.raises(CnnJaxError, match='missing: aux1'):
+        load_googlenet(trunk, aux_heads=True)
+
+
+def test_half_an_auxiliary_head_is_an_error():
+    state = googlenet_state()
+    del state['aux2.fc1.weight']
+    with pytest.raises(CnnJaxError, match=r'1 missing: aux2\.fc1\.weight'):
+        load_googlenet(state)
+
+
+def test_the_released_googlenet_brings_its_input_transform(tmp_path, monkeypatch):
+    path = tmp_path / 'googlenet.safetensors'
+    safetensors.numpy.save_file({name: np.array(array) for name, array in googlenet_state().items()}, path)
+    assert not load_googlenet(path)[0].transform_input
+    assert load_googlenet(path, transform_input=True)[0].transform_input
+    monkeypatch.setattr(architectures, 'GOOGLENET_RELEASE', hashlib.sha256(path.read_bytes()).hexdigest()[:8])
+    assert load_googlenet(path)[0].transform_input
+    assert not load_googlenet(path, transform_input=False)[0].transform_input
+
+
+def test_the_input_transform_is_inceptions_standardisation():
+    pixels = np.random.default_rng(0).uniform(size=(1, 8, 8, 3)).astype(np.float32)
+    mean, std = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
+    standardised = (pixels - mean.reshape(1, 1, 1, 3)) / std.reshape(1, 1, 1, 3)
+    seen = {}
+    for transform, images in ((True, standardised), (False, (pixels - 0.5) / 0.5)):
+        model = GoogLeNet(width=1 / 16, num_classes=2, aux_heads=False, transform_input=transform)
+        variables = model.init(jax.random.key(0), images, train=False)
+        seen[transform] = model.apply(variables, images, train=False)
+    np.testing.assert_allclose(seen[True], seen[False], rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import optax
 
 from cnn_jax.data.pipeline import Data
 from cnn_jax.experiment import Experiment
+from cnn_jax.layers import Dropout
 
 
 class TinyNet(nn.Module):
@@ -19,7 +20,7 @@ class TinyNet(nn.Module):
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         x = nn.relu(nn.Conv(self.width, (3, 3), name='conv1')(images))
         x = nn.BatchNorm(use_running_average=not train, axis_name='data' if train else None, name='norm1')(x)
-        x = nn.Dropout(0.1, deterministic=not train)(x.reshape(x.shape[0], -1))
+        x = Dropout(0.1)(x.reshape(x.shape[0], -1), train=train)
         return nn.Dense(10, name='fc')(x)
 
 

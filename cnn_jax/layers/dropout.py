@@ -3,12 +3,17 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
+
+AXIS = 'data'  # the named axis over which a training step is mapped
 
 
 class Dropout(nn.Module):
     """Zeroes each value with probability `rate` in training and divides the rest by 1 - rate; else does nothing.
 
-    Takes any array. Randomness is the stream `dropout`: `model.apply(..., rngs={'dropout': key})`.
+    Takes any array whose first axis is the batch. Randomness is the stream `per_image`, the same on every device, from
+    which each image draws by its place in the global batch: so the number of devices changes nothing. Where that stream
+    is not given it is `dropout`, as in Flax: `model.apply(..., rngs={'dropout': key})`.
 
     Raises:
         ValueError: if the rate is not in [0, 1).
@@ -22,5 +27,10 @@ class Dropout(nn.Module):
             raise ValueError(f'{self.name or "Dropout"}: rate={self.rate} given; it is at least 0 and below 1')
         if not train or self.rate == 0:
             return inputs
-        keep = jax.random.bernoulli(self.make_rng('dropout'), 1 - self.rate, inputs.shape)
+        if self.has_rng('per_image'):
+            rows = lax.axis_index(AXIS) * len(inputs) + jnp.arange(len(inputs))  # of the global batch
+            keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(self.make_rng('per_image'), rows)
+            keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - self.rate, inputs.shape[1:]))(keys)
+        else:
+            keep = jax.random.bernoulli(self.make_rng('dropout'), 1 - self.rate, inputs.shape)
         return jnp.where(keep, inputs / (1 - self.rate), 0)

@@ -29,10 +29,7 @@ def visualize(
     """
     images = scores.check_images(images)[:1]
     net = scores.net_of(model, variables, images)
-    if layer is not None:
-        names = [net.layer(layer).name]
-    else:
-        names = [name for name in net.layers if deep or '/' not in name]
+    names = [net.layer(layer).name] if layer else [name for name in net.layers if deep or '/' not in name]
     if not names:
         raise CnnJaxError('feature_maps: the model calls no named layers')
     outputs = scores.read(model, variables, images, tuple(names))

@@ -82,7 +82,7 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0, class_names: A
     return figure
 
 
-def _place(axes: Any, image: np.ndarray, label: int, wanted: int | None, class_names: Any) -> None:
+def _place(axes: Any, image: np.ndarray, label: Any, wanted: Any, class_names: Any) -> None:
     wrong = wanted is not None and label != wanted
     axes.imshow(drawing.as_rgb(image), interpolation='nearest')
     name = str(class_names[label] if class_names is not None else label)

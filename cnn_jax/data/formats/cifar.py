@@ -85,6 +85,8 @@ class ArrayUnpickler(pickle.Unpickler):
             return np.ndarray
         if (module, name) == ('numpy', 'dtype'):
             return _dtype
+        if (module, name) == ('_codecs', 'encode'):  # bytes, as Python 3 writes them for Python 2
+            return _latin1
         raise pickle.UnpicklingError(f'it asks for {module}.{name}, which is refused')
 
 
@@ -99,3 +101,8 @@ def _dtype(code: Any, *flags: Any) -> np.dtype:
     if dtype.kind not in 'biuf':
         raise pickle.UnpicklingError(f'it has an array of {dtype}, which is refused')
     return dtype
+
+
+def _latin1(text: str, code: str) -> bytes:
+    del code
+    return text.encode('latin1')

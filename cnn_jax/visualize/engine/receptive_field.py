@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 from cnn_jax import ops
 from cnn_jax.visualize.engine import layers, scores
@@ -25,6 +26,9 @@ select_n sign sin sqrt square stop_gradient sub tanh xor
 _LINEAR = """
 broadcast_in_dim concatenate conv_general_dilated dot_general pad reduce_sum reduce_window_sum reshape rev slice split
 squeeze transpose
+""".split()  # noqa: SIM905
+_CONVOLUTION = """
+window_strides padding lhs_dilation rhs_dilation dimension_numbers feature_group_count batch_group_count
 """.split()  # noqa: SIM905
 _SUMS = {'reduce_max', 'reduce_min', 'reduce_prod', 'reduce_and', 'reduce_or'}
 _WINDOWS = {'reduce_window_max', 'reduce_window_min', 'reduce_window'}
@@ -45,7 +49,7 @@ class Seen:
         self._known: dict[tuple[int, ...], np.ndarray] = {}
 
     def mask(self, row: int, column: int) -> np.ndarray:
-        """The pixels that the unit at a place sees, (height, width) bool; those of a vector see what there is to see."""
+        """The pixels that the unit at a place sees, (height, width) bool; a unit of a vector: all that it can see."""
         place = (row, column) if len(self._shape) == 3 else ()
         if place not in self._known:
             seed = np.zeros((1, *self._shape), np.float32)
@@ -121,8 +125,8 @@ def _surrogate(program: Program, step: Step, places: list[int]) -> Any:
         return lambda x: [jnp.sum(x, params['axes'])]
     if kind in _WINDOWS:
         keys = ('window_dimensions', 'window_strides', 'padding', 'base_dilation', 'window_dilation')
-        zero = np.float32(0)
-        return lambda x, *_: [lax.reduce_window(x, zero, lax.add, *(params[key] for key in keys))]
+        windows: Any = {key: params[key] for key in keys}
+        return lambda x, *_: [lax.reduce_window(x, np.float32(0), lax.add, **windows)]
     if kind not in _LINEAR:
         return None
 
@@ -133,9 +137,8 @@ def _surrogate(program: Program, step: Step, places: list[int]) -> Any:
         if kind == 'dot_general':
             return [lax.dot_general(*values, params['dimension_numbers'])]
         if kind == 'conv_general_dilated':
-            keys = ('window_strides', 'padding', 'lhs_dilation', 'rhs_dilation', 'dimension_numbers')
-            groups = {key: params[key] for key in ('feature_group_count', 'batch_group_count')}
-            return [lax.conv_general_dilated(*values, *(params[key] for key in keys), **groups)]
+            windows: Any = {key: params[key] for key in _CONVOLUTION}
+            return [lax.conv_general_dilated(values[0], values[1], **windows)]
         params_without_type = {key: value for key, value in params.items() if key != 'out_dtype'}
         result = step.equation.primitive.bind(*values, **params_without_type)
         return list(result) if isinstance(result, list | tuple) else [result]
@@ -153,7 +156,7 @@ def _shape(program: Program, atom: Atom) -> tuple[int, ...]:
 
 def _ones(program: Program, atom: Atom) -> Any:
     """1 for what is learned; of a constant the places that are not 0 (an enlargement is a product with a matrix)."""
-    if isinstance(atom, Known) and not isinstance(atom.value, jax.core.Tracer):
+    if isinstance(atom, Known) and not isinstance(atom.value, Tracer):
         return (np.asarray(atom.value) != 0).astype(np.float32)
     return jnp.ones(_shape(program, atom), jnp.float32)
 

@@ -1,0 +1,94 @@
+"""The space of the last hidden layer in two dimensions: PCA, and t-SNE (van der Maaten and Hinton 2008)."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.visualize import figure as drawing
+from cnn_jax.visualize.engine.examples import Examples, features
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito 2008, for all kinds of colour vision; beyond eight classes the markers differ too.
+_COLORS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#000000', '#B8A800')
+_MARKERS = 'osD^vP*X'
+
+
+def visualize(
+    model: Any,
+    variables: Any,
+    *,
+    examples: Examples,
+    layer: str | None = None,
+    most: int = 1000,
+    perplexity: float = 30.0,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Returns `pca` and `tsne` (images, 2), `explained_variance_ratio` (2,), `kl_divergence` and `trustworthiness` of
+    the t-SNE (12 neighbours), `labels` and `rows`.
+
+    layer: None: what the last layer reads, after its ReLU. t-SNE runs on the first 50 principal components, from the
+    PCA, with early exaggeration 12; perplexity is lowered where there are few images. Its axes and distances between
+    groups mean nothing; look at the neighbourhoods.
+
+    Raises: CnnJaxError for fewer than 4 images.
+    """
+    found = features(model, variables, examples, layer=layer, most=most)
+    points = two_dimensions(found.values, perplexity=perplexity, seed=seed)
+    return {**points, 'labels': found.labels, 'rows': found.rows, 'layer': np.array(found.layer)}
+
+
+def two_dimensions(values: np.ndarray, *, perplexity: float = 30.0, seed: int = 0) -> dict[str, np.ndarray]:
+    """PCA and t-SNE of (points, features) with scikit-learn, and what says how good they are."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE, trustworthiness
+
+    count = len(values)
+    if count < 4:
+        raise CnnJaxError(f'embedding: {count} images given; it needs at least 4')
+    values = np.asarray(values, np.float32)
+    if not np.ptp(values, 0).any():
+        raise CnnJaxError('embedding: all images have the same features (dead units?); there is nothing to lay out')
+    pca = PCA(min(50, count, values.shape[1]), random_state=seed, svd_solver='full').fit(values)
+    reduced = pca.transform(values)
+    plane = np.pad(reduced, ((0, 0), (0, max(0, 2 - reduced.shape[1]))))[:, :2]
+    engine = TSNE(perplexity=min(perplexity, (count - 1) / 3), init='pca', random_state=seed, learning_rate='auto')
+    laid = engine.fit_transform(np.pad(reduced, ((0, 0), (0, max(0, 2 - reduced.shape[1])))))
+    neighbours = min(12, (count - 1) // 2)
+    return {
+        'pca': plane,
+        'tsne': laid,
+        'explained_variance_ratio': pca.explained_variance_ratio_[:2],
+        'kl_divergence': np.array(engine.kl_divergence_),
+        'trustworthiness': np.array(trustworthiness(values, laid, n_neighbors=neighbours)),
+    }
+
+
+def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0, class_names: Any = None) -> 'Figure':
+    """Both planes, a colour and a marker for each class; PCA's axes say how much of the variance they hold."""
+    labels = arrays['labels']
+    classes = np.unique(labels)
+    ratio = arrays['explained_variance_ratio']
+    with drawing.style():
+        figure = drawing.new_figure(width, width / 2 + 0.5)
+        for axes, name in zip(figure.subplots(1, 2), ('pca', 'tsne'), strict=True):
+            for number, label in enumerate(classes):
+                points = arrays[name][labels == label]
+                color = _COLORS[number % len(_COLORS)]
+                marker = _MARKERS[number // len(_COLORS) % len(_MARKERS)]
+                said = str(class_names[label] if class_names is not None else label)
+                axes.scatter(*points.T, s=7, c=color, marker=marker, linewidths=0, label=said)
+            axes.set_aspect('equal', 'datalim')
+        first, second = figure.axes
+        first.set_title('PCA')
+        first.set_xlabel(f'{ratio[0]:.0%} of the variance')
+        first.set_ylabel(f'{ratio[1]:.0%}' if len(ratio) > 1 else '')
+        second.set_title(f't-SNE, trustworthiness {float(arrays["trustworthiness"]):.3f}')
+        second.set_xticks([])
+        second.set_yticks([])
+        if len(classes) <= 20:
+            figure.legend(*first.get_legend_handles_labels(), loc='outside lower center', ncols=10, markerscale=2)
+    return figure
