@@ -20,7 +20,7 @@ from cnn_jax.parallel import AXIS
 MUTABLE = ('batch_stats',)
 
 Transform = Callable[[jax.Array, jax.Array], jax.Array]  # (keys, images) -> images
-Loss = Callable[[jax.Array, jax.Array], jax.Array]  # (scores, labels) -> loss of each image
+Loss = Callable[[Any, jax.Array], jax.Array]  # (what the model returns, labels) -> loss of each image
 
 
 @flax.struct.dataclass
@@ -98,6 +98,7 @@ def make_train_step(
 ) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
     """The function (state, batch) -> (state, metrics) of one optimizer step over the global batch.
 
+    A model may return a tuple in training, its scores first (then auxiliary heads); `loss` takes it whole.
     The metrics are scalars of this batch, before the update: `loss` with regularisers, `top1`, `gradient_norm`, and
     `learning_rate` where a schedule is given.
     """
@@ -119,6 +120,7 @@ def make_train_step(
             return jnp.mean(loss(scores, batch['label'])) + penalty, (scores, changed)
 
         (value, (scores, changed)), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params)
+        scores = scores[0] if isinstance(scores, tuple) else scores  # without auxiliary heads
         top1 = jnp.mean(jnp.argmax(scores, -1) == batch['label'], dtype=jnp.float32)
         gradient, changed, value, top1 = jax.lax.pmean((gradient, changed, value, top1), AXIS)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
