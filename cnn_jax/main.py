@@ -34,6 +34,7 @@ def _define() -> None:
     flags.DEFINE_enum('parallel', 'mapped', ['mapped', 'pmap'], 'how devices share a step', flag_values=FLAGS)
     switch('distributed', False, 'join other processes; a cluster is joined without it', flag_values=FLAGS)
     switch('formula', False, "show each layer's size formula", flag_values=FLAGS)
+    text('diff', None, 'a variant of the model: show what differs from it', flag_values=FLAGS)
     switch('debug', False, 'show the traceback of an error', flag_values=FLAGS)
     switch('list', False, 'list the experiments', flag_values=FLAGS)
     switch('help', False, 'show this text, or with --experiment its options', short_name='h', flag_values=FLAGS)
@@ -43,7 +44,7 @@ def _define() -> None:
 MODES = {
     'train': {'seed', 'init_from', 'data_dir', 'eval_batch_size', 'parallel', 'distributed'},
     'evaluate': {'init_from', 'data_dir', 'eval_batch_size', 'parallel', 'distributed'},
-    'describe': {'formula'},
+    'describe': {'formula', 'diff'},
     'prepare': {'data_dir'},
     'verify': {'seed', 'data_dir'},
 }
@@ -159,7 +160,7 @@ def _call_mode(values: Any, options: dict[str, str], stop: StopRequest, logs: li
             log=Log(None),
         )
     elif values.mode == 'describe':
-        modes.describe(loaded, formula=values.formula, log=Log(None))
+        modes.describe(loaded, formula=values.formula, variant=values.diff, log=Log(None))
     elif values.mode == 'verify':
         modes.verify(loaded, seed=values.seed, data_dir=data_dir, log=Log(None))
     else:

@@ -1,16 +1,19 @@
 """What each mode of the command line does, once the names are resolved."""
 
 import json
+import sys
 import time
 import traceback
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
+
 from cnn_jax import evaluate as evaluation
 from cnn_jax import parallel, restore, workdir
 from cnn_jax import train as training
-from cnn_jax.errors import CnnJaxError
-from cnn_jax.experiment import Loaded
+from cnn_jax.errors import CnnJaxError, unknown
+from cnn_jax.experiment import Loaded, load
 from cnn_jax.feed import open_feed
 from cnn_jax.lock import WorkdirLock
 from cnn_jax.log import Log, duration, read_metrics
@@ -135,13 +138,29 @@ def evaluate(
     log.say(evaluation.describe(result, experiment.data.class_names))
 
 
-def describe(loaded: Loaded, *, formula: bool, log: Log) -> None:
-    """Prints the table of layers; opens no data."""
-    from cnn_jax.describe import format_table, layer_table
+def describe(loaded: Loaded, *, formula: bool, variant: str | None, log: Log) -> None:
+    """Prints the table of layers, or what differs from another variant of the model; opens no data."""
+    from cnn_jax.describe import format_difference, format_table, layer_table
 
-    experiment = loaded.experiment
-    log.say(f'{loaded.name}: {experiment.model.__class__.__name__} on {experiment.data.name}')
-    log.say(format_table(layer_table(experiment.model, experiment.data.image_shape), formula=formula))
+    model, data = loaded.experiment.model, loaded.experiment.data
+    log.say(f'{loaded.name}: {model.__class__.__name__} on {data.name}')
+    table = layer_table(model, data.image_shape)
+    if variant is None:
+        log.say(format_table(table, formula=formula))
+        return
+    twin = _twin(loaded, variant)
+    tables = (table, layer_table(twin, data.image_shape))
+    log.say(format_difference((str(loaded.options.get('variant', 'this')), variant), (model, twin), tables))
+
+
+def _twin(loaded: Loaded, variant: str) -> nn.Module:
+    """The same experiment's model in another variant: by its option `variant`, else by VARIANTS of the model's file."""
+    if 'variant' in loaded.options:
+        return load(loaded.name, {**loaded.options, 'variant': variant}).experiment.model
+    variants = getattr(sys.modules[type(loaded.experiment.model).__module__], 'VARIANTS', {})
+    if variant not in variants:
+        raise CnnJaxError(unknown('variant', variant, variants))
+    return variants[variant](num_classes=loaded.experiment.data.num_classes)
 
 
 def prepare(loaded: Loaded, *, data_dir: Path, log: Log) -> None:

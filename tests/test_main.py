@@ -68,6 +68,8 @@ def mistake(capsys, *arguments):
         (['--experiment=lenet_digits', 'stray'], ["stray argument: 'stray'"]),
         (['--experiment=lenet_digits', '--formula'], ['--formula is not a flag of --mode=train', 'describe']),
         (['--mode=describe', '--experiment=lenet_digits', '--seed=1'], ['--seed is not a flag of --mode=describe']),
+        (['--mode=describe', '--experiment=lenet_digits', '--diff=old'], ["'old' is not 'modern' | 'faithful'"]),
+        (['--mode=describe', '--experiment=resnet_digits', '--diff=cifar21'], ["unknown variant: 'cifar21'", 'cifar2']),
         (['--mode=trian'], ["unknown mode: 'trian'", 'choose from: train']),
         (['--mode=evaluate', '--experiment=lenet_digits'], ['nothing to evaluate', '--workdir']),
         (['--mode=evaluate', '--workdir=/nowhere'], ['no run in /nowhere']),
@@ -111,6 +113,16 @@ def test_describe_prints_the_table_with_the_lectures_formula(capsys):
     assert '61,706' in text
     assert '416,520' in text
     assert '(32 - 5 + 2*0)/1 + 1 = 28' in text
+
+
+def test_describe_diff_shows_what_a_variant_changes(capsys):
+    assert main(['--mode=describe', '--experiment=lenet_digits', '--diff=faithful']) == 0
+    text = capsys.readouterr().out
+    assert 'TableConv2D 10x10x16, 1,516 parameters, 150,000 MACs' in text
+    assert '61,706 parameters, 416,520 MACs' in text
+    assert 'conv5' not in text, 'what is equal is left out'
+    assert main(['--mode=describe', '--experiment=lenet_digits', '--diff=modern']) == 0
+    assert 'modern and modern do not differ' in capsys.readouterr().out
 
 
 def train(workdir, data_dir, *more):

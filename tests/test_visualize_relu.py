@@ -34,7 +34,7 @@ RELUS = {
     'where gt': lambda x: jnp.where(x > 0, x, 0),
     'where ge': lambda x: jnp.where(x >= 0, x, 0.0),
     'where lt': lambda x: jnp.where(x < 0, 0.0, x),
-    'where mirrored': lambda x: jnp.where(0 < x, x, jnp.zeros_like(x)),
+    'where mirrored': lambda x: jnp.where(jnp.less(0, x), x, jnp.zeros_like(x)),
     'jit': jax.jit(nn.relu),
     'jit in jit': jax.jit(jax.jit(lambda x: jnp.clip(x, 0))),
     'remat': jax.checkpoint(nn.relu),

@@ -1,4 +1,4 @@
-"""Changes of colour on the device: `(keys, images) -> images`, pixels 0 .. 255 of RGB, uint8 or float, the type kept."""
+"""Changes of colour on the device: `(keys, images) -> images`, RGB pixels 0 .. 255, uint8 or float, the type kept."""
 
 import jax
 import jax.numpy as jnp

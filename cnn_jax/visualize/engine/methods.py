@@ -1,0 +1,44 @@
+"""The methods by name: a file of `cnn_jax/visualize` that defines `attribute` or `visualize`."""
+
+import ast
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cnn_jax.errors import CnnJaxError, unknown
+
+_FOLDER = Path(__file__).parent.parent
+
+
+@cache
+def available() -> dict[str, str]:
+    """Every method and the first line of its docstring, read without importing."""
+    found = {}
+    for path in sorted(_FOLDER.glob('*.py')):
+        tree = ast.parse(path.read_text())
+        names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        if names & {'attribute', 'visualize'}:
+            found[path.stem] = (ast.get_docstring(tree) or '').partition('\n')[0]
+    return found
+
+
+def load(name: str) -> Any:
+    """The module of a method; CnnJaxError for an unknown one, with the close matches."""
+    if name not in available():
+        raise CnnJaxError(unknown('method', name, available()))
+    return importlib.import_module(f'cnn_jax.visualize.{name}')
+
+
+def accepted(function: Callable, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that a function names, of those given; what is None is left to its default."""
+    named = inspect.signature(function).parameters
+    return {name: value for name, value in given.items() if name in named and value is not None}
+
+
+def defaults(function: Callable) -> dict[str, Any]:
+    """The options of a function and their defaults, for the record."""
+    rows = inspect.signature(function).parameters.values()
+    return {row.name: row.default for row in rows if row.default is not row.empty}

@@ -1,0 +1,68 @@
+"""Attributions in colour: the step from raw, signed numbers to a picture, with the scale that it used."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnn_jax.visualize import figure as drawing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHARE = 99.8  # percent of the values that a colour scale spans; the rest is drawn as its ends
+
+
+def color_limit(values: np.ndarray) -> float:
+    """The end of a scale centred on zero that holds SHARE of the values; 0 if all are 0."""
+    magnitudes = np.abs(values)
+    limit = float(np.percentile(magnitudes, SHARE)) if magnitudes.size else 0.0
+    return limit or float(magnitudes.max(initial=0))
+
+
+def state(picture: np.ndarray) -> str:
+    """What is special about a map: 'zero everywhere', 'one number everywhere', 'not finite', else ''."""
+    if not np.isfinite(picture).all():
+        return 'not finite'
+    if not picture.any():
+        return 'zero everywhere (no gradient reaches the image, or nothing speaks for the class)'
+    return 'one number everywhere' if np.ptp(picture) == 0 else ''
+
+
+def flat(maps: np.ndarray) -> np.ndarray:
+    """The sum over the channels, signed, (batch, height, width)."""
+    return np.asarray(maps).sum(-1)
+
+
+def draw(maps: np.ndarray, images: np.ndarray, titles: Sequence[str], *, label: str, width: float = 8.0) -> 'Figure':
+    """A row for each image: the image, the map in colours on one scale for all rows, and the map over the image.
+
+    maps: (rows, height, width, channels), raw; channels are summed. images: (rows, height, width, 1 or 3), in 0 .. 1.
+    label: what the numbers are, for the colour-bar. titles: of the images.
+    """
+    summed = flat(maps)
+    limit = color_limit(summed) or 1.0
+    with drawing.style():
+        figure = drawing.new_figure(width, len(maps) * (width - 0.9) / 3 * summed.shape[1] / summed.shape[2] + 0.4)
+        grid = figure.subplots(len(maps), 3, squeeze=False)
+        shown: Any = None
+        for line, picture, image, title in zip(grid, summed, images, titles, strict=True):
+            for axes in line:
+                axes.set_axis_off()
+            line[0].imshow(drawing.as_rgb(image), interpolation='nearest')
+            line[0].set_title(title)
+            colors: dict[str, Any] = {'cmap': drawing.diverging(), 'vmin': -limit, 'vmax': limit}
+            shown = line[1].imshow(picture, interpolation='nearest', **colors)
+            line[1].set_title(state(picture), wrap=True, fontsize=7)
+            line[2].imshow(drawing.as_rgb(image).mean(-1), cmap='gray', vmin=-0.6, vmax=1.6)
+            strength = np.clip(np.abs(picture) / limit, 0, 1)
+            line[2].imshow(picture, alpha=np.sqrt(strength) * 0.85, interpolation='nearest', **colors)
+        bar = figure.colorbar(shown, ax=list(grid.ravel()), fraction=0.03, pad=0.02, aspect=28, extend='both')
+        bar.set_label(f'{label}, one scale for all (holds {SHARE} % of the values)')
+        bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    return figure
+
+
+def recorded(maps: np.ndarray) -> Mapping[str, Any]:
+    """The settings of the colour step, to be stored beside the raw numbers."""
+    return {'colors': drawing.diverging().name, 'channels': 'summed', 'limit': color_limit(flat(maps)), 'share': SHARE}

@@ -1,0 +1,226 @@
+"""What `--mode=visualize` does: runs one method, or the set that suits a run, and writes pictures with their numbers."""
+
+import contextlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn_jax import parallel, restore, workdir
+from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.experiment import Experiment, Loaded
+from cnn_jax.feed import open_feed
+from cnn_jax.log import Log
+from cnn_jax.stop import StopRequest
+from cnn_jax.visualize import figure as drawing
+from cnn_jax.visualize.engine import methods, pictures, scores
+from cnn_jax.visualize.engine.examples import Examples
+
+# Without --method: from the weights to the decision, cheap ones first.
+SET = (
+    'filters', 'feature_maps', 'gradient', 'guided_backprop', 'deconvnet', 'grad_cam', 'occlusion', 'integrated_gradients',
+    'honesty', 'neighbours', 'embedding', 'image_grid', 'top_patches',
+)  # fmt: skip
+NUM_IMAGES = 3  # of the test split, where no --image is given
+
+
+class Subject(NamedTuple):
+    """What is looked at, with arguments as methods name them: model inputs, the examples of the test split."""
+
+    loaded: Loaded
+    variables: Any
+    pixels: np.ndarray  # uint8 (batch, height, width, channels)
+    images: jax.Array  # the same as the model takes them
+    titles: list[str]  # of the images
+    examples: Examples | None  # None where the data set is not there
+    note: dict[str, Any]  # for the settings: where the variables are from
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.loaded.experiment
+
+
+def visualize(
+    loaded: Loaded,
+    *,
+    path: Path | None,
+    init_from: Path | None,
+    data_dir: Path,
+    method: str | None,
+    layer: str | None,
+    unit: int | None,
+    image: str | None,
+    stop: StopRequest,
+    log: Log,
+) -> None:
+    """Writes `figures/NAME.png` and `.npz` in the work folder `path` (or a new one), for one method or the set.
+
+    unit: the class, or a channel of `layer`. image: a file, or the number of a test image; None: the first ones.
+    Raises: CnnJaxError for an unknown method, layer, unit or image; DataError where the data is needed and not there.
+    """
+    if method is not None:
+        methods.load(method)  # an unknown name is an error before anything is read
+    subject = _subject(loaded, path, init_from, data_dir, image, log)
+    folder = (path or workdir.default_path(loaded.name)) / 'figures'
+    workdir.make(folder)
+    names = (method,) if method else SET
+    with _progress(len(names)) as advance:
+        for name in names:
+            stop.poll(f'stopped; the figures so far are in {folder}')
+            advance(name)
+            try:
+                file = _run(subject, name, layer, unit, folder)
+                log.say(f'{name:<22} {folder / file}.png')
+            except CnnJaxError as error:
+                if method:
+                    raise
+                log.say(f'{name:<22} left out: {error}')
+
+
+def _run(subject: Subject, name: str, layer: str | None, unit: int | None, folder: Path) -> str:
+    """Runs one method, writes its picture and numbers; the name of the files."""
+    module = methods.load(name)
+    function = getattr(module, 'attribute', None) or module.visualize
+    settings = {
+        'method': name,
+        **methods.defaults(function),
+        'layer': layer,
+        'unit': unit,
+        'images': subject.titles,
+        'experiment': subject.loaded.name,
+        'options': subject.loaded.options,
+        **subject.note,
+    }
+    if hasattr(module, 'count_relus'):
+        above = methods.accepted(module.count_relus, {'layer': layer})
+        settings['relus'] = module.count_relus(subject.experiment.model, subject.variables, subject.images, **above)
+    make = _attribution if hasattr(module, 'attribute') else _visualization
+    figure, arrays, more = make(subject, name, module, layer, unit)
+    parts = [name, layer, None if unit is None else str(unit)]
+    file = re.sub(r'[^\w.-]+', '.', '_'.join(part for part in parts if part))
+    drawing.save_figure(figure, folder, file, arrays, {**settings, **more})
+    return file
+
+
+def _attribution(
+    subject: Subject, name: str, module: Any, layer: str | None, unit: int | None
+) -> tuple[Any, dict[str, np.ndarray], dict[str, Any]]:
+    model, images = subject.experiment.model, subject.images
+    maps = np.asarray(module.attribute(model, subject.variables, images, unit, layer=layer))
+    logits = np.asarray(scores.read(model, subject.variables, images, (None,))[0])
+    labels = subject.experiment.data.class_names
+    titles = [f'{title}, predicted {labels[row.argmax()]}' for title, row in zip(subject.titles, logits, strict=True)]
+    what = 'highest score' if unit is None else f'unit {unit} of {layer}' if layer else f'class {unit}'
+    label = f'{name.replace("_", " ")} of the {what}'
+    shown = _shown(subject.pixels, images, maps.shape[1:3])
+    arrays = {'maps': maps, 'inputs': np.asarray(images), 'logits': logits}
+    return pictures.draw(maps, shown, titles, label=label), arrays, {'picture': pictures.recorded(maps)}
+
+
+def _visualization(
+    subject: Subject, name: str, module: Any, layer: str | None, unit: int | None
+) -> tuple[Any, dict[str, np.ndarray], dict[str, Any]]:
+    wants = methods.defaults(module.visualize) | dict.fromkeys(module.visualize.__kwdefaults__ or ())
+    if unit is not None and not {'unit', 'targets'} & set(wants):
+        raise CnnJaxError(f'--unit is not for --method={name}; leave it out')
+    given: dict[str, Any] = {'images': subject.images, 'layer': layer, 'unit': unit, 'targets': unit}
+    if 'examples' in module.visualize.__annotations__:
+        if subject.examples is None:
+            raise DataError(f'{name} needs the test images of {subject.experiment.data.name}, which are not there')
+        given['examples'] = subject.examples
+    arguments = methods.accepted(module.visualize, given)
+    arrays = module.visualize(subject.experiment.model, subject.variables, **arguments)
+    style = methods.accepted(module.draw, {'class_names': subject.experiment.data.class_names})
+    return module.draw(arrays, **style), arrays, {}
+
+
+def _shown(pixels: np.ndarray, images: Any, size: tuple[int, int]) -> np.ndarray:
+    """The images behind the maps, in 0 .. 1; where preprocessing changes their size, the model inputs, stretched."""
+    if pixels.shape[1:3] == tuple(size):
+        return pixels / np.float32(255)
+    return np.stack([drawing.stretched(np.asarray(image)) for image in images])
+
+
+def _subject(
+    loaded: Loaded, path: Path | None, init_from: Path | None, data_dir: Path, image: str | None, log: Log
+) -> Subject:
+    experiment, mesh = loaded.experiment, parallel.make_mesh()
+    if path is not None:
+        step, state = restore.latest_state(experiment, path, mesh, report=log.say)
+        variables, note = state.variables, {'workdir': str(path), 'step': step}
+        log.say(f'{loaded.name}, step {step} of {path}')
+    elif init_from is not None:
+        like = restore.abstract_state(experiment, mesh)
+        variables = restore.variables_of_run(init_from, like_variables=like.variables, report=log.say)
+        note = {'init_from': str(init_from)}
+        log.say(f'{loaded.name} with the variables of {init_from}')
+    else:
+        raise CnnJaxError('nothing to look into: give --workdir=RUN, or --experiment=NAME with --init_from=RUN')
+
+    def preprocess(images: Any) -> jax.Array:
+        return experiment.preprocess(jax.random.split(jax.random.key(0), len(images)), jnp.asarray(images))
+
+    preprocess = jax.jit(preprocess)
+    examples, pixels, titles = None, None, []
+    try:
+        source = open_feed(experiment.data, data_dir=data_dir, seed=0, mesh=mesh).source('test')
+        examples = Examples(source, preprocess)
+    except DataError:
+        if image is None or image.isdigit():
+            raise
+    if image is not None and not image.isdigit():
+        pixels, titles = load_image(Path(image).expanduser(), experiment.data.image_shape)[None], [Path(image).name]
+    elif examples is not None:
+        pixels, titles = _test_images(examples, image, experiment.data.class_names)
+    assert pixels is not None  # a missing data set was raised above
+    on_one_device = jax.device_put(parallel.fetch(variables))
+    return Subject(loaded, on_one_device, pixels, preprocess(pixels), titles, examples, note)
+
+
+def _test_images(examples: Examples, image: str | None, class_names: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
+    """One test image by number, or the first of NUM_IMAGES different classes."""
+    count = len(examples.source)
+    if image is not None and int(image) >= count:
+        raise CnnJaxError(f'--image={image}: the test split has images 0 to {count - 1}')
+    rows: dict[int, int] = {}
+    for row in [int(image)] if image is not None else range(min(count, 1000)):
+        rows.setdefault(int(examples.source[row]['label']), row)
+        if len(rows) == NUM_IMAGES:
+            break
+    pixels = np.stack([examples.source[row]['image'] for row in rows.values()])
+    return pixels, [f'test image {row}, {class_names[label]}' for label, row in rows.items()]
+
+
+def load_image(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """An image file as uint8 of `shape`: grey or RGB, its shorter side scaled to fit, the middle cut out.
+
+    Raises: CnnJaxError if there is no such file, or it is no image.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as opened:
+            picture = ImageOps.exif_transpose(opened).convert('L' if shape[2] == 1 else 'RGB')
+    except (OSError, UnidentifiedImageError) as error:
+        raise CnnJaxError(f'--image: cannot read {file} as an image; give a JPEG or PNG file') from error
+    fitted = ImageOps.fit(picture, (shape[1], shape[0]), Image.Resampling.BILINEAR)
+    return np.asarray(fitted, np.uint8).reshape(shape)
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[str], None]]:
+    """A bar on a terminal, where there are several methods; elsewhere nothing."""
+    if total == 1 or not sys.stdout.isatty():
+        yield lambda name: None
+        return
+    from rich.progress import Progress
+
+    with Progress(transient=True) as bar:
+        task = bar.add_task('', total=total)
+        done = iter(range(total))
+        yield lambda name: bar.update(task, completed=next(done), description=name)
