@@ -17,6 +17,7 @@ LAUNCHER = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
 PEER_LOST = 6
 WATCHED = 'CNN_JAX_WATCHED'  # set in the child
 DUMP = re.compile(r'^(\*\*\*|F\d{4}|E\d{4}|\s+@ )|JAX distributed service detected fatal errors')
+NOISE = re.compile(r'^W\d{4}.*preemption_notifier')
 OTHER = re.compile(r'task:(\d+)[^.]*(?:unhealthy|heartbeat|disconnected|shut ?down|crashed)', re.IGNORECASE)
 COORDINATOR = re.compile(r'UNAVAILABLE|[Ss]ocket closed|[Cc]onnection reset')
 PR_SET_PDEATHSIG = 1  # Linux: the signal that a child gets when its parent dies
@@ -68,7 +69,8 @@ def _pass_on(lines) -> tuple[bool, str]:
             dump.append(line)
         else:
             said = said or ours
-            print(line, end='', file=sys.stderr, flush=True)
+            if not NOISE.search(line):
+                print(line, end='', file=sys.stderr, flush=True)
     return said, ''.join(dump)
 
 

@@ -83,7 +83,7 @@ def _parse(annotation: Any, value: Any) -> Any:
     if origin is Literal:
         return _choose(arguments, value)
     if origin in (types.UnionType, typing.Union):
-        if value is None or value == 'None':
+        if value is None or value in ('None', 'none'):
             return None
         return _parse(next(part for part in arguments if part is not type(None)), value)
     if origin is tuple:

@@ -19,10 +19,11 @@ from cnn_jax import cluster
 from cnn_jax.errors import CnnJaxError, PeerError
 
 AXIS = 'data'
+HEARTBEAT_SECONDS = 30  # a process that is silent for so long is lost
 Mode = Literal['mapped', 'pmap']
 
 
-def start(requested: bool, *, timeout_seconds: int = 100) -> bool:
+def start(requested: bool, *, timeout_seconds: int = 300) -> bool:
     """Joins the other processes of the run, if there are any: in a cluster that JAX knows, or as the launcher says.
 
     Must come before JAX is asked for a device. A launcher of one's own sets JAX_COORDINATOR_ADDRESS (host:port of
@@ -30,7 +31,7 @@ def start(requested: bool, *, timeout_seconds: int = 100) -> bool:
 
     Args:
         requested: whether --distributed was given; without it only a cluster of several processes is joined.
-        timeout_seconds: how long to wait for the others, and for the heartbeat of one that falls silent.
+        timeout_seconds: how long to wait for the others to come.
 
     Returns:
         Whether there are others.
@@ -47,7 +48,7 @@ def start(requested: bool, *, timeout_seconds: int = 100) -> bool:
             int(count) if count else None,
             int(index) if index else None,
             initialization_timeout=timeout_seconds,
-            heartbeat_timeout_seconds=timeout_seconds,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except (RuntimeError, ValueError) as error:
         raise PeerError(

@@ -1,4 +1,4 @@
-"""What `--mode=visualize` does: runs one method, or the set that suits a run, and writes pictures with their numbers."""
+"""What `--mode=visualize` does: one method, or the set that suits a run; pictures with their numbers beside them."""
 
 import contextlib
 import re
@@ -23,8 +23,8 @@ from cnn_jax.visualize.engine.examples import Examples
 
 # Without --method: from the weights to the decision, cheap ones first.
 SET = (
-    'filters', 'feature_maps', 'gradient', 'guided_backprop', 'deconvnet', 'grad_cam', 'occlusion', 'integrated_gradients',
-    'honesty', 'neighbours', 'embedding', 'image_grid', 'top_patches',
+    'filters', 'feature_maps', 'gradient', 'guided_backprop', 'deconvnet', 'grad_cam', 'occlusion',
+    'integrated_gradients', 'honesty', 'neighbours', 'embedding', 'image_grid', 'top_patches',
 )  # fmt: skip
 NUM_IMAGES = 3  # of the test split, where no --image is given
 

@@ -4,9 +4,9 @@
 
 Expect at least 98.5 % test accuracy; README.md has the measured mean.
 
-Model: Krizhevsky et al. 2012: its five convolutions, local response normalisation, overlapping pools, two hidden layers
-with dropout. For 32x32 images the kernels of conv1 are 5x5 at stride 1, in place of 11x11 at stride 4; the kernels start
-from He's initializer, since N(0, 0.01^2) does not train a net this narrow. The recipe is that of lenet_digits.
+Model: Krizhevsky et al. 2012: its five convolutions, local response normalisation, overlapping pools, two hidden
+layers with dropout. For 32x32 images the kernels of conv1 are 5x5 at stride 1, in place of 11x11 at stride 4. Kernels
+start from He's initializer, since N(0, 0.01^2) does not train a net this narrow. The recipe is that of lenet_digits.
 """
 
 import dataclasses

@@ -5,8 +5,8 @@
 
 Expect at least 98.5 % test accuracy; README.md has the measured mean.
 
-Model: Simonyan and Zisserman 2014, arXiv:1409.1556, all five stages, so that 32x32 images end as 1x1 maps. The recipe is
-that of lenet_digits.
+Model: Simonyan and Zisserman 2014, arXiv:1409.1556, all five stages, so that 32x32 images end as 1x1 maps. The
+recipe is that of lenet_digits.
 """
 
 import dataclasses

@@ -42,7 +42,8 @@ def arrays(name: str, dtype: str = 'float32') -> tuple[jax.Array, jax.Array]:
     """Returns images and weights."""
     _, image, weights = OPERATIONS[name]
     rng = np.random.default_rng(0)
-    return tuple(jnp.asarray(rng.standard_normal(s), dtype) for s in ((BATCH, *image), weights or (1,)))
+    images, kernel = (jnp.asarray(rng.standard_normal(s), dtype) for s in ((BATCH, *image), weights or (1,)))
+    return images, kernel
 
 
 def everything(name: str, images: jax.Array, weights: jax.Array):

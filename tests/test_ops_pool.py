@@ -92,7 +92,7 @@ def test_avg_pool_counts_padding_or_not():
     images = ties(2, 7, 7, 3)
     np.testing.assert_allclose(
         ops.avg_pool(images, window=3, stride=2, padding=1),
-        nn.avg_pool(images, (3, 3), (2, 2), ((1, 1), (1, 1))),
+        nn.avg_pool(images, (3, 3), (2, 2), ((1, 1), (1, 1))),  # pyright: ignore[reportArgumentType]
         rtol=1e-6,
     )
 

@@ -20,6 +20,7 @@ from cnn_jax.options import Option
         (bool, 'no', False),
         (str, 'a=b', 'a=b'),
         (int | None, 'None', None),
+        (int | None, 'none', None),
         (int | None, '4', 4),
         (Literal['max', 'average'], 'max', 'max'),
         (Literal[18, 50], '50', 50),

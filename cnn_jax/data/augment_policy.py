@@ -123,8 +123,12 @@ PHOTOMETRIC = (brightness, color, contrast, sharpness, posterize, solarize, auto
 def apply(image: Array, operation: Array, amount: Array) -> Array:
     """The operation of that number in `NAMES` on one float image of whole numbers 0 .. 255."""
     moved = warp(image, geometric_matrix(operation, amount, *image.shape[:2]))
-    branches = (lambda image, amount: image, *PHOTOMETRIC)
-    return jax.lax.switch(jnp.maximum(operation - NUM_GEOMETRIC + 1, 0), branches, moved, amount)
+    return jax.lax.switch(jnp.maximum(operation - NUM_GEOMETRIC + 1, 0), (_keep, *PHOTOMETRIC), moved, amount)
+
+
+def _keep(image: Array, unused: Array) -> Array:
+    del unused
+    return image
 
 
 def _largest(height: int, width: int, wide: bool) -> dict[str, tuple[float, float]]:
@@ -170,7 +174,7 @@ def rand_augment(
 
     def change(key: Array, image: Array) -> Array:
         for own in jax.random.split(key, num_operations):
-            strength = jnp.float32(magnitude / (BINS - 1))
+            strength = jnp.asarray(magnitude / (BINS - 1), jnp.float32)
             image = _random_operation(own, image, strength, wide=False, names=names)
         return image
 
@@ -196,8 +200,9 @@ def aug_mix(
 ) -> Array:
     """A random mean of the image and of `width` chains of 1 to `depth` operations: Hendrycks et al. 2019, 1912.02781.
 
-    The nine operations of the paper's code, which leaves out those of the test corruptions; magnitudes are uniform up
-    to `severity` tenths. Without the paper's consistency loss.
+    The nine operations of the paper's code, which leaves out those of the test corruptions, with RandAugment's ranges
+    (posterize to 4 bits at most, the paper to none); magnitudes are uniform up to `severity` tenths. Without the
+    paper's consistency loss.
     """
 
     def mix(key: Array, image: Array) -> Array:

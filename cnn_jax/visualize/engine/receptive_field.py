@@ -135,7 +135,7 @@ def _surrogate(program: Program, step: Step, places: list[int]) -> Any:
         for place, value in zip(places, inputs, strict=True):
             values[place] = value
         if kind == 'dot_general':
-            return [lax.dot_general(*values, params['dimension_numbers'])]
+            return [lax.dot_general(values[0], values[1], params['dimension_numbers'])]
         if kind == 'conv_general_dilated':
             windows: Any = {key: params[key] for key in _CONVOLUTION}
             return [lax.conv_general_dilated(values[0], values[1], **windows)]
