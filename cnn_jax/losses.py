@@ -41,3 +41,38 @@ def with_auxiliary_heads(
         return sum((weight * loss(head, labels) for head in auxiliary), start=loss(logits, labels))
 
     return total
+
+
+def cross_entropy(scores: jax.Array, labels: jax.Array, *, smoothing: float = 0.0) -> jax.Array:
+    """Cross-entropy with classes or with soft targets, whose labels are smoothed: Szegedy et al. 2015, 1512.00567.
+
+    scores: (batch, classes) logits; labels: (batch,) int, or (batch, classes) shares that add up to 1, as mixup makes
+    them. A share t becomes (1 - smoothing) t + smoothing / classes. Returns (batch,).
+    """
+    targets = soft_targets(labels, scores.shape[-1], scores.dtype)
+    targets = (1 - smoothing) * targets + smoothing / scores.shape[-1]
+    return -jnp.sum(targets * jax.nn.log_softmax(scores), axis=-1)
+
+
+def binary_cross_entropy(
+    scores: jax.Array, labels: jax.Array, *, smoothing: float = 0.0, threshold: float | None = None
+) -> jax.Array:
+    """Each class a question of its own: the mean over the classes of the sigmoid cross-entropy. Returns (batch,).
+
+    As timm has it for "ResNet strikes back", Wightman et al. 2021, arXiv:2110.00476: labels are smoothed as in
+    `cross_entropy`; shares above `threshold` then become 1 and the others 0. The sum over classes, which other code
+    takes, is so many times this.
+    scores: (batch, classes) logits; labels: (batch,) int or (batch, classes) shares.
+    """
+    num_classes = scores.shape[-1]
+    targets = (1 - smoothing) * soft_targets(labels, num_classes, scores.dtype) + smoothing / num_classes
+    if threshold is not None:
+        targets = (targets > threshold).astype(scores.dtype)
+    return jnp.mean(jnp.maximum(scores, 0) - scores * targets + jnp.log1p(jnp.exp(-jnp.abs(scores))), axis=-1)
+
+
+def soft_targets(labels: jax.Array, num_classes: int, dtype: Any = jnp.float32) -> jax.Array:
+    """Classes (batch,) as shares (batch, num_classes), 1 for the class; shares as they are."""
+    if labels.ndim == 2:
+        return labels.astype(dtype)
+    return jax.nn.one_hot(labels, num_classes, dtype=dtype)

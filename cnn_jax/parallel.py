@@ -53,7 +53,8 @@ def start(requested: bool, *, timeout_seconds: int = 300) -> bool:
     except (RuntimeError, ValueError) as error:
         raise PeerError(
             f'process {index or "?"} of {count or "?"} could not join the others within {timeout_seconds} s: '
-            f'{str(error).strip().splitlines()[0][:200]}; check that all of them started, and {", ".join(cluster.LAUNCHER)}'
+            f'{str(error).strip().splitlines()[0][:200]}; check that all of them started, and '
+            f'{", ".join(cluster.LAUNCHER)}'
         ) from error
     return True
 

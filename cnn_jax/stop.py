@@ -52,9 +52,7 @@ class StopRequest:
         Args:
             step: the number of the training step that comes next; several processes stop only where one is given.
         """
-        if self.agreed is None:
-            stop = self.signal_number is not None
-        else:
-            stop = step is not None and self.agreed(step)
-        if stop:
+        came = self.signal_number is not None
+        agreed = self.agreed
+        if came if agreed is None else step is not None and agreed(step):
             raise Stopped(self.signal_number or signal.SIGTERM, message)

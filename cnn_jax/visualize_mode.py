@@ -23,7 +23,7 @@ from cnn_jax.visualize.engine.examples import Examples
 
 # Without --method: from the weights to the decision, cheap ones first.
 SET = (
-    'filters', 'feature_maps', 'gradient', 'guided_backprop', 'deconvnet', 'grad_cam', 'occlusion',
+    'filters', 'feature_maps', 'gradient', 'guided_backprop', 'deconvnet', 'grad_cam', 'occlusion', 'occlusion_panels',
     'integrated_gradients', 'honesty', 'neighbours', 'embedding', 'image_grid', 'top_patches',
 )  # fmt: skip
 NUM_IMAGES = 3  # of the test split, where no --image is given

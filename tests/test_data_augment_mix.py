@@ -12,6 +12,9 @@ from jax.sharding import PartitionSpec as P
 from cnn_jax.data import augment_mix as mix
 
 BATCH, CLASSES = 16, 20
+OPTIONS = ('num_classes', 'alpha', 'axis_name')
+MIXUP, CUTMIX = (jax.jit(function, static_argnames=OPTIONS) for function in (mix.mixup, mix.cutmix))
+EITHER = jax.jit(mix.mixup_or_cutmix, static_argnames=('num_classes',))
 LABELS = jnp.arange(BATCH, dtype=jnp.int32)
 
 
@@ -25,7 +28,7 @@ def flat_images(num: int = BATCH) -> jax.Array:
 
 
 def test_mixup_mixes_images_and_labels_alike():
-    images, targets = mix.mixup(keys_of(), flat_images(), LABELS, num_classes=CLASSES)
+    images, targets = MIXUP(keys_of(), flat_images(), LABELS, num_classes=CLASSES)
     weights = np.asarray(targets)[np.arange(BATCH), np.arange(BATCH)]
     for row in range(BATCH):
         following = (row + 1) % BATCH
@@ -39,14 +42,14 @@ def test_mixup_mixes_images_and_labels_alike():
 def test_mixup_weights_are_beta():
     num = 4000
     labels = jnp.arange(num, dtype=jnp.int32) % 2
-    _, targets = mix.mixup(keys_of(num), jnp.zeros((num, 1, 1, 1)), labels, num_classes=2, alpha=0.5)
+    _, targets = MIXUP(keys_of(num), jnp.zeros((num, 1, 1, 1)), labels, num_classes=2, alpha=0.5)
     weights = np.asarray(targets)[np.arange(num), np.asarray(labels)]
     arcsine = 2 / np.pi * np.arcsin(np.sqrt(np.sort(weights).clip(0, 1)))  # the distribution function of Beta(1/2, 1/2)
     assert np.abs(arcsine - np.linspace(0, 1, num)).max() < 0.031
 
 
 def test_cutmix_counts_its_pixels():
-    images, targets = mix.cutmix(keys_of(), flat_images(), LABELS, num_classes=CLASSES)
+    images, targets = CUTMIX(keys_of(), flat_images(), LABELS, num_classes=CLASSES)
     shares = []
     for row in range(BATCH):
         pixels = np.asarray(images[row])[..., 0]
@@ -66,7 +69,7 @@ def test_cutmix_box_has_the_share_it_drew():
     num = 600
     labels = jnp.arange(num, dtype=jnp.int32) % 2
     images = (jnp.arange(num) % 2)[:, None, None, None] * jnp.ones((1, 64, 64, 1))
-    mixed, _ = mix.cutmix(keys_of(num), images, labels, num_classes=2)
+    mixed, _ = CUTMIX(keys_of(num), images, labels, num_classes=2)
     put = np.asarray(mixed)[..., 0] != np.asarray(images)[..., 0]
     inside = ~(put[:, 0].any(1) | put[:, -1].any(1) | put[:, :, 0].any(1) | put[:, :, -1].any(1))
     shares = put[inside].mean((1, 2))
@@ -77,7 +80,7 @@ def test_cutmix_box_has_the_share_it_drew():
 
 
 def test_either_takes_both():
-    images, targets = mix.mixup_or_cutmix(keys_of(), flat_images(), LABELS, num_classes=CLASSES)
+    images, targets = EITHER(keys_of(), flat_images(), LABELS, num_classes=CLASSES)
     kinds = [len(np.unique(np.asarray(image))) for image in images]
     assert 1 in kinds
     assert 2 in kinds
@@ -87,12 +90,11 @@ def test_either_takes_both():
         assert mean == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize('function', [mix.mixup, mix.cutmix, mix.mixup_or_cutmix])
-def test_the_same_split_over_devices(function):
+def test_the_same_split_over_devices():
     mesh = jax.make_mesh((8,), ('data',), axis_types=(AxisType.Auto,))
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.integers(0, 256, (BATCH, 6, 6, 3), np.uint8))
-    mixed = functools.partial(function, num_classes=CLASSES)
+    mixed = functools.partial(mix.mixup_or_cutmix, num_classes=CLASSES)
     split = jax.shard_map(
         functools.partial(mixed, axis_name='data'),
         mesh=mesh,
@@ -101,7 +103,7 @@ def test_the_same_split_over_devices(function):
         check_vma=True,
     )
     for one, other in zip(
-        jax.jit(split)(keys_of(), images, LABELS), jax.jit(mixed)(keys_of(), images, LABELS), strict=True
+        jax.jit(split)(keys_of(), images, LABELS), EITHER(keys_of(), images, LABELS, num_classes=CLASSES), strict=True
     ):
         np.testing.assert_allclose(one.astype(jnp.float32), other.astype(jnp.float32), atol=1e-6)
         assert one.dtype == other.dtype

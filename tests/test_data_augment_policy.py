@@ -75,7 +75,8 @@ def test_operations_are_pillows(name):
                 assert (difference > 0).any(-1).mean() < 0.01
             else:
                 assert difference.max() <= 1
-                assert (difference > 0).mean() < 0.01
+                # Pillow's 254.99999 is 254 where ours is 255: whole levels of an image
+                assert (difference > 0).mean() < (0.1 if name == 'autocontrast' else 0.01)
 
 
 @pytest.mark.parametrize('name', ['autocontrast', 'equalize'])
@@ -89,39 +90,61 @@ def test_ranges_are_torchvisions():
     largest = dict(zip(policy.NAMES, np.asarray(policy._amounts(331, 662, one, plus, wide=False)), strict=True))
     assert largest == pytest.approx(
         {
-            **{'identity': 0, 'shear_x': 0.3, 'shear_y': 0.3, 'translate_x': 300, 'translate_y': 150, 'rotate': 30},
-            **{'brightness': 1.9, 'color': 1.9, 'contrast': 1.9, 'sharpness': 1.9},
-            **{'posterize': 4, 'solarize': 0, 'autocontrast': 0, 'equalize': 0},
+            'identity': 0,
+            'shear_x': 0.3,
+            'shear_y': 0.3,
+            'translate_x': 300,
+            'translate_y': 150,
+            'rotate': 30,
+            'brightness': 1.9,
+            'color': 1.9,
+            'contrast': 1.9,
+            'sharpness': 1.9,
+            'posterize': 4,
+            'solarize': 0,
+            'autocontrast': 0,
+            'equalize': 0,
         }
     )
     widest = dict(zip(policy.NAMES, np.asarray(policy._amounts(331, 662, one, minus, wide=True)), strict=True))
     assert widest == pytest.approx(
         {
-            **{'identity': 0, 'shear_x': -0.99, 'shear_y': -0.99, 'translate_x': -32, 'translate_y': -32},
-            **{'rotate': -135, 'brightness': 0.01, 'color': 0.01, 'contrast': 0.01, 'sharpness': 0.01},
-            **{'posterize': 2, 'solarize': 0, 'autocontrast': 0, 'equalize': 0},
+            'identity': 0,
+            'shear_x': -0.99,
+            'shear_y': -0.99,
+            'translate_x': -32,
+            'translate_y': -32,
+            'rotate': -135,
+            'brightness': 0.01,
+            'color': 0.01,
+            'contrast': 0.01,
+            'sharpness': 0.01,
+            'posterize': 2,
+            'solarize': 0,
+            'autocontrast': 0,
+            'equalize': 0,
         },
         abs=1e-6,
     )
 
 
 POLICIES = {
-    'rand_augment': policy.rand_augment,
-    'trivial_augment': policy.trivial_augment,
-    'aug_mix': policy.aug_mix,
+    'rand_augment': jax.jit(policy.rand_augment, static_argnames=('num_operations', 'names')),
+    'trivial_augment': jax.jit(policy.trivial_augment),
+    'aug_mix': jax.jit(policy.aug_mix, static_argnames=('width', 'depth', 'alpha')),
 }
+IMAGES = jnp.asarray(np.stack([IMAGE] * 12))
 
 
 @pytest.mark.parametrize('name', POLICIES)
 def test_policies_change_each_image_by_its_own_key(name):
-    images = jnp.asarray(np.stack([IMAGE] * 12))
     keys = jax.random.split(jax.random.key(0), 12)
-    changed = jax.jit(POLICIES[name])(keys, images)
+    changed = POLICIES[name](keys, IMAGES)
     assert changed.dtype == jnp.uint8
-    assert changed.shape == images.shape
+    assert changed.shape == IMAGES.shape
     assert len(np.unique(np.asarray(changed).reshape(12, -1), axis=0)) > 6
     order = np.r_[np.arange(11, -1, -1)]
-    np.testing.assert_array_equal(jax.jit(POLICIES[name])(keys[order], images), changed[order])
+    np.testing.assert_array_equal(POLICIES[name](keys[order], IMAGES), changed[order])
 
 
 def test_all_operations_are_drawn():
@@ -140,16 +163,13 @@ def test_all_operations_are_drawn():
 
 
 def test_magnitude_0_and_allowed_names():
-    keys = jax.random.split(jax.random.key(2), 4)
-    images = jnp.asarray(np.stack([IMAGE] * 4))
-    quiet = policy.rand_augment(keys, images, magnitude=0, names=('identity', 'rotate', 'brightness', 'posterize'))
-    np.testing.assert_array_equal(quiet, images)
+    keys = jax.random.split(jax.random.key(2), 12)
+    names = ('identity', 'rotate', 'brightness', 'posterize')
+    np.testing.assert_array_equal(POLICIES['rand_augment'](keys, IMAGES, magnitude=0, names=names), IMAGES)
 
 
-def test_aug_mix_of_nothing_is_the_image():
-    keys = jax.random.split(jax.random.key(2), 3)
-    images = jnp.asarray(np.stack([IMAGE] * 3))
-    with_chains = np.asarray(policy.aug_mix(keys, images, severity=3, depth=1)).astype(int)
-    assert np.abs(with_chains - IMAGE[None]).max() > 3
-    grey = jnp.full_like(images, 90)
-    np.testing.assert_array_equal(policy.aug_mix(keys, grey, severity=0), grey)  # weights that add up to 1
+def test_aug_mix_weights_add_up_to_1():
+    keys = jax.random.split(jax.random.key(2), 12)
+    grey = jnp.full_like(IMAGES, 90)
+    np.testing.assert_array_equal(POLICIES['aug_mix'](keys, grey, severity=0), grey)
+    assert np.abs(np.asarray(POLICIES['aug_mix'](keys, IMAGES, severity=3)).astype(int) - IMAGE[None]).max() > 3

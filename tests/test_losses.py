@@ -6,6 +6,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from cnn_jax import losses
@@ -52,3 +53,48 @@ def test_auxiliary_heads_count_with_their_weight():
     labels = jnp.zeros(2, jnp.int32)
     np.testing.assert_allclose(total((main, first, second), labels), [56.0, 56.0])
     np.testing.assert_allclose(total(main, labels), [1.0, 1.0])
+
+
+def scores_and_targets():
+    rng = np.random.default_rng(1)
+    targets = rng.dirichlet(np.ones(5), 4).astype(np.float32)
+    return rng.normal(size=(4, 5)).astype(np.float32), targets
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.1])
+def test_cross_entropy_of_soft_targets_and_of_classes(smoothing):
+    scores, targets = scores_and_targets()
+    logs = scores - np.log(np.exp(scores).sum(1, keepdims=True))
+    expected = -((1 - smoothing) * targets + smoothing / 5) * logs
+    np.testing.assert_allclose(losses.cross_entropy(scores, targets, smoothing=smoothing), expected.sum(1), rtol=1e-5)
+    labels = jnp.array([0, 3, 4, 1])
+    one_hot = np.eye(5, dtype=np.float32)[labels]
+    np.testing.assert_allclose(
+        losses.cross_entropy(scores, labels, smoothing=smoothing),
+        losses.cross_entropy(scores, one_hot, smoothing=smoothing),
+        rtol=1e-6,
+    )
+    if not smoothing:
+        reference = optax.softmax_cross_entropy_with_integer_labels(jnp.asarray(scores), labels)
+        np.testing.assert_allclose(losses.cross_entropy(scores, labels), reference, rtol=1e-5)
+
+
+def test_binary_cross_entropy():
+    scores, targets = scores_and_targets()
+    likely = 1 / (1 + np.exp(-scores))
+    expected = -(targets * np.log(likely) + (1 - targets) * np.log(1 - likely)).mean(1)
+    np.testing.assert_allclose(losses.binary_cross_entropy(scores, targets), expected, rtol=1e-5)
+    binary = (targets > 0.2).astype(float)
+    expected = -(binary * np.log(likely) + (1 - binary) * np.log(1 - likely)).mean(1)
+    np.testing.assert_allclose(losses.binary_cross_entropy(scores, targets, threshold=0.2), expected, rtol=1e-5)
+    smooth = losses.binary_cross_entropy(scores, jnp.array([0, 1, 2, 3]), smoothing=0.1)
+    one_hot = 0.9 * np.eye(5)[:4] + 0.02
+    expected = -(one_hot * np.log(likely) + (1 - one_hot) * np.log(1 - likely)).mean(1)
+    np.testing.assert_allclose(smooth, expected, rtol=1e-5)
+
+
+def test_binary_cross_entropy_of_large_scores_is_finite():
+    scores = jnp.array([[1e4, -1e4]])
+    value, gradient = jax.value_and_grad(lambda s: losses.binary_cross_entropy(s, jnp.array([1])).sum())(scores)
+    assert value == pytest.approx(1e4)
+    np.testing.assert_allclose(gradient, [[0.5, -0.5]])

@@ -18,9 +18,9 @@ def inputs(*shape: int, seed: int = 0) -> tuple[jax.Array, jax.Array, jax.Array]
     """Returns images, a scale and an offset."""
     rng = np.random.default_rng(seed)
     images = rng.normal(1.0, 2.0, shape)
-    return tuple(
-        jnp.asarray(a, 'float32') for a in (images, rng.normal(1, 0.1, shape[-1]), rng.normal(0, 1, shape[-1]))
-    )
+    vectors = rng.normal(1, 0.1, shape[-1]), rng.normal(0, 1, shape[-1])
+    images, scale, offset = (jnp.asarray(a, 'float32') for a in (images, *vectors))
+    return images, scale, offset
 
 
 def test_training_is_flax_batch_norm():

@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -201,7 +200,7 @@ def test_timms_names_have_tags(tmp_path):
 
 def test_half_precision_becomes_float32():
     state = zeros(torch_shapes(architectures.ARCHITECTURES['resnet18']()))
-    state['fc.bias'] = np.full(1000, 0.1, ml_dtypes.bfloat16)
+    state['fc.bias'] = np.full(1000, 0.1, jnp.bfloat16)
     state['bn1.bias'] = np.full(64, 0.1, np.float16)
     _, variables = weights.torchvision('resnet18', state)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}

@@ -4,7 +4,7 @@ import json
 import struct
 import tracemalloc
 
-import ml_dtypes
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,7 +17,7 @@ ARRAYS = {
     'float64': np.linspace(0, 1, 6).reshape(2, 3).T,  # not contiguous
     'float32': np.arange(4, dtype=np.float32)[::-1],
     'float16': np.array([0.5], np.float16),
-    'bfloat16': np.array([1, 2.5], ml_dtypes.bfloat16),
+    'bfloat16': np.array([1, 2.5], jnp.bfloat16),
     'int64': np.array(3),
     'uint8': np.array([255], np.uint8),
     'bool': np.array([True, False]),

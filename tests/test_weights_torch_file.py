@@ -9,7 +9,7 @@ import tracemalloc
 import zipfile
 from pathlib import Path
 
-import ml_dtypes
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,7 +28,7 @@ EXPECTED = {
     'features.weight': np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),
     'double': np.linspace(0, 1, 5),
     'half': np.array([0.5, -2, 1e-3], np.float16),
-    'brain': np.array([[1, 2.5], [-3, 0.125]], ml_dtypes.bfloat16),
+    'brain': np.array([[1, 2.5], [-3, 0.125]], jnp.bfloat16),
     'counter': np.array(7),
     'bytes': np.array([1, 255], np.uint8),
     'flags': np.array([True, False]),

@@ -4,6 +4,8 @@ The operations are Pillow's, pixel by pixel as it rounds (tested), with the rang
 operation is computed for every image and one is kept, which is what a device does best: some 12 cheap passes.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -117,18 +119,21 @@ def equalize(image: Array, unused: Array) -> Array:
     return jnp.stack([channel(image[..., number]) for number in range(image.shape[-1])], -1)
 
 
-PHOTOMETRIC = (brightness, color, contrast, sharpness, posterize, solarize, autocontrast, equalize)
-
-
 def apply(image: Array, operation: Array, amount: Array) -> Array:
     """The operation of that number in `NAMES` on one float image of whole numbers 0 .. 255."""
     moved = warp(image, geometric_matrix(operation, amount, *image.shape[:2]))
-    return jax.lax.switch(jnp.maximum(operation - NUM_GEOMETRIC + 1, 0), (_keep, *PHOTOMETRIC), moved, amount)
+    return jax.lax.switch(jnp.maximum(operation - NUM_GEOMETRIC + 1, 0), BRANCHES, moved, amount)
 
 
-def _keep(image: Array, unused: Array) -> Array:
+def identity(image: Array, unused: Array) -> Array:
+    """The image."""
     del unused
     return image
+
+
+BRANCHES: tuple[Callable[[Array, Array], Array], ...] = (
+    *(identity, brightness, color, contrast, sharpness, posterize, solarize, autocontrast, equalize),
+)
 
 
 def _largest(height: int, width: int, wide: bool) -> dict[str, tuple[float, float]]:
@@ -172,11 +177,13 @@ def rand_augment(
     As torchvision's RandAugment: 14 operations, each direction at random.
     """
 
+    strength = jnp.asarray(magnitude / (BINS - 1), jnp.float32)
+
     def change(key: Array, image: Array) -> Array:
-        for own in jax.random.split(key, num_operations):
-            strength = jnp.asarray(magnitude / (BINS - 1), jnp.float32)
-            image = _random_operation(own, image, strength, wide=False, names=names)
-        return image
+        def step(number: Array, image: Array) -> Array:
+            return _random_operation(jax.random.fold_in(key, number), image, strength, wide=False, names=names)
+
+        return jax.lax.fori_loop(0, num_operations, step, image)  # a loop, so that it is compiled once
 
     return to_dtype(jax.vmap(change)(keys, images.astype(jnp.float32)), images.dtype)
 
@@ -209,10 +216,11 @@ def aug_mix(
         weights_key, share_key, key = jax.random.split(key, 3)
         weights = jax.random.dirichlet(weights_key, jnp.full(width, alpha))
         share = jax.random.beta(share_key, alpha, alpha)
-        total = jnp.zeros_like(image)
-        for chain in range(width):
-            total += weights[chain] * _chain(jax.random.fold_in(key, chain), image, depth, severity)
-        return (1 - share) * image + share * total
+
+        def add(number: Array, total: Array) -> Array:
+            return total + weights[number] * _chain(jax.random.fold_in(key, number), image, depth, severity)
+
+        return (1 - share) * image + share * jax.lax.fori_loop(0, width, add, 0 * image)
 
     return to_dtype(jax.vmap(mix)(keys, images.astype(jnp.float32)), images.dtype)
 

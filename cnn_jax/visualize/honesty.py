@@ -158,13 +158,17 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
         figure = drawing.new_figure(width, 4.6)
         halves: Any = figure.subfigures(2, 1, height_ratios=[1.0, 1.25])
         upper, lower = halves
+        shown: Any = None
         for axes, picture, name, value in zip(
             upper.subplots(1, len(maps), squeeze=False)[0], maps, names, arrays['correlation'][:, 0], strict=True
         ):
-            axes.imshow(picture, cmap=drawing.diverging(), vmin=-(picture.max() or 1), vmax=picture.max() or 1)
+            largest = picture.max() or 1
+            shown = axes.imshow(picture / largest, cmap=drawing.diverging(), vmin=-1, vmax=1)
             state = f'rank corr. {value:.2f}' if picture.any() else 'zero everywhere'
-            axes.set_title(f'{name}\n{state}', fontsize=7)
+            axes.set_title(f'{name}\n{state}\nup to {largest:.2g}', fontsize=7)
             axes.set_axis_off()
+        bar = upper.colorbar(shown, ax=upper.axes, fraction=0.02, pad=0.01)
+        bar.set_label('share of the largest')
         first, second = lower.subplots(1, 2)
         first.plot(range(len(maps)), arrays['correlation'].mean(1), color=drawing.BLUE, marker='o', ms=4)
         first.set_xticks(range(len(maps)), names, rotation=30, ha='right', fontsize=7)

@@ -139,9 +139,8 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
             strip = tile(patches[number] / np.float32(255), columns=patches.shape[1])
             line[0].imshow(_white_gaps(strip), interpolation='nearest')
             if sides == 2:
-                line[1].set_title(
-                    'guided backpropagation' if np.any(arrays['guided'][number]) else 'guided: zero (dead)'
-                )
+                limit = float(np.abs(arrays['guided'][number]).max())
+                line[1].set_title(f'guided: grey 0, ends ±{limit:.2g}' if limit else 'guided: zero, the unit is off')
                 line[1].imshow(_guided_strip(arrays['guided'][number]), interpolation='nearest')
         for axes in grid.flat:
             axes.set_axis_off()

@@ -3,6 +3,9 @@
 model, variables = weights.torchvision('resnet50', 'resnet50.pth')
 weights.save('mine.safetensors', model, variables)
 model, variables = weights.load('mine.safetensors')
+
+`variables_for` fits a file to a model that is already there (`--init_from=FILE`); `weights.parity` finds the layer at
+which a model leaves another implementation of it.
 """
 
 from cnn_jax.weights.architectures import timm, torchvision

@@ -38,7 +38,10 @@ class Slot(NamedTuple):
 
 def flatten(tree: Any) -> Flat:
     """Leaves of nested dicts by path."""
-    return {tuple(key.key for key in path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    return {
+        tuple(str(getattr(key, 'key', key)) for key in path): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
 
 
 def unflatten(flat: Flat) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def module_names(model: nn.Module, library: Library) -> Names:
         CnnJaxError: for a model without a counterpart there.
     """
     for kind, names in LAYOUTS.items():
-        if type(model) is kind:
+        if isinstance(model, kind):
             return names(model, library)
     raise CnnJaxError(
         f'{type(model).__name__} has no counterpart in {library}; those that have: '

@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
+import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -21,7 +21,7 @@ DTYPES: dict[str, np.dtype] = {
     'F64': np.dtype(np.float64),
     'F32': np.dtype(np.float32),
     'F16': np.dtype(np.float16),
-    'BF16': np.dtype(ml_dtypes.bfloat16),
+    'BF16': np.dtype(jnp.bfloat16),
     'I64': np.dtype(np.int64),
     'I32': np.dtype(np.int32),
     'I16': np.dtype(np.int16),

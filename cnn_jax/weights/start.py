@@ -20,7 +20,12 @@ AUXILIARY = r'((params|batch_stats)/)?aux[12][./]'
 
 
 def variables_for(
-    model: nn.Module, source: Source, like: dict[str, Any], *, report: Callable[[str], None]
+    model: nn.Module,
+    source: Source,
+    like: dict[str, Any],
+    *,
+    report: Callable[[str], None],
+    what: str | None = None,
 ) -> dict[str, Any]:
     """The variables of `model` from a file of `weights.save`, torchvision's or timm's, or from a dict.
 
@@ -29,9 +34,10 @@ def variables_for(
 
     Args:
         model: decides which of torchvision's or timm's names belong where.
-        source: a file; a dict of arrays by torchvision's or timm's names; or our own variables.
+        source: a file; a dict of arrays by torchvision's or timm's names; or our own variables (of another run).
         like: the initial variables of the model; shapes alone where nothing may stay untrained (evaluation).
         report: takes one line.
+        what: names the source in lines and errors; None: its path.
 
     Returns:
         a tree like `like`, in its dtypes: numpy arrays, and leaves of `like` for what was not taken from the file.
@@ -41,7 +47,7 @@ def variables_for(
         StorageError: the file cannot be read, or is refused.
     """
     arrays, wanted, class_axis = _open(model, source, like)
-    what = str(source) if isinstance(source, str | Path) else 'the dict of weights'
+    what = what or (str(source) if isinstance(source, str | Path) else 'the dict of weights')
     heads = _heads(arrays, wanted, class_axis, getattr(model, 'num_classes', None))
     rest = {name: array for name, array in arrays.items() if name not in heads}
     needed = {name: slot for name, slot in wanted.items() if name not in heads}

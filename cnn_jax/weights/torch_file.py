@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import ml_dtypes
+import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import StorageError
@@ -65,7 +65,7 @@ def _view(tensor: Tensor, load: Callable[[Storage], np.ndarray]) -> np.ndarray:
 
 
 def _dtype(storage: Storage, order: Literal['<', '>']) -> np.dtype:
-    dtype = np.dtype(ml_dtypes.bfloat16 if storage.dtype == 'bfloat16' else storage.dtype)
+    dtype = np.dtype(jnp.bfloat16 if storage.dtype == 'bfloat16' else storage.dtype)
     return dtype.newbyteorder(order)
 
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from cnn_jax.errors import StorageError
 
-MOST_OPCODES = 1_000_000  # a ResNet-152 with its optimizer's state takes about 100,000
+MOST_OPCODES = 500_000  # a ResNet-152 with its optimizer's state takes about 100,000
 
 # Element types of torch's storages, as numpy's names; `bfloat16` is ml_dtypes'.
 STORAGES = {

@@ -1,0 +1,166 @@
+"""What optax lacks for the recipes of convnets: parameters picked by name, Caffe's momentum, warm-ups.
+
+A parameter's name is its path: `conv1/kernel`, `stage1_block1/conv2/norm/scale`. Patterns are regular expressions that
+are searched for in it. What optax has is used as it is: `optax.adaptive_grad_clip` (AGC), `optax.lars`, `optax.lamb`,
+`optax.contrib.muon`, `optax.MultiSteps` (accumulation), `optax.contrib.reduce_on_plateau`.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Mask = Callable[[Any], Any]
+"""params -> the same tree of bool"""
+
+
+def name_of(path: tuple[Any, ...]) -> str:
+    """The name of a leaf, 'conv1/kernel', from its JAX key path."""
+    return jax.tree_util.keystr(path, simple=True, separator='/')
+
+
+def named(*patterns: str, but: bool = False) -> Mask:
+    """A mask that is True for the parameters in whose name one of the patterns is found, or all others with `but`.
+
+    Raises:
+        ValueError: when it is used, if a pattern fits no parameter.
+    """
+
+    def mask(params: Any) -> Any:
+        _check_used(patterns, params)
+        return jax.tree_util.tree_map_with_path(
+            lambda path, leaf: any(re.search(pattern, name_of(path)) for pattern in patterns) != but, params
+        )
+
+    return mask
+
+
+def _check_used(patterns: Sequence[str], params: Any) -> None:
+    names = [name_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    for pattern in patterns:
+        if not any(re.search(pattern, name) for name in names):
+            raise ValueError(f'no parameter has a name like {pattern!r}; there are {", ".join(names[:8])}, ...')
+
+
+def kernels(params: Any) -> Any:
+    """A mask that is True for kernels alone: weight decay without biases and BatchNorm (Goyal et al. 2017; timm)."""
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: name_of(path).split('/')[-1] == 'kernel', params)
+
+
+def caffe_sgd(
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    mask: Mask | None = None,
+) -> optax.GradientTransformation:
+    """SGD as in the papers of 2012 to 2015: v <- momentum v - rate (gradient + decay w), w <- w + v.
+
+    The rate is inside the velocity, so after a cut of the rate the old steps fade at their old size; `optax.sgd` and
+    torch have it outside, v <- momentum v + gradient, w <- w - rate v. Equal where the rate is constant.
+    `mask` says which parameters decay; None: all.
+    """
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay, mask=mask),
+        optax.scale_by_learning_rate(learning_rate),
+        optax.trace(decay=momentum),
+    )
+
+
+def torch_sgd(
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    mask: Mask | None = None,
+    nesterov: bool = False,
+) -> optax.GradientTransformation:
+    """SGD as torch.optim.SGD: v <- momentum v + gradient + decay w, w <- w - rate v. `mask` as in `caffe_sgd`."""
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay, mask=mask),
+        optax.sgd(learning_rate, momentum=momentum, nesterov=nesterov),
+    )
+
+
+def scale_by_name(factors: Mapping[str, float]) -> optax.GradientTransformation:
+    """Multiplies the steps of the parameters by the factor of the first pattern that fits, 1 where none does.
+
+    Learning rates by layer, last in a chain: `{'bias$': 2.0}` is Caffe's; 0 freezes.
+    """
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        del params
+
+        def scale(path: tuple[Any, ...], step: jax.Array) -> jax.Array:
+            name = name_of(path)
+            return step * next((factor for pattern, factor in factors.items() if re.search(pattern, name)), 1.0)
+
+        return jax.tree_util.tree_map_with_path(scale, updates), state
+
+    def init(params: Any) -> optax.EmptyState:
+        _check_used(list(factors), params)
+        return optax.EmptyState()
+
+    return optax.GradientTransformation(init, update)
+
+
+def layer_decay(layers: Sequence[str], rate: float) -> dict[str, float]:
+    """Factors for `scale_by_name`: 1 for the last of `layers`, `rate` times less for each one before it.
+
+    `layers` are module paths in the order of the net, such as ('conv1', 'stage1_block1', ..., 'fc').
+    """
+    return {rf'^{re.escape(name)}(/|$)': rate ** (len(layers) - 1 - place) for place, name in enumerate(layers)}
+
+
+def freeze(*patterns: str) -> optax.GradientTransformation:
+    """No steps for the parameters with these names; last in a chain. BatchNorm's statistics are not parameters."""
+    return optax.masked(optax.set_to_zero(), named(*patterns))
+
+
+# Schedules: functions of the step, as optax has them.
+
+
+def with_warmup(schedule: optax.Schedule, *, num_steps: int, start: float = 0.0) -> optax.Schedule:
+    """The schedule, multiplied in its first `num_steps` by a factor that rises evenly from `start` to 1.
+
+    The schedule itself is not moved: its cuts stay at their steps (Goyal et al. 2017, arXiv:1706.02677).
+    """
+    if num_steps <= 0:
+        return schedule
+
+    def rate(step: Any) -> Any:
+        return schedule(step) * jnp.minimum(1.0, start + (1 - start) * step / num_steps)
+
+    return rate
+
+
+def step_decay(peak: float, *, boundaries: Sequence[int], factor: float = 0.1) -> optax.Schedule:
+    """`peak`, times `factor` from each of the boundaries on (the step itself included, as epoch 30 of torch's)."""
+    if list(boundaries) != sorted(boundaries):
+        raise ValueError(f'boundaries: got {tuple(boundaries)}; they must rise')
+
+    def rate(step: Any) -> Any:
+        cuts = jnp.sum(jnp.asarray(step) >= jnp.asarray(boundaries, jnp.int32), dtype=jnp.float32)
+        return peak * factor**cuts
+
+    return rate
+
+
+def polynomial_decay(peak: float, *, num_steps: int, power: float = 1.0, end: float = 0.0) -> optax.Schedule:
+    """From `peak` to `end` by (1 - step / num_steps)^power; 0.5 is Caffe's for GoogLeNet."""
+    return optax.polynomial_schedule(peak, end, power, max(num_steps, 1))
+
+
+def ema_decay(decay: float = 0.9999) -> optax.Schedule:
+    """The decay of an average of weights that follows quickly at first: min(decay, (1 + step) / (10 + step)).
+
+    TensorFlow's ExponentialMovingAverage with `num_updates`.
+    """
+
+    def rate(step: Any) -> Any:
+        return jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+
+    return rate

@@ -1,0 +1,155 @@
+"""The arithmetic of optimizers and schedules, step by step in NumPy."""
+
+# pyright: reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from cnn_jax import optim
+
+PARAMS = {
+    'conv1': {'kernel': jnp.array([1.0, -2.0]), 'bias': jnp.array([0.5])},
+    'stage1_block1': {'norm': {'scale': jnp.array([1.5]), 'bias': jnp.array([0.1])}, 'kernel': jnp.array([3.0])},
+    'fc': {'kernel': jnp.array([2.0]), 'bias': jnp.array([-1.0])},
+}
+GRADIENTS = [jax.tree.map(lambda leaf, number=number: jnp.cos(3 * leaf + number), PARAMS) for number in range(6)]
+
+
+def run(optimizer, params=PARAMS):
+    """The parameters after each of the six gradients."""
+    state, reached = optimizer.init(params), []
+    for gradient in GRADIENTS:
+        updates, state = optimizer.update(gradient, state, params)
+        params = optax.apply_updates(params, updates)
+        reached.append(params)
+    return reached
+
+
+def halving(step):
+    return 0.1 * 0.5 ** (step // 3)
+
+
+def by_hand(leaf, gradients, *, decay: float, inside: bool) -> list[np.ndarray]:
+    """Momentum 0.9 with the rate inside the velocity (Caffe) or outside (torch)."""
+    weight, velocity, reached = np.asarray(leaf, np.float64), 0.0, []
+    for step, gradient in enumerate(gradients):
+        rate, slope = halving(step), np.asarray(gradient, np.float64) + decay * weight
+        if inside:
+            velocity = 0.9 * velocity - rate * slope
+            weight = weight + velocity
+        else:
+            velocity = 0.9 * velocity + slope
+            weight = weight - rate * velocity
+        reached.append(weight)
+    return reached
+
+
+@pytest.mark.parametrize('inside', [True, False])
+def test_both_forms_of_momentum(inside):
+    make = optim.caffe_sgd if inside else optim.torch_sgd
+    reached = run(make(halving, momentum=0.9, weight_decay=0.05, mask=optim.kernels))
+    for decay, module, name in ((0.05, 'conv1', 'kernel'), (0.0, 'conv1', 'bias'), (0.05, 'fc', 'kernel')):
+        gradients = [gradient[module][name] for gradient in GRADIENTS]
+        expected = by_hand(PARAMS[module][name], gradients, decay=decay, inside=inside)
+        for params, weight in zip(reached, expected, strict=True):
+            np.testing.assert_allclose(params[module][name], weight, rtol=1e-5)
+
+
+def test_the_forms_differ_after_a_cut_only():
+    caffe, torch = run(optim.caffe_sgd(halving)), run(optim.torch_sgd(halving))
+    for step in range(3):
+        np.testing.assert_allclose(caffe[step]['fc']['kernel'], torch[step]['fc']['kernel'], rtol=1e-6)
+    assert abs(caffe[3]['fc']['kernel'] - torch[3]['fc']['kernel'])[0] > 1e-3
+
+
+def test_masks_by_name():
+    flat = {
+        optim.name_of(path): chosen
+        for path, chosen in jax.tree_util.tree_leaves_with_path(optim.named('bias$', '^fc/')(PARAMS))
+    }
+    assert {name for name, chosen in flat.items() if chosen} == {
+        *('conv1/bias', 'stage1_block1/norm/bias', 'fc/kernel', 'fc/bias'),
+    }
+    others = jax.tree.map(
+        lambda one, other: one != other, optim.named('bias$')(PARAMS), optim.named('bias$', but=True)(PARAMS)
+    )
+    assert all(jax.tree.leaves(others))
+    assert sum(jax.tree.leaves(optim.kernels(PARAMS))) == 3
+
+
+def test_a_pattern_that_fits_nothing_is_a_mistake():
+    for act in (optim.named('conv9'), optim.freeze('conv9').init, optim.scale_by_name({'conv9': 2.0}).init):
+        with pytest.raises(
+            ValueError, match=r"no parameter has a name like 'conv9'; there are conv1/bias, conv1/kernel"
+        ):
+            act(PARAMS)
+
+
+def test_learning_rates_by_name_and_freezing():
+    plain = run(optax.sgd(0.1))[0]
+    scaled = run(optax.chain(optax.sgd(0.1), optim.scale_by_name({'^fc/bias': 5.0, 'bias$': 2.0})))[0]
+
+    def ratio(module, name):
+        moved = scaled[module][name] - PARAMS[module][name]
+        return float((moved / (plain[module][name] - PARAMS[module][name]))[0])
+
+    assert [ratio('fc', 'bias'), ratio('conv1', 'bias'), ratio('fc', 'kernel')] == pytest.approx([5, 2, 1], rel=1e-4)
+    frozen = run(optax.chain(optim.torch_sgd(0.1, weight_decay=0.1), optim.freeze('^conv1/', '^stage1_')))[-1]
+    assert (frozen['conv1']['kernel'] == PARAMS['conv1']['kernel']).all()
+    assert (frozen['stage1_block1']['norm']['scale'] == PARAMS['stage1_block1']['norm']['scale']).all()
+    assert (frozen['fc']['kernel'] != PARAMS['fc']['kernel']).all()
+
+
+def test_layer_decay():
+    factors = optim.layer_decay(('conv1', 'stage1_block1', 'fc'), 0.5)
+    assert list(factors.values()) == [0.25, 0.5, 1.0]
+    steps, _ = optim.scale_by_name(factors).update(jax.tree.map(jnp.ones_like, PARAMS), optax.EmptyState())
+    assert float(steps['conv1']['kernel'][0]) == 0.25
+    assert float(steps['stage1_block1']['norm']['scale'][0]) == 0.5
+    assert float(steps['fc']['bias'][0]) == 1.0
+
+
+def values(schedule, steps):
+    return [float(schedule(jnp.asarray(step))) for step in steps]
+
+
+def test_schedules():
+    steps = optim.step_decay(0.4, boundaries=(30, 60))
+    assert values(steps, (0, 29, 30, 59, 60, 1000)) == pytest.approx([0.4, 0.4, 0.04, 0.04, 0.004, 0.004])
+    warm = optim.with_warmup(steps, num_steps=10, start=0.1)
+    assert values(warm, (0, 5, 10, 30)) == pytest.approx([0.04, 0.22, 0.4, 0.04])
+    assert optim.with_warmup(steps, num_steps=0) is steps
+    root = optim.polynomial_decay(0.01, num_steps=100, power=0.5)
+    assert values(root, (0, 36, 100, 200)) == pytest.approx([0.01, 0.008, 0.0, 0.0])
+    with pytest.raises(ValueError, match=r'boundaries: got \(60, 30\)'):
+        optim.step_decay(0.1, boundaries=(60, 30))
+
+
+def test_ema_decay():
+    assert values(optim.ema_decay(0.99), (0, 8, 10**6)) == pytest.approx([0.1, 0.5, 0.99])
+
+
+def test_schedules_run_in_a_jitted_step():
+    optimizer = optim.caffe_sgd(optim.with_warmup(optim.step_decay(0.1, boundaries=(3,)), num_steps=2))
+    state = optimizer.init(PARAMS)
+    update = jax.jit(optimizer.update)
+    for gradient in GRADIENTS:
+        updates, state = update(gradient, state, PARAMS)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(updates))
+
+
+def test_accumulation_is_the_large_batch():
+    """optax.MultiSteps: three gradients of a third each are one step with their mean."""
+    optimizer = optax.MultiSteps(optim.torch_sgd(0.1, weight_decay=0.01), every_k_schedule=3)
+    state, params = optimizer.init(PARAMS), PARAMS
+    for gradient in GRADIENTS[:3]:
+        updates, state = optimizer.update(gradient, state, params)
+        params = optax.apply_updates(params, updates)
+    mean = jax.tree.map(lambda *parts: sum(parts) / 3, *GRADIENTS[:3])
+    large = optim.torch_sgd(0.1, weight_decay=0.01)
+    updates, _ = large.update(mean, large.init(PARAMS), PARAMS)
+    for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(optax.apply_updates(PARAMS, updates)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)

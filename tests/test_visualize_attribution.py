@@ -1,0 +1,296 @@
+"""What every attribution method promises, the closed forms of each, and the contract of the files."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.visualize import (
+    cam,
+    grad_cam,
+    gradient,
+    gradient_times_input,
+    guided_backprop,
+    guided_grad_cam,
+    integrated_gradients,
+    occlusion,
+    smooth_grad,
+)
+from cnn_jax.visualize.engine import layers, methods, scores
+
+FEW = {
+    'smooth_grad': {'samples': 3},
+    'integrated_gradients': {'steps': 4},
+    'occlusion': {'window': 4, 'stride': 3},
+    'cam': {'layer': 'conv2'},
+}
+ATTRIBUTIONS = [name for name in methods.available() if hasattr(methods.load(name), 'attribute')]
+
+
+class Net(nn.Module):
+    """Two convolutions, one pool, a global average, a dense layer: CAM is allowed."""
+
+    @nn.compact
+    def __call__(self, images, *, train):
+        x = nn.relu(nn.Conv(4, (3, 3), name='conv1')(images))
+        x = nn.max_pool(x, (2, 2), (2, 2))
+        x = Stage(name='conv2')(x)
+        return nn.Dense(3, name='output')(x.mean((1, 2)))
+
+
+class Stage(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.relu(nn.BatchNorm(use_running_average=True)(nn.Conv(5, (3, 3))(x)))
+
+
+class Linear(nn.Module):
+    @nn.compact
+    def __call__(self, images):
+        return nn.Dense(3, use_bias=False, name='output')(images.reshape(len(images), -1))
+
+
+@pytest.fixture(scope='module')
+def net():
+    images = jax.random.normal(jax.random.key(0), (3, 10, 12, 3))
+    model = Net()
+    return model, model.init(jax.random.key(1), images, train=False), images
+
+
+def run(name, model, variables, images, targets=None, **options):
+    return methods.load(name).attribute(model, variables, images, targets, **(FEW.get(name, {}) | options))
+
+
+@pytest.mark.parametrize('name', methods.available())
+def test_the_contract_of_a_method_file(name):
+    """One public function of a fixed form, options with defaults, a source in the docstring, a way to draw."""
+    module = methods.load(name)
+    if hasattr(module, 'attribute'):
+        parameters = list(inspect.signature(module.attribute).parameters.values())
+        assert [p.name for p in parameters[:4]] == ['model', 'variables', 'images', 'targets']
+        assert {'layer', 'chunk'} <= {p.name for p in parameters[4:]}
+        assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in parameters[4:])
+        assert not hasattr(module, 'visualize')
+    else:
+        parameters = list(inspect.signature(module.visualize).parameters.values())
+        assert [p.name for p in parameters[:2]] == ['model', 'variables']
+        assert callable(module.draw)
+        assert 'layer' in {p.name for p in parameters} or name == 'honesty'
+    assert module.__doc__
+    assert (module.attribute if hasattr(module, 'attribute') else module.visualize).__doc__
+
+
+def test_no_method_opens_pyplot():
+    for path in Path(methods.__file__).parent.parent.rglob('*.py'):
+        imported = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import)]
+        assert not any('pyplot' in alias.name for node in imported for alias in node.names)
+
+
+@pytest.mark.parametrize('name', ATTRIBUTIONS)
+def test_a_batch_gives_what_its_images_give_alone_and_chunks_change_nothing(name, net):
+    model, variables, images = net
+    before = jax.tree.map(np.array, variables)
+    whole = np.asarray(run(name, model, variables, images))
+    assert whole.shape[:3] == images.shape[:3]
+    assert whole.shape[3] in (1, 3)
+    assert whole.dtype == np.float32
+    tolerance = {'rtol': 1e-4, 'atol': 1e-5 * float(np.abs(whole).max())}
+    np.testing.assert_allclose(run(name, model, variables, images, chunk=2), whole, **tolerance)
+    np.testing.assert_allclose(run(name, model, variables, images[1:2]), whole[1:2], **tolerance)
+    jax.tree.map(np.testing.assert_array_equal, before, variables)
+
+
+@pytest.mark.parametrize('name', ATTRIBUTIONS)
+def test_dead_nets_and_constant_images_give_zeros_and_no_nan(name, net):
+    model, variables, images = net
+    dead = jax.tree.map(lambda leaf: leaf, variables)
+    dead['params']['conv1']['bias'] = jnp.full(4, -1e3)
+    dead['params']['conv2']['Conv_0']['bias'] = jnp.full(5, -1e3)
+    assert not np.any(run(name, model, dead, images))
+    for value in (0.0, 1.0):
+        assert np.isfinite(run(name, model, variables, jnp.full_like(images, value))).all()
+
+
+@pytest.mark.parametrize('name', ATTRIBUTIONS)
+def test_wrong_arguments_are_said(name, net):
+    model, variables, images = net
+    with pytest.raises(CnnJaxError, match=r"unknown layer: 'conv3'; choose from: conv"):
+        run(name, model, variables, images, layer='conv3')
+    with pytest.raises(CnnJaxError, match='class is 0 to'):
+        run(name, model, variables, images, 3)
+    with pytest.raises(CnnJaxError, match='targets: shape'):
+        run(name, model, variables, images, [1, 2])
+    with pytest.raises(CnnJaxError, match='preprocessed'):
+        run(name, model, variables, np.zeros((1, 10, 12, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    'name', ['gradient', 'gradient_times_input', 'integrated_gradients', 'smooth_grad', 'occlusion']
+)
+def test_a_linear_model_has_its_weights_for_an_explanation(name):
+    images = jax.random.normal(jax.random.key(0), (2, 4, 4, 1))
+    model = Linear()
+    variables = model.init(jax.random.key(1), images)
+    weights = np.asarray(variables['params']['output']['kernel'])[:, 2].reshape(1, 4, 4, 1)
+    products = weights * np.asarray(images)
+    expected = products if name in ('gradient_times_input', 'integrated_gradients', 'occlusion') else weights
+    options = {'window': 1, 'stride': 1} if name == 'occlusion' else {}
+    found = run(name, model, variables, images, 2, **options)
+    np.testing.assert_allclose(found, np.broadcast_to(expected, images.shape), rtol=2e-4, atol=2e-6)
+
+
+def test_integrated_gradients_sum_to_the_difference_of_the_scores(net):
+    model, variables, images = net
+    found = integrated_gradients.attribute(model, variables, images, 1, baseline=0.2, steps=64)
+    ends = [model.apply(variables, x, train=False)[:, 1] for x in (images, jnp.full_like(images, 0.2))]
+    np.testing.assert_allclose(np.sum(found, (1, 2, 3)), ends[0] - ends[1], atol=3e-3 * np.abs(ends[0]).max())
+
+
+def test_smooth_grad_without_noise_is_the_gradient_and_its_seed_decides(net):
+    model, variables, images = net
+    plain = gradient.attribute(model, variables, images, 0)
+    found = smooth_grad.attribute(model, variables, images, 0, samples=2, noise_level=0.0)
+    np.testing.assert_allclose(found, plain, rtol=1e-4, atol=1e-6)
+    noisy = [smooth_grad.attribute(model, variables, images, 0, samples=2, seed=seed) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(noisy[0], noisy[1])
+    assert np.abs(noisy[0] - noisy[2]).max() > 0
+    squared = smooth_grad.attribute(model, variables, images, 0, samples=2, noise_level=0.0, squared=True)
+    np.testing.assert_allclose(squared, np.square(plain), rtol=1e-4, atol=1e-8)
+
+
+def test_gradient_against_finite_differences():
+    class Curved(nn.Module):
+        @nn.compact
+        def __call__(self, images):
+            return jnp.tanh(nn.Dense(3)(images.reshape(len(images), -1)))
+
+    with jax.enable_x64(True):
+        images = np.random.default_rng(0).normal(size=(1, 3, 2, 1))
+        variables = Curved().init(jax.random.key(0), jnp.asarray(images))
+        found = np.asarray(gradient.attribute(Curved(), variables, images, 1))
+        assert found.dtype == np.float64
+        for place in np.ndindex(images.shape):
+            step = np.zeros_like(images)
+            step[place] = 1e-5
+            ends = [Curved().apply(variables, jnp.asarray(images + sign * step))[0, 1] for sign in (1, -1)]
+            assert found[place] == pytest.approx(float(ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=1e-9)
+
+
+def test_grad_cam_is_cam_where_a_dense_layer_reads_the_mean(net):
+    model, variables, images = net
+    maps = scores.read(model, variables, images, ('conv2',))[0]
+    weights = variables['params']['output']['kernel'][:, 1]
+    expected = np.asarray((maps * weights.reshape(1, 1, 1, -1)).sum(-1, keepdims=True))
+    found = cam.attribute(model, variables, images, 1, upsample=False)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    other = grad_cam.attribute(model, variables, images, 1, relu=False, upsample=False)
+    np.testing.assert_allclose(other * maps[0, ..., 0].size, expected, rtol=1e-4, atol=1e-5)
+    logits = model.apply(variables, images, train=False)
+    bias = variables['params']['output']['bias'][1]
+    np.testing.assert_allclose(found.mean((1, 2, 3)) + bias, logits[:, 1], rtol=1e-4)
+    assert float(grad_cam.attribute(model, variables, images, 1).min()) >= 0
+
+
+def test_cam_is_refused_where_the_net_does_not_allow_it(net):
+    model, variables, images = net
+    with pytest.raises(CnnJaxError, match=r"cam: the net does not allow it at 'conv1'.*use grad_cam"):
+        cam.attribute(model, variables, images, layer='conv1')
+
+
+def test_a_channel_that_the_score_does_not_read_has_no_weight(net):
+    model, variables, images = net
+    variables = jax.tree.map(lambda leaf: leaf, variables)
+    kernel = variables['params']['output']['kernel']
+    variables['params']['output']['kernel'] = kernel.at[2:].set(0)
+    maps, gradients = grad_cam.maps_and_gradients(model, variables, images, 0, 'conv2')
+    assert maps.shape == (3, 5, 6, 5)
+    assert np.any(gradients[..., :2])
+    assert not np.any(gradients[..., 2:])
+
+
+def test_guided_grad_cam_is_the_product(net):
+    model, variables, images = net
+    product = grad_cam.attribute(model, variables, images, 2) * guided_backprop.attribute(model, variables, images, 2)
+    np.testing.assert_allclose(guided_grad_cam.attribute(model, variables, images, 2), product, rtol=1e-6)
+    assert gradient_times_input.attribute(model, variables, images).shape == images.shape
+
+
+class Box(nn.Module):
+    """Sums the pixels of one box."""
+
+    @nn.compact
+    def __call__(self, images):
+        inside = images[:, 4:6, 3:5].sum((1, 2, 3)).reshape(-1, 1)
+        return jnp.concatenate([inside, jnp.zeros_like(inside)], 1)
+
+
+def test_occlusion_of_a_box_sum_touches_only_windows_that_meet_the_box():
+    images = jnp.ones((1, 9, 8, 2))
+    found = np.asarray(occlusion.attribute(Box(), {}, images, 0, window=3, stride=2))[0, ..., 0]
+    expected, covers = np.zeros((9, 8)), np.zeros((9, 8))
+    for top in range(0, 7, 2):  # ceil((9 - 3) / 2) + 1 windows
+        for left in range(0, 7, 2):  # ceil((8 - 3) / 2) + 1, the last one cut at the edge
+            rows, columns = slice(top, top + 3), slice(left, left + 3)
+            met = np.zeros((9, 8))
+            met[rows, columns] = 1
+            expected[rows, columns] += 2 * met[4:6, 3:5].sum()
+            covers[rows, columns] += 1
+    np.testing.assert_allclose(found, expected / covers, rtol=1e-6)
+    assert not np.any(occlusion.attribute(Box(), {}, images, 0, window=3, stride=2, baseline=images))
+    with pytest.raises(CnnJaxError, match='stride <= window'):
+        occlusion.attribute(Box(), {}, images, 0, window=3, stride=4)
+
+
+def test_occlusion_panels_agree_with_a_covered_image(net):
+    model, variables, images = net
+    seen = occlusion.look(model, variables, images, 1, window=(4, 5), stride=(3, 5), chunk=4)
+    assert seen.score.shape == seen.label.shape == seen.strongest_map.shape == (3, 3, 3)
+    covered = images.at[:, 3:7, 5:10].set(0)
+    logits = model.apply(variables, covered, train=False)
+    np.testing.assert_allclose(seen.score[:, 1, 1], logits[:, 1], rtol=1e-4)
+    np.testing.assert_allclose(seen.probability[:, 1, 1], jax.nn.softmax(logits)[:, 1], rtol=1e-4)
+    np.testing.assert_array_equal(seen.label[:, 1, 1], logits.argmax(1))
+
+
+def test_units_of_layers(net):
+    model, variables, images = net
+    maps = np.asarray(scores.read(model, variables, images, ('conv2',))[0])
+    channel = int(maps.reshape(3, -1, 5).max(1).min(0).argmax())  # on in all images
+    row, column = np.unravel_index(maps[0, ..., channel].argmax(), maps.shape[1:3])
+    by_channel = gradient.attribute(model, variables, images[:1], channel, layer='conv2')
+    by_place = gradient.attribute(model, variables, images[:1], [[row, column, channel]], layer='conv2')
+    np.testing.assert_array_equal(by_channel, by_place)
+    values = scores.gradients(model, variables, images, layer='conv2')[1]
+    np.testing.assert_allclose(values, maps.reshape(3, -1).max(1), rtol=1e-6)
+
+
+def test_the_net_is_cut_above_the_layer_and_another_checkpoint_costs_no_compilation(net):
+    model, variables, images = net
+    static = scores.Static(model)
+
+    def flops(layer):
+        lowered = scores._gradients.lower(static, variables, images, None, layer=layer, rule=None)
+        return lowered.compile().cost_analysis()['flops']
+
+    assert flops('conv1') < 0.5 * flops(None)
+    gradient.attribute(model, variables, images)
+    before = scores._gradients._cache_size(), scores._net_of_shapes.cache_info().misses
+    other = jax.tree.map(lambda leaf: 2 * leaf, variables)
+    gradient.attribute(Net(), other, images)  # an equal model is the same model
+    assert (scores._gradients._cache_size(), scores._net_of_shapes.cache_info().misses) == before
+
+
+def test_layers_are_named_as_in_the_model(net):
+    model, variables, images = net
+    found = scores.net_of(model, variables, images)
+    assert list(found.layers) == ['conv1', 'conv2/Conv_0', 'conv2/BatchNorm_0', 'conv2', 'output']
+    assert layers.last_map(found) == 'conv2'
+    assert layers.last_hidden(found)[0] == 'input of output'
+    post = scores.read(model, variables, images, ('conv2',))[0]
+    assert float(post.min()) == 0  # after its activation
