@@ -5,6 +5,7 @@ python -m cnn_jax.main --list
 python -m cnn_jax.main --help
 """
 
+import inspect
 import os
 import re
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 from absl import flags
 
-from cnn_jax import cluster
+from cnn_jax import cluster, help
 from cnn_jax.errors import CnnJaxError, PeerError, closest, unknown
 from cnn_jax.log import Log
 from cnn_jax.stop import Stopped, StopRequest
@@ -28,13 +29,18 @@ def _define() -> None:
     text('experiment', None, 'a name that --list shows, or the path of a .py file of your own', flag_values=FLAGS)
     text('workdir', None, 'folder of the run; default: a new one below runs/', flag_values=FLAGS)
     number('seed', 0, 'of all randomness', lower_bound=0, upper_bound=2**32 - 1, flag_values=FLAGS)
-    text('init_from', None, 'work folder of a run whose variables to start from', flag_values=FLAGS)
+    text('init_from', None, 'weights to take: a file, or the work folder of a run', flag_values=FLAGS)
     text('data_dir', None, 'data sets; default: $TFDS_DATA_DIR, else ~/tensorflow_datasets', flag_values=FLAGS)
     number('eval_batch_size', None, 'images per evaluation batch; changes no result', lower_bound=1, flag_values=FLAGS)
     flags.DEFINE_enum('parallel', 'mapped', ['mapped', 'pmap'], 'how devices share a step', flag_values=FLAGS)
     switch('distributed', False, 'join other processes; a cluster is joined without it', flag_values=FLAGS)
     switch('formula', False, "show each layer's size formula", flag_values=FLAGS)
     text('diff', None, 'a variant of the model: show what differs from it', flag_values=FLAGS)
+    text('reference', None, 'an .npz of images and activations to compare with', flag_values=FLAGS)
+    text('method', None, 'a file of cnn_jax/visualize; default: the set that suits the run', flag_values=FLAGS)
+    text('layer', None, 'a layer by the name that --mode=describe shows', flag_values=FLAGS)
+    number('unit', None, 'a class, or a channel of --layer', lower_bound=0, flag_values=FLAGS)
+    text('image', None, 'an image file, or the number of a test image', flag_values=FLAGS)
     switch('debug', False, 'show the traceback of an error', flag_values=FLAGS)
     switch('list', False, 'list the experiments', flag_values=FLAGS)
     switch('help', False, 'show this text, or with --experiment its options', short_name='h', flag_values=FLAGS)
@@ -44,9 +50,11 @@ def _define() -> None:
 MODES = {
     'train': {'seed', 'init_from', 'data_dir', 'eval_batch_size', 'parallel', 'distributed'},
     'evaluate': {'init_from', 'data_dir', 'eval_batch_size', 'parallel', 'distributed'},
+    'visualize': {'init_from', 'data_dir', 'method', 'layer', 'unit', 'image'},
     'describe': {'formula', 'diff'},
     'prepare': {'data_dir'},
     'verify': {'seed', 'data_dir'},
+    'parity': {'init_from', 'reference'},
 }
 EVERYWHERE = {'mode', 'experiment', 'workdir', 'debug', 'list', 'help'}
 _define()
@@ -103,7 +111,7 @@ def _fail(error: Exception, text: str, code: int, arguments: list[str], logs: li
 def _run(arguments: list[str], stop: StopRequest, logs: list[Log]) -> None:
     options, rest = split_options(arguments)
     if arguments in (['--help'], ['-h']):
-        print(usage())
+        print(help.usage(__doc__ or '', FLAGS, MODES))
         return
     values = parse_flags(rest)
     if values.mode == 'verify':  # on a CPU: enough devices to compare with
@@ -115,56 +123,39 @@ def _run(arguments: list[str], stop: StopRequest, logs: list[Log]) -> None:
         for name, line in experiment.available().items():
             print(f'{name:<20} {line}')
     elif values.help:
-        print(experiment_help(values.experiment) if values.experiment else usage())
+        print(help.experiment(values.experiment) if values.experiment else help.usage(__doc__ or '', FLAGS, MODES))
     else:
         _call_mode(values, options, stop, logs)
 
 
 def _call_mode(values: Any, options: dict[str, str], stop: StopRequest, logs: list[Log]) -> None:
+    """Resolves the names and calls the function of `modes` with what it takes of them."""
     from cnn_jax import modes, parallel, workdir
     from cnn_jax.data import pipeline
 
     if parallel.start(values.distributed):
         cluster.end_with_parent()
         stop.agreed = parallel.reached_common_stop
-
     path = Path(values.workdir).expanduser() if values.workdir else None
-    init_from = Path(values.init_from).expanduser() if values.init_from else None
-    data_dir = Path(values.data_dir).expanduser() if values.data_dir else pipeline.default_data_dir()
     loaded = _load(values, options, path)
     if values.mode == 'train':
         if path is None and stop.agreed:
             raise CnnJaxError('several processes need to be told one --workdir=FOLDER that all of them see')
         path = path or workdir.default_path(loaded.name)
-        logs.append(Log(path, enabled=parallel.is_main_process()))
-        modes.train(
-            loaded,
-            path=path,
-            seed=values.seed,
-            data_dir=data_dir,
-            mode=values.parallel,
-            eval_batch_size=values.eval_batch_size,
-            init_from=init_from,
-            stop=stop,
-            log=logs[-1],
-        )
-    elif values.mode == 'evaluate':
-        modes.evaluate(
-            loaded,
-            path=path,
-            init_from=init_from,
-            data_dir=data_dir,
-            mode=values.parallel,
-            eval_batch_size=values.eval_batch_size,
-            stop=stop,
-            log=Log(None),
-        )
-    elif values.mode == 'describe':
-        modes.describe(loaded, formula=values.formula, variant=values.diff, log=Log(None))
-    elif values.mode == 'verify':
-        modes.verify(loaded, seed=values.seed, data_dir=data_dir, log=Log(None))
-    else:
-        modes.prepare(loaded, data_dir=data_dir, log=Log(None))
+    logs.append(Log(path if values.mode == 'train' else None, enabled=parallel.is_main_process()))
+    resolved = {
+        **{name: getattr(values, name) for name in FLAGS},
+        'loaded': loaded,
+        'mapping': values.parallel,
+        'variant': values.diff,
+        'path': path,
+        'init_from': Path(values.init_from).expanduser() if values.init_from else None,
+        'data_dir': Path(values.data_dir).expanduser() if values.data_dir else pipeline.default_data_dir(),
+        'stop': stop,
+        'log': logs[-1],
+    }
+    run = getattr(modes, values.mode)
+    run(**{name: resolved[name] for name in inspect.signature(run).parameters})
 
 
 def _load(values: Any, options: dict[str, str], path: Path | None) -> Any:
@@ -178,7 +169,7 @@ def _load(values: Any, options: dict[str, str], path: Path | None) -> Any:
         if options and values.mode != 'train':
             raise CnnJaxError(f'--config.{next(iter(options))}: the run in {path} remembers its options; leave it out')
         return experiment.load(config['experiment'], {**config['options'], **options})
-    if path is not None and values.mode == 'evaluate':
+    if path is not None and values.mode in ('evaluate', 'visualize'):
         raise CnnJaxError(
             f'--experiment: the run in {path} remembers its experiment; leave --experiment or --workdir out'
         )
@@ -232,33 +223,6 @@ def _unknown_flag(name: str, arguments: list[str]) -> str:
         if name in [option.name for option in signature(experiment.function(chosen[-1]))]:
             return f'unknown flag: --{name}; did you mean --config.{name}?'
     return f'unknown flag: --{name}; choose from: {", ".join("--" + flag for flag in closest(name, FLAGS))}'
-
-
-def usage() -> str:
-    """The flags, each with its modes."""
-    lines = [str(__doc__).strip(), '', 'flags']
-    for name in FLAGS:
-        if name != 'h':
-            modes = 'all modes' if name in EVERYWHERE else ', '.join(m for m, names in MODES.items() if name in names)
-            lines.append(f'  --{name:<16} {FLAGS[name].help} ({modes})')
-    return '\n'.join([*lines, '  --config.NAME    an option of the experiment: --experiment=NAME --help lists them'])
-
-
-def experiment_help(name: str) -> str:
-    """The docstring of an experiment and its options, with types and defaults."""
-    from cnn_jax import experiment
-    from cnn_jax.options import comments, signature
-
-    make = experiment.function(name)
-    rows = signature(make)
-    notes = comments(make)
-    names = max((len(row.name) for row in rows), default=0)
-    types = max((len(row.type_name) for row in rows), default=0)
-    table = [
-        f'  --config.{row.name:<{names}}  {row.type_name:<{types}}  default {row.default!r:<10}  {notes[row.name]}'
-        for row in rows
-    ]
-    return '\n'.join([make.__globals__['__doc__'].strip(), '', 'options', *map(str.rstrip, table)])
 
 
 def _set_up_jax() -> None:

@@ -26,7 +26,7 @@ def train(
     path: Path,
     seed: int,
     data_dir: Path,
-    mode: parallel.Mode,
+    mapping: parallel.Mode,
     eval_batch_size: int | None,
     init_from: Path | None,
     stop: StopRequest,
@@ -36,7 +36,7 @@ def train(
     begin = time.monotonic()
     experiment = loaded.experiment
     parallel.check_divides(experiment.data.batch_size, parallel.make_mesh())
-    config = workdir.describe_run(loaded, seed=seed, parallel=mode, data_dir=data_dir)
+    config = workdir.describe_run(loaded, seed=seed, parallel=mapping, data_dir=data_dir)
     parallel.check_same_everywhere(json.dumps([config[name] for name in workdir.COMPARED]))
     lock = WorkdirLock(path)
     try:
@@ -50,7 +50,7 @@ def train(
             data_dir=data_dir,
             log=log,
             stop=stop,
-            mode=mode,
+            mode=mapping,
             eval_batch_size=eval_batch_size,
             init_from=init_from,
         )
@@ -110,32 +110,66 @@ def evaluate(
     path: Path | None,
     init_from: Path | None,
     data_dir: Path,
-    mode: parallel.Mode,
+    mapping: parallel.Mode,
     eval_batch_size: int | None,
     stop: StopRequest,
     log: Log,
 ) -> None:
-    """Prints what the latest checkpoint of a run (or the variables of another run) does on the test split."""
+    """Prints what the latest checkpoint of a run, or weights from elsewhere, do on the test split."""
     experiment, mesh = loaded.experiment, parallel.make_mesh()
-    if path is not None:
-        step, state = restore.latest_state(experiment, path, mesh, report=log.say)
-        variables = state.variables
-        log.say(f'{loaded.name}, step {step} of {path}')
-    elif init_from is not None:
-        like = restore.abstract_state(experiment, mesh)
-        variables = restore.variables_of_run(init_from, like_variables=like.variables, report=log.say)
-        log.say(f'{loaded.name} with the variables of {init_from}')
-    else:
-        raise CnnJaxError('nothing to evaluate: give --workdir=RUN, or --experiment=NAME with --init_from=RUN')
+    variables, _ = restore.trained_variables(loaded, path, init_from, mesh, log)
     feed = open_feed(experiment.data, data_dir=data_dir, seed=0, mesh=mesh)
     result = evaluation.evaluate(
-        parallel.map_eval(experiment.eval_step(), mesh, mode=mode),
+        parallel.map_eval(experiment.eval_step(), mesh, mode=mapping),
         variables,
         feed.test(eval_batch_size or experiment.data.batch_size),
         num_classes=experiment.data.num_classes,
         poll=lambda: stop.poll('stopped during evaluation'),
     )
     log.say(evaluation.describe(result, experiment.data.class_names))
+
+
+def visualize(
+    loaded: Loaded,
+    *,
+    path: Path | None,
+    init_from: Path | None,
+    data_dir: Path,
+    method: str | None,
+    layer: str | None,
+    unit: int | None,
+    image: str | None,
+    stop: StopRequest,
+    log: Log,
+) -> None:
+    """Draws what one method (or the set that suits the run) shows, with the numbers beside each picture."""
+    from cnn_jax.visualize_mode import visualize as draw
+
+    draw(
+        loaded,
+        path=path,
+        init_from=init_from,
+        data_dir=data_dir,
+        method=method,
+        layer=layer,
+        unit=unit,
+        image=image,
+        stop=stop,
+        log=log,
+    )
+
+
+def parity(loaded: Loaded, *, path: Path | None, init_from: Path | None, reference: str | None, log: Log) -> None:
+    """Compares each layer's activations with a stored reference; CnnJaxError if one differs."""
+    from cnn_jax.weights import parity as comparison
+
+    if reference is None:
+        raise CnnJaxError('--mode=parity needs --reference=FILE.npz: images, and activations by layer name')
+    variables, _ = restore.trained_variables(loaded, path, init_from, parallel.make_mesh(1), log)
+    outcome = comparison.compare(loaded.experiment.model, parallel.fetch(variables), reference)
+    log.say(comparison.describe(outcome))
+    if outcome.first is not None:
+        raise CnnJaxError(f'{loaded.name} leaves the reference at {outcome.first}; the lines above say what was tried')
 
 
 def describe(loaded: Loaded, *, formula: bool, variant: str | None, log: Log) -> None:

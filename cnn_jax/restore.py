@@ -11,9 +11,10 @@ from jax.sharding import Mesh
 from cnn_jax import parallel, workdir
 from cnn_jax.checkpoint import Checkpoints
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.experiment import Experiment, load
+from cnn_jax.experiment import Experiment, Loaded, load
 from cnn_jax.log import Log
 from cnn_jax.steps import TrainState
+from cnn_jax.weights import variables_for
 
 
 def abstract_state(experiment: Experiment, mesh: Mesh) -> TrainState:
@@ -35,8 +36,12 @@ def abstract_state(experiment: Experiment, mesh: Mesh) -> TrainState:
 
 def initial_state(experiment: Experiment, like: TrainState, *, seed: int) -> TrainState:
     """The state before the first step, in the shardings of `like`."""
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, like)
-    return jax.jit(lambda: experiment.init_state(seed), out_shardings=shardings)()
+    return jax.jit(lambda: experiment.init_state(seed), out_shardings=shardings_of(like))()
+
+
+def shardings_of(tree: Any) -> Any:
+    """The sharding of every leaf."""
+    return jax.tree.map(lambda leaf: leaf.sharding, tree)
 
 
 def start_or_resume(
@@ -61,10 +66,11 @@ def start_or_resume(
         return restored.state, float(restored.note.get('seconds', 0.0))
     state = initial_state(experiment, like, seed=seed)
     if init_from is not None:
-        variables = variables_of_run(init_from, like_variables=like.variables, report=log.say)
+        variables = weights_from(init_from, experiment, parallel.fetch(state.variables), report=log.say)
+        variables = jax.device_put(variables, shardings_of(like.variables))
         params = variables.pop('params')
         state = dataclasses.replace(state, params=params, model_state=variables)
-        log.say(f'starting from the variables of {init_from}')
+        log.say(f'starting from the weights of {init_from}')
     return state, 0.0
 
 
@@ -83,26 +89,52 @@ def latest_state(
     return restored.step, restored.state
 
 
-def variables_of_run(folder: Path, *, like_variables: dict[str, Any], report: Callable[[str], None]) -> dict[str, Any]:
-    """The variables of another run's newest checkpoint, for a model of the same shapes.
+def trained_variables(
+    loaded: Loaded, folder: Path | None, init_from: Path | None, mesh: Mesh, log: Log
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The variables that a mode without training looks at, on the devices, and where they are from.
+
+    Args:
+        folder: a run: its newest checkpoint.
+        init_from: a weights file or another run; used where no folder is given.
 
     Raises:
-        CnnJaxError: `folder` is not a run, or its model has other shapes.
+        CnnJaxError: neither is given, or the weights do not fit.
     """
-    config = workdir.existing_config(folder)
-    experiment = load(config['experiment'], config['options']).experiment
-    _, state = latest_state(experiment, folder, parallel.make_mesh(), report=report)
-    found, wanted = _shapes(state.variables), _shapes(like_variables)
-    wrong = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
-    if wrong:
-        first = '; '.join(f'{name}: there {found.get(name)}, here {wanted.get(name)}' for name in wrong[:3])
-        raise CnnJaxError(f'--init_from: {folder} is of another model: {first}; give a run of the same model')
-    return state.variables
+    if folder is not None:
+        step, state = latest_state(loaded.experiment, folder, mesh, report=log.say)
+        log.say(f'{loaded.name}, step {step} of {folder}')
+        return state.variables, {'workdir': str(folder), 'step': step}
+    if init_from is None:
+        raise CnnJaxError('no weights: give --workdir=RUN, or --experiment=NAME with --init_from=FILE_OR_RUN')
+    like = abstract_state(loaded.experiment, mesh).variables
+    variables = weights_from(init_from, loaded.experiment, like, report=log.say)
+    log.say(f'{loaded.name} with the weights of {init_from}')
+    return jax.device_put(variables, shardings_of(like)), {'init_from': str(init_from)}
 
 
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {jax.tree_util.keystr(path, simple=True, separator='/'): leaf.shape for path, leaf in leaves}
+def weights_from(
+    source: Path, experiment: Experiment, like: dict[str, Any], *, report: Callable[[str], None]
+) -> dict[str, Any]:
+    """The variables of an experiment's model from a weights file, or from another run's newest checkpoint.
+
+    Args:
+        source: a file that `weights.variables_for` reads, or a work folder.
+        experiment: whose model is wanted.
+        like: its initial variables; shapes alone where nothing may stay untrained.
+        report: told what was not taken from the source.
+
+    Raises:
+        CnnJaxError: the source is not one, or is of another model.
+        StorageError: it cannot be read, or is refused.
+    """
+    what = str(source)
+    if source.is_dir():
+        config = workdir.existing_config(source)
+        other = load(config['experiment'], config['options']).experiment
+        _, state = latest_state(other, source, parallel.make_mesh(), report=report)
+        return variables_for(experiment.model, parallel.fetch(state.variables), like, report=report, what=what)
+    return variables_for(experiment.model, source, like, report=report, what=what)
 
 
 def _first(error: Exception) -> str:

@@ -150,17 +150,7 @@ def _subject(
     loaded: Loaded, path: Path | None, init_from: Path | None, data_dir: Path, image: str | None, log: Log
 ) -> Subject:
     experiment, mesh = loaded.experiment, parallel.make_mesh()
-    if path is not None:
-        step, state = restore.latest_state(experiment, path, mesh, report=log.say)
-        variables, note = state.variables, {'workdir': str(path), 'step': step}
-        log.say(f'{loaded.name}, step {step} of {path}')
-    elif init_from is not None:
-        like = restore.abstract_state(experiment, mesh)
-        variables = restore.variables_of_run(init_from, like_variables=like.variables, report=log.say)
-        note = {'init_from': str(init_from)}
-        log.say(f'{loaded.name} with the variables of {init_from}')
-    else:
-        raise CnnJaxError('nothing to look into: give --workdir=RUN, or --experiment=NAME with --init_from=RUN')
+    variables, note = restore.trained_variables(loaded, path, init_from, mesh, log)
 
     def preprocess(images: Any) -> jax.Array:
         return experiment.preprocess(jax.random.split(jax.random.key(0), len(images)), jnp.asarray(images))

@@ -14,7 +14,9 @@ from cnn_jax.data import augment_mix as mix
 BATCH, CLASSES = 16, 20
 OPTIONS = ('num_classes', 'alpha', 'axis_name')
 MIXUP, CUTMIX = (jax.jit(function, static_argnames=OPTIONS) for function in (mix.mixup, mix.cutmix))
-EITHER = jax.jit(mix.mixup_or_cutmix, static_argnames=('num_classes',))
+EITHER = jax.jit(
+    functools.partial(mix.mixup_or_cutmix, num_classes=CLASSES, mixup_alpha=1.0)
+)  # the uniform: quick to compile
 LABELS = jnp.arange(BATCH, dtype=jnp.int32)
 
 
@@ -41,11 +43,12 @@ def test_mixup_mixes_images_and_labels_alike():
 
 def test_mixup_weights_are_beta():
     num = 4000
-    labels = jnp.arange(num, dtype=jnp.int32) % 2
-    _, targets = MIXUP(keys_of(num), jnp.zeros((num, 1, 1, 1)), labels, num_classes=2, alpha=0.5)
-    weights = np.asarray(targets)[np.arange(num), np.asarray(labels)]
-    arcsine = 2 / np.pi * np.arcsin(np.sqrt(np.sort(weights).clip(0, 1)))  # the distribution function of Beta(1/2, 1/2)
+    draw = jax.jit(jax.vmap(functools.partial(mix.symmetric_beta, alpha=0.5)))
+    weights = np.sort(np.asarray(draw(keys_of(num))))
+    arcsine = 2 / np.pi * np.arcsin(np.sqrt(weights))  # the distribution function of Beta(1/2, 1/2)
     assert np.abs(arcsine - np.linspace(0, 1, num)).max() < 0.031
+    uniform = np.sort([float(mix.symmetric_beta(key, 1.0)) for key in keys_of(200)])
+    assert np.abs(uniform - np.linspace(0, 1, 200)).max() < 0.14
 
 
 def test_cutmix_counts_its_pixels():
@@ -80,7 +83,7 @@ def test_cutmix_box_has_the_share_it_drew():
 
 
 def test_either_takes_both():
-    images, targets = EITHER(keys_of(), flat_images(), LABELS, num_classes=CLASSES)
+    images, targets = EITHER(keys_of(), flat_images(), LABELS)
     kinds = [len(np.unique(np.asarray(image))) for image in images]
     assert 1 in kinds
     assert 2 in kinds
@@ -94,7 +97,7 @@ def test_the_same_split_over_devices():
     mesh = jax.make_mesh((8,), ('data',), axis_types=(AxisType.Auto,))
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.integers(0, 256, (BATCH, 6, 6, 3), np.uint8))
-    mixed = functools.partial(mix.mixup_or_cutmix, num_classes=CLASSES)
+    mixed = functools.partial(mix.mixup_or_cutmix, num_classes=CLASSES, mixup_alpha=1.0)
     split = jax.shard_map(
         functools.partial(mixed, axis_name='data'),
         mesh=mesh,
@@ -102,9 +105,7 @@ def test_the_same_split_over_devices():
         out_specs=P('data'),
         check_vma=True,
     )
-    for one, other in zip(
-        jax.jit(split)(keys_of(), images, LABELS), EITHER(keys_of(), images, LABELS, num_classes=CLASSES), strict=True
-    ):
+    for one, other in zip(jax.jit(split)(keys_of(), images, LABELS), EITHER(keys_of(), images, LABELS), strict=True):
         np.testing.assert_allclose(one.astype(jnp.float32), other.astype(jnp.float32), atol=1e-6)
         assert one.dtype == other.dtype
 

@@ -35,8 +35,9 @@ LAYERS = [
     ['experiments'],
     ['evaluate', 'meter', 'workdir'],
     ['restore'],
+    ['visualize_mode'],
     ['train', 'report', 'verify'],
-    ['modes'],
+    ['modes', 'help'],
     ['main'],
 ]
 # Modules of one layer may import each other only within one of these.

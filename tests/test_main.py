@@ -71,7 +71,7 @@ def mistake(capsys, *arguments):
         (['--mode=describe', '--experiment=lenet_digits', '--diff=old'], ["'old' is not 'modern' | 'faithful'"]),
         (['--mode=describe', '--experiment=resnet_digits', '--diff=cifar21'], ["unknown variant: 'cifar21'", 'cifar2']),
         (['--mode=trian'], ["unknown mode: 'trian'", 'choose from: train']),
-        (['--mode=evaluate', '--experiment=lenet_digits'], ['nothing to evaluate', '--workdir']),
+        (['--mode=evaluate', '--experiment=lenet_digits'], ['no weights', '--workdir']),
         (['--mode=evaluate', '--workdir=/nowhere'], ['no run in /nowhere']),
         (['--mode=describe'], ['needs an --experiment=NAME']),
         ([], ['needs an --experiment=NAME']),
@@ -190,7 +190,8 @@ def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path, capsys):
         '--config.width=5',
     )
     assert code == 2
-    assert 'params/conv1/bias: there (4,), here (5,)' in line
+    assert 'does not fit the model' in line
+    assert 'params/norm1/bias (4,), should be (5,)' in line
 
 
 def test_a_work_folder_that_is_a_file_is_refused(capsys, tmp_path):

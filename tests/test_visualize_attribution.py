@@ -3,6 +3,7 @@
 import ast
 import inspect
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -100,9 +101,9 @@ def test_a_batch_gives_what_its_images_give_alone_and_chunks_change_nothing(name
     assert whole.shape[:3] == images.shape[:3]
     assert whole.shape[3] in (1, 3)
     assert whole.dtype == np.float32
-    tolerance = {'rtol': 1e-4, 'atol': 1e-5 * float(np.abs(whole).max())}
-    np.testing.assert_allclose(run(name, model, variables, images, chunk=2), whole, **tolerance)
-    np.testing.assert_allclose(run(name, model, variables, images[1:2]), whole[1:2], **tolerance)
+    atol = 1e-5 * float(np.abs(whole).max())
+    np.testing.assert_allclose(run(name, model, variables, images, chunk=2), whole, rtol=1e-4, atol=atol)
+    np.testing.assert_allclose(run(name, model, variables, images[1:2]), whole[1:2], rtol=1e-4, atol=atol)
     jax.tree.map(np.testing.assert_array_equal, before, variables)
 
 
@@ -112,7 +113,9 @@ def test_dead_nets_and_constant_images_give_zeros_and_no_nan(name, net):
     dead = jax.tree.map(lambda leaf: leaf, variables)
     dead['params']['conv1']['bias'] = jnp.full(4, -1e3)
     dead['params']['conv2']['Conv_0']['bias'] = jnp.full(5, -1e3)
-    assert not np.any(run(name, model, dead, images))
+    found = np.asarray(run(name, model, dead, images))
+    # The deconvnet sends back through ReLUs that are off: that is its rule.
+    assert np.isfinite(found).all() if name == 'deconvnet' else not np.any(found)
     for value in (0.0, 1.0):
         assert np.isfinite(run(name, model, variables, jnp.full_like(images, value))).all()
 
@@ -164,6 +167,10 @@ def test_smooth_grad_without_noise_is_the_gradient_and_its_seed_decides(net):
     np.testing.assert_allclose(squared, np.square(plain), rtol=1e-4, atol=1e-8)
 
 
+def scores_of(model, variables, images) -> Any:
+    return model.apply(variables, jnp.asarray(images))
+
+
 def test_gradient_against_finite_differences():
     class Curved(nn.Module):
         @nn.compact
@@ -178,8 +185,9 @@ def test_gradient_against_finite_differences():
         for place in np.ndindex(images.shape):
             step = np.zeros_like(images)
             step[place] = 1e-5
-            ends = [Curved().apply(variables, jnp.asarray(images + sign * step))[0, 1] for sign in (1, -1)]
-            assert found[place] == pytest.approx(float(ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=1e-9)
+            ends = [scores_of(Curved(), variables, images + sign * step)[0, 1] for sign in (1, -1)]
+            difference: Any = ends[0] - ends[1]
+            assert found[place] == pytest.approx(float(difference) / 2e-5, rel=1e-5, abs=1e-9)
 
 
 def test_grad_cam_is_cam_where_a_dense_layer_reads_the_mean(net):
@@ -270,20 +278,38 @@ def test_units_of_layers(net):
     np.testing.assert_allclose(values, maps.reshape(3, -1).max(1), rtol=1e-6)
 
 
-def test_the_net_is_cut_above_the_layer_and_another_checkpoint_costs_no_compilation(net):
-    model, variables, images = net
-    static = scores.Static(model)
+class Deep(nn.Module):
+    """Four equal convolutions and a small head."""
+
+    @nn.compact
+    def __call__(self, images):
+        for number in range(1, 5):
+            images = nn.relu(nn.Conv(16, (3, 3), name=f'conv{number}')(images))
+        return nn.Dense(3, name='output')(images.mean((1, 2)))
+
+
+def test_the_net_is_cut_above_the_layer():
+    """Each convolution costs its multiply-adds forward and again for its inputs; what lies above costs nothing."""
+    images, model = jnp.ones((1, 8, 8, 16)), Deep()
+    variables = model.init(jax.random.key(0), images)
 
     def flops(layer):
-        lowered = scores._gradients.lower(static, variables, images, None, layer=layer, rule=None)
-        return lowered.compile().cost_analysis()['flops']
+        compiled = scores._gradients.lower(scores.Static(model), variables, images, None, layer=layer, rule=None)
+        return compiled.compile().cost_analysis()['flops']  # pyright: ignore[reportOptionalSubscript]
 
-    assert flops('conv1') < 0.5 * flops(None)
+    whole, one, two = flops(None), flops('conv1'), flops('conv2')
+    assert one < 0.3 * whole
+    assert one < 0.6 * two
+
+
+def test_another_checkpoint_costs_no_compilation(net):
+    model, variables, images = net
     gradient.attribute(model, variables, images)
-    before = scores._gradients._cache_size(), scores._net_of_shapes.cache_info().misses
+    compiled: Any = scores._gradients
+    before = compiled._cache_size(), scores._net_of_shapes.cache_info().misses
     other = jax.tree.map(lambda leaf: 2 * leaf, variables)
     gradient.attribute(Net(), other, images)  # an equal model is the same model
-    assert (scores._gradients._cache_size(), scores._net_of_shapes.cache_info().misses) == before
+    assert (compiled._cache_size(), scores._net_of_shapes.cache_info().misses) == before
 
 
 def test_layers_are_named_as_in_the_model(net):

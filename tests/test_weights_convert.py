@@ -21,6 +21,7 @@ from cnn_jax.models.resnet import ResNet
 from cnn_jax.models.vgg import VGG
 from cnn_jax.weights import architectures
 from cnn_jax.weights.convert import COUNTER, convert, slots, variable_shapes
+from cnn_jax.weights.parity import Runner
 
 DATA = Path(__file__).parent / 'data'
 STATE_SHAPES = json.loads((DATA / 'torch_state_shapes.json').read_text())
@@ -259,15 +260,18 @@ def test_the_released_googlenet_brings_its_input_transform(tmp_path, monkeypatch
 
 
 def test_the_input_transform_is_inceptions_standardisation():
-    pixels = np.random.default_rng(0).uniform(size=(1, 8, 8, 3)).astype(np.float32)
+    pixels = np.random.default_rng(0).uniform(size=(1, 64, 64, 3)).astype(np.float32)
     mean, std = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
     standardised = (pixels - mean.reshape(1, 1, 1, 3)) / std.reshape(1, 1, 1, 3)
-    seen = {}
+    model = GoogLeNet(width=1 / 16, num_classes=2, aux_heads=False)
+    shapes = variable_shapes(model, (64, 64, 3))
+    variables = jax.tree.map(lambda leaf: np.linspace(-1, 1, leaf.size, dtype=np.float32).reshape(leaf.shape), shapes)
+    conv1 = []
     for transform, images in ((True, standardised), (False, (pixels - 0.5) / 0.5)):
-        model = GoogLeNet(width=1 / 16, num_classes=2, aux_heads=False, transform_input=transform)
-        variables = model.init(jax.random.key(0), images, train=False)
-        seen[transform] = model.apply(variables, images, train=False)
-    np.testing.assert_allclose(seen[True], seen[False], rtol=1e-4)
+        runner = Runner(model.clone(transform_input=transform), jnp.asarray(images))
+        conv1.append(runner.run(variables, frozenset(['conv1']), {})['conv1'])
+    np.testing.assert_allclose(*conv1, rtol=1e-4, atol=1e-5)
+    assert conv1[0].max() > 1
 
 
 @pytest.mark.parametrize(

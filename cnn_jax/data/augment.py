@@ -66,7 +66,7 @@ def centre_crop(keys: Array, images: Array, *, size: int) -> Array:
     """The central square of `size` pixels, placed as torchvision does; uses no keys."""
     del keys
     top, left = (round((length - size) / 2) for length in images.shape[1:3])
-    if min(top, left) < 0:
+    if size > min(images.shape[1:3]):
         raise ValueError(f'size: got {size}; the images are {images.shape[1]} x {images.shape[2]}')
     return images[:, top : top + size, left : left + size]
 

@@ -19,9 +19,11 @@ IMAGENET_EIGENVECTORS = (
 
 def to_grey(image: Array) -> Array:
     """The luminance of (..., 3) pixels, (..., 1), as float32."""
-    return jnp.sum(image.astype(jnp.float32) * jnp.asarray(LUMINANCE).reshape((1,) * (image.ndim - 1) + (3,)), -1)[
-        ..., None
-    ]
+    # By channel: a constant array in a branch of a switch is refused under shard_map (jax 0.10).
+    return sum(
+        (weight * image[..., channel : channel + 1].astype(jnp.float32) for channel, weight in enumerate(LUMINANCE)),
+        start=jnp.float32(0),
+    )
 
 
 def brightness(image: Array, factor: Array) -> Array:
@@ -52,8 +54,7 @@ def hue(image: Array, turn: Array) -> Array:
         jnp.where(largest == green, 2 + (blue - red) / spread, 4 + (red - green) / spread),
     )
     turned = sixth + 6 * turn  # 0 is red, 2 green, 4 blue
-    offsets = jnp.array([5.0, 3.0, 1.0]).reshape((1,) * (image.ndim - 1) + (3,))
-    distance = jnp.mod(offsets + turned, 6)
+    distance = jnp.mod(jnp.concatenate([turned + offset for offset in (5, 3, 1)], -1), 6)
     share = jnp.clip(jnp.minimum(distance, 4 - distance), 0, 1)
     return largest - (largest - smallest) * share
 

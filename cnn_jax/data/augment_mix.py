@@ -17,7 +17,7 @@ def mixup(
     keys: Array, images: Array, labels: Array, *, num_classes: int, alpha: float = 0.2, axis_name: str | None = None
 ) -> tuple[Array, Array]:
     """A weighted mean of two images, weights from Beta(alpha, alpha): Zhang et al. 2017, arXiv:1710.09412."""
-    weight = jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))(keys)  # (batch,)
+    weight = jax.vmap(lambda key: symmetric_beta(key, alpha))(keys)  # (batch,)
     other = next_of_batch(images, axis_name).astype(jnp.float32)
     own = weight[:, None, None, None]
     mixed = to_dtype(own * images.astype(jnp.float32) + (1 - own) * other, images.dtype)
@@ -36,7 +36,7 @@ def cutmix(
 
     def box(key: Array) -> Array:
         shares, places = jax.random.split(key)
-        side = jnp.sqrt(1 - jax.random.beta(shares, alpha, alpha))
+        side = jnp.sqrt(1 - symmetric_beta(shares, alpha))
         half = jnp.floor(side * jnp.array([height, width]) / 2)
         centre = jax.random.randint(places, (2,), 0, jnp.array([height, width]))
         return in_box(height, width, centre - half, centre + half)
@@ -65,6 +65,11 @@ def mixup_or_cutmix(
     cut, cut_targets = cutmix(pairs[:, 1], images, labels, alpha=cutmix_alpha, **options)
     blended, targets = mixup(pairs[:, 1], images, labels, alpha=mixup_alpha, **options)
     return jnp.where(chosen[:, None, None, None], cut, blended), jnp.where(chosen[:, None], cut_targets, targets)
+
+
+def symmetric_beta(key: Array, alpha: float) -> Array:
+    """A share from Beta(alpha, alpha)."""
+    return jax.random.uniform(key) if alpha == 1.0 else jax.random.beta(key, alpha, alpha)
 
 
 def next_of_batch(array: Array, axis_name: str | None = None) -> Array:

@@ -55,9 +55,9 @@ def _blend(first: Array, image: Array, factor: Array) -> Array:
 
 
 def _grey(image: Array) -> Array:
-    weights = jnp.array([19595, 38470, 7471], jnp.int32).reshape(1, 1, 3)
-    total = jnp.sum(image.astype(jnp.int32) * weights, -1, keepdims=True)
-    return ((total + 0x8000) >> 16).astype(jnp.float32)
+    # By channel: a constant array in a branch of a switch is refused under shard_map (jax 0.10).
+    red, green, blue = (image[..., channel : channel + 1].astype(jnp.int32) for channel in range(3))
+    return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).astype(jnp.float32)
 
 
 def brightness(image: Array, factor: Array) -> Array:
@@ -113,8 +113,8 @@ def equalize(image: Array, unused: Array) -> Array:
         counts = jnp.bincount(levels.ravel(), length=256)
         step = (levels.size - counts[jnp.max(levels)]) // 255
         before = jnp.cumsum(counts) - counts
-        table = jnp.where(step > 0, (step // 2 + before) // jnp.maximum(step, 1), jnp.arange(256))
-        return jnp.minimum(table, 255)[levels].astype(values.dtype)
+        table = jnp.minimum((step // 2 + before) // jnp.maximum(step, 1), 255)
+        return jnp.where(step > 0, table[levels].astype(values.dtype), values)
 
     return jnp.stack([channel(image[..., number]) for number in range(image.shape[-1])], -1)
 
@@ -164,9 +164,9 @@ def _amounts(height: int, width: int, magnitude: Array, sign: Array, *, wide: bo
 def _random_operation(key: Array, image: Array, magnitude: Array, *, wide: bool, names: tuple[str, ...]) -> Array:
     which, direction = jax.random.split(key)
     allowed = jnp.array([NAMES.index(name) for name in names])
-    operation = allowed[jax.random.randint(which, (), 0, len(names))]
+    operation: Array = allowed[jax.random.randint(which, (), 0, len(names))]
     sign = jnp.where(jax.random.bernoulli(direction), 1.0, -1.0)
-    return apply(image, operation, _amounts(*image.shape[:2], magnitude, sign, wide=wide)[operation])
+    return apply(image, operation, _amounts(*image.shape[:2], magnitude, sign, wide=wide)[operation])  # pyright: ignore[reportCallIssue]
 
 
 def rand_augment(
@@ -202,9 +202,7 @@ def trivial_augment(keys: Array, images: Array, *, names: tuple[str, ...] = NAME
 AUGMIX_NAMES = tuple(name for name in NAMES[1:] if name not in ('brightness', 'color', 'contrast', 'sharpness'))
 
 
-def aug_mix(
-    keys: Array, images: Array, *, severity: int = 3, width: int = 3, depth: int = 3, alpha: float = 1.0
-) -> Array:
+def aug_mix(keys: Array, images: Array, *, severity: int = 3, width: int = 3, depth: int = 3) -> Array:
     """A random mean of the image and of `width` chains of 1 to `depth` operations: Hendrycks et al. 2019, 1912.02781.
 
     The nine operations of the paper's code, which leaves out those of the test corruptions, with RandAugment's ranges
@@ -214,8 +212,9 @@ def aug_mix(
 
     def mix(key: Array, image: Array) -> Array:
         weights_key, share_key, key = jax.random.split(key, 3)
-        weights = jax.random.dirichlet(weights_key, jnp.full(width, alpha))
-        share = jax.random.beta(share_key, alpha, alpha)
+        weights = jax.random.exponential(weights_key, (width,))
+        weights = weights / jnp.sum(weights)  # Dirichlet(1, ..., 1)
+        share = jax.random.uniform(share_key)  # Beta(1, 1)
 
         def add(number: Array, total: Array) -> Array:
             return total + weights[number] * _chain(jax.random.fold_in(key, number), image, depth, severity)

@@ -1,0 +1,84 @@
+"""What `--mode=visualize` writes, on a run of a tiny net that was trained for two steps."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_jax import experiment, visualize_mode, workdir
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.log import Log
+from cnn_jax.main import main
+from cnn_jax.stop import StopRequest
+
+TINY = Path(__file__).parent / 'tiny_experiment.py'
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp('run')
+    assert main([f'--experiment={TINY}', f'--workdir={path}', '--config.num_steps=2']) == 0
+    return path
+
+
+def visualize(path, **given):
+    config = workdir.existing_config(path)
+    loaded = experiment.load(config['experiment'], config['options'])
+    options = {'init_from': None, 'method': None, 'layer': None, 'unit': None, 'image': None} | given
+    visualize_mode.visualize(loaded, path=path, data_dir=path, stop=StopRequest(), log=Log(None), **options)
+
+
+def test_one_method_writes_picture_numbers_and_settings(run):
+    visualize(run, method='guided_backprop', layer='conv1', unit=2)
+    file = run / 'figures' / 'guided_backprop_conv1_2'
+    assert Image.open(file.with_suffix('.png')).size[0] > 300
+    with np.load(file.with_suffix('.npz')) as arrays:
+        assert arrays['maps'].shape == (3, 8, 8, 1)
+        settings = json.loads(str(arrays['settings']))
+    assert settings['relus'] == 0 or settings['relus'] == 1
+    assert settings['step'] == 2
+    assert settings['layer'] == 'conv1'
+    assert settings['picture']['limit'] >= 0
+
+
+def test_an_image_of_your_own(run, tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)).save(tmp_path / 'cat.png')
+    visualize(run, method='occlusion', image=str(tmp_path / 'cat.png'), unit=4)
+    with np.load(run / 'figures' / 'occlusion_4.npz') as arrays:
+        assert arrays['inputs'].shape == (1, 8, 8, 1)
+        assert np.isfinite(arrays['maps']).all()
+    visualize(run, method='gradient', image='5')
+    with np.load(run / 'figures' / 'gradient.npz') as arrays:
+        assert json.loads(str(arrays['settings']))['images'] == [f'test image 5, {json_label(run, 5)}']
+
+
+def json_label(run, row):
+    loaded = experiment.load(str(TINY), {})
+    return loaded.experiment.data.class_names[loaded.experiment.data.open('test', run)[row]['label']]
+
+
+def test_mistakes_are_said(run, tmp_path):
+    (tmp_path / 'notes.txt').write_text('no image')
+    for given, text in [
+        ({'method': 'guided_backprob'}, r"unknown method: 'guided_backprob'; choose from: guided_backprop"),
+        ({'method': 'gradient', 'layer': 'conv2'}, 'unknown layer'),
+        ({'method': 'gradient', 'image': '23'}, '0 to 22'),
+        ({'method': 'gradient', 'image': str(tmp_path / 'notes.txt')}, 'cannot read'),
+        ({'method': 'filters', 'unit': 3}, '--unit is not for'),
+    ]:
+        with pytest.raises(CnnJaxError, match=text):
+            visualize(run, **given)
+
+
+def test_methods_that_do_not_apply_are_left_out_of_the_set(run, capsys, monkeypatch):
+    monkeypatch.setattr(visualize_mode, 'SET', ('filters', 'cam', 'feature_maps', 'neighbours'))
+    visualize(run)
+    said = capsys.readouterr().out
+    assert 'cam                    left out: cam: the net does not allow it' in said
+    assert {path.name for path in (run / 'figures').glob('*.png')} >= {
+        'filters.png',
+        'feature_maps.png',
+        'neighbours.png',
+    }
