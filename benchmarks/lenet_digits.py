@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+FIRST_SEED = 10  # the recipes were chosen on seeds 0 to 4
 README = ROOT / 'README.md'
 RESULTS = ROOT / 'benchmarks' / 'results' / 'lenet_digits.json'
 
@@ -85,7 +86,7 @@ def main() -> None:
     results = []
     for variant in arguments.variants:
         with tempfile.TemporaryDirectory() as folder:
-            runs = [run(variant, seed, Path(folder)) for seed in range(arguments.seeds)]
+            runs = [run(variant, seed, Path(folder)) for seed in range(FIRST_SEED, FIRST_SEED + arguments.seeds)]
         results.append(summarise(variant, runs))
         print(row(results[-1]), flush=True)
         write_row(results[-1])

@@ -4,8 +4,8 @@
 
 Each framework runs in a process of its own; all are pinned to the same core and take turns; a figure is the median,
 over the rounds, of the process CPU time of a step, per image. torch is eager, float32, channels_last. Inference has
-batch norm folded for ours only; there is no dropout. LeNet-5 also trains a whole epoch of 60,000 images with the reading
-of the data: ours from its feed, torch from a DataLoader over tensors, and over PIL images, which is how torchvision's
+batch norm folded for ours only; there is no dropout. LeNet-5 also trains a whole epoch of 60,000 images, reading the
+data included: ours from its feed, torch from a DataLoader over tensors, and over PIL images, which is how torchvision's
 MNIST makes them.
 The three start from the same values: their logits and their first two losses are compared before anything is timed.
 To have torch beside us: pip install -r requirements-bench.txt into an environment of its own. --quick checks that all

@@ -1,4 +1,4 @@
-"""The promises of the project, tried on one experiment in small: repeatable, resumable, device-free, exactly evaluated."""
+"""The promises, tried on one experiment in small: repeatable, resumable, free of devices, exactly evaluated."""
 
 import dataclasses
 import tempfile
@@ -70,14 +70,14 @@ class _Trials:
 
     def run(self, num_devices: int, *, state: TrainState | None = None, until: int = STEPS) -> Trial:
         mesh = parallel.make_mesh(num_devices)
-        if state is None:
-            state = restore.initial_state(self.experiment, self.abstract(num_devices), seed=self.seed)
+        state = state or restore.initial_state(self.experiment, self.abstract(num_devices), seed=self.seed)
         feed = self.feed(num_devices)
         step = parallel.map_step(self.experiment.train_step(), mesh)
-        losses = []
+        losses: list[float] = []
         for number in range(int(jax.device_get(state.step)), until):
             state, metrics = step(state, feed.train(number))
             losses.append(float(jax.device_get(metrics['loss'])))
+        assert state is not None
         return Trial(np.array(losses), state)
 
     def abstract(self, num_devices: int) -> TrainState:

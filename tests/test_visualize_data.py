@@ -70,7 +70,9 @@ def test_neighbours_are_brute_force(net):
     pixels = Rows().images.reshape(23, -1).astype(float)
     distances = np.linalg.norm(pixels[:, None] - pixels[None], axis=-1)
     np.fill_diagonal(distances, np.inf)
-    np.testing.assert_array_equal(arrays['pixel_neighbours'], distances.argsort(1, kind='stable')[:, :4])
+    found = arrays['pixel_neighbours']  # of two equal images either may come first
+    np.testing.assert_allclose(np.take_along_axis(distances, found, 1), np.sort(distances, 1)[:, :4])
+    assert all(len(set(row)) == 4 and number not in row for number, row in enumerate(found))
     assert arrays['pixel_neighbours'][1, 0] == arrays['feature_neighbours'][1, 0] == 3
     assert arrays['feature_distances'][1, 0] == pytest.approx(0, abs=1e-3)
     same = Rows().labels[arrays['feature_neighbours']] == Rows().labels[:, None]
@@ -193,8 +195,13 @@ def test_the_crop_is_all_that_the_unit_sees(net):
     ('model', 'size', 'layer', 'expected'),
     [
         (resnet.VARIANTS['cifar20'](width=0.1), 64, 'stage1_block2', 11),  # 3x3 five times
-        (resnet.VARIANTS['cifar20'](width=0.1), 64, 'stage2_block1', 19),  # and 3x3 at stride 2, 3x3
-        (googlenet.VARIANTS['paper'](width=0.05, num_classes=4), 96, 'conv2', 27),  # 7/2, pool 3/2, 1, 3
+        (resnet.VARIANTS['cifar20'](width=0.1), 64, 'stage2_block1', 21),  # seven times, then 3x3 at stride 2 and 3x3
+        (
+            googlenet.VARIANTS['paper'](width=0.05, num_classes=4),
+            96,
+            'conv2',
+            19,
+        ),  # 7x7 at stride 2, pool 3x3 at stride 2, 1x1, 3x3
     ],
 )
 def test_receptive_fields_of_any_architecture(model, size, layer, expected):

@@ -19,7 +19,8 @@ from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.weights import unpickle
 from cnn_jax.weights.source import read_arrays
 from cnn_jax.weights.torch_file import read_torch
-from cnn_jax.weights.unpickle import Tensor, read_pickle
+from cnn_jax.weights.torch_values import Tensor
+from cnn_jax.weights.unpickle import read_pickle
 
 DATA = Path(__file__).parent / 'data'
 FILES = ['state_dict.pth', 'state_dict_legacy.pth']  # what make_torch_files.py wrote
@@ -258,11 +259,19 @@ def raise_unless_tensors(pickled: bytes) -> None:
         raise StorageError('it: no dict')
 
 
+def test_two_arrays_of_one_name_are_refused(tmp_path):
+    twice = b'\x80\x02}(' + (text('w') + tensor((4,), (1,))) * 2 + b'u.'
+    with pytest.raises(StorageError, match='a name stands there twice'):
+        read_torch(write_zip(tmp_path / 'a.pth', twice))
+
+
 def test_deeply_nested_pickles_do_no_harm():
     deep = b'\x80\x02)' + b'\x85' * 60_000
     assert isinstance(read_pickle(io.BytesIO(deep + b'.'), what='it'), tuple)
-    with pytest.raises(StorageError):  # as a key it would be hashed, in C and recursively
-        read_pickle(io.BytesIO(b'\x80\x02}' + deep[2:] + b'Ns.'), what='it')
+    persistent = b'(' + text('storage') + name('torch', 'FloatStorage') + deep[2:] + text('cpu') + integer(4) + b'tQ.'
+    for harmful in (b'}' + deep[2:] + b'Ns.', deep[2:] + text('x') + b'\x93.', persistent):
+        with pytest.raises(StorageError):  # hashed as a key, or written as a text, it would exhaust the stack
+            read_pickle(io.BytesIO(b'\x80\x02' + harmful), what='it')
 
 
 def test_endless_opcodes_end(monkeypatch):

@@ -96,7 +96,7 @@ def _slot(path: tuple[str, ...], shape: tuple[int, ...], channels: int, as_convo
         return Slot(path, shape, theirs, theirs)
     size = math.isqrt(shape[0] // channels)  # of the maps that were flattened; 1 between dense layers
     if size * size * channels != shape[0]:
-        channels, size = shape[0], 1  # no square maps, so no file fits
+        raise CnnJaxError(f'{"/".join(path)}: {shape[0]} inputs are no square maps of {channels}; use square images')
     seen_as = (shape[1], channels, size, size)
     return Slot(path, shape, seen_as if as_convolution else shape[::-1], seen_as)
 

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import StorageError
-from cnn_jax.weights.unpickle import Storage, Tensor, read_pickle
+from cnn_jax.weights.torch_values import Storage, Tensor
+from cnn_jax.weights.unpickle import read_pickle
 
 MOST_PICKLE_BYTES = 16 * 2**20  # of the part without numbers; a ResNet-152 has 0.2 MB
 MOST_MEMBERS = 100_000

@@ -1,6 +1,7 @@
 """Averages of gradients at many points around each image, a few points at a time."""
 
 import functools
+from math import ceil
 from typing import Any, NamedTuple
 
 import jax
@@ -55,7 +56,7 @@ def gradient_sums(
     if chunk < 1:
         raise CnnJaxError(f'chunk: {chunk} given; it is at least 1')
     total, count = jnp.zeros_like(images), len(points.weight)
-    size = min(chunk, count)
+    size = ceil(count / ceil(count / chunk))  # even parts, so that little is padded
     for start in range(0, count, size):
         rows = np.arange(start, start + size)
         part = Points(*(array[np.minimum(rows, count - 1)] for array in points))

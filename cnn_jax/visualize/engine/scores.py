@@ -5,6 +5,7 @@ Variables are arguments of what is compiled, so that another checkpoint costs no
 
 import functools
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 import jax
@@ -162,9 +163,9 @@ def in_chunks(function: Callable, arrays: tuple[Any, ...], chunk: int | None) ->
     rows = len(arrays[0])
     if chunk is None or chunk >= rows:
         return function(*arrays)
-    parts = []
-    for start in range(0, rows, chunk):
-        index = np.minimum(np.arange(start, start + chunk), rows - 1)
+    parts, size = [], ceil(rows / ceil(rows / chunk))  # even parts, so that little is padded
+    for start in range(0, rows, size):
+        index = np.minimum(np.arange(start, start + size), rows - 1)
         part = function(*(None if array is None else array[index] for array in arrays))
         parts.append(jax.tree.map(lambda leaf, start=start: leaf[: rows - start], part))
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
