@@ -1,6 +1,7 @@
 """LeNet-5 on the digits, as a new user runs it: accuracy over seeds, and the time of the whole command.
 
     python -m benchmarks.lenet_digits --seeds=5
+    python -m benchmarks.lenet_digits --seeds=3 --runs resnet_digits vgg_digits alexnet_digits googlenet_digits
 
 Each seed is a run of the command line in a process of its own. The first one starts with an empty compilation cache,
 the others find it filled. Writes benchmarks/results/lenet_digits.json and its rows of the table in README.md.
@@ -24,12 +25,16 @@ README = ROOT / 'README.md'
 RESULTS = ROOT / 'benchmarks' / 'results' / 'lenet_digits.json'
 
 
-def run(variant: str, seed: int, folder: Path) -> dict[str, float]:
-    """One training run; its test accuracy, the seconds of the whole command, and of the training in it."""
-    workdir = folder / f'{variant}_{seed}'
+def run(label: str, seed: int, folder: Path) -> dict[str, float]:
+    """One training run; its test accuracy, the seconds of the whole command, and of the training in it.
+
+    label: 'experiment' or 'experiment, variant'.
+    """
+    experiment, _, variant = label.partition(', ')
+    workdir = folder / str(seed)
     command = [
-        *(sys.executable, '-m', 'cnn_jax.main', '--experiment=lenet_digits'),
-        *(f'--config.variant={variant}', f'--seed={seed}', f'--workdir={workdir}', f'--data_dir={folder}/data'),
+        *(sys.executable, '-m', 'cnn_jax.main', f'--experiment={experiment}', f'--seed={seed}'),
+        *(f'--workdir={workdir}', f'--data_dir={folder}/data', *([f'--config.variant={variant}'] if variant else [])),
     ]
     environment = {**os.environ, 'JAX_COMPILATION_CACHE_DIR': str(folder / 'cache')}
     begin = time.monotonic()
@@ -39,11 +44,11 @@ def run(variant: str, seed: int, folder: Path) -> dict[str, float]:
     return {'seed': seed, 'top1': last['top1'], 'command_seconds': seconds, 'training_seconds': last['seconds']}
 
 
-def summarise(variant: str, runs: list[dict[str, float]]) -> dict[str, Any]:
+def summarise(label: str, runs: list[dict[str, float]]) -> dict[str, Any]:
     """Mean and standard deviation of the accuracy, and the median times, cold and warm."""
     accuracies = [run['top1'] for run in runs]
     return {
-        'variant': variant,
+        'label': label,
         'seeds': len(runs),
         'top1_mean': statistics.mean(accuracies),
         'top1_std': statistics.stdev(accuracies) if len(runs) > 1 else 0.0,
@@ -55,17 +60,17 @@ def summarise(variant: str, runs: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def row(result: dict[str, Any]) -> str:
-    """The README's row: variant, accuracy, seconds of the first command and of later ones."""
+    """The README's row: what was run, accuracy, seconds of the first command and of later ones."""
     return (
-        f'| `lenet_digits`, {result["variant"]} | {result["top1_mean"]:.2%} ± {result["top1_std"] * 100:.2f} '
+        f'| {result["label"]} | {result["top1_mean"]:.2%} ± {result["top1_std"] * 100:.2f} '
         f'| {result["seeds"]} | {result["command_seconds_first"]:.0f} s | {result["command_seconds_later"]:.0f} s '
         f'| {result["training_seconds"]:.0f} s |'
     )
 
 
 def write_row(result: dict[str, Any]) -> None:
-    """Puts the row in place of the one that README.md has for this variant."""
-    start = row(result).partition(' | ')[0]
+    """Puts the row in place of the one that README.md has for the same."""
+    start = f'| {result["label"]} |'
     lines = README.read_text().splitlines()
     README.write_text('\n'.join(row(result) if line.startswith(start) else line for line in lines) + '\n')
 
@@ -81,19 +86,19 @@ def machine() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seeds', type=int, default=5)
-    parser.add_argument('--variants', nargs='+', default=['modern', 'faithful'])
+    parser.add_argument('--runs', nargs='+', default=['lenet_digits, modern', 'lenet_digits, faithful'])
     arguments = parser.parse_args()
-    results = []
-    for variant in arguments.variants:
+    measured = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for label in arguments.runs:
         with tempfile.TemporaryDirectory() as folder:
-            runs = [run(variant, seed, Path(folder)) for seed in range(FIRST_SEED, FIRST_SEED + arguments.seeds)]
-        results.append(summarise(variant, runs))
-        print(row(results[-1]), flush=True)
-        write_row(results[-1])
-    RESULTS.parent.mkdir(exist_ok=True)
-    measured = {'machine': machine(), 'date': time.strftime('%Y-%m-%d'), 'results': results}
-    RESULTS.write_text(json.dumps(measured, indent=2) + '\n')
-    print(f'{measured["machine"]}, {measured["date"]}; written to {RESULTS} and {README}')
+            runs = [run(label, seed, Path(folder)) for seed in range(FIRST_SEED, FIRST_SEED + arguments.seeds)]
+        result = summarise(label, runs)
+        print(row(result), flush=True)
+        write_row(result)
+        measured[label] = {'machine': machine(), 'date': time.strftime('%Y-%m-%d'), **result}
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(measured, indent=2) + '\n')
+    print(f'{machine()}; written to {RESULTS} and {README}')
 
 
 if __name__ == '__main__':

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-LEARNING_RATE, MOMENTUM = 0.01, 0.9
+LEARNING_RATE, MOMENTUM = 1e-3, 0.9
 PAPER, INK = -0.42, 2.82  # pixels 0 and 255 of MNIST, standardised
 
 

@@ -1,9 +1,9 @@
-"""Every attribution method on VGG-16 at 224 and ResNet-18 at 64, against captum on the same weights; one core, CPU time.
+"""Every attribution method on VGG-16 at 224 and ResNet-18 at 64, beside captum; one core, CPU time.
 
     python -m benchmarks.visualize --models=resnet18 --repeats=3
     python -m benchmarks.visualize                  # with torch, torchvision and captum installed: ratios too
 
-Weights are random (He's), made once and given to both. Both sides are held to one core; each method is called once to
+Weights are random, of the same shapes on both sides. Both sides are held to one core; each method is called once to
 compile, then `repeats` times, and the least CPU time counts. captum runs one covered image at a time and all points of
 integrated gradients at once, as it does unless told otherwise. Writes benchmarks/results/visualize.json.
 """
@@ -112,9 +112,9 @@ def _flops(model: nn.Module, variables: Any, images: Any, layer: str | None) -> 
 
 def peers(name: str, chosen: list[str], repeats: int) -> dict[str, float]:
     """captum's CPU milliseconds by method, on torchvision's model with random weights of the same shapes."""
-    import torch
-    import torchvision
-    from captum import attr
+    import torch  # pyright: ignore[reportMissingImports]
+    import torchvision  # pyright: ignore[reportMissingImports]
+    from captum import attr  # pyright: ignore[reportMissingImports]
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

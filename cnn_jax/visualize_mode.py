@@ -18,14 +18,17 @@ from cnn_jax.feed import open_feed
 from cnn_jax.log import Log
 from cnn_jax.stop import StopRequest
 from cnn_jax.visualize import figure as drawing
+from cnn_jax.visualize import honesty
 from cnn_jax.visualize.engine import methods, pictures, scores
 from cnn_jax.visualize.engine.examples import Examples
 
 # Without --method: from the weights to the decision, cheap ones first.
 SET = (
     'filters', 'feature_maps', 'gradient', 'guided_backprop', 'deconvnet', 'grad_cam', 'occlusion', 'occlusion_panels',
-    'integrated_gradients', 'honesty', 'neighbours', 'embedding', 'image_grid', 'top_patches',
+    'integrated_gradients', 'neighbours', 'embedding', 'image_grid', 'top_patches',
 )  # fmt: skip
+OF_MAPS = {'cam', 'grad_cam', 'grad_cam_plus_plus', 'guided_grad_cam'}  # --layer: whose maps, not what is scored
+CHECKS = {'most_levels': 4, 'num_steps': 10}  # of the first image's map, beside every attribution
 NUM_IMAGES = 3  # of the test split, where no --image is given
 
 
@@ -104,6 +107,17 @@ def _run(subject: Subject, name: str, layer: str | None, unit: int | None, folde
     parts = [name, layer, None if unit is None else str(unit)]
     file = re.sub(r'[^\w.-]+', '.', '_'.join(part for part in parts if part))
     drawing.save_figure(figure, folder, file, arrays, {**settings, **more})
+    if make is _attribution and (layer is None or name in OF_MAPS):
+        doubts = honesty.visualize(
+            subject.experiment.model,
+            subject.variables,
+            images=subject.images[:1],
+            targets=unit,
+            method=name,
+            layer=layer,
+            **CHECKS,
+        )
+        drawing.save_figure(honesty.draw(doubts), folder, f'{file}_honesty', doubts, {**settings, **CHECKS})
     return file
 
 
@@ -115,7 +129,10 @@ def _attribution(
     logits = np.asarray(scores.read(model, subject.variables, images, (None,))[0])
     labels = subject.experiment.data.class_names
     titles = [f'{title}, predicted {labels[row.argmax()]}' for title, row in zip(subject.titles, logits, strict=True)]
-    what = 'highest score' if unit is None else f'unit {unit} of {layer}' if layer else f'class {unit}'
+    scored = None if name in OF_MAPS else layer
+    what = f'unit {unit} of {layer}' if scored else f'class {unit}'
+    if unit is None:
+        what = f'strongest unit of {layer}' if scored else 'highest score'
     label = f'{name.replace("_", " ")} of the {what}'
     shown = _shown(subject.pixels, images, maps.shape[1:3])
     arrays = {'maps': maps, 'inputs': np.asarray(images), 'logits': logits}

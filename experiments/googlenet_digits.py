@@ -24,7 +24,7 @@ def experiment(
     width: float = 0.25,  # of the paper's filters
     dropout_rate: float = 0.2,
     batch_size: int = 32,
-    epochs: float = 12.0,
+    epochs: float = 20.0,
     learning_rate: float = 2e-3,  # at the end of the warm-up
     max_shift: int = 3,  # pixels that a training image is moved at most
     smoke: bool = False,

@@ -31,6 +31,15 @@ def test_a_box_is_a_function_of_seed_epoch_and_index():
     assert [box(*key) for key in keys] == [box(*key) for key in keys]
 
 
+def test_a_generator_that_is_set_back_is_a_new_one():
+    start = crops.generators(7)
+    start(3, 1).random(5)
+    start(3, 1).integers(0, 9, 3, np.uint32)  # leaves half a word behind
+    for epoch, index in ((3, 2), (0, 0), (3, 2)):
+        words = np.random.Philox(key=[7, crops.STREAM], counter=[0, 0, epoch, index])
+        np.testing.assert_array_equal(start(epoch, index).random(9), np.random.Generator(words).random(9))
+
+
 def test_golden_boxes():
     """A resumed run and a new release must crop as the old one did."""
     boxes = [crops.random_resized(crops.generator(3, 1, index), 375, 500) for index in range(3)]

@@ -1,10 +1,13 @@
 """Filter pictures: what is in them, their scale and their colours."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cnn_jax import ops
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.layers import ConvNorm
 from cnn_jax.visualize import figure as drawing
 from cnn_jax.visualize import filters
 
@@ -95,3 +98,33 @@ def test_figures_leave_no_global_state():
     before = dict(matplotlib.rcParams)
     filters.draw(filters.visualize(None, variables(conv1=(3, 3, 1, 4))))
     assert dict(matplotlib.rcParams) == before
+
+
+def test_filters_on_scales_of_their_own():
+    tree = variables(conv1=(3, 3, 1, 4))
+    arrays = filters.visualize(None, tree, scale='each')
+    kernel = tree['params']['conv1']['kernel']
+    np.testing.assert_allclose(arrays['limits'], np.abs(kernel).max((0, 1, 2)))
+    np.testing.assert_allclose(arrays['picture'][:3, :3], kernel[:, :, 0, 0] / arrays['limits'][0], rtol=1e-6)
+    assert 'each on a scale of its own' in filters.caption(arrays, 'conv1')
+    filters.draw(arrays)
+
+
+def test_folding_the_norm_gives_the_same_convolution():
+    rng = np.random.default_rng(0)
+    model = ConvNorm(4, 3)
+    images = rng.normal(size=(1, 5, 5, 3)).astype(np.float32)
+    tree = model.init(jax.random.key(0), images, train=False)
+    norm = {name: rng.uniform(0.5, 2, 4).astype(np.float32) for name in ('mean', 'var', 'scale', 'bias')}
+    tree = {
+        'params': {'conv1': {'conv': tree['params']['conv'], 'norm': {key: norm[key] for key in ('scale', 'bias')}}},
+        'batch_stats': {'conv1': {'norm': {key: norm[key] for key in ('mean', 'var')}}},
+    }
+    folded = filters.visualize(None, tree, layer='conv1', fold_norm=True)['filters'].transpose(1, 2, 3, 0)
+    apart = {collection: below['conv1'] for collection, below in tree.items()}
+    factor = norm['scale'] / np.sqrt(norm['var'] + 1e-5)
+    expected = np.asarray(model.apply(apart, images, train=False))
+    found = np.asarray(ops.conv2d(images, folded)) + (norm['bias'] - norm['mean'] * factor).reshape(1, 1, 1, 4)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(CnnJaxError, match='no batch normalisation'):
+        filters.visualize(None, variables(conv1=(3, 3, 3, 4)), fold_norm=True)

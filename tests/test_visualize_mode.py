@@ -51,6 +51,7 @@ def test_an_image_of_your_own(run, tmp_path):
         assert arrays['inputs'].shape == (1, 8, 8, 1)
         assert np.isfinite(arrays['maps']).all()
     visualize(run, method='gradient', image='5')
+    assert (run / 'figures' / 'gradient_honesty.png').exists()
     with np.load(run / 'figures' / 'gradient.npz') as arrays:
         assert json.loads(str(arrays['settings']))['images'] == [f'test image 5, {json_label(run, 5)}']
 

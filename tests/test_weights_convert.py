@@ -293,3 +293,9 @@ def test_alexnets_of_another_form_do_not_fit():
     model = AlexNet()
     with pytest.raises(CnnJaxError, match='mis-shaped'):
         convert(state, slots(model, variable_shapes(model, (227, 227, 3)), 'torchvision'), what='it')
+
+
+def test_fc6_on_maps_that_are_not_square_is_refused():
+    model = small_vgg().clone(head_size=None)
+    with pytest.raises(CnnJaxError, match='96 inputs are no square maps of 8; use square images'):
+        slots(model, variable_shapes(model, (96, 128, 3)), 'torchvision')

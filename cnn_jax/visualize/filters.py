@@ -6,7 +6,7 @@ Smooth filters are a sign of convergence, noisy ones of too little training or r
 import re
 from collections.abc import Mapping, Sequence
 from math import ceil, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
@@ -19,33 +19,67 @@ if TYPE_CHECKING:
 
 
 def visualize(
-    model: Any, variables: Mapping[str, Any], *, layer: str | None = None, most_filters: int = 64, most_inputs: int = 16
+    model: Any,
+    variables: Mapping[str, Any],
+    *,
+    layer: str | None = None,
+    most_filters: int = 64,
+    most_inputs: int = 16,
+    scale: Literal['shared', 'each'] = 'shared',
+    fold_norm: bool = False,
+    epsilon: float = 1e-5,
 ) -> dict[str, np.ndarray]:
-    """Returns the filters of one convolution and a picture of them, all on one scale that is centred on zero.
+    """Returns the filters of one convolution and a picture of them, on a scale that is centred on zero.
 
     model: not looked at. variables: of any Linen model. layer: its path joined by '/'; None: the first convolution that
     reads an image (1 or 3 channels), by name. The picture has at most `most_filters` filters and `most_inputs` inputs.
+    scale: one for all filters, or each divided by its largest magnitude, which hides how strong it is. fold_norm: times
+    what the batch normalisation after it (`conv` and `norm` of a `ConvNorm`) makes of it, scale / sqrt(var + epsilon).
 
     Returns `filters` (filters, height, width, inputs), raw; `limit`, the largest magnitude of what is shown; `picture`:
     (rows, columns, 3) in 0 .. 1 for colour filters, where 0.5 is no weight, else (rows, columns) of raw weights, with a
-    column of tiles for each filter and a row for each input where there are several. Gaps between tiles are NaN.
+    column of tiles for each filter and a row for each input where there are several. Gaps between tiles are NaN. With `scale='each'` the picture is of shares, the limit 1,
+    and `limits` holds the largest magnitude of each filter.
 
-    Raises: CnnJaxError if there is no such layer, or it has no kernel (height, width, in, out).
+    Raises: CnnJaxError if there is no such layer, it has no kernel (height, width, in, out), or no norm to fold.
     """
     del model
     kernels = convolution_kernels(variables)
     if not kernels:
         raise CnnJaxError('visualize filters: the model has no kernel (height, width, in, out)')
+    layer = f'{layer}/conv' if layer not in kernels and f'{layer}/conv' in kernels else layer
     if layer is not None and layer not in kernels:
         raise CnnJaxError(unknown('convolution', layer, kernels))
     reading_images = [name for name, kernel in kernels.items() if kernel.shape[2] in (1, 3)]
     name = layer or (reading_images or list(kernels))[0]
     filters = np.asarray(kernels[name], np.float32).transpose(3, 0, 1, 2)  # (filters, height, width, inputs)
+    if fold_norm:
+        filters = filters * _norm_factor(variables, name, epsilon).reshape(-1, 1, 1, 1)
     shown = filters[:most_filters]
     if filters.shape[-1] != 3:
         shown = shown[..., :most_inputs]
     limit = float(np.max(np.abs(shown), initial=0.0, where=np.isfinite(shown)))
-    return {'filters': filters, 'limit': np.array(limit), 'picture': _picture(shown, limit or 1.0)}
+    arrays = {'filters': filters, 'limit': np.array(limit)}
+    if scale == 'each':
+        limits = np.max(np.abs(shown), axis=(1, 2, 3), keepdims=True, initial=0.0, where=np.isfinite(shown))
+        arrays |= {'limits': limits.ravel(), 'limit': np.array(1.0 if limit else 0.0)}
+        shown, limit = shown / np.where(limits > 0, limits, 1), 1.0
+    return {**arrays, 'picture': _picture(shown, limit or 1.0)}
+
+
+def _norm_factor(variables: Mapping[str, Any], name: str, epsilon: float) -> np.ndarray:
+    """What the normalisation beside a convolution multiplies its outputs by, (filters,)."""
+    *parents, own = name.split('/')
+    try:
+        learned, running = variables['params'], variables['batch_stats']
+        for parent in parents:
+            learned, running = learned[parent], running[parent]
+        scale, var = learned['norm']['scale'], running['norm']['var']
+    except KeyError:
+        raise CnnJaxError(f'fold_norm: no batch normalisation `norm` beside {name}; leave it out') from None
+    if own != 'conv':
+        raise CnnJaxError(f'fold_norm: {name} is not the convolution of a ConvNorm; leave it out')
+    return np.asarray(scale) / np.sqrt(np.asarray(var) + epsilon)
 
 
 def _picture(filters: np.ndarray, limit: float) -> np.ndarray:
@@ -104,7 +138,12 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
         axes.set_axis_off()
         colors, norm = ('gray' if in_color else drawing.diverging()), Normalize(-limit, limit)
         axes.imshow(_with_gaps(picture) if in_color else picture, cmap=colors, norm=norm, interpolation='nearest')
-        drawing.color_bar(figure, ScalarMappable(norm, colors), axes, 'weight')
+        drawing.color_bar(
+            figure,
+            ScalarMappable(norm, colors),
+            axes,
+            'share of its largest weight' if 'limits' in arrays else 'weight',
+        )
     return figure
 
 
@@ -118,6 +157,8 @@ def caption(arrays: Mapping[str, np.ndarray], layer: Sequence[str] | str = '') -
     """What is in the picture, in one sentence."""
     count, height, width, inputs = arrays['filters'].shape
     scale = f'one scale for all, from {-arrays["limit"]:.3g} to {arrays["limit"]:.3g}'
+    if 'limits' in arrays:
+        scale = f'each on a scale of its own, {arrays["limits"].min():.3g} to {arrays["limits"].max():.3g} at its ends'
     if inputs == 3:
         return f'{count} filters of {layer}, {height}x{width} pixels in colour, where grey is no weight: {scale}.'
     if inputs == 1:

@@ -29,6 +29,7 @@ def visualize(
     images: Any,
     targets: Any = None,
     method: str = 'guided_backprop',
+    layer: str | None = None,
     most_levels: int = 8,
     num_steps: int = 20,
     seed: int = 0,
@@ -42,9 +43,10 @@ def visualize(
     - `insertion` and `deletion` (num_steps + 1, batch), the target's probability as the map's strongest pixels come
       first or go first, and their means `insertion_score` and `deletion_score`.
 
-    targets: classes; None: the highest score of the trained net, at all levels. Differs from the paper: weights are
-    shuffled within each variable instead of drawn anew, which keeps their distribution for any model. Insertion starts
-    from `baseline` instead of a blurred image. A correlation with a map that is one number everywhere is 0.
+    targets: classes; None: the highest score of the trained net, at all levels. layer: whose maps
+    a class map is made of. Differs from the papers: weights are shuffled within each variable instead of drawn anew,
+    which keeps their distribution for any model; insertion starts from `baseline` instead of a blurred image. A
+    correlation with a map that is one number everywhere is 0.
     """
     images = scores.check_images(images)
     attribute = _attribution(method)
@@ -54,7 +56,7 @@ def visualize(
     maps, names = [], []
     for level in kept:
         changed = shuffled(variables, order[:level], seed)
-        maps.append(np.asarray(attribute(model, changed, images, targets)))
+        maps.append(np.asarray(attribute(model, changed, images, targets, layer=layer)))
         names.append(order[level - 1] if level else 'trained')
     strength = np.stack([magnitude(found) for found in maps])  # (levels, batch, height, width)
     correlation = [[rank_correlation(a, b) for a, b in zip(strength[0], other, strict=True)] for other in strength]
@@ -169,6 +171,7 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
             axes.set_axis_off()
         bar = upper.colorbar(shown, ax=upper.axes, fraction=0.02, pad=0.01)
         bar.set_label('share of the largest')
+        bar.ax.set_ylim(0, 1)
         first, second = lower.subplots(1, 2)
         first.plot(range(len(maps)), arrays['correlation'].mean(1), color=drawing.BLUE, marker='o', ms=4)
         first.set_xticks(range(len(maps)), names, rotation=30, ha='right', fontsize=7)

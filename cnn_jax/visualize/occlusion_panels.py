@@ -65,4 +65,4 @@ def _draw_labels(axes: Any, labels: np.ndarray, class_names: Any) -> None:
     for (row, column), label in np.ndenumerate(labels):
         if label != usual:
             said = str(label if class_names is None else class_names[label])[:4]
-            axes.text(column, row, said, ha='center', va='center', fontsize=6)
+            axes.text(column, row, said, ha='center', va='center', fontsize=6, color=drawing.PAPER)

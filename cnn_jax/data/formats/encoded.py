@@ -3,7 +3,7 @@
 import functools
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,8 +134,9 @@ class EncodedSource:
 
         For a bad image the next good one is taken, with its label and the box that (seed, epoch, row) gives there.
         """
+        start = crops.generators(seed)
         return [
-            self._random(row, epoch, seed, record)
+            self._random(row, lambda epoch=epoch, row=row: start(epoch, row), record)
             for row, epoch, record in zip(rows, epochs, self.records(rows), strict=True)
         ]
 
@@ -155,14 +156,14 @@ class EncodedSource:
             pixels = np.zeros((how.size, how.size, 3), np.uint8)
         return {'image': pixels, 'label': record.label}
 
-    def _random(self, row: int, epoch: int, seed: int, record: Record) -> dict[str, Any]:
+    def _random(self, row: int, numbers: Callable[[], np.random.Generator], record: Record) -> dict[str, Any]:
         how = self.decoding
         for other in range(row, row + len(self)):
             if other != row:
                 (record,) = self.records([other % len(self)])
             try:
                 header = image.read_header(record.encoded, max_pixels=how.max_pixels)
-                box = how.crop(crops.generator(seed, epoch, row), header.height, header.width)
+                box = how.crop(numbers(), header.height, header.width)
                 pixels = image.decode_box(record.encoded, box, size=how.size, header=header)
             except BadImage as error:
                 self.bad_images.add(other % len(self), f'{record.name}: {error}')
