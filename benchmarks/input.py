@@ -4,8 +4,8 @@
     pip install simplejpeg        # for the row of that decoder
 
 One run compares: the ways take turns on the same images, and a row is the best round, which other work on the machine
-disturbs least, in images per second; decoding is measured image by image. Real JPEG files of 500 by 375, 4:2:0, quality 90, cut from scikit-learn's photographs. Writes
-benchmarks/results/input.json.
+disturbs least, in images per second; decoding is measured image by image. Real JPEG files of 500 by 375, 4:2:0,
+quality 90, cut from scikit-learn's photographs. Writes benchmarks/results/input.json.
 """
 
 import argparse
@@ -70,12 +70,12 @@ def take_turns(ways: dict[str, Way], rounds: int) -> dict[str, float]:
 
 
 def one_by_one(ways: dict[str, Callable[[int], Any]], num_images: int, rounds: int) -> dict[str, float]:
-    """Images per second of each way: for each image the best of the rounds, in which the ways come in random order."""
+    """Images per second of each way: for each image the best of the rounds, in which each way reads all images."""
     rng = np.random.default_rng(0)
     best = {name: np.full(num_images, np.inf) for name in ways}
     for _ in range(rounds):
-        for index in range(num_images):
-            for name in rng.permutation(list(ways)).tolist():
+        for name in rng.permutation(list(ways)).tolist():
+            for index in range(num_images):
                 begin = time.perf_counter()
                 ways[name](index)
                 best[name][index] = min(best[name][index], time.perf_counter() - begin)

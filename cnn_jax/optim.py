@@ -50,6 +50,18 @@ def kernels(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(lambda path, leaf: name_of(path).split('/')[-1] == 'kernel', params)
 
 
+def all_but_norms(params: Any) -> Any:
+    """A mask that is False for the scales and biases of normalisations, found by a `scale` beside them."""
+    names = {name_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)}
+
+    def decays(path: tuple[Any, ...], leaf: Any) -> bool:
+        del leaf
+        module = name_of(path).rpartition('/')[0]
+        return f'{module}/scale'.lstrip('/') not in names
+
+    return jax.tree_util.tree_map_with_path(decays, params)
+
+
 def caffe_sgd(
     learning_rate: optax.ScalarOrSchedule,
     *,
@@ -135,6 +147,11 @@ def with_warmup(schedule: optax.Schedule, *, num_steps: int, start: float = 0.0)
         return schedule(step) * jnp.minimum(1.0, start + (1 - start) * step / num_steps)
 
     return rate
+
+
+def slow_start(schedule: optax.Schedule, *, num_steps: int, factor: float = 0.1) -> optax.Schedule:
+    """The schedule times `factor` in its first `num_steps`, as He et al. 2015 start 110 layers."""
+    return lambda step: schedule(step) * jnp.where(jnp.asarray(step) < num_steps, factor, 1.0)
 
 
 def step_decay(peak: float, *, boundaries: Sequence[int], factor: float = 0.1) -> optax.Schedule:

@@ -78,6 +78,8 @@ def test_masks_by_name():
     )
     assert all(jax.tree.leaves(others))
     assert sum(jax.tree.leaves(optim.kernels(PARAMS))) == 3
+    assert optim.all_but_norms(PARAMS)['stage1_block1'] == {'norm': {'scale': False, 'bias': False}, 'kernel': True}
+    assert optim.all_but_norms(PARAMS)['fc'] == {'kernel': True, 'bias': True}
 
 
 def test_a_pattern_that_fits_nothing_is_a_mistake():
@@ -122,6 +124,8 @@ def test_schedules():
     warm = optim.with_warmup(steps, num_steps=10, start=0.1)
     assert values(warm, (0, 5, 10, 30)) == pytest.approx([0.04, 0.22, 0.4, 0.04])
     assert optim.with_warmup(steps, num_steps=0) is steps
+    slow = optim.slow_start(steps, num_steps=5)
+    assert values(slow, (0, 4, 5, 30)) == pytest.approx([0.04, 0.04, 0.4, 0.04])
     root = optim.polynomial_decay(0.01, num_steps=100, power=0.5)
     assert values(root, (0, 36, 100, 200)) == pytest.approx([0.01, 0.008, 0.0, 0.0])
     with pytest.raises(ValueError, match=r'boundaries: got \(60, 30\)'):

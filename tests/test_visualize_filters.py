@@ -124,7 +124,9 @@ def test_folding_the_norm_gives_the_same_convolution():
     apart = {collection: below['conv1'] for collection, below in tree.items()}
     factor = norm['scale'] / np.sqrt(norm['var'] + 1e-5)
     expected = np.asarray(model.apply(apart, images, train=False))
-    found = np.asarray(ops.conv2d(images, folded)) + (norm['bias'] - norm['mean'] * factor).reshape(1, 1, 1, 4)
+    found = np.asarray(ops.conv2d(jnp.asarray(images), jnp.asarray(folded))) + (
+        norm['bias'] - norm['mean'] * factor
+    ).reshape(1, 1, 1, 4)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     with pytest.raises(CnnJaxError, match='no batch normalisation'):
         filters.visualize(None, variables(conv1=(3, 3, 3, 4)), fold_norm=True)

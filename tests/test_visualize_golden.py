@@ -45,29 +45,20 @@ def net():
         yield vgg.VARIANTS['A'](), {'params': params}, weights.images(2)[:1].astype(np.float64), oracle
 
 
-def check(found, expected):
+def check(name, found, expected):
     assert found.dtype == np.float64
-    np.testing.assert_allclose(np.asarray(found[0]), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(np.asarray(found[0]), expected, rtol=0, atol=1e-5 * np.abs(expected).max(), err_msg=name)
 
 
-@pytest.mark.parametrize('method', [gradient, guided_backprop, deconvnet], ids=lambda method: method.__name__[18:])
-def test_gradient_pictures(net, method):
+def test_maps_of_vgg11(net):
+    """One test for all, because the net takes a gigabyte and the processes of a parallel run would each build it."""
     model, variables, images, oracle = net
-    check(method.attribute(model, variables, images), oracle[method.__name__.rpartition('.')[2]])
-
-
-def test_grad_cam(net):
-    model, variables, images, oracle = net
-    check(grad_cam.attribute(model, variables, images, layer='conv5_2', upsample=False), oracle['grad_cam'])
-
-
-def test_occlusion(net):
-    model, variables, images, oracle = net
-    found = occlusion.attribute(model, variables, images, oracle['target'].reshape(1), window=56, stride=28, chunk=7)
-    check(found, oracle['occlusion_drop'])
-
-
-def test_the_relus_of_the_net_are_counted(net):
-    model, variables, images, _ = net
     assert guided_backprop.count_relus(model, variables, images) == 10
     assert guided_backprop.count_relus(model, variables, images, layer='conv3_1') == 3
+    for name, method in {'gradient': gradient, 'guided_backprop': guided_backprop, 'deconvnet': deconvnet}.items():
+        check(name, method.attribute(model, variables, images), oracle[name])
+    maps = grad_cam.attribute(model, variables, images, layer='conv5_2', upsample=False)
+    check('grad_cam', maps, oracle['grad_cam'])
+    target = oracle['target'].reshape(1)
+    drops = occlusion.attribute(model, variables, images, target, window=56, stride=28, chunk=7)
+    check('occlusion', drops, oracle['occlusion_drop'])

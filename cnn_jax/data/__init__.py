@@ -1,2 +1,2 @@
-"""Data: `pipeline` gives order and batches, `augment` changes images on the device, `formats` reads and writes files;
+"""Data: `pipeline` gives order and batches, `augment*` change images on the device, `formats` reads and writes files;
 every other file is one source."""

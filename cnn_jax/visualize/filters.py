@@ -38,8 +38,8 @@ def visualize(
 
     Returns `filters` (filters, height, width, inputs), raw; `limit`, the largest magnitude of what is shown; `picture`:
     (rows, columns, 3) in 0 .. 1 for colour filters, where 0.5 is no weight, else (rows, columns) of raw weights, with a
-    column of tiles for each filter and a row for each input where there are several. Gaps between tiles are NaN. With `scale='each'` the picture is of shares, the limit 1,
-    and `limits` holds the largest magnitude of each filter.
+    column of tiles for each filter and a row for each input where there are several. Gaps between tiles are NaN. With
+    `scale='each'` the picture is of shares, the limit 1, and `limits` holds the largest magnitude of each filter.
 
     Raises: CnnJaxError if there is no such layer, it has no kernel (height, width, in, out), or no norm to fold.
     """

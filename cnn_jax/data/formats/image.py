@@ -7,7 +7,6 @@ Training decodes JPEG files with OpenCV, which is faster and gives the same pixe
 import io
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -105,7 +104,9 @@ def _decode(encoded: bytes, header: Header, shrink: int) -> np.ndarray:
     """The image, a JPEG file at 1 / `shrink` of its size, rounded up."""
     if header.form != 'JPEG' or header.channels not in (1, 3):  # CMYK: Pillow's colours
         return np.asarray(open_rgb(encoded))
-    full = cv2.IMREAD_COLOR_RGB if shrink == 1 else REDUCED[shrink]
+    import cv2  # a fifth of a second, which `--help` need not wait for
+
+    full = cv2.IMREAD_COLOR_RGB if shrink == 1 else getattr(cv2, f'IMREAD_REDUCED_COLOR_{shrink}')
     try:
         pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), full | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
@@ -113,9 +114,6 @@ def _decode(encoded: bytes, header: Header, shrink: int) -> np.ndarray:
     if pixels is None:
         raise BadImage('a JPEG file that is cut short or damaged')
     return pixels if shrink == 1 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-
-
-REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
 def check(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> None:
@@ -133,6 +131,8 @@ def decode_box(encoded: bytes, box: Box, *, size: int, header: Header) -> np.nda
     A JPEG file whose box is twice `size` or more is decoded at a half, a quarter or an eighth, which is quicker and
     leaves less than a factor of two to the bilinear filter; what is larger still is averaged over areas.
     """
+    import cv2
+
     shrink = 1
     if header.form == 'JPEG' and header.channels in (1, 3):
         while shrink < 8 and min(box[2:]) >= 2 * shrink * size:
