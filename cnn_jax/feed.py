@@ -69,7 +69,7 @@ class ResidentFeed(Feed):
 
     def train(self, step: int) -> Any:
         rows = len(self.source('train'))
-        index, epoch = pipeline.rows(rows, self._seed, step, self._data.batch_size)
+        index, epoch = pipeline.rows(rows, self._seed, step, self._data.batch_size, self._data.repeats)
         return self._batch('train', index, epoch, np.ones(len(index), bool))
 
     def test(self, batch_size: int) -> Iterator[Any]:
@@ -95,8 +95,14 @@ class StreamedFeed(Feed):
 
     def train(self, step: int) -> Any:
         if step != self._next:  # the first step, of a new run or of a resumed one
-            source, size = self.source('train'), self._data.batch_size
-            self._stream = pipeline.stream(source, seed=self._seed, batch_size=size, start_step=step, shard=_shard())
+            self._stream = pipeline.stream(
+                self.source('train'),
+                seed=self._seed,
+                batch_size=self._data.batch_size,
+                repeats=self._data.repeats,
+                start_step=step,
+                shard=_shard(),
+            )
             self._ready.clear()
         self._next = step + 1
         while len(self._ready) <= AHEAD:

@@ -18,6 +18,9 @@ from cnn_jax.feed import open_feed
 from cnn_jax.lock import WorkdirLock
 from cnn_jax.log import Log, duration, read_metrics
 from cnn_jax.stop import StopRequest
+from cnn_jax.visualize_mode import visualize
+
+__all__ = ['describe', 'evaluate', 'parity', 'prepare', 'train', 'verify', 'visualize']
 
 
 def train(
@@ -127,36 +130,6 @@ def evaluate(
         poll=lambda: stop.poll('stopped during evaluation'),
     )
     log.say(evaluation.describe(result, experiment.data.class_names))
-
-
-def visualize(
-    loaded: Loaded,
-    *,
-    path: Path | None,
-    init_from: Path | None,
-    data_dir: Path,
-    method: str | None,
-    layer: str | None,
-    unit: int | None,
-    image: str | None,
-    stop: StopRequest,
-    log: Log,
-) -> None:
-    """Draws what one method (or the set that suits the run) shows, with the numbers beside each picture."""
-    from cnn_jax.visualize_mode import visualize as draw
-
-    draw(
-        loaded,
-        path=path,
-        init_from=init_from,
-        data_dir=data_dir,
-        method=method,
-        layer=layer,
-        unit=unit,
-        image=image,
-        stop=stop,
-        log=log,
-    )
 
 
 def parity(loaded: Loaded, *, path: Path | None, init_from: Path | None, reference: str | None, log: Log) -> None:

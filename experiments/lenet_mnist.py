@@ -1,4 +1,4 @@
-"""LeNet-5 on MNIST, from the four IDX files; `--mode=prepare` says where to put them.
+"""LeNet-5 on MNIST or Fashion-MNIST, from the four IDX files; `--mode=prepare` says where to put them.
 
     python -m cnn_jax.main --mode=prepare --experiment=lenet_mnist
     python -m cnn_jax.main --experiment=lenet_mnist
@@ -9,6 +9,7 @@ Model: LeCun et al. 1998, Proc. IEEE 86(11), as built today. The optimizer is Ad
 """
 
 import functools
+from typing import Literal
 
 import optax
 
@@ -19,6 +20,7 @@ from cnn_jax.models import lenet
 
 def experiment(
     *,
+    variant: Literal['digits', 'fashion'] = 'digits',
     batch_size: int = 128,
     epochs: float = 10.0,  # of the published 60,000 images
     learning_rate: float = 2e-3,  # at the end of the warm-up
@@ -28,7 +30,7 @@ def experiment(
     data = (
         synthetic.load(batch_size=batch_size, image_shape=mnist.IMAGE_SHAPE, class_names=mnist.CLASS_NAMES)
         if smoke
-        else mnist.load(batch_size=batch_size)
+        else mnist.load(batch_size=batch_size, variant=variant)
     )
     num_steps = 2 if smoke else round(epochs * data.num_train / batch_size)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))

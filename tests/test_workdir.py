@@ -80,9 +80,12 @@ from pathlib import Path
 from cnn_jax.lock import WorkdirLock
 lock = WorkdirLock(Path({str(tmp_path)!r}))
 lock.acquire()
+child_is_up, up = os.pipe()
 if os.fork() == 0:
+    os.write(up, b'.')
     time.sleep(30)
     os._exit(0)
+os.read(child_is_up, 1)
 print('forked', flush=True)
 os.kill(os.getpid(), 9)
 """
