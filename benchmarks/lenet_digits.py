@@ -60,11 +60,11 @@ def summarise(label: str, runs: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def row(result: dict[str, Any]) -> str:
-    """The README's row: what was run, accuracy, seconds of the first command and of later ones."""
+    """The README's row: what was run, accuracy, seconds of the first command and of later ones, machine and date."""
     return (
         f'| {result["label"]} | {result["top1_mean"]:.2%} ± {result["top1_std"] * 100:.2f} '
         f'| {result["seeds"]} | {result["command_seconds_first"]:.0f} s | {result["command_seconds_later"]:.0f} s '
-        f'| {result["training_seconds"]:.0f} s |'
+        f'| {result["training_seconds"]:.0f} s | {machine()}, {time.strftime("%Y-%m-%d")} |'
     )
 
 

@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -206,7 +207,9 @@ def _quiet() -> Iterator[None]:
     try:
         yield
     except Exception:
-        gc.collect()  # the tasks complain when they are collected: do it while nobody listens
+        for _ in range(3):  # the tasks of Orbax's threads complain when they are collected: while nobody listens
+            gc.collect()
+            time.sleep(0.02)
         raise
     finally:
         sys.unraisablehook = hook

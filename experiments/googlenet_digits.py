@@ -38,6 +38,10 @@ def experiment(
         return jnp.repeat(jnp.repeat(images, 2, axis=1), 2, axis=2)  # 64x64, nearest
 
     model = googlenet.VARIANTS['batch_norm'](
-        num_classes=recipe.data.num_classes, width=width, dropout_rate=dropout_rate, aux_heads=False
+        num_classes=recipe.data.num_classes,
+        modules=('3a', '4a', '5a') if smoke else tuple(googlenet.INCEPTION),
+        width=width,
+        dropout_rate=dropout_rate,
+        aux_heads=False,
     )
     return dataclasses.replace(recipe, model=model, preprocess=preprocess)

@@ -6,6 +6,7 @@ but `pickletools.genops`, which cuts a stream into opcodes. What is not known he
 """
 
 import pickletools
+import warnings
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
@@ -53,12 +54,14 @@ class Interpreter:
 
     def run(self, stream: BinaryIO) -> Any:
         """What the stream leaves on the stack at STOP."""
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-            if count >= MOST_OPCODES:
-                raise StorageError(f'more than {MOST_OPCODES} opcodes; a state dict has far fewer')
-            if opcode.name == 'STOP':
-                return self.stack.pop()
-            self._step(opcode.name, argument)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', DeprecationWarning)  # `genops` over odd escapes in a damaged string
+            for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+                if count >= MOST_OPCODES:
+                    raise StorageError(f'more than {MOST_OPCODES} opcodes; a state dict has far fewer')
+                if opcode.name == 'STOP':
+                    return self.stack.pop()
+                self._step(opcode.name, argument)
         raise EOFError
 
     def _step(self, opcode: str, argument: Any) -> None:
