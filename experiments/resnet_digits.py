@@ -31,5 +31,7 @@ def experiment(
     recipe = lenet_digits.experiment(
         batch_size=batch_size, epochs=epochs, learning_rate=learning_rate, max_shift=max_shift, smoke=smoke
     )
-    model = ResNet(depth=depth, num_classes=recipe.data.num_classes, layout='cifar', shortcut=shortcut, width=width)
+    model = ResNet(
+        depth=8 if smoke else depth, num_classes=recipe.data.num_classes, layout='cifar', shortcut=shortcut, width=width
+    )
     return dataclasses.replace(recipe, model=model)
