@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-AXIS = 'data'  # the named axis over which a training step is mapped
+from cnn_jax.parallel import AXIS
 
 
 class Dropout(nn.Module):

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnn_jax import ops
-
-AXIS = 'data'  # the named axis over which a training step is mapped
+from cnn_jax.parallel import AXIS
 
 
 class BatchNorm(nn.Module):
