@@ -11,7 +11,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import flax.linen as nn
 import optax
@@ -36,12 +36,19 @@ class Experiment:
         preprocess: `(keys, images) -> images`, uint8 (batch, height, width, channels) to what the model takes.
         loss: `(scores, labels) -> losses`, one for each image.
         augment: `(keys, images) -> images` on the uint8 images of training, before `preprocess`.
+        mix: `(keys, images, labels) -> (images, targets)` in training, after `preprocess` (mixup, CutMix); the loss
+            then takes soft targets (batch, classes) in training and labels in evaluation.
         learning_rate: the optimizer's schedule, for the log alone.
+        accumulate: parts that each device's images are taken in, one after the other (see `gradient.accumulated`).
+        sam_radius: of sharpness-aware minimisation (see `gradient.sharpness_aware`); None: without.
+        ema_decay: of a moving average of the variables, below 1, evaluated beside the last ones; None: without.
+        on_nan: what a loss or gradient that is not finite does: 'stop' the run, or 'skip' that update.
         make_train_step: for methods that change the step itself; takes the arguments of `steps.make_train_step`.
         evaluate_every: steps between evaluations; None: only at the end.
         save_every: steps between checkpoints; None: only at the end (and when stopped).
         log_every: steps between lines of `metrics.jsonl`.
         keep: how many checkpoints stay on the disk.
+        on_save_error: what a checkpoint that cannot be written does, the last one aside: 'stop' the run, or 'go_on'.
     """
 
     model: nn.Module
@@ -51,23 +58,44 @@ class Experiment:
     preprocess: steps.Transform
     loss: steps.Loss = optax.softmax_cross_entropy_with_integer_labels
     augment: steps.Transform | None = None
+    mix: steps.Mix | None = None
     learning_rate: optax.Schedule | None = None
+    accumulate: int = 1
+    sam_radius: float | None = None
+    ema_decay: float | None = None
+    on_nan: steps.OnNan = 'stop'
     make_train_step: Callable[..., Callable] = steps.make_train_step
     evaluate_every: int | None = None
     save_every: int | None = None
     log_every: int = 1
     keep: int = 3
+    on_save_error: Literal['stop', 'go_on'] = 'stop'
 
     def __post_init__(self):
-        for name in ('num_steps', 'evaluate_every', 'save_every', 'log_every', 'keep'):
+        for name in ('num_steps', 'evaluate_every', 'save_every', 'log_every', 'keep', 'accumulate'):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f'{name}: {value} is below 1; train for longer, or more often')
+                raise ValueError(f'{name}: {value} is below 1; give at least 1')
+        if self.data.batch_size % self.accumulate:
+            raise ValueError(
+                f'accumulate: {self.accumulate} parts do not divide a batch of {self.data.batch_size} images'
+            )
+        if self.sam_radius is not None and self.sam_radius <= 0:
+            raise ValueError(f'sam_radius: {self.sam_radius} is not above 0; give None to train without')
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise ValueError(f'ema_decay: {self.ema_decay} is not at least 0 and below 1; give None to train without')
+        if self.on_nan not in get_args(steps.OnNan):
+            raise ValueError(f'on_nan: {self.on_nan!r} is not one of {", ".join(get_args(steps.OnNan))}')
 
     def init_state(self, seed: int) -> steps.TrainState:
         """The state before the first step; pure (see `steps.init_state`)."""
         return steps.init_state(
-            self.model, self.optimizer, preprocess=self.preprocess, image_shape=self.data.image_shape, seed=seed
+            self.model,
+            self.optimizer,
+            preprocess=self.preprocess,
+            image_shape=self.data.image_shape,
+            seed=seed,
+            with_ema=self.ema_decay is not None,
         )
 
     def train_step(self) -> Callable:
@@ -78,7 +106,12 @@ class Experiment:
             loss=self.loss,
             preprocess=self.preprocess,
             augment=self.augment,
+            mix=self.mix,
             learning_rate=self.learning_rate,
+            accumulate=self.accumulate,
+            sam_radius=self.sam_radius,
+            ema_decay=self.ema_decay,
+            on_nan=self.on_nan,
         )
 
     def eval_step(self) -> Callable:

@@ -15,12 +15,12 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from cnn_jax import cluster
+from cnn_jax import cluster, sharding
 from cnn_jax.errors import CnnJaxError, PeerError
 
 AXIS = 'data'
 HEARTBEAT_SECONDS = 30  # a process that is silent for so long is lost
-Mode = Literal['mapped', 'pmap']
+Mode = Literal['mapped', 'pmap', 'sharded']
 
 
 def start(requested: bool, *, timeout_seconds: int = 300) -> bool:
@@ -137,12 +137,19 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P())
 
 
+def state_shardings(mesh: Mesh, state: Any, mode: Mode = 'mapped') -> Any:
+    """The sharding of every leaf of a `TrainState` (arrays or shapes), as `map_step` takes it in this mode."""
+    if mode == 'sharded':
+        return sharding.state_shardings(state, mesh)
+    return jax.tree.map(lambda leaf: replicated(mesh), state)
+
+
 def replicate(mesh: Mesh, tree: Any) -> Any:
     """Puts host arrays, the same in every process, whole onto every device."""
-    sharding = replicated(mesh)
+    whole = replicated(mesh)
 
     def put(array):
-        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+        return jax.make_array_from_callback(array.shape, whole, lambda index: array[index])
 
     with jax.transfer_guard_host_to_device('allow'):  # this is the explicit way
         return jax.tree.map(lambda leaf: put(np.asarray(leaf)), tree)
@@ -150,9 +157,9 @@ def replicate(mesh: Mesh, tree: Any) -> Any:
 
 def put_batch(mesh: Mesh, batch: Any) -> Any:
     """Puts this process's rows of a global batch onto its devices, split along the first axis."""
-    sharding = NamedSharding(mesh, P(AXIS))
+    split = NamedSharding(mesh, P(AXIS))
     with jax.transfer_guard_host_to_device('allow'):
-        return jax.tree.map(lambda rows: jax.make_array_from_process_local_data(sharding, rows), batch)
+        return jax.tree.map(lambda rows: jax.make_array_from_process_local_data(split, rows), batch)
 
 
 def process_rows(rows: np.ndarray) -> np.ndarray:
@@ -185,7 +192,6 @@ def vary(tree: Any) -> Any:
     Without it a gradient taken with respect to them comes back already summed over the devices (under
     `check_vma=True`), and a following `pmean` makes it n times too large, without an error.
     """
-
     return jax.tree.map(lambda leaf: jax.lax.pcast(leaf, AXIS, to='varying'), tree)
 
 
@@ -204,10 +210,13 @@ def map_step(step: Callable, mesh: Mesh, *, mode: Mode = 'mapped') -> Callable:
     Args:
         step: one device's view; what it returns must be equal on all devices (`pmean` it).
         mesh: from `make_mesh`.
-        mode: 'mapped' is `jax.shard_map`; 'pmap' is `jax.pmap`, for one process, as a second opinion.
+        mode: 'mapped' is `jax.shard_map`; 'pmap' is `jax.pmap`, for one process, as a second opinion; 'sharded' keeps
+            a part of the parameters and the optimizer's state on each device (see `sharding.map_step`).
     """
     if mode == 'pmap':
         return _pmap_step(step, mesh)
+    if mode == 'sharded':
+        return sharding.map_step(step, mesh)
     mapped = jax.shard_map(step, mesh=mesh, in_specs=(P(), P(AXIS)), out_specs=(P(), P()), check_vma=True)
     return jax.jit(mapped, donate_argnums=0)
 

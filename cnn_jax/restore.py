@@ -17,7 +17,7 @@ from cnn_jax.steps import TrainState
 from cnn_jax.weights import variables_for
 
 
-def abstract_state(experiment: Experiment, mesh: Mesh) -> TrainState:
+def abstract_state(experiment: Experiment, mesh: Mesh, mode: parallel.Mode = 'mapped') -> TrainState:
     """Shapes, dtypes and shardings of the state; nothing is computed.
 
     Raises:
@@ -30,8 +30,12 @@ def abstract_state(experiment: Experiment, mesh: Mesh) -> TrainState:
         raise CnnJaxError(
             f'the model does not fit {data.name} images of {data.image_shape}: {_first(error)}'
         ) from error
-    sharding = parallel.replicated(mesh)
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)
+    shardings = parallel.state_shardings(mesh, shapes, mode)
+
+    def describe(leaf: Any, sharding: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    return jax.tree.map(describe, shapes, shardings)
 
 
 def initial_state(experiment: Experiment, like: TrainState, *, seed: int) -> TrainState:

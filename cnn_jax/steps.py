@@ -5,7 +5,7 @@ A step sees one device's share of the batch and the named axis 'data'; `parallel
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import flax.struct
@@ -14,13 +14,20 @@ import jax.numpy as jnp
 import optax
 
 from cnn_jax import parallel
+from cnn_jax.gradient import (
+    MUTABLE,
+    Gradient,
+    Inputs,
+    Loss,
+    accumulated,
+    make_gradient,
+    sharpness_aware,
+)
 from cnn_jax.parallel import AXIS
 
-# Collections of variables that a training step may change, beside `params`.
-MUTABLE = ('batch_stats',)
-
 Transform = Callable[[jax.Array, jax.Array], jax.Array]  # (keys, images) -> images
-Loss = Callable[[Any, jax.Array], jax.Array]  # (what the model returns, labels) -> loss of each image
+Mix = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]  # (keys, images, labels) -> (, targets)
+OnNan = Literal['stop', 'skip']
 
 
 @flax.struct.dataclass
@@ -32,7 +39,7 @@ class TrainState:
         params: what the optimizer changes.
         model_state: the other collections of the model (`batch_stats`, constants), by name.
         opt_state: the optimizer's.
-        ema: the moving average of `params`, or None.
+        ema: the moving average of `params` and of running statistics, as variables; or None.
         rng: a typed key that never changes; the randomness of step k is `fold_in(rng, k)`.
     """
 
@@ -48,6 +55,11 @@ class TrainState:
         """What `model.apply` takes."""
         return {'params': self.params, **self.model_state}
 
+    @property
+    def ema_variables(self) -> dict[str, Any]:
+        """What `model.apply` takes, averages in the place of the last values; only where there are averages."""
+        return {**self.variables, **self.ema}
+
 
 def init_state(
     model: nn.Module,
@@ -56,19 +68,21 @@ def init_state(
     preprocess: Transform,
     image_shape: tuple[int, int, int],
     seed: int,
+    with_ema: bool = False,
 ) -> TrainState:
     """The state before the first step; pure, so `jax.eval_shape` gives its shapes without any work.
 
     Args:
         image_shape: (height, width, channels) of the data; `preprocess` decides what the model sees.
         seed: of the parameters, the augmentation and the dropout.
+        with_ema: whether a moving average goes along.
     """
     init_key, rng = jax.random.split(jax.random.key(seed))
     images = preprocess(jax.random.split(rng, 1), jnp.zeros((1, *image_shape), jnp.uint8))
     variables = dict(model.init(init_key, images, train=False))
     params = variables.pop('params')
     variables.pop('losses', None)  # regularisers: recomputed in each step
-    return TrainState(
+    state = TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         model_state=variables,
@@ -76,6 +90,7 @@ def init_state(
         ema=None,
         rng=rng,
     )
+    return dataclasses.replace(state, ema=jax.tree.map(jnp.copy, averaged(state))) if with_ema else state
 
 
 def image_keys(rng: jax.Array, batch: dict[str, jax.Array]) -> jax.Array:
@@ -87,6 +102,24 @@ def image_keys(rng: jax.Array, batch: dict[str, jax.Array]) -> jax.Array:
     return jax.vmap(key)(batch['epoch'], batch['index'])
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainStep:
+    """One optimizer step `(state, batch) -> (state, metrics)`, one device's view; in two halves for `parallel`.
+
+    Attributes:
+        gradient: `(params, model_state, batch, rng, step) -> Gradient` of this device's share of the batch.
+        update: `(state, Gradient) -> (state, metrics)` with the mean over the devices; names no device.
+    """
+
+    gradient: Callable[[Any, dict[str, Any], dict[str, jax.Array], jax.Array, jax.Array], Gradient]
+    update: Callable[[TrainState, Gradient], tuple[TrainState, dict[str, jax.Array]]]
+
+    def __call__(self, state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
+        params, model_state = parallel.vary((state.params, state.model_state))
+        own = self.gradient(params, model_state, batch, state.rng, state.step)
+        return self.update(state, jax.lax.pmean(own, AXIS))
+
+
 def make_train_step(
     *,
     model: nn.Module,
@@ -94,49 +127,90 @@ def make_train_step(
     loss: Loss,
     preprocess: Transform,
     augment: Transform | None = None,
+    mix: Mix | None = None,
     learning_rate: optax.Schedule | None = None,
-) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
-    """The function (state, batch) -> (state, metrics) of one optimizer step over the global batch.
+    accumulate: int = 1,
+    sam_radius: float | None = None,
+    ema_decay: float | None = None,
+    on_nan: OnNan = 'stop',
+) -> TrainStep:
+    """The step of one optimizer update over the global batch.
 
     A model may return a tuple in training, its scores first (then auxiliary heads); `loss` takes it whole.
-    The metrics are scalars of this batch, before the update: `loss` with regularisers, `top1`, `gradient_norm`, and
-    `learning_rate` where a schedule is given.
+    The metrics are scalars of this batch, before the update: `loss` with regularisers, `top1` against the labels,
+    `gradient_norm`, `learning_rate` where a schedule is given, `skipped` (0 or 1) where bad steps are.
+
+    Args:
+        mix: `(keys, images, labels) -> (images, targets)` after `preprocess`; the loss then takes the targets.
+        learning_rate: the optimizer's schedule, for the metrics.
+        accumulate: parts that each device's images are taken in, see `gradient.accumulated`.
+        sam_radius: of sharpness-aware minimisation, see `gradient.sharpness_aware`; None: without.
+        ema_decay: of the moving average in `TrainState.ema`; None: there is none.
+        on_nan: 'skip' leaves all but the step number as it was where the loss or the gradient is not finite.
     """
+    informed = optax.with_extra_args_support(optimizer)  # some want the loss: optax.contrib.reduce_on_plateau
+    whole = make_gradient(model, loss)
+    if accumulate > 1:
+        whole = accumulated(whole, accumulate)
+    if sam_radius is not None:
+        whole = sharpness_aware(whole, sam_radius)
 
-    def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
-        keys = image_keys(state.rng, batch)
+    def gradient(params, model_state, batch, rng, step) -> Gradient:
+        keys = image_keys(rng, batch)
         images = augment(keys, batch['image']) if augment else batch['image']
-        images = preprocess(keys, images)
-        step_key = jax.random.fold_in(state.rng, state.step)
+        images, targets = preprocess(keys, images), batch['label']
+        if mix:
+            images, targets = mix(jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys), images, targets)
+        step_key = jax.random.fold_in(rng, step)
         rngs = {'per_image': step_key, 'dropout': jax.random.fold_in(step_key, jax.lax.axis_index(AXIS))}
-        params, model_state = parallel.vary((state.params, state.model_state))
+        return whole(params, model_state, Inputs(images, targets, batch['label']), rngs)
 
-        def mean_loss(params):
-            variables = {'params': params, **model_state}
-            mutable = [name for name in MUTABLE if name in model_state] + ['losses']
-            scores, changed = model.apply(variables, images, train=True, rngs=rngs, mutable=mutable)
-            changed = dict(changed)
-            penalty = sum(jnp.sum(term) for term in jax.tree.leaves(changed.pop('losses', {})))
-            return jnp.mean(loss(scores, batch['label'])) + penalty, (scores, changed)
-
-        (value, (scores, changed)), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params)
-        scores = scores[0] if isinstance(scores, tuple) else scores  # without auxiliary heads
-        top1 = jnp.mean(jnp.argmax(scores, -1) == batch['label'], dtype=jnp.float32)
-        gradient, changed, value, top1 = jax.lax.pmean((gradient, changed, value, top1), AXIS)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-
-        metrics = {'loss': value, 'top1': top1, 'gradient_norm': optax.tree.norm(gradient)}
+    def update(state: TrainState, mean: Gradient) -> tuple[TrainState, dict[str, jax.Array]]:
+        updates, opt_state = informed.update(mean.params, state.opt_state, state.params, value=mean.metrics['loss'])
+        metrics = {**mean.metrics, 'gradient_norm': optax.tree.norm(mean.params)}
         if learning_rate:
             metrics['learning_rate'] = jnp.asarray(learning_rate(state.step), jnp.float32)
-        return dataclasses.replace(
+        after = dataclasses.replace(
             state,
-            step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
-            model_state={**state.model_state, **changed},
+            model_state={**state.model_state, **mean.model_state},
             opt_state=opt_state,
-        ), metrics
+        )
+        if ema_decay is not None:
+            after = dataclasses.replace(after, ema=moved_average(after, ema_decay))
+        if on_nan == 'skip':
+            finite = jnp.isfinite(metrics['loss']) & jnp.isfinite(metrics['gradient_norm'])
+            after = keep_unless(finite, after, state)
+            metrics['skipped'] = 1 - finite.astype(jnp.float32)
+        return dataclasses.replace(after, step=state.step + 1), metrics
 
-    return train_step
+    return TrainStep(gradient, update)
+
+
+def moved_average(state: TrainState, decay: float) -> dict[str, Any]:
+    """The moving average of parameters and running statistics, moved towards those of `state`.
+
+    The decay is (1 + step) / (10 + step) until that reaches `decay`, so that early weights are soon forgotten.
+    """
+    step = state.step.astype(jnp.float32)
+    share = jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(
+        lambda old, new: (share * old + (1 - share) * new).astype(old.dtype), state.ema, averaged(state)
+    )
+
+
+def averaged(state: TrainState) -> dict[str, Any]:
+    """The variables of a state that its moving average is of: parameters and running statistics."""
+    return {'params': state.params, **{name: state.model_state[name] for name in MUTABLE if name in state.model_state}}
+
+
+def keep_unless(good: jax.Array, after: TrainState, before: TrainState) -> TrainState:
+    """`after` where the scalar `good` is true, else `before`."""
+
+    def choose(new: jax.Array, old: jax.Array) -> jax.Array:
+        return new if new is old else jnp.where(good, new, old)
+
+    return jax.tree.map(choose, after, before)
 
 
 def make_eval_step(

@@ -1,4 +1,8 @@
-"""Eight virtual CPU devices, strict ranks, a compilation cache that lasts from one run of the suite to the next."""
+"""Eight virtual CPU devices, strict ranks, a compilation cache that lasts from one run of the suite to the next.
+
+Compiling is most of the suite's time, and optimised code takes twice as long to compile as plain code; so the tests
+compile plain code. Processes that a test starts run what users run.
+"""
 
 import os
 import tempfile
@@ -14,6 +18,7 @@ import jax
 import pytest
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
+jax.config.update('jax_disable_most_optimizations', True)
 jax.config.update('jax_compilation_cache_dir', str(CACHE))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)

@@ -1,5 +1,7 @@
 """A tiny convnet on tiny random images: an experiment file of a user's own, for the tests of the training core."""
 
+from typing import Literal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,29 +10,34 @@ import optax
 
 from cnn_jax.data.pipeline import Data
 from cnn_jax.experiment import Experiment
-from cnn_jax.layers import Dropout
+from cnn_jax.layers import BatchNorm, Dropout
 
 
 class TinyNet(nn.Module):
     """One convolution, statistics that change, a dropout, one dense layer."""
 
     width: int = 4
+    norm: str = 'global'
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         x = nn.relu(nn.Conv(self.width, (3, 3), name='conv1')(images))
-        x = nn.BatchNorm(use_running_average=not train, axis_name='data' if train else None, name='norm1')(x)
+        x = BatchNorm(self.norm, momentum=0.99, name='norm1')(x, train=train)
         x = Dropout(0.1)(x.reshape(x.shape[0], -1), train=train)
         return nn.Dense(10, name='fc')(x)
 
 
-class Rows:
-    """Random images whose brightness tells their class."""
+POISON = 255  # no other pixel has this value; `preprocess` makes a NaN of it
 
-    def __init__(self, count: int, seed: int):
+
+class Rows:
+    """Random images whose brightness tells their class; the first `num_bad` hold a poisoned pixel."""
+
+    def __init__(self, count: int, seed: int, num_bad: int = 0):
         rng = np.random.default_rng(seed)
         self.labels = rng.integers(0, 10, count)
         self.images = (rng.integers(0, 100, (count, 8, 8, 1)) + self.labels[:, None, None, None] * 15).astype(np.uint8)
+        self.images[:num_bad, 2, 3] = POISON
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -45,8 +52,17 @@ def experiment(
     num_steps: int = 12,
     learning_rate: float = 1e-2,
     width: int = 4,
+    norm: str = 'global',
+    accumulate: int = 1,
+    ema_decay: float | None = None,
+    sam_radius: float | None = None,
+    on_nan: Literal['stop', 'skip'] = 'stop',
     save_every: int | None = 5,
     evaluate_every: int | None = 5,
+    log_every: int = 1,
+    num_bad: int = 0,
+    streamed: bool = False,
+    on_save_error: Literal['stop', 'go_on'] = 'stop',
 ) -> Experiment:
     data = Data(
         name='tiny',
@@ -54,19 +70,26 @@ def experiment(
         splits={'train': 50, 'test': 23},
         class_names=tuple('abcdefghij'),
         image_shape=(8, 8, 1),
-        open=lambda split, folder: Rows(50, 0) if split == 'train' else Rows(23, 1),
+        open=lambda split, folder: Rows(50, 0, num_bad) if split == 'train' else Rows(23, 1),
         prepare=lambda folder, say: say('nothing to prepare'),
+        streamed=streamed,
     )
     return Experiment(
-        model=TinyNet(width=width),
+        model=TinyNet(width=width, norm=norm),
         data=data,
         optimizer=optax.adam(learning_rate),
         learning_rate=optax.constant_schedule(learning_rate),
         num_steps=num_steps,
-        preprocess=lambda keys, images: images.astype(jnp.float32) / 255,
+        preprocess=lambda keys, images: jnp.where(images == POISON, jnp.nan, images.astype(jnp.float32) / 255),
         augment=lambda keys, images: jax.vmap(
             lambda key, image: jnp.where(jax.random.bernoulli(key), image, image[::-1])
         )(keys, images),
+        accumulate=accumulate,
+        ema_decay=ema_decay,
+        sam_radius=sam_radius,
+        on_nan=on_nan,
         save_every=save_every,
         evaluate_every=evaluate_every,
+        log_every=log_every,
+        on_save_error=on_save_error,
     )

@@ -1,11 +1,31 @@
 """Dropout."""
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from cnn_jax.parallel import AXIS
+
+
+_place: contextvars.ContextVar[jax.Array | None] = contextvars.ContextVar('place', default=None)
+
+
+@contextlib.contextmanager
+def place_of_first(place: jax.Array) -> Iterator[None]:
+    """Says, while a model is traced, at which place of the global batch its first image stands.
+
+    For steps that show the model a part of a device's images at a time; else it follows from the device.
+    """
+    token = _place.set(place)
+    try:
+        yield
+    finally:
+        _place.reset(token)
 
 
 class Dropout(nn.Module):
@@ -28,7 +48,9 @@ class Dropout(nn.Module):
         if not train or self.rate == 0:
             return inputs
         if self.has_rng('per_image'):
-            rows = lax.axis_index(AXIS) * len(inputs) + jnp.arange(len(inputs))  # of the global batch
+            first = _place.get()
+            first = lax.axis_index(AXIS) * len(inputs) if first is None else first
+            rows = first + jnp.arange(len(inputs))  # of the global batch
             keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(self.make_rng('per_image'), rows)
             keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - self.rate, inputs.shape[1:]))(keys)
         else:

@@ -1,0 +1,142 @@
+"""Forms of the gradient: in parts it is the whole one, sharpness-aware it is that of a point near by."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from cnn_jax import experiment, parallel, restore, steps
+from cnn_jax.feed import open_feed
+from tests.test_steps import PIXELS, Linear, make_batch, to_float
+
+TINY = 'tests/tiny_experiment.py'
+LOSS = optax.softmax_cross_entropy_with_integer_labels
+
+
+def trained(options, data_dir, *, num_devices=1, num_steps=4, mode: parallel.Mode = 'mapped'):
+    """The losses of the first steps of the tiny experiment and the state after them."""
+    run = experiment.load(TINY, options).experiment
+    mesh = parallel.make_mesh(num_devices)
+    feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
+    state = restore.initial_state(run, restore.abstract_state(run, mesh, mode), seed=0)
+    step = parallel.map_step(run.train_step(), mesh, mode=mode)
+    values = []
+    for number in range(num_steps):
+        state, metrics = step(state, feed.train(number))
+        values.append(float(metrics['loss']))
+    return np.array(values), state
+
+
+@pytest.mark.parametrize('num_devices', [1, 2])
+def test_parts_add_up_to_the_whole_dropout_included(num_devices, data_dir):
+    whole, state = trained({'norm': 'frozen'}, data_dir)
+    parts, other = trained({'norm': 'frozen', 'accumulate': 4}, data_dir, num_devices=num_devices)
+    np.testing.assert_allclose(parts, whole, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.params, other.params)
+
+
+def test_batch_norm_sees_a_part_at_a_time_over_all_devices(data_dir):
+    whole, _ = trained({}, data_dir, num_steps=2)
+    parts, state = trained({'accumulate': 2}, data_dir, num_steps=2)
+    many, other = trained({'accumulate': 2}, data_dir, num_steps=2, num_devices=2)
+    assert abs(parts[0] - whole[0]) > 1e-4, 'statistics of half a batch are others'
+    assert abs(parts[0] - many[0]) > 1e-6, 'two devices cut the batch elsewhere'
+    moved = state.model_state['batch_stats']['norm1']['mean'], other.model_state['batch_stats']['norm1']['mean']
+    np.testing.assert_allclose(*moved, rtol=0.05, atol=1e-4)
+
+
+def test_parts_must_divide_the_images_of_a_device(data_dir):
+    with pytest.raises(ValueError, match='accumulate: 3 parts do not divide a batch of 16 images'):
+        experiment.load(TINY, {'accumulate': 3})
+    with pytest.raises(ValueError, match='accumulate: 16 parts do not divide the 8 images of a device'):
+        trained({'accumulate': 16}, data_dir, num_devices=2)
+
+
+@pytest.mark.parametrize('num_devices', [1, 2])
+def test_sharpness_aware_is_the_gradient_uphill(num_devices):
+    model, radius, mesh = Linear(), 0.5, parallel.make_mesh(num_devices)
+    state = steps.init_state(model, optax.sgd(1.0), preprocess=to_float, image_shape=PIXELS, seed=0)
+    batch, kernel = make_batch(), np.asarray(state.params['kernel'], np.float64)
+    pixels, onehot = batch['image'].reshape(8, 4) / 255, np.eye(3)[batch['label']]
+
+    def gradient(kernel):
+        scores = 2 * pixels @ kernel
+        softmax = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+        return 2 * pixels.T @ (softmax - onehot) / 8
+
+    here = gradient(kernel)
+    top = kernel + radius * here / np.linalg.norm(here)
+    step = steps.make_train_step(
+        model=model, optimizer=optax.sgd(1.0), loss=LOSS, preprocess=to_float, sam_radius=radius
+    )
+    state = jax.device_put(state, parallel.replicated(mesh))
+    after, _ = parallel.map_step(step, mesh)(state, parallel.put_batch(mesh, batch))
+    np.testing.assert_allclose(after.params['kernel'], kernel - gradient(top), atol=1e-5)
+    assert np.abs(gradient(top) - here).max() > 1e-3
+
+
+@pytest.mark.parametrize('num_devices', [2, 8])
+def test_sharded_is_mapped_and_each_device_holds_its_piece(num_devices, data_dir):
+    options = {'ema_decay': 0.5, 'width': 8}
+    mapped, state = trained(options, data_dir, num_devices=num_devices)
+    sharded, other = trained(options, data_dir, num_devices=num_devices, mode='sharded')
+    np.testing.assert_allclose(sharded, mapped, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.variables, other.variables)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.ema, other.ema)
+    for tree in (other.params, other.opt_state[0].mu, other.ema['params']):
+        kernel = tree['fc']['kernel']  # (8 * 8 * width, 10)
+        assert kernel.addressable_shards[0].data.shape == (512 // num_devices, 10)
+        assert tree['fc']['bias'].addressable_shards[0].data.shape == (10 // (2 if num_devices == 2 else 1),)
+
+
+def test_sharded_takes_parts_too(data_dir):
+    one, state = trained({'norm': 'frozen'}, data_dir)
+    many, other = trained({'norm': 'frozen', 'accumulate': 2}, data_dir, num_devices=4, mode='sharded')
+    np.testing.assert_allclose(many, one, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.params, other.params)
+
+
+def test_the_moving_average_forgets_early_weights_first(data_dir):
+    run = experiment.load(TINY, {'ema_decay': 0.3}).experiment
+    mesh = parallel.make_mesh(1)
+    feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
+    state = restore.initial_state(run, restore.abstract_state(run, mesh), seed=0)
+    expected = {name: jax.device_get(state.variables[name]) for name in ('params', 'batch_stats')}
+    step = parallel.map_step(run.train_step(), mesh)
+    for number, share in enumerate([1 / 10, 2 / 11, 3 / 12, 0.3, 0.3]):
+        state, _ = step(state, feed.train(number))
+        now = {name: jax.device_get(state.variables[name]) for name in expected}
+        expected = jax.tree.map(lambda old, new, share=share: share * old + (1 - share) * new, expected, now)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), dict(state.ema), expected)
+    assert set(state.ema_variables) == set(state.variables)
+
+
+def test_a_step_that_is_not_finite_is_skipped_whole():
+    mesh = parallel.make_mesh(2)
+    optimizer = optax.adam(0.1)
+    state = steps.init_state(Linear(), optimizer, preprocess=to_float, image_shape=PIXELS, seed=0)
+    before = jax.device_get(state)
+
+    def spoil(keys, images):  # the image whose first pixel is 0
+        return jnp.where(images[:, :1, :1] == 0, jnp.nan, images / 255.0)
+
+    batch = make_batch()
+    batch['image'][:, 0, 0] = 1
+    step = parallel.map_step(
+        steps.make_train_step(model=Linear(), optimizer=optimizer, loss=LOSS, preprocess=spoil, on_nan='skip'), mesh
+    )
+    bad = {**batch, 'image': batch['image'].copy()}
+    bad['image'][5, 0, 0] = 0
+    state = jax.device_put(state, parallel.replicated(mesh))
+    state, metrics = step(state, parallel.put_batch(mesh, bad))
+    assert float(metrics['skipped']) == 1
+    assert int(state.step) == 1
+    same = jax.tree.map(
+        np.array_equal, jax.device_get((state.params, state.opt_state)), (before.params, before.opt_state)
+    )
+    assert jax.tree.all(same)
+    state, metrics = step(state, parallel.put_batch(mesh, batch))
+    assert float(metrics['skipped']) == 0
+    assert np.isfinite(state.params['kernel']).all()
+    assert not np.array_equal(state.params['kernel'], before.params['kernel'])
