@@ -42,6 +42,8 @@ class Experiment:
         accumulate: parts that each device's images are taken in, one after the other (see `gradient.accumulated`).
         sam_radius: of sharpness-aware minimisation (see `gradient.sharpness_aware`); None: without.
         ema_decay: of a moving average of the variables, below 1, evaluated beside the last ones; None: without.
+        precise_batch_norm: training batches whose statistics each evaluation takes in the place of the running averages
+            (see `precise`); None: without.
         on_nan: what a loss or gradient that is not finite does: 'stop' the run, or 'skip' that update.
         make_train_step: for methods that change the step itself; takes the arguments of `steps.make_train_step`.
         evaluate_every: steps between evaluations; None: only at the end.
@@ -63,6 +65,7 @@ class Experiment:
     accumulate: int = 1
     sam_radius: float | None = None
     ema_decay: float | None = None
+    precise_batch_norm: int | None = None
     on_nan: steps.OnNan = 'stop'
     make_train_step: Callable[..., Callable] = steps.make_train_step
     evaluate_every: int | None = None
@@ -72,7 +75,15 @@ class Experiment:
     on_save_error: Literal['stop', 'go_on'] = 'stop'
 
     def __post_init__(self):
-        for name in ('num_steps', 'evaluate_every', 'save_every', 'log_every', 'keep', 'accumulate'):
+        for name in (
+            'num_steps',
+            'evaluate_every',
+            'save_every',
+            'log_every',
+            'keep',
+            'accumulate',
+            'precise_batch_norm',
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f'{name}: {value} is below 1; give at least 1')

@@ -204,7 +204,7 @@ def check_divides(batch_size: int, mesh: Mesh) -> None:
         raise CnnJaxError(f'batch_size: {batch_size} images do not divide over {devices} devices; use {near}')
 
 
-def map_step(step: Callable, mesh: Mesh, *, mode: Mode = 'mapped') -> Callable:
+def map_step(step: Callable, mesh: Mesh, *, mode: Mode = 'mapped', donate: bool = True) -> Callable:
     """Runs `step(state, batch) -> (state, metrics)` on every device of the mesh; the state is donated.
 
     Args:
@@ -212,13 +212,14 @@ def map_step(step: Callable, mesh: Mesh, *, mode: Mode = 'mapped') -> Callable:
         mesh: from `make_mesh`.
         mode: 'mapped' is `jax.shard_map`; 'pmap' is `jax.pmap`, for one process, as a second opinion; 'sharded' keeps
             a part of the parameters and the optimizer's state on each device (see `sharding.map_step`).
+        donate: False keeps the state that goes in, in mode 'mapped'.
     """
     if mode == 'pmap':
         return _pmap_step(step, mesh)
     if mode == 'sharded':
         return sharding.map_step(step, mesh)
     mapped = jax.shard_map(step, mesh=mesh, in_specs=(P(), P(AXIS)), out_specs=(P(), P()), check_vma=True)
-    return jax.jit(mapped, donate_argnums=0)
+    return jax.jit(mapped, donate_argnums=0 if donate else ())
 
 
 def map_eval(step: Callable, mesh: Mesh, *, mode: Mode = 'mapped') -> Callable:

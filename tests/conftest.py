@@ -1,11 +1,12 @@
 """Eight virtual CPU devices, strict ranks, a compilation cache that lasts from one run of the suite to the next.
 
 Compiling is most of the suite's time, and optimised code takes twice as long to compile as plain code; so the tests
-compile plain code. Processes that a test starts run what users run.
+compile plain code, but for those that ask for `optimised`. Processes that a test starts run what users run.
 """
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before JAX is imported anywhere.
@@ -30,3 +31,11 @@ def data_dir() -> Path:
     folder = Path(tempfile.gettempdir()) / f'cnn_jax_test_data_{os.getuid()}'
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope='module')
+def optimised() -> Iterator[None]:
+    """For modules that compute much: code compiled as users have it."""
+    jax.config.update('jax_disable_most_optimizations', False)
+    yield
+    jax.config.update('jax_disable_most_optimizations', True)

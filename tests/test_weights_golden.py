@@ -20,7 +20,10 @@ from cnn_jax import weights
 GOLDEN = Path(__file__).resolve().parent.parent.parent / 'shared' / 'golden'
 ARCHITECTURES = ['alexnet', 'vgg11', 'vgg16_bn', 'googlenet', 'resnet18', 'resnet50']
 
-pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f'no stored oracles in {GOLDEN}')
+pytestmark = [
+    pytest.mark.skipif(not GOLDEN.is_dir(), reason=f'no stored oracles in {GOLDEN}'),
+    pytest.mark.usefixtures('optimised'),  # float64 convolutions of whole nets
+]
 
 
 @functools.cache

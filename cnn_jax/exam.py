@@ -1,0 +1,42 @@
+"""What a run's state is worth on the test split: its last variables, and their moving average where there is one."""
+
+from collections.abc import Callable
+from typing import Any
+
+from jax.sharding import Mesh
+
+from cnn_jax import parallel, precise
+from cnn_jax.evaluate import Evaluation, evaluate
+from cnn_jax.experiment import Experiment
+from cnn_jax.feed import Feed
+from cnn_jax.steps import TrainState
+
+Exam = Callable[[TrainState, int], dict[str, Evaluation]]
+
+
+def make_exam(
+    experiment: Experiment, feed: Feed, mesh: Mesh, *, mode: parallel.Mode, batch_size: int, poll: Callable[[], None]
+) -> Exam:
+    """The function (state, step) -> evaluations by name: 'test', and 'test_ema' of the moving average.
+
+    Precise BatchNorm, where the experiment wants it, takes the training batches that come after the step.
+
+    Args:
+        batch_size: global, of the test images.
+        poll: asked before each batch of them; may raise to stop.
+    """
+    step = parallel.map_eval(experiment.eval_step(), mesh, mode=mode)
+    forward = precise.make_pass(experiment.model, experiment.preprocess, experiment.augment, mesh)
+
+    def value(variables: dict[str, Any], number: int) -> Evaluation:
+        if experiment.precise_batch_norm and precise.STATISTICS in variables:
+            batches = (feed.train(number + more) for more in range(experiment.precise_batch_norm))
+            variables = precise.precise_variables(variables, batches, forward)
+        batches = feed.test(batch_size)
+        return evaluate(step, variables, batches, num_classes=experiment.data.num_classes, poll=poll)
+
+    def exam(state: TrainState, number: int) -> dict[str, Evaluation]:
+        results = {'test': value(state.variables, number)}
+        return results if state.ema is None else {**results, 'test_ema': value(state.ema_variables, number)}
+
+    return exam
