@@ -50,6 +50,25 @@ def test_modes_agree_to_the_last_bits_with_batch_norm_and_dropout(num_devices, d
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state, other)
 
 
+EVERYTHING = {'auxiliary': True, 'ema_decay': 0.9, 'accumulate': 2, 'norm': 'ghost(1)'}
+
+
+@pytest.mark.parametrize('num_devices,mode', [(2, 'mapped'), (8, 'mapped'), (8, 'sharded'), (2, 'pmap')])
+def test_heads_averages_parts_and_ghosts_do_not_see_the_device_count(num_devices, mode, data_dir):
+    one, state = losses(TINY, EVERYTHING, data_dir, num_devices=1, num_steps=20)
+    many, other = losses(TINY, EVERYTHING, data_dir, num_devices=num_devices, mode=mode, num_steps=20)
+    np.testing.assert_allclose(many, one, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state, other)
+
+
+def test_batch_norm_of_each_device_sees_the_device_count(data_dir):
+    one, _ = losses(TINY, {'norm': 'per_device'}, data_dir, num_devices=1, num_steps=2)
+    two, _ = losses(TINY, {'norm': 'per_device'}, data_dir, num_devices=2, num_steps=2)
+    ghosts, _ = losses(TINY, {'norm': 'ghost(8)'}, data_dir, num_devices=1, num_steps=2)
+    assert abs(one[0] - two[0]) > 1e-4
+    np.testing.assert_allclose(two, ghosts, rtol=1e-5)
+
+
 def test_batch_that_devices_do_not_divide_is_refused():
     with pytest.raises(CnnJaxError, match='batch_size: 12 images do not divide over 8 devices; use 8 or 16'):
         parallel.check_divides(12, parallel.make_mesh())

@@ -1,6 +1,6 @@
 """A tiny convnet on tiny random images: an experiment file of a user's own, for the tests of the training core."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -11,6 +11,7 @@ import optax
 from cnn_jax.data.pipeline import Data
 from cnn_jax.experiment import Experiment
 from cnn_jax.layers import BatchNorm, Dropout
+from cnn_jax.losses import cross_entropy, with_auxiliary_heads
 
 
 class TinyNet(nn.Module):
@@ -18,13 +19,16 @@ class TinyNet(nn.Module):
 
     width: int = 4
     norm: str = 'global'
+    auxiliary: bool = False
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, images: jax.Array, *, train: bool) -> Any:
         x = nn.relu(nn.Conv(self.width, (3, 3), name='conv1')(images))
         x = BatchNorm(self.norm, momentum=0.99, name='norm1')(x, train=train)
         x = Dropout(0.1)(x.reshape(x.shape[0], -1), train=train)
-        return nn.Dense(10, name='fc')(x)
+        scores = nn.Dense(10, name='fc')(x)
+        heads = (nn.Dense(10, name='aux1')(x),) if self.auxiliary else ()
+        return (scores, *heads) if train and heads else scores
 
 
 POISON = 255  # no other pixel has this value; `preprocess` makes a NaN of it
@@ -53,6 +57,7 @@ def experiment(
     learning_rate: float = 1e-2,
     width: int = 4,
     norm: str = 'global',
+    auxiliary: bool = False,
     accumulate: int = 1,
     ema_decay: float | None = None,
     precise_batch_norm: int | None = None,
@@ -76,8 +81,9 @@ def experiment(
         streamed=streamed,
     )
     return Experiment(
-        model=TinyNet(width=width, norm=norm),
+        model=TinyNet(width=width, norm=norm, auxiliary=auxiliary),
         data=data,
+        loss=with_auxiliary_heads(cross_entropy) if auxiliary else cross_entropy,
         optimizer=optax.adam(learning_rate),
         learning_rate=optax.constant_schedule(learning_rate),
         num_steps=num_steps,
