@@ -170,6 +170,9 @@ def replace(made: Path, folder: Path, building: Path) -> None:
 def _write(name: str, data_dir: Path, splits: Mapping[str, Examples], shape, class_names) -> Path:
     import tensorflow_datasets as tfds
 
+    class Info(tfds.core.DatasetInfo):
+        def initialize_from_bucket(self): ...  # TFDS would ask the network for it, and leave an empty folder in /tmp
+
     class SetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         VERSION = tfds.core.Version(VERSION)
         code_path = None  # TFDS would look for checksums beside this file, with a package that it does not require
@@ -180,9 +183,7 @@ def _write(name: str, data_dir: Path, splits: Mapping[str, Examples], shape, cla
                 'label': tfds.features.ClassLabel(names=list(class_names)),
             }
             # Rows stay in the order given, so that an index means the same row as in the published files.
-            return tfds.core.DatasetInfo(
-                builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True
-            )
+            return Info(builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True)
 
         def _split_generators(self, dl_manager):
             return {split: self._generate_examples(examples) for split, examples in splits.items()}
