@@ -1,7 +1,6 @@
 """The input pipeline against the loaders it would replace: decoding, Grain's share, sets on the device.
 
     python -m benchmarks.input
-    pip install simplejpeg        # for the row of that decoder
 
 One run compares: the ways take turns on the same images, and a row is the best round, which other work on the machine
 disturbs least, in images per second; decoding is measured image by image. Real JPEG files of 500 by 375, 4:2:0,
@@ -21,11 +20,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 from benchmarks.lenet_digits import machine
 from cnn_jax import parallel
-from cnn_jax.data import digits, pipeline
+from cnn_jax.data import digits, order, pipeline
 from cnn_jax.data.formats import array_record, crops, image, shards
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
 from cnn_jax.data.formats.tree import list_classes
@@ -102,17 +102,11 @@ def decoders(encoded: list[bytes]) -> dict[str, Callable[[int], Any]]:
         part = whole.crop((left, top, left + width, top + height))
         return np.asarray(part.resize((SIZE, SIZE), Image.Resampling.BILINEAR))
 
-    ways = {'ours': ours, 'opencv, bare': opencv, 'pillow, torchvision': pillow}
-    try:
-        import simplejpeg  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        return ways
-
     def simple(index: int) -> np.ndarray:
         pixels = simplejpeg.decode_jpeg(encoded[index], fastdct=True, fastupsample=True)
         return cv2.resize(_cut(pixels, boxes[index]), (SIZE, SIZE))
 
-    return {**ways, 'simplejpeg, bare': simple}
+    return {'ours': ours, 'opencv, bare': opencv, 'pillow, torchvision': pillow, 'simplejpeg, bare': simple}
 
 
 def _cut(pixels: np.ndarray, box: image.Box) -> np.ndarray:
@@ -136,7 +130,7 @@ def with_and_without_grain(source: EncodedSource, num_threads: int, num_batches:
 
     def plain() -> int:
         def batch(step: int) -> int:
-            index, epoch = pipeline.rows(len(source), 0, step, 32)
+            index, epoch = order.rows(len(source), 0, step, 32)
             return len(pipeline.read(source, index, epoch=epoch, seed=0)['image'])
 
         with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
@@ -160,7 +154,7 @@ def resident(data: pipeline.Data, data_dir: Path, num_batches: int) -> dict[str,
 
     def python() -> int:
         for step in range(num_batches):
-            index, _ = pipeline.rows(len(source), 0, step, data.batch_size)
+            index, _ = order.rows(len(source), 0, step, data.batch_size)
             examples = [source[int(row)] for row in index]
             jax.block_until_ready(jax.device_put(np.stack([example['image'] for example in examples])))
         return num_batches * data.batch_size

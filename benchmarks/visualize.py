@@ -1,196 +1,248 @@
-"""Every attribution method on VGG-16 at 224 and ResNet-18 at 64, beside captum; one core, CPU time.
+"""Every attribution method on ResNet-18 at 64 and VGG-16 at 224 beside captum: same weights, one core, CPU time.
 
-    python -m benchmarks.visualize --models=resnet18 --repeats=3
-    python -m benchmarks.visualize                  # with torch, torchvision and captum installed: ratios too
+    python -m benchmarks.visualize                                            # all: about 15 minutes
+    python -m benchmarks.visualize --models=vgg16 --methods=occlusion --repeats=1
+    python -m benchmarks.visualize --table                                    # the stored rows as Markdown
 
-Weights are random, of the same shapes on both sides. Both sides are held to one core; each method is called once to
-compile, then `repeats` times, and the least CPU time counts. captum runs one covered image at a time and all points of
-integrated gradients at once, as it does unless told otherwise. Writes benchmarks/results/visualize.json.
+Needs requirements-bench.txt (torch, torchvision, captum); without them only our times are taken. torchvision draws the
+weights, ours are read from them. Each method is called once on both sides, which compiles ours and compares the maps,
+then `repeats` times in turn; the least CPU time of each counts. captum runs as it does unless told otherwise, one
+covered image at a time; `captum_batched_ms` is occlusion with as many at once as ours. Rows are kept by model and
+method in benchmarks/results/visualize.json, so that one run may renew a part.
 """
 
 import argparse
 import functools
 import importlib.util
 import json
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest import mock
 
-CORE = sorted(os.sched_getaffinity(0))[0]
-os.sched_setaffinity(0, {CORE})  # before any library starts its threads
+from benchmarks import timing
 
-import flax.linen as nn  # noqa: E402
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
+if __name__ == '__main__':
+    timing.pin_one_core()  # before any library starts its threads
 
-from cnn_jax.models import resnet, vgg  # noqa: E402
-from cnn_jax.visualize.engine import methods, scores  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
 
-RESULTS = Path(__file__).parent / 'results' / 'visualize.json'
-MODELS: dict[str, tuple[Callable[..., nn.Module], int, str]] = {
-    'resnet18': (resnet.VARIANTS['resnet18'], 64, 'stage4_block2'),
-    'vgg16': (vgg.VARIANTS['D'], 224, 'conv5_3'),
+from cnn_jax.models import resnet, vgg
+from cnn_jax.visualize.engine import methods, scores
+from cnn_jax.weights import variables_for
+
+FILE = timing.RESULTS / 'visualize.json'
+TARGET = 3  # the class, of random weights any
+CHUNK = 16  # covered images at once
+
+
+class Case(NamedTuple):
+    """A model, the layer whose maps are weighted, and what keeps a run short."""
+
+    make: Callable[..., Any]
+    size: int
+    layer: str
+    window: int  # of occlusion; the stride is half of it
+    points: int  # of integrated gradients and SmoothGrad
+
+
+CASES = {
+    'resnet18': Case(resnet.VARIANTS['resnet18'], 64, 'stage4_block2', 16, 20),
+    'vgg16': Case(vgg.VARIANTS['D'], 224, 'conv5_3', 112, 5),
 }
-# Method: options of ours, and the least ratio of captum's time to ours that is asked for.
-METHODS: dict[str, tuple[dict[str, Any], float]] = {
-    'gradient': ({}, 1.0),
-    'gradient_times_input': ({}, 1.0),
-    'guided_backprop': ({}, 1.0),
-    'deconvnet': ({}, 1.0),
-    'grad_cam': ({}, 1.0),
-    'guided_grad_cam': ({}, 1.0),
-    'integrated_gradients': ({'steps': 20}, 1.3),
-    'smooth_grad': ({'samples': 10}, 1.0),
-    'occlusion': ({}, 1.3),
+# Method: the least ratio of captum's time to ours that is asked for.
+ASKED = {
+    'gradient': 1.0,
+    'gradient_times_input': 1.0,
+    'guided_backprop': 1.0,
+    'deconvnet': 1.0,
+    'grad_cam': 1.0,
+    'guided_grad_cam': 1.0,
+    'integrated_gradients': 1.3,
+    'smooth_grad': 1.0,
+    'occlusion': 1.3,
 }
+Call = Callable[[], np.ndarray]
 
 
-def cpu_seconds(call: Callable[[], Any], repeats: int) -> float:
-    """The least CPU time of a call, after one that compiles."""
-    call()
-    times = []
-    for _ in range(repeats):
-        begin = time.process_time()
-        call()
-        times.append(time.process_time() - begin)
-    return min(times)
+def ours(case: Case, model: Any, variables: Any, images: np.ndarray) -> dict[str, Call]:
+    """Our methods as calls that return maps (batch, height, width, channels)."""
+    options: dict[str, dict[str, Any]] = {
+        'grad_cam': {'layer': case.layer, 'upsample': False, 'relu': False},
+        'guided_grad_cam': {'layer': case.layer},
+        'integrated_gradients': {'steps': case.points},
+        'smooth_grad': {'samples': case.points},
+        'occlusion': {'window': case.window, 'stride': case.window // 2, 'chunk': CHUNK},
+    }
+    inputs = jnp.asarray(images)
+
+    def call(name: str) -> np.ndarray:
+        return np.asarray(methods.load(name).attribute(model, variables, inputs, TARGET, **options.get(name, {})))
+
+    return {name: functools.partial(call, name) for name in ASKED}
 
 
-def variables_of(model: nn.Module, size: int) -> Any:
-    """He-scaled kernels and norms that are the identity, made without compiling the initialisation."""
-    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    shapes = jax.eval_shape(lambda images: model.init(jax.random.key(0), images, train=False), images)
-    rng = np.random.default_rng(0)
+def captums(case: Case, net: Any, last: Any, images: np.ndarray) -> dict[str, Call]:
+    """captum's, in the same form; and occlusion with many images at once."""
+    import torch  # pyright: ignore[reportMissingImports]
+    from captum import attr  # pyright: ignore[reportMissingImports]
 
-    def draw(path: Any, leaf: Any) -> Any:
-        name = path[-1].key
-        if name == 'kernel':
-            scale = np.sqrt(2 / np.prod(leaf.shape[:-1]))
-            return (rng.standard_normal(leaf.shape, np.float32) * scale).astype(np.float32)
-        return np.full(leaf.shape, name in ('scale', 'var'), np.float32)
+    inputs = torch.tensor(images.transpose(0, 3, 1, 2).copy(), requires_grad=True)
+    windows = {
+        'sliding_window_shapes': (3, case.window, case.window),
+        'strides': (3, case.window // 2, case.window // 2),
+    }
+    calls: dict[str, tuple[Any, dict[str, Any]]] = {
+        'gradient': (attr.Saliency(net), {'abs': False}),
+        'gradient_times_input': (attr.InputXGradient(net), {}),
+        'guided_backprop': (attr.GuidedBackprop(net), {}),
+        'deconvnet': (attr.Deconvolution(net), {}),
+        'grad_cam': (attr.LayerGradCam(net, last), {}),
+        'guided_grad_cam': (attr.GuidedGradCam(net, last), {}),
+        'integrated_gradients': (attr.IntegratedGradients(net), {'n_steps': case.points}),
+        'smooth_grad': (attr.NoiseTunnel(attr.Saliency(net)), {'nt_samples': case.points, 'abs': False}),
+        'occlusion': (attr.Occlusion(net), windows),
+        'occlusion, batched': (attr.Occlusion(net), {**windows, 'perturbations_per_eval': CHUNK}),
+    }
 
-    return jax.device_put(jax.tree.map_with_path(draw, shapes))
+    def call(name: str) -> np.ndarray:
+        method, options = calls[name]
+        return method.attribute(inputs, target=TARGET, **options).detach().numpy().transpose(0, 2, 3, 1)
+
+    return {name: functools.partial(call, name) for name in calls}
 
 
-def ours(name: str, chosen: list[str], repeats: int) -> list[dict[str, Any]]:
-    """A row for each method: CPU milliseconds, and the 50th call against the 2nd where it is cheap."""
-    make, size, layer = MODELS[name]
-    model = make()
-    variables = variables_of(model, size)
-    images = jnp.asarray(np.random.default_rng(1).standard_normal((1, size, size, 3), np.float32))
+def subjects(name: str) -> tuple[dict[str, Call], dict[str, Call]]:
+    """Our calls and captum's on one model; the second empty where torch is not there."""
+    case = CASES[name]
+    model = case.make()
+    images = np.random.default_rng(1).standard_normal((1, case.size, case.size, 3), np.float32)
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.asarray(images), train=False))
+    if not all(importlib.util.find_spec(library) for library in ('torch', 'torchvision', 'captum')):
+        return ours(case, model, jax.tree.map_with_path(_drawn, shapes), images), {}
+    import torch  # pyright: ignore[reportMissingImports]
+
+    # The models need none of torchvision's compiled operators, which load only beside a torch of the same build.
+    with mock.patch('torch.library.register_fake', return_value=lambda function: function):
+        import torchvision  # pyright: ignore[reportMissingImports]
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    net = getattr(torchvision.models, name)(weights=None).eval()
+    for module in net.modules():
+        if isinstance(module, torch.nn.ReLU):
+            module.inplace = False  # captum's hooks need it
+    last = net.layer4[-1] if name == 'resnet18' else net.features[29]
+    arrays = {key: value.numpy() for key, value in net.state_dict().items()}
+    variables = jax.device_put(variables_for(model, arrays, shapes, report=print))
+    return ours(case, model, variables, images), captums(case, net, last, images)
+
+
+def _drawn(path: Any, leaf: Any) -> jax.Array:
+    """A He-scaled kernel, or a norm that is the identity."""
+    rng = np.random.default_rng(len(leaf.shape))
+    if path[-1].key != 'kernel':
+        return jnp.full(leaf.shape, path[-1].key in ('scale', 'var'), jnp.float32)
+    return jnp.asarray(rng.standard_normal(leaf.shape, np.float32) * np.sqrt(2 / np.prod(leaf.shape[:-1])))
+
+
+def rows_of(name: str, chosen: list[str], repeats: int) -> list[dict[str, Any]]:
+    """A row for each method: CPU milliseconds of both sides, and how far their maps are apart."""
+    mine, theirs = subjects(name)
     rows = []
     for method in chosen:
-        options = dict(METHODS[method][0])
-        if 'grad_cam' in method:
-            options['layer'] = layer
-        attribute = functools.partial(methods.load(method).attribute, model, variables, images, 0, **options)
-        seconds = cpu_seconds(lambda attribute=attribute: jax.block_until_ready(attribute()), repeats)
-        rows.append({'model': name, 'method': method, 'milliseconds': round(1000 * seconds, 1)})
-        print(json.dumps(rows[-1]), flush=True)
-    cut = {
-        layer or 'scores': _flops(model, variables, images, layer)
-        for layer in (next(iter(_names(model, variables, images))), None)
-    }
-    rows.append({'model': name, 'method': 'flops of a gradient', **cut})
-    print(json.dumps(rows[-1]), flush=True)
+        calls = {'cpu_ms': mine[method]}
+        calls |= {'captum_ms': theirs[method]} if theirs else {}
+        calls |= {'captum_batched_ms': theirs['occlusion, batched']} if theirs and method == 'occlusion' else {}
+        maps = {side: call() for side, call in calls.items()}
+        row = {'model': name, 'method': method, **alternating(calls, repeats)}
+        if theirs:
+            row |= {'ratio': round(row['captum_ms'] / row['cpu_ms'], 2), 'asked': ASKED[method]}
+            row |= {'maps_differ': difference(maps['cpu_ms'], maps['captum_ms'])} if _same(method) else {}
+        rows.append(row)
+        print(json.dumps(row), flush=True)
     return rows
 
 
-def _names(model: nn.Module, variables: Any, images: Any) -> Any:
-    return scores.net_of(model, variables, images).layers
+def _same(method: str) -> bool:
+    """Not SmoothGrad (its own noise), nor Guided Grad-CAM (captum enlarges to the nearest)."""
+    return method not in ('smooth_grad', 'guided_grad_cam')
 
 
-def _flops(model: nn.Module, variables: Any, images: Any, layer: str | None) -> float:
-    """What the compiled gradient of a layer costs: the net above it is cut."""
-    lowered = scores._gradients.lower(scores.Static(model), variables, images, None, layer=layer, rule=None)
-    cost: Any = lowered.compile().cost_analysis()
-    return float(cost['flops'])
+def difference(first: np.ndarray, second: np.ndarray) -> float:
+    """The distance of two maps over the length of the second."""
+    return float(f'{np.linalg.norm(first - second) / np.linalg.norm(second):.2g}')
 
 
-def peers(name: str, chosen: list[str], repeats: int) -> dict[str, float]:
-    """captum's CPU milliseconds by method, on torchvision's model with random weights of the same shapes."""
-    import torch  # pyright: ignore[reportMissingImports]
-    import torchvision  # pyright: ignore[reportMissingImports]
-    from captum import attr  # pyright: ignore[reportMissingImports]
+def alternating(calls: dict[str, Call], repeats: int) -> dict[str, float]:
+    """The least CPU milliseconds of each call, taken in turn."""
+    times: dict[str, list[float]] = {side: [] for side in calls}
+    for _ in range(repeats):
+        for side, call in calls.items():
+            begin = time.process_time()
+            call()
+            times[side].append(1000 * (time.process_time() - begin))
+    return {side: round(min(taken), 1) for side, taken in times.items()}
 
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    _, size, _ = MODELS[name]
-    model = getattr(torchvision.models, name)(weights=None).eval()
-    for module in model.modules():
-        if isinstance(module, torch.nn.ReLU):
-            module.inplace = False  # captum's hooks need it
-    images = torch.randn(1, 3, size, size)
-    last = model.layer4[-1] if name == 'resnet18' else model.features[29]
-    window = size // 4
-    calls: dict[str, Callable[[], Any]] = {
-        'gradient': lambda: attr.Saliency(model).attribute(images, target=0, abs=False),
-        'gradient_times_input': lambda: attr.InputXGradient(model).attribute(images, target=0),
-        'guided_backprop': lambda: attr.GuidedBackprop(model).attribute(images, target=0),
-        'deconvnet': lambda: attr.Deconvolution(model).attribute(images, target=0),
-        'grad_cam': lambda: attr.LayerGradCam(model, last).attribute(images, target=0),
-        'guided_grad_cam': lambda: attr.GuidedGradCam(model, last).attribute(images, target=0),
-        'integrated_gradients': lambda: attr.IntegratedGradients(model).attribute(images, target=0, n_steps=20),
-        'smooth_grad': lambda: attr.NoiseTunnel(attr.Saliency(model)).attribute(images, nt_samples=10, target=0),
-        'occlusion': lambda: attr.Occlusion(model).attribute(
-            images, sliding_window_shapes=(3, window, window), strides=(3, window // 2, window // 2), target=0
-        ),
-    }
-    images.requires_grad_()
-    return {method: round(1000 * cpu_seconds(calls[method], repeats), 1) for method in chosen}
+
+def cut(name: str) -> dict[str, Any]:
+    """What the compiled gradient of the first layer costs, and that of the scores, in floating-point operations."""
+    case = CASES[name]
+    model = case.make()
+    images = jax.ShapeDtypeStruct((1, case.size, case.size, 3), jnp.float32)
+    variables = jax.eval_shape(lambda images: model.init(jax.random.key(0), images, train=False), images)
+    first = next(iter(scores.net_of(model, variables, images).layers))
+    flops = {}
+    for layer in (first, None):
+        lowered = scores._gradients.lower(scores.Static(model), variables, images, None, layer=layer, rule=None)
+        cost: Any = lowered.compile().cost_analysis()
+        flops[layer or 'scores'] = float(cost['flops'])
+    return {'model': name, 'method': 'flops of a gradient', **flops}
 
 
 def steady(repeats: int = 50) -> dict[str, Any]:
     """The 2nd and the 50th call of one method on a small net: nothing is traced or compiled again."""
     model = resnet.VARIANTS['resnet18_small'](width=0.25)
-    variables = variables_of(model, 32)
     images = jnp.ones((1, 32, 32, 3))
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    variables, times = jax.tree.map_with_path(_drawn, shapes), []
     attribute = methods.load('guided_backprop').attribute
-    times = []
     for _ in range(repeats):
         begin = time.process_time()
         jax.block_until_ready(attribute(model, variables, images, 0))
         times.append(round(1000 * (time.process_time() - begin), 2))
-    return {'method': 'guided_backprop', 'call_1': times[0], 'call_2': times[1], f'call_{repeats}': times[-1]}
+    found = {'call_1': times[0], 'call_2': times[1], f'call_{repeats}': times[-1]}
+    return {'model': 'resnet18_small', 'method': 'guided_backprop again and again', **found}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--models', default=','.join(MODELS))
-    parser.add_argument('--methods', default=','.join(METHODS))
-    parser.add_argument('--repeats', type=int, default=3)
+    parser.add_argument('--models', default=','.join(CASES))
+    parser.add_argument('--methods', default=','.join(ASKED), help='"none": only the rows that are not methods')
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--table', action='store_true', help='only show what is stored')
     options = parser.parse_args()
-    chosen = options.methods.split(',')
-    rows, beside = [], all(importlib.util.find_spec(name) for name in ('torch', 'torchvision', 'captum'))
-    for name in options.models.split(','):
-        found = ours(name, chosen, options.repeats)
-        peer = peers(name, chosen, options.repeats) if beside else {}
-        for row in found:
-            if row['method'] in peer:
-                row['captum_milliseconds'] = peer[row['method']]
-                row['ratio'] = round(peer[row['method']] / row['milliseconds'], 2)
-                row['asked'] = METHODS[row['method']][1]
-        rows += found
-    rows.append(steady())
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({'captum': beside, 'core': CORE, 'rows': rows}, indent=1) + '\n')
-    print(table(rows))
+    stored = json.loads(FILE.read_text())['rows'] if FILE.exists() else []
+    kept = {(row['model'], row['method']): row for row in stored}
+    if not options.table:
+        chosen = [] if options.methods == 'none' else options.methods.split(',')
+        rows = [row for name in options.models.split(',') for row in (rows_of(name, chosen, options.repeats))]
+        rows += [] if chosen else [*(cut(name) for name in options.models.split(',')), steady()]
+        kept |= {(row['model'], row['method']): row for row in rows}
+        timing.write('visualize', list(kept.values()))
+    print(table(list(kept.values())))
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: model, method, our CPU milliseconds, captum's, the ratio and what is asked for."""
-    head = '| model | method | CPU ms | captum ms | ratio | asked |\n|---|---|---|---|---|---|'
     lines = [
-        f'| {row["model"]} | {row["method"]} | {row["milliseconds"]} | {row.get("captum_milliseconds", "-")} '
-        f'| {row.get("ratio", "-")} | {row.get("asked", "-")} |'
-        for row in rows
-        if 'milliseconds' in row
+        '| model | method | CPU ms | captum ms | ratio | asked | maps differ by |',
+        '|---|---|---|---|---|---|---|',
     ]
-    others = [json.dumps(row) for row in rows if 'milliseconds' not in row]
-    return '\n'.join([head, *lines, '', *others])
+    names = ('model', 'method', 'cpu_ms', 'captum_ms', 'ratio', 'asked', 'maps_differ')
+    lines += [f'| {" | ".join(str(row.get(name, "-")) for name in names)} |' for row in rows if 'cpu_ms' in row]
+    return '\n'.join([*lines, '', *(json.dumps(row) for row in rows if 'cpu_ms' not in row)])
 
 
 if __name__ == '__main__':

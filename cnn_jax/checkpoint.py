@@ -28,6 +28,8 @@ from cnn_jax.errors import CnnJaxError, StorageError
 
 FORMAT = 1
 STATE, META = 'state', 'meta'  # the two parts of a checkpoint: the pytree, and JSON that describes it
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of the disk, of a quota, of the size that a file may have
+FULL_WORDS = ('No space left', 'Disk quota exceeded', 'File too large', 'RESOURCE_EXHAUSTED')  # as tensorstore says it
 KNUTH = np.uint32(2654435761)  # 2^32 / golden ratio, odd: spreads the positions over all weights
 
 
@@ -158,6 +160,7 @@ class Checkpoints:
 
     def _open(self) -> ocp.training.Checkpointer:
         if self._checkpointer is None:
+            sys.unraisablehook = _without_closed_loops
             newest: Any = ocp.training.preservation_policies.LatestN(self.keep)
             self._checkpointer = ocp.training.Checkpointer(
                 str(self.directory), preservation_policy=newest, context=_context()
@@ -216,6 +219,12 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def _without_closed_loops(unraisable: Any) -> None:
+    """Prints what Python cannot raise, but for the pages of tensorstore's threads after a save that failed."""
+    if str(unraisable.exc_value) != 'Event loop is closed':
+        sys.__unraisablehook__(unraisable)
+
+
 def _describe(tree: Any, *, digests: bool = False) -> dict[str, dict[str, Any]]:
     """Path, shape and dtype of every leaf, and its digest on demand; the form that goes into the metadata."""
     plain = jax.tree.map(_plain, tree) if digests else jax.eval_shape(lambda tree: jax.tree.map(_plain, tree), tree)
@@ -271,7 +280,7 @@ def _check_fits(path: Path, saved: dict[str, Any], model: dict[str, Any]) -> Non
 
 def _disk_reason(directory: Path, error: Exception) -> str:
     text = str(error)
-    if getattr(error, 'errno', None) == errno.ENOSPC or 'No space left' in text or 'RESOURCE_EXHAUSTED' in text:
+    if getattr(error, 'errno', None) in FULL or any(words in text for words in FULL_WORDS):
         folder = next(path for path in (directory, *directory.parents) if path.exists())
         return f'the disk is full ({shutil.disk_usage(folder).free / 2**20:.0f} MiB free); make room, then go on'
     if isinstance(error, PermissionError) or not os.access(directory.parent, os.W_OK):

@@ -60,11 +60,14 @@ def describe(evaluation: Evaluation, class_names: tuple[str, ...]) -> str:
     rank = evaluation.results['rank']
     images = len(rank)
     top = min(5, len(class_names))
+    low, high = metrics.wilson_interval(np.sum(rank < 1), images)
+    calibration = metrics.calibration_error(evaluation.results['probability'], rank < 1)
     lines = [
         f'images      {images}',
-        f'top-1      {share(int(np.sum(rank < 1)), images)}',
+        f'top-1      {share(int(np.sum(rank < 1)), images)}, 95 % interval {float(low):.2%} to {float(high):.2%}',
         f'top-{top}      {share(int(np.sum(rank < top)), images)}',
         f'mean loss   {evaluation.summary["loss"]:.4f}',
+        f'calibration error  {calibration:.4f}  (expected, 15 bins)',
         '',
         'accuracy of each class',
     ]
@@ -73,6 +76,10 @@ def describe(evaluation: Evaluation, class_names: tuple[str, ...]) -> str:
         lines.append(f'  {name:<{width}} {share(right, row.sum()) if row.sum() else "no images"}')
     if len(class_names) <= 20:
         lines += ['', 'confusion matrix (rows: true class, columns: predicted)', *_matrix(evaluation, class_names)]
+    else:
+        lines += ['', 'most confused (images: true class, taken for)']
+        for true, taken, count in metrics.confused_pairs(evaluation.confusion):
+            lines.append(f'  {count:>4}: {class_names[true]}, {class_names[taken]}')
     return '\n'.join(lines)
 
 

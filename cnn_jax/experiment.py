@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import flax.linen as nn
+import jax
 import optax
 
 from cnn_jax import options, steps
@@ -97,6 +98,14 @@ class Experiment:
             raise ValueError(f'ema_decay: {self.ema_decay} is not at least 0 and below 1; give None to train without')
         if self.on_nan not in get_args(steps.OnNan):
             raise ValueError(f'on_nan: {self.on_nan!r} is not one of {", ".join(get_args(steps.OnNan))}')
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the images behind `preprocess`, as the model sees them."""
+        images = jax.ShapeDtypeStruct((1, *self.data.image_shape), 'uint8')
+        return jax.eval_shape(
+            self.preprocess, jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1)), images
+        ).shape[1:]
 
     def init_state(self, seed: int) -> steps.TrainState:
         """The state before the first step; pure (see `steps.init_state`)."""

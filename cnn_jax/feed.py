@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from cnn_jax import parallel
-from cnn_jax.data import pipeline
+from cnn_jax.data import order, pipeline
 from cnn_jax.data.pipeline import Data, Source
 
 AHEAD = 2  # streamed batches that are on the devices before they are asked for
@@ -69,11 +69,11 @@ class ResidentFeed(Feed):
 
     def train(self, step: int) -> Any:
         rows = len(self.source('train'))
-        index, epoch = pipeline.rows(rows, self._seed, step, self._data.batch_size, self._data.repeats)
+        index, epoch = order.rows(rows, self._seed, step, self._data.batch_size, self._data.repeats)
         return self._batch('train', index, epoch, np.ones(len(index), bool))
 
     def test(self, batch_size: int) -> Iterator[Any]:
-        for index, mask in pipeline.evaluation_rows(len(self.source('test')), self._round_up(batch_size)):
+        for index, mask in order.evaluation_rows(len(self.source('test')), self._round_up(batch_size)):
             yield self._batch('test', index, np.zeros_like(index), mask)
 
     def _batch(self, split: str, index: np.ndarray, epoch: np.ndarray, mask: np.ndarray) -> Any:
@@ -100,6 +100,7 @@ class StreamedFeed(Feed):
                 seed=self._seed,
                 batch_size=self._data.batch_size,
                 repeats=self._data.repeats,
+                size=self._data.train_size,
                 start_step=step,
                 shard=_shard(),
             )

@@ -25,7 +25,8 @@ class WorkdirLock:
         """Takes the lock.
 
         Raises:
-            StorageError: another run holds it; the line says which host, process and since when.
+            StorageError: another run holds it; the line says which host, process and since when. Or the file system
+                has no locks.
         """
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -36,6 +37,11 @@ class WorkdirLock:
             raise StorageError(
                 f'work folder in use: {self._path.parent}; {holder} trains there; wait for it, or use another --workdir'
             ) from None
+        except OSError as error:
+            os.close(file)
+            raise StorageError(
+                f'work folder cannot be locked: {self._path.parent}; {error.strerror}; use a --workdir on another disk'
+            ) from error
         os.ftruncate(file, 0)
         started = time.strftime('%Y-%m-%d %H:%M:%S')
         os.write(file, f'process {os.getpid()} on {socket.gethostname()}, started {started},'.encode())

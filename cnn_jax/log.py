@@ -2,12 +2,16 @@
 
 import contextlib
 import json
+import logging
 import math
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from cnn_jax import sinks
+from cnn_jax.sinks import Sink
 
 PLAIN_EVERY_SECONDS = 10.0  # a line of progress where there is no terminal to draw a bar on
 
@@ -18,10 +22,17 @@ class Log:
     Args:
         workdir: an existing folder; None: the console only.
         enabled: False in every process but the main one: then all methods do nothing.
+        quiet: what is said goes to `log.txt` alone, and no progress is shown: for runs of which there are many.
+        log_to: names of `sinks` that get the metrics too.
     """
 
-    def __init__(self, workdir: Path | None, *, enabled: bool = True):
+    def __init__(
+        self, workdir: Path | None, *, enabled: bool = True, quiet: bool = False, log_to: tuple[str, ...] = ()
+    ):
         self._enabled = enabled
+        self._log_to = log_to
+        self._sinks: dict[str, Sink] = {}
+        self._quiet = quiet
         self._workdir = workdir
         self._bar: Any = None
         self._task: Any = None
@@ -31,7 +42,9 @@ class Log:
         """One line for people: to the console, and to `log.txt` with the time of day."""
         if not self._enabled:
             return
-        if self._bar is not None:
+        if self._quiet:
+            pass
+        elif self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             print(text, flush=True)
@@ -43,12 +56,39 @@ class Log:
             with (self._workdir / 'log.txt').open('a') as file:
                 file.write(f'{time.strftime("%Y-%m-%d %H:%M:%S")} {text}\n')
 
+    def listen(self) -> None:
+        """Says from now on what the modules of this package warn of, such as an image that cannot be decoded."""
+        logging.getLogger('cnn_jax').handlers[:] = [_Said(self)] if self._enabled else []
+
     def metrics(self, step: int, split: str, seconds: float, **values: float) -> None:
         """One line of `metrics.jsonl`: `step`, `seconds` of training, `split`, then the values."""
         if self._enabled and self._workdir is not None:
             line = {'step': step, 'seconds': round(seconds, 3), 'split': split, **values}
+            line = {name: _tidy(value) for name, value in line.items()}
             with (self._workdir / 'metrics.jsonl').open('a') as file:
-                file.write(json.dumps({name: _tidy(value) for name, value in line.items()}) + '\n')
+                file.write(json.dumps(line) + '\n')
+            for name in self._log_to:
+                self._hand_on(name, line, self._workdir)
+
+    def _hand_on(self, name: str, line: dict[str, Any], workdir: Path) -> None:
+        """Gives a line to a sink; one that fails is left out from then on: it must not end the run."""
+        try:
+            if name not in self._sinks:
+                self._sinks[name] = sinks.open_sink(name, workdir, line['step'])
+            self._sinks[name].write(line)
+        except Exception as error:
+            self._log_to = tuple(other for other in self._log_to if other != name)
+            self._sinks.pop(name, None)
+            self.say(f'warning: no more metrics go to {name}: {" ".join(str(error).split())[:200]}')
+
+    def close(self) -> None:
+        """Ends the sinks."""
+        for name, sink in self._sinks.items():
+            try:
+                sink.close()
+            except Exception as error:
+                self.say(f'warning: {name} could not be ended: {" ".join(str(error).split())[:200]}')
+        self._sinks = {}
 
     def cut_back(self, step: int) -> set[int]:
         """Drops what was logged after `step` (a run that resumes logs it again); the steps evaluated so far.
@@ -68,7 +108,7 @@ class Log:
     @contextlib.contextmanager
     def progress(self, num_steps: int, start: int) -> Iterator[None]:
         """Shows a bar on a terminal while the block runs; elsewhere `advance` prints a plain line now and then."""
-        if not (self._enabled and sys.stdout.isatty()):
+        if not self._enabled or self._quiet or not sys.stdout.isatty():
             yield
             return
         from rich.progress import BarColumn, Progress, TextColumn
@@ -84,13 +124,24 @@ class Log:
 
     def advance(self, step: int, num_steps: int, values: dict[str, float]) -> None:
         """Says where training is: the bar, or a plain line if the last one is some seconds old."""
-        if not self._enabled:
+        if not self._enabled or self._quiet:
             return
         if self._bar is not None:
             self._bar.update(self._task, completed=step, description=describe_progress(step, num_steps, values))
         elif time.monotonic() - self._last_plain > PLAIN_EVERY_SECONDS:
             self._last_plain = time.monotonic()
             self.say(f'step {step}/{num_steps}  {describe_progress(step, num_steps, values)}')
+
+
+class _Said(logging.Handler):
+    """Hands warnings to a log; those of other threads too."""
+
+    def __init__(self, log: Log):
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.say(f'warning: {record.getMessage()}')
 
 
 def describe_progress(step: int, num_steps: int, values: dict[str, float]) -> str:

@@ -9,7 +9,7 @@ import jax
 
 from cnn_jax import not_finite
 from cnn_jax.checkpoint import Checkpoints
-from cnn_jax.errors import DivergedError, StorageError
+from cnn_jax.errors import CnnJaxError, DataError, DivergedError, StorageError
 from cnn_jax.exam import Exam
 from cnn_jax.experiment import Experiment
 from cnn_jax.log import Log
@@ -112,11 +112,22 @@ class _Loop:
                     self._save()
             self.tools.stop.poll('', step=self.step)
             with self.meter.waiting():
-                batch = self.tools.batch(self.step)
+                batch = self._batch()
             self.state, metrics = self.tools.step(self.state, batch)
             self.step += 1
             self.meter.add(self.step, metrics)
             watchdog.beat()
+
+    def _batch(self) -> Any:
+        try:
+            return self.tools.batch(self.step)
+        except (OSError, LookupError, TypeError, ValueError) as error:  # of a source; JAX has errors of its own
+            if isinstance(error, CnnJaxError):
+                raise
+            raise DataError(
+                f'the batch of step {self.step + 1} cannot be read: {type(error).__name__}: {error}; '
+                'look at the data set, or run --mode=prepare'
+            ) from error
 
     def _evaluate(self) -> None:
         self.meter.flush()

@@ -59,15 +59,16 @@ def binary_cross_entropy(
 ) -> jax.Array:
     """Each class a question of its own: the mean over the classes of the sigmoid cross-entropy. Returns (batch,).
 
-    As timm has it for "ResNet strikes back", Wightman et al. 2021, arXiv:2110.00476: labels are smoothed as in
-    `cross_entropy`; shares above `threshold` then become 1 and the others 0. The sum over classes, which other code
-    takes, is so many times this.
+    For "ResNet strikes back", Wightman et al. 2021, arXiv:2110.00476: shares above `threshold` become 1 and the others
+    0, so that all that is mixed into an image is there; then labels are smoothed as in `cross_entropy`. (timm smooths
+    first, which the threshold undoes.) The sum over classes, which other code takes, is so many times this.
     scores: (batch, classes) logits; labels: (batch,) int or (batch, classes) shares.
     """
     num_classes = scores.shape[-1]
-    targets = (1 - smoothing) * soft_targets(labels, num_classes, scores.dtype) + smoothing / num_classes
+    targets = soft_targets(labels, num_classes, scores.dtype)
     if threshold is not None:
         targets = (targets > threshold).astype(scores.dtype)
+    targets = (1 - smoothing) * targets + smoothing / num_classes
     return jnp.mean(jnp.maximum(scores, 0) - scores * targets + jnp.log1p(jnp.exp(-jnp.abs(scores))), axis=-1)
 
 

@@ -1,6 +1,7 @@
 """Metrics from the results of each image: counts first, one division last."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,33 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
     """Counts, (num_classes, num_classes) int64: row is the true class, column the predicted one."""
     cells = labels.astype(np.int64) * num_classes + predictions
     return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray, *, num_bins: int = 15) -> float:
+    """The expected calibration error: how far confidence is from accuracy, in the mean over equal bins of confidence.
+
+    Guo et al. 2017, arXiv:1706.04599. confidence: (images,), the probability of the predicted class; right: bool.
+    """
+    bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)  # (0, 1/15], (1/15, 2/15], ...
+    gaps = np.bincount(bins, confidence - right, num_bins)  # in each bin: images x (mean confidence - accuracy)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def confused_pairs(confusion: np.ndarray, *, most: int = 10) -> list[tuple[int, int, int]]:
+    """(true class, predicted class, images) of the most frequent mistakes, most frequent first."""
+    wrong = confusion * (1 - np.eye(len(confusion), dtype=confusion.dtype))
+    cells = np.argsort(-wrong, axis=None, kind='stable')[:most].tolist()
+    pairs = [divmod(cell, len(confusion)) for cell in cells]
+    return [(row, column, int(wrong[row, column])) for row, column in pairs if wrong[row, column]]
+
+
+def wilson_interval(right: Any, images: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The 95 % interval of an accuracy from counts (Wilson 1927), as fractions; (0, 1) where there are no images."""
+    z, count = 1.959964, np.maximum(images, 1)
+    middle = (right / count + z**2 / (2 * count)) / (1 + z**2 / count)
+    reach = z * np.sqrt(right / count * (1 - right / count) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
+    there = np.asarray(images) > 0
+    return np.where(there, np.clip(middle - reach, 0, 1), 0.0), np.where(there, np.clip(middle + reach, 0, 1), 1.0)
 
 
 def per_class_accuracy(confusion: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What each mode of the command line does, once the names are resolved."""
 
 import json
+import shlex
 import sys
 import time
 import traceback
@@ -12,15 +13,33 @@ import flax.linen as nn
 from cnn_jax import evaluate as evaluation
 from cnn_jax import parallel, restore, workdir
 from cnn_jax import train as training
+from cnn_jax.ablate.mode import ablate
+from cnn_jax.compare.mode import compare
+from cnn_jax.data.pipeline import default_data_dir
 from cnn_jax.errors import CnnJaxError, unknown
-from cnn_jax.experiment import Loaded, load
+from cnn_jax.experiment import Loaded, function, load
 from cnn_jax.feed import open_feed
 from cnn_jax.lock import WorkdirLock
 from cnn_jax.log import Log, duration, read_metrics
+from cnn_jax.options import signature
 from cnn_jax.stop import StopRequest
+from cnn_jax.visualize_mode import at_the_end as pictures_at_the_end
 from cnn_jax.visualize_mode import visualize
 
-__all__ = ['describe', 'evaluate', 'parity', 'prepare', 'train', 'verify', 'visualize']
+PICTURES_AFTER = 3.0  # seconds of training; drawing takes about two
+
+__all__ = [
+    'ablate',
+    'benchmark',
+    'compare',
+    'describe',
+    'evaluate',
+    'parity',
+    'prepare',
+    'train',
+    'verify',
+    'visualize',
+]
 
 
 def train(
@@ -61,9 +80,10 @@ def train(
     finally:
         lock.release()
     log.say('')
-    rank = result.evaluation.results['rank']
-    log.say(f'test accuracy {evaluation.share(int((rank < 1).sum()), len(rank))}')
-    log.say(f'test loss      {result.evaluation.summary["loss"]:.4f}')
+    for split, outcome in result.evaluations.items():
+        rank = outcome.results['rank']
+        log.say(f'{split} accuracy {evaluation.share(int((rank < 1).sum()), len(rank))}')
+        log.say(f'{split} loss      {outcome.summary["loss"]:.4f}')
     log.say(f'time           {duration(time.monotonic() - begin)}, of which training {duration(result.seconds)}')
     if report is not None:
         log.say(f'report         {report}')
@@ -83,23 +103,28 @@ def _write_report(
     loaded: Loaded, config: dict[str, Any], result: training.Trained, path: Path, log: Log
 ) -> Path | None:
     """Writes the page of the run; a run whose page fails is still a good run."""
-    from cnn_jax.report import Run, worst_mistakes, write_report
+    from cnn_jax.report import Run, augmented, worst_mistakes, write_report
 
     if not parallel.is_main_process():
         return None
-    mistakes = worst_mistakes(result.evaluation.results)
+    mistakes, variables = worst_mistakes(result.evaluations['test'].results), parallel.fetch(result.state.variables)
     run = Run(
         workdir=path,
         config=config,
         metrics=read_metrics(path),
-        results=result.evaluation.results,
+        results=result.evaluations['test'].results,
         mistakes=mistakes,
         images=result.feed.images('test', mistakes),
         model=loaded.experiment.model,
-        variables=parallel.fetch(result.state.variables),
+        variables=variables,
         image_shape=loaded.experiment.data.image_shape,
+        input_shape=loaded.experiment.input_shape,
     )
     try:
+        augmented.write(loaded.experiment, result.feed.source('train'), path / 'figures', seed=config['seed'])
+        if result.seconds >= PICTURES_AFTER:
+            source = result.feed.source('test')
+            pictures_at_the_end(loaded, variables=variables, source=source, rows=mistakes, path=path, log=log)
         return write_report(run)
     except Exception as error:
         log.say(f'warning: the report could not be written: {error}; everything else is in {path}')
@@ -115,13 +140,32 @@ def evaluate(
     data_dir: Path,
     mapping: parallel.Mode,
     eval_batch_size: int | None,
+    protocols: str | None,
+    sets: str | None,
     stop: StopRequest,
     log: Log,
 ) -> None:
-    """Prints what the latest checkpoint of a run, or weights from elsewhere, do on the test split."""
+    """Prints what the latest checkpoint of a run, or weights from elsewhere, do on the test split, and on `sets`."""
     experiment, mesh = loaded.experiment, parallel.make_mesh()
     variables, _ = restore.trained_variables(loaded, path, init_from, mesh, log)
     feed = open_feed(experiment.data, data_dir=data_dir, seed=0, mesh=mesh)
+    if protocols or sets:
+        from cnn_jax.protocols import compare
+
+        table = compare(
+            experiment,
+            variables,
+            feed.source('test'),
+            protocols=(protocols or 'center').split(','),
+            sets=sets.split(',') if sets else [],
+            data_dir=data_dir,
+            batch_size=eval_batch_size or experiment.data.batch_size,
+            mesh=mesh,
+            say=log.say,
+            poll=lambda: stop.poll('stopped during evaluation'),
+        )
+        log.say(f'\n{table}')
+        return
     result = evaluation.evaluate(
         parallel.map_eval(experiment.eval_step(), mesh, mode=mapping),
         variables,
@@ -151,12 +195,12 @@ def describe(loaded: Loaded, *, formula: bool, variant: str | None, log: Log) ->
 
     model, data = loaded.experiment.model, loaded.experiment.data
     log.say(f'{loaded.name}: {model.__class__.__name__} on {data.name}')
-    table = layer_table(model, data.image_shape)
+    table = layer_table(model, loaded.experiment.input_shape)
     if variant is None:
         log.say(format_table(table, formula=formula))
         return
     twin = _twin(loaded, variant)
-    tables = (table, layer_table(twin, data.image_shape))
+    tables = (table, layer_table(twin, loaded.experiment.input_shape))
     log.say(format_difference((str(loaded.options.get('variant', 'this')), variant), (model, twin), tables))
 
 
@@ -173,6 +217,18 @@ def _twin(loaded: Loaded, variant: str) -> nn.Module:
 def prepare(loaded: Loaded, *, data_dir: Path, log: Log) -> None:
     """Builds or checks the data set of an experiment below `data_dir`."""
     loaded.experiment.data.prepare(data_dir, log.say)
+    log.say(f'next: {training_command(loaded, data_dir)}')
+
+
+def training_command(loaded: Loaded, data_dir: Path) -> str:
+    """The command that trains an experiment: what is not as it would be without a word."""
+    defaults = {option.name: option.default for option in signature(function(loaded.name))}
+    given = {name: value for name, value in loaded.options.items() if value != defaults[name]}
+    parts = ['python -m cnn_jax.main', f'--experiment={loaded.name}']
+    for name, value in given.items():
+        parts.append(f'--config.{name}={",".join(map(str, value)) if isinstance(value, tuple) else value}')
+    parts += [f'--data_dir={data_dir}'] if data_dir != default_data_dir() else []
+    return ' '.join([parts[0], *map(shlex.quote, parts[1:])])
 
 
 def verify(loaded: Loaded, *, seed: int, data_dir: Path, log: Log) -> None:
@@ -185,3 +241,12 @@ def verify(loaded: Loaded, *, seed: int, data_dir: Path, log: Log) -> None:
     failed = [check.name for check in checks if not check.holds]
     if failed:
         raise CnnJaxError(f'{loaded.name} breaks a promise: {", ".join(failed)}; see the lines above')
+
+
+def benchmark(
+    loaded: Loaded, *, seed: int, data_dir: Path, mapping: parallel.Mode, path: Path | None, log: Log
+) -> None:
+    """Prints what a training step costs here, on 1, 2, 4, ... devices."""
+    from cnn_jax import benchmark_mode
+
+    benchmark_mode.benchmark(loaded, seed=seed, data_dir=data_dir, mapping=mapping, path=path, log=log)

@@ -1,17 +1,23 @@
 """What optax lacks for the recipes of convnets: parameters picked by name, Caffe's momentum, warm-ups.
 
-A parameter's name is its path: `conv1/kernel`, `stage1_block1/conv2/norm/scale`. Patterns are regular expressions that
-are searched for in it. What optax has is used as it is: `optax.adaptive_grad_clip` (AGC), `optax.lars`, `optax.lamb`,
+A parameter's name is its path: `conv1/kernel`, `stage1_block1/conv2/norm/scale`. A pattern is the name of a layer, for
+all that is in it, of a parameter, or a glob of either: `fc`, `stage1_*`, `conv[1-3]`, `*/bias` (a star also stands for
+slashes). What optax has is used as it is: `optax.adaptive_grad_clip` (AGC), `optax.lars`, `optax.lamb`,
 `optax.contrib.muon`, `optax.MultiSteps` (accumulation), `optax.contrib.reduce_on_plateau`.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from itertools import accumulate
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from cnn_jax.errors import CnnJaxError, closest
+
+MOST_SHOWN = 8  # names in an error
 
 Mask = Callable[[Any], Any]
 """params -> the same tree of bool"""
@@ -22,27 +28,42 @@ def name_of(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(path, simple=True, separator='/')
 
 
+def fits(pattern: str, name: str) -> bool:
+    """Whether a pattern is the name of a parameter or layer, or of a layer that it is in."""
+    return any(fnmatchcase(part, pattern) for part in _with_outer(name))
+
+
+def _with_outer(name: str) -> Iterable[str]:
+    """'a', 'a/b', 'a/b/c' for 'a/b/c'."""
+    return accumulate(name.split('/'), '{}/{}'.format)
+
+
 def named(*patterns: str, but: bool = False) -> Mask:
-    """A mask that is True for the parameters in whose name one of the patterns is found, or all others with `but`.
+    """A mask that is True for the parameters that one of the patterns fits, or for all others with `but`.
 
     Raises:
-        ValueError: when it is used, if a pattern fits no parameter.
+        CnnJaxError: when it is used, if a pattern fits no parameter.
     """
 
     def mask(params: Any) -> Any:
-        _check_used(patterns, params)
+        check_used(patterns, params)
         return jax.tree_util.tree_map_with_path(
-            lambda path, leaf: any(re.search(pattern, name_of(path)) for pattern in patterns) != but, params
+            lambda path, leaf: any(fits(pattern, name_of(path)) for pattern in patterns) != but, params
         )
 
     return mask
 
 
-def _check_used(patterns: Sequence[str], params: Any) -> None:
+def check_used(patterns: Iterable[str], params: Any) -> None:
+    """Raises CnnJaxError, with the names most like it, if a pattern fits no parameter of the tree."""
     names = [name_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     for pattern in patterns:
-        if not any(re.search(pattern, name) for name in names):
-            raise ValueError(f'no parameter has a name like {pattern!r}; there are {", ".join(names[:8])}, ...')
+        if not any(fits(pattern, name) for name in names):
+            layers = dict.fromkeys(part for name in names for part in _with_outer(name.rpartition('/')[0]))
+            outermost = sorted(layers, key=lambda name: name.count('/'))  # stable: in the order of the tree
+            more = ', ...' if len(layers) > MOST_SHOWN else ''
+            near = ', '.join(closest(pattern, outermost)[:MOST_SHOWN])
+            raise CnnJaxError(f'no layer or parameter fits {pattern!r}; there are {near}{more}')
 
 
 def kernels(params: Any) -> Any:
@@ -100,7 +121,10 @@ def torch_sgd(
 def scale_by_name(factors: Mapping[str, float]) -> optax.GradientTransformation:
     """Multiplies the steps of the parameters by the factor of the first pattern that fits, 1 where none does.
 
-    Learning rates by layer, last in a chain: `{'bias$': 2.0}` is Caffe's; 0 freezes.
+    Learning rates by layer, last in a chain: `{'stage1_*': 0.1, 'fc': 10.0}`; `{'*/bias': 2.0}` is Caffe's.
+
+    Raises:
+        CnnJaxError: in `init`, if a pattern fits no parameter.
     """
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
@@ -108,12 +132,12 @@ def scale_by_name(factors: Mapping[str, float]) -> optax.GradientTransformation:
 
         def scale(path: tuple[Any, ...], step: jax.Array) -> jax.Array:
             name = name_of(path)
-            return step * next((factor for pattern, factor in factors.items() if re.search(pattern, name)), 1.0)
+            return step * next((factor for pattern, factor in factors.items() if fits(pattern, name)), 1.0)
 
         return jax.tree_util.tree_map_with_path(scale, updates), state
 
     def init(params: Any) -> optax.EmptyState:
-        _check_used(list(factors), params)
+        check_used(factors, params)
         return optax.EmptyState()
 
     return optax.GradientTransformation(init, update)
@@ -122,14 +146,26 @@ def scale_by_name(factors: Mapping[str, float]) -> optax.GradientTransformation:
 def layer_decay(layers: Sequence[str], rate: float) -> dict[str, float]:
     """Factors for `scale_by_name`: 1 for the last of `layers`, `rate` times less for each one before it.
 
-    `layers` are module paths in the order of the net, such as ('conv1', 'stage1_block1', ..., 'fc').
+    `layers` are patterns in the order of the net, such as ('conv1', 'stage1_*', ..., 'fc').
     """
-    return {rf'^{re.escape(name)}(/|$)': rate ** (len(layers) - 1 - place) for place, name in enumerate(layers)}
+    return {name: rate ** (len(layers) - 1 - place) for place, name in enumerate(layers)}
 
 
-def freeze(*patterns: str) -> optax.GradientTransformation:
-    """No steps for the parameters with these names; last in a chain. BatchNorm's statistics are not parameters."""
-    return optax.masked(optax.set_to_zero(), named(*patterns))
+def freeze(optimizer: optax.GradientTransformation, *patterns: str) -> optax.GradientTransformation:
+    """The optimizer for all parameters but those that a pattern fits: these stay as they are, without decay.
+
+    The optimizer does not see them: they count in no norm that it clips, and it keeps no momentum for them.
+    BatchNorm's statistics are not parameters and go on; `cnn_jax.freeze` holds them too, and saves the gradient's work.
+
+    Raises:
+        CnnJaxError: in `init`, if a pattern fits no parameter.
+    """
+    frozen = named(*patterns)
+
+    def labels(params: Any) -> Any:
+        return jax.tree.map(lambda chosen: 'frozen' if chosen else 'trained', frozen(params))
+
+    return optax.multi_transform({'trained': optimizer, 'frozen': optax.set_to_zero()}, labels)
 
 
 # Schedules: functions of the step, as optax has them.

@@ -12,6 +12,7 @@ from cnn_jax import parallel, workdir
 from cnn_jax.checkpoint import Checkpoints
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.experiment import Experiment, Loaded, load
+from cnn_jax.initialize import evaluate
 from cnn_jax.log import Log
 from cnn_jax.steps import TrainState
 from cnn_jax.weights import variables_for
@@ -25,6 +26,8 @@ def abstract_state(experiment: Experiment, mesh: Mesh, mode: parallel.Mode = 'ma
     """
     try:
         shapes = jax.eval_shape(lambda: experiment.init_state(0))
+    except CnnJaxError:
+        raise
     except (ValueError, TypeError) as error:
         data = experiment.data
         raise CnnJaxError(
@@ -40,7 +43,7 @@ def abstract_state(experiment: Experiment, mesh: Mesh, mode: parallel.Mode = 'ma
 
 def initial_state(experiment: Experiment, like: TrainState, *, seed: int) -> TrainState:
     """The state before the first step, in the shardings of `like`."""
-    return jax.jit(lambda: experiment.init_state(seed), out_shardings=shardings_of(like))()
+    return evaluate(lambda: experiment.init_state(seed), shardings=shardings_of(like))
 
 
 def shardings_of(tree: Any) -> Any:

@@ -1,9 +1,10 @@
 """What `--mode=visualize` does: one method, or the set that suits a run; pictures with their numbers beside them."""
 
 import contextlib
+import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +17,11 @@ from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.experiment import Experiment, Loaded
 from cnn_jax.feed import open_feed
 from cnn_jax.log import Log
+from cnn_jax.report import write_pictures
 from cnn_jax.stop import StopRequest
 from cnn_jax.visualize import figure as drawing
 from cnn_jax.visualize import honesty
-from cnn_jax.visualize.engine import methods, pictures, scores
+from cnn_jax.visualize.engine import image_file, layers, methods, pictures, scores
 from cnn_jax.visualize.engine.examples import Examples
 
 # Without --method: from the weights to the decision, cheap ones first.
@@ -27,7 +29,7 @@ SET = (
     'filters', 'feature_maps', 'gradient', 'guided_backprop', 'deconvnet', 'grad_cam', 'occlusion', 'occlusion_panels',
     'integrated_gradients', 'neighbours', 'embedding', 'image_grid', 'top_patches',
 )  # fmt: skip
-OF_MAPS = {'cam', 'grad_cam', 'grad_cam_plus_plus', 'guided_grad_cam'}  # --layer: whose maps, not what is scored
+AT_THE_END = ('feature_maps', 'gradient', 'neighbours', 'embedding')  # of a run: what is cheap
 CHECKS = {'most_levels': 4, 'num_steps': 10}  # of the first image's map, beside every attribution
 NUM_IMAGES = 3  # of the test split, where no --image is given
 
@@ -42,6 +44,7 @@ class Subject(NamedTuple):
     titles: list[str]  # of the images
     examples: Examples | None  # None where the data set is not there
     note: dict[str, Any]  # for the settings: where the variables are from
+    chosen: str | None = None  # the image that was asked for; the files are named after it
 
     @property
     def experiment(self) -> Experiment:
@@ -61,7 +64,8 @@ def visualize(
     stop: StopRequest,
     log: Log,
 ) -> None:
-    """Writes `figures/NAME.png` and `.npz` in the work folder `path` (or a new one), for one method or the set.
+    """Writes `figures/NAME.png` and `.npz` in the work folder `path` (or a new one), for one method or the set, and
+    puts them on its page.
 
     unit: the class, or a channel of `layer`. image: a file, or the number of a test image; None: the first ones.
     Raises: CnnJaxError for an unknown method, layer, unit or image; DataError where the data is needed and not there.
@@ -69,7 +73,8 @@ def visualize(
     if method is not None:
         methods.load(method)  # an unknown name is an error before anything is read
     subject = _subject(loaded, path, init_from, data_dir, image, log)
-    folder = (path or workdir.default_path(loaded.name)) / 'figures'
+    root = path or workdir.default_path(loaded.name)
+    folder = root / 'figures'
     workdir.make(folder)
     names = (method,) if method else SET
     with _progress(len(names)) as advance:
@@ -83,6 +88,25 @@ def visualize(
                 if method:
                     raise
                 log.say(f'{name:<22} left out: {error}')
+    source = ', '.join(f'{key} {value}' for key, value in subject.note.items())
+    log.say(f'{"page":<22} {write_pictures(root, heading=loaded.name, source=f"Pictures of {source}")}')
+
+
+def at_the_end(loaded: Loaded, *, variables: Any, source: Any, rows: np.ndarray, path: Path, log: Log) -> None:
+    """Writes the pictures that are cheap for a run that has ended; its page shows them.
+
+    variables: on the host. source: the test split. rows: of it, whose maps are drawn; none: the first ones.
+    """
+    rows = rows[:NUM_IMAGES] if len(rows) else np.arange(min(NUM_IMAGES, len(source)))
+    examples = Examples(source, _preprocessing(loaded.experiment))
+    pixels, titles = _rows(source, rows, loaded.experiment.data.class_names)
+    note = {'workdir': str(path), 'step': loaded.experiment.num_steps}
+    subject = Subject(loaded, variables, pixels, examples.preprocess(pixels), titles, examples, note)
+    for name in AT_THE_END:
+        try:
+            _run(subject, name, None, None, path / 'figures')
+        except CnnJaxError as error:  # it is not for this model
+            log.note(f'{name} left out: {error}')
 
 
 def _run(subject: Subject, name: str, layer: str | None, unit: int | None, folder: Path) -> str:
@@ -104,10 +128,11 @@ def _run(subject: Subject, name: str, layer: str | None, unit: int | None, folde
         settings['relus'] = module.count_relus(subject.experiment.model, subject.variables, subject.images, **above)
     make = _attribution if hasattr(module, 'attribute') else _visualization
     figure, arrays, more = make(subject, name, module, layer, unit)
-    parts = [name, layer, None if unit is None else str(unit)]
+    looks = 'images' in inspect.signature(function).parameters
+    parts = [name, layer, None if unit is None else str(unit), subject.chosen if looks else None]
     file = re.sub(r'[^\w.-]+', '.', '_'.join(part for part in parts if part))
     drawing.save_figure(figure, folder, file, arrays, {**settings, **more})
-    if make is _attribution and (layer is None or name in OF_MAPS):
+    if make is _attribution:
         doubts = honesty.visualize(
             subject.experiment.model,
             subject.variables,
@@ -129,14 +154,25 @@ def _attribution(
     logits = np.asarray(scores.read(model, subject.variables, images, (None,))[0])
     labels = subject.experiment.data.class_names
     titles = [f'{title}, predicted {labels[row.argmax()]}' for title, row in zip(subject.titles, logits, strict=True)]
-    scored = None if name in OF_MAPS else layer
+    scored, of_maps = (None, layer or _last_map(subject)) if name in methods.OF_MAPS else (layer, None)
     what = f'unit {unit} of {layer}' if scored else f'class {unit}'
     if unit is None:
         what = f'strongest unit of {layer}' if scored else 'highest score'
-    label = f'{name.replace("_", " ")} of the {what}'
+    label = f'{name.replace("_", " ")} of the {what}' + (f', maps of {of_maps}' if of_maps else '')
     shown = _shown(subject.pixels, images, maps.shape[1:3])
     arrays = {'maps': maps, 'inputs': np.asarray(images), 'logits': logits}
-    return pictures.draw(maps, shown, titles, label=label), arrays, {'picture': pictures.recorded(maps)}
+    return (
+        pictures.draw(maps, shown, titles, label=label),
+        arrays,
+        {
+            'picture': pictures.recorded(maps),
+            **({'layer': of_maps} if of_maps else {}),
+        },
+    )
+
+
+def _last_map(subject: Subject) -> str:
+    return layers.last_map(scores.net_of(subject.experiment.model, subject.variables, subject.images))
 
 
 def _visualization(
@@ -169,10 +205,7 @@ def _subject(
     experiment, mesh = loaded.experiment, parallel.make_mesh()
     variables, note = restore.trained_variables(loaded, path, init_from, mesh, log)
 
-    def preprocess(images: Any) -> jax.Array:
-        return experiment.preprocess(jax.random.split(jax.random.key(0), len(images)), jnp.asarray(images))
-
-    preprocess = jax.jit(preprocess)
+    preprocess = _preprocessing(experiment)
     examples, pixels, titles = None, None, []
     try:
         source = open_feed(experiment.data, data_dir=data_dir, seed=0, mesh=mesh).source('test')
@@ -181,12 +214,24 @@ def _subject(
         if image is None or image.isdigit():
             raise
     if image is not None and not image.isdigit():
-        pixels, titles = load_image(Path(image).expanduser(), experiment.data.image_shape)[None], [Path(image).name]
+        file = Path(image).expanduser()
+        pixels, titles = image_file.load(file, experiment.data.image_shape)[None], [file.name]
     elif examples is not None:
         pixels, titles = _test_images(examples, image, experiment.data.class_names)
     assert pixels is not None  # a missing data set was raised above
     on_one_device = jax.device_put(parallel.fetch(variables))
-    return Subject(loaded, on_one_device, pixels, preprocess(pixels), titles, examples, note)
+    return Subject(
+        loaded, on_one_device, pixels, preprocess(pixels), titles, examples, note, image and Path(image).stem
+    )
+
+
+def _preprocessing(experiment: Experiment) -> Callable[[np.ndarray], jax.Array]:
+    """uint8 images to model inputs, compiled."""
+
+    def preprocess(images: Any) -> jax.Array:
+        return experiment.preprocess(jax.random.split(jax.random.key(0), len(images)), jnp.asarray(images))
+
+    return jax.jit(preprocess)
 
 
 def _test_images(examples: Examples, image: str | None, class_names: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
@@ -199,24 +244,14 @@ def _test_images(examples: Examples, image: str | None, class_names: tuple[str, 
         rows.setdefault(int(examples.source[row]['label']), row)
         if len(rows) == NUM_IMAGES:
             break
-    pixels = np.stack([examples.source[row]['image'] for row in rows.values()])
-    return pixels, [f'test image {row}, {class_names[label]}' for label, row in rows.items()]
+    return _rows(examples.source, list(rows.values()), class_names)
 
 
-def load_image(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """An image file as uint8 of `shape`: grey or RGB, its shorter side scaled to fit, the middle cut out.
-
-    Raises: CnnJaxError if there is no such file, or it is no image.
-    """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(file) as opened:
-            picture = ImageOps.exif_transpose(opened).convert('L' if shape[2] == 1 else 'RGB')
-    except (OSError, UnidentifiedImageError) as error:
-        raise CnnJaxError(f'--image: cannot read {file} as an image; give a JPEG or PNG file') from error
-    fitted = ImageOps.fit(picture, (shape[1], shape[0]), Image.Resampling.BILINEAR)
-    return np.asarray(fitted, np.uint8).reshape(shape)
+def _rows(source: Any, rows: Sequence[int] | np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Images of a split, and their titles."""
+    found = [source[int(row)] for row in rows]
+    titles = [f'test image {row}, {class_names[one["label"]]}' for row, one in zip(rows, found, strict=True)]
+    return np.stack([one['image'] for one in found]), titles
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The work folder of a run: where it is, and the `config.json` that remembers what made it."""
 
 import importlib.metadata
+import itertools
 import json
 import subprocess
 import sys
@@ -19,8 +20,10 @@ NOTED = ('devices', 'parallel', 'data_dir', 'git_commit', 'versions')  # these m
 
 
 def default_path(name: str) -> Path:
-    """A new folder for a run: runs/<experiment>/<time>."""
-    return Path('runs') / Path(name).stem / time.strftime('%Y-%m-%d_%H-%M-%S')
+    """A new folder for a run: runs/<experiment>/<time>, with a number where that is taken."""
+    path = Path('runs') / Path(name).stem / time.strftime('%Y-%m-%d_%H-%M-%S')
+    taken = (path.with_name(f'{path.name}_{number}') for number in itertools.count(2))
+    return path if not path.exists() else next(other for other in taken if not other.exists())
 
 
 def make(path: Path) -> None:
@@ -81,7 +84,10 @@ def read_config(path: Path) -> dict[str, Any] | None:
             raise StorageError(f'{path} holds checkpoints but no config.json; put it back, or use another --workdir')
         return None
     try:
-        return json.loads(file.read_text())
+        config = json.loads(file.read_text())
+        if not isinstance(config, dict) or not {'experiment', 'options'} <= set(config):
+            raise ValueError('it is not the configuration of a run')
+        return config
     except (OSError, ValueError) as error:
         raise StorageError(f'cannot read {file}: {error}; put it back from a copy, or use another --workdir') from error
 

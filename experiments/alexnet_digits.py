@@ -11,9 +11,8 @@ start from He's initializer, since N(0, 0.01^2) does not train a net this narrow
 
 import dataclasses
 
-import flax.linen as nn
-
 from cnn_jax.experiment import Experiment
+from cnn_jax.layers import initializers
 from cnn_jax.models.alexnet import AlexNet
 from experiments import lenet_digits
 
@@ -42,6 +41,6 @@ def experiment(
         norm='before_pool' if local_response_norm else 'none',
         dropout_rate=dropout_rate,
         width=width,
-        kernel_initializer=nn.initializers.he_normal(),
+        kernel_initializer=initializers.he_normal(),
     )
     return dataclasses.replace(recipe, model=model)

@@ -208,4 +208,4 @@ def test_new_changes_are_the_same_split_over_devices():
     split = jax.shard_map(recipe, mesh=mesh, in_specs=P('data'), out_specs=P('data'), check_vma=True)
     one, other = np.asarray(jax.jit(split)(keys, images)), np.asarray(jax.jit(recipe)(keys, images))
     assert one.dtype == np.uint8
-    assert (one != other).mean() < 0.01  # a colour may be rounded another way
+    np.testing.assert_array_equal(one, other)

@@ -72,13 +72,15 @@ def test_operations_are_pillows(name):
     dull = (60 + IMAGE // 3).astype(np.uint8)
     for image in (IMAGE, dull):
         for amount in AMOUNTS[name]:
-            difference = np.abs(apply(name, amount, image) - pillow(name, amount, image))
-            if name in ('rotate', 'shear_x', 'shear_y'):  # a pixel on the edge of two may be either
-                assert (difference > 0).any(-1).mean() < 0.01
-            else:
-                assert difference.max() <= 1
-                # Pillow's 254.99999 is 254 where ours is 255: whole levels of an image
-                assert (difference > 0).mean() < (0.1 if name == 'autocontrast' else 0.01)
+            ours, theirs = apply(name, amount, image), pillow(name, amount, image)
+            if name == 'autocontrast':
+                # Pillow cuts 255 / span * (level - low) in float64: 119.99999999999999 is 119. Where the exact value is
+                # a whole number ours is that number, so there, and nowhere else, ours may be the one above.
+                low, high = image.min((0, 1)).astype(int), image.max((0, 1)).astype(int)
+                whole = 255 * (image - low) % (high - low) == 0
+                assert set(np.unique((ours - theirs)[whole])) <= {0, 1}
+                ours = np.where(whole, theirs, ours)
+            np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize('name', ['autocontrast', 'equalize'])

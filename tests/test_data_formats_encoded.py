@@ -95,6 +95,7 @@ def assert_batches_equal(first, second):
 
 @pytest.mark.parametrize('num_threads', [1, 3])
 def test_stream_crops_by_seed_epoch_and_index(folder, num_threads):
+    """F3: random crops are a pure function of seed, epoch and row, with any number of threads and hosts."""
     source = EncodedSource(folder, 'train', SMALL)
     batches = list(islice(pipeline.stream(source, seed=2, batch_size=8, num_threads=num_threads), 8))  # over two epochs
     assert max(batch['epoch'].max() for batch in batches) >= 2
@@ -136,6 +137,7 @@ def spoil(root, kinds, label=1):
 
 
 def test_bad_images_are_counted_named_once_and_replaced(tmp_path, root, caplog):
+    """F12: an image that cannot be decoded is replaced by the next one, counted, and named once."""
     root = copy(root, tmp_path)
     spoil(root, ['truncated', 'bomb'])  # rows 15 and 16, after 15 images of the first class
     lenient = Decoding(size=32, resize=40, max_bad_images=0.1)
@@ -148,9 +150,10 @@ def test_bad_images_are_counted_named_once_and_replaced(tmp_path, root, caplog):
         for _ in range(3):
             examples = source.read_random([15, 16, 17], epochs=[1, 1, 1], seed=0)
     assert [record.getMessage() for record in caplog.records] == [
-        f'bad image in {NAME} train: n00000002/n00000002_0.JPEG: a JPEG file that is cut short or damaged',
-        f'bad image in {NAME} train: n00000002/n00000002_1.JPEG: 20000 x 20000 = 400,000,000 pixels, '
-        'at most 67,108,864 are decoded',
+        f'bad image, 1 of at most 2 in {NAME} train: n00000002/n00000002_0.JPEG: a JPEG file that is cut short or '
+        'damaged; the next good one stands in for it',
+        f'bad image, 2 of at most 2 in {NAME} train: n00000002/n00000002_1.JPEG: 20000 x 20000 = 400,000,000 pixels, '
+        'at most 67,108,864 are decoded; the next good one stands in for it',
     ]
     assert sorted(source.bad_images.found) == [15, 16]
     encoded = source.records([17])[0].encoded  # the next good one, with the box of the own row
@@ -181,6 +184,7 @@ def test_evaluation_counts_a_bad_image_once(tmp_path, root):
 
 
 def test_too_many_bad_images_stop_the_build_and_the_run(tmp_path, root, folder):
+    """F12: more than a share of bad images is exit 3."""
     root = copy(root, tmp_path)
     spoil(root, ['truncated', 'text', 'empty'])
     with pytest.raises(DataError, match=r'3 bad images in cnn_jax_tree train, more than 10\.000% of 27') as caught:

@@ -88,14 +88,20 @@ def torchvision_way(encoded: bytes, resize: int, size: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize('resize', [256, 232])
-@pytest.mark.parametrize('shape', [(500, 375), (333, 427), (640, 427), (224, 224), (251, 400), (100, 80)])
+@pytest.mark.parametrize('shape', [(500, 375), (333, 427), (640, 427), (224, 224), (251, 400), (100, 80), (400, 100)])
 def test_centre_is_torchvisions(shape, resize):
     encoded = jpeg(7, width=shape[0], height=shape[1])
-    expected = torchvision_way(encoded, resize, 224).astype(int)
-    difference = np.abs(image.decode_centre(encoded, resize=resize, size=224) - expected)
-    assert difference.mean() < 1.0  # 1/255 of the range
-    assert difference.mean() < 0.1  # what it is: a filter placed beside its place by a rounding
-    assert difference.max() <= 2  # of 255
+    centre = image.decode_centre(encoded, resize=resize, size=224)
+    np.testing.assert_array_equal(centre, torchvision_way(encoded, resize, 224))
+
+
+def test_centre_of_a_long_image_is_torchvisions_but_for_roundings():
+    encoded = jpeg(7, width=500, height=100)
+    centre = image.decode_centre(encoded, resize=256, size=224).astype(int)
+    difference = np.abs(centre - torchvision_way(encoded, 256, 224))
+    # Pillow keeps the box in float32, so a weight may fall on the other side of a half: by 1 in each of its two passes.
+    assert difference.max() <= 2
+    assert (difference > 0).mean() < 0.06
 
 
 def test_resize_has_the_antialias_filter():

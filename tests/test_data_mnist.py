@@ -66,7 +66,6 @@ def test_prepare_and_open(tmp_path, place, compressed):
         'mnist train: NOT the 60,000 published images: the counts per digit differ',
         f'mnist test: 20 images in {folder}',
         'mnist test: NOT the 10,000 published images: the counts per digit differ',
-        f'next: python -m cnn_jax.main --experiment=lenet_mnist --data_dir={tmp_path}',
     ]
     assert_prepared(tmp_path, made)
     data = mnist.load(batch_size=8)
@@ -81,15 +80,6 @@ def test_published_counts_are_recognised(tmp_path, monkeypatch):
     counts = {split: tuple(np.bincount(labels, minlength=10)) for split, (_, labels) in made.items()}
     monkeypatch.setattr(mnist, 'PUBLISHED', counts)
     assert not any('NOT' in line for line in prepare(tmp_path))
-
-
-def test_next_command_is_short_where_it_can_be(tmp_path, monkeypatch):
-    monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
-    make_idx(tmp_path / 'mnist')
-    assert prepare(tmp_path)[-1] == 'next: python -m cnn_jax.main --experiment=lenet_mnist'
-    spaced = tmp_path / 'a folder'
-    make_idx(spaced)
-    assert prepare(spaced)[-1].endswith(f"--data_dir='{spaced}'")
 
 
 def test_prepare_again(tmp_path):
@@ -121,6 +111,7 @@ def test_prepare_mends_a_spoilt_set(tmp_path):
 
 
 def test_spoilt_set_and_no_files(tmp_path):
+    """F13: a half prepared set."""
     make_idx(tmp_path / 'mnist')
     prepare(tmp_path)
     records = tmp_path / 'cnn_jax_mnist' / '1.0.0' / 'cnn_jax_mnist-train.array_record-00000-of-00001'

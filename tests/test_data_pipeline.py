@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnn_jax.data import pipeline
+from cnn_jax.data import order, pipeline
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError, DataError
 
@@ -108,7 +108,7 @@ def test_default_data_dir(monkeypatch, tmp_path):
 @settings(max_examples=50, deadline=None)
 def test_every_epoch_is_a_permutation(num_rows, seed, batch_size):
     num_steps = -(-3 * num_rows // batch_size)
-    batches = [pipeline.rows(num_rows, seed, step, batch_size) for step in range(num_steps)]
+    batches = [order.rows(num_rows, seed, step, batch_size) for step in range(num_steps)]
     index, epoch = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     assert index.dtype == epoch.dtype == np.int32
     np.testing.assert_array_equal(epoch, np.arange(num_steps * batch_size) // num_rows)  # batches straddle epochs
@@ -118,29 +118,29 @@ def test_every_epoch_is_a_permutation(num_rows, seed, batch_size):
 
 def test_orders_differ_by_epoch_and_seed():
     keys = [(seed, epoch) for seed in range(6) for epoch in range(6)]
-    orders = {tuple(pipeline.permutation(50, seed, epoch)) for seed, epoch in keys}
+    orders = {tuple(order.permutation(50, seed, epoch)) for seed, epoch in keys}
     assert len(orders) == len(keys)
 
 
 def test_order_is_uniform():
     # Chi-squared of where row 0 lands over 6,000 epochs of 6 rows: 5 degrees of freedom, 20.5 is the 0.1 % point.
-    places = [int(np.flatnonzero(pipeline.permutation(6, 1, epoch) == 0)[0]) for epoch in range(6000)]
+    places = [int(np.flatnonzero(order.permutation(6, 1, epoch) == 0)[0]) for epoch in range(6000)]
     assert np.sum((np.bincount(places, minlength=6) - 1000) ** 2 / 1000) < 20.5
 
 
 def test_golden_order():
     """A resumed run and a new release must give the rows that the old one gave."""
-    assert pipeline.permutation(1437, 0, 0)[:6].tolist() == [1051, 998, 162, 670, 664, 185]
-    assert pipeline.permutation(1437, 0, 1)[:6].tolist() == [338, 1112, 261, 724, 958, 333]
-    assert pipeline.permutation(1437, 7, 0)[:6].tolist() == [1069, 887, 535, 1192, 753, 631]
-    assert pipeline.permutation(60_000, 0, 0)[:6].tolist() == [47848, 34552, 24994, 32827, 31943, 24289]
+    assert order.permutation(1437, 0, 0)[:6].tolist() == [1051, 998, 162, 670, 664, 185]
+    assert order.permutation(1437, 0, 1)[:6].tolist() == [338, 1112, 261, 724, 958, 333]
+    assert order.permutation(1437, 7, 0)[:6].tolist() == [1069, 887, 535, 1192, 753, 631]
+    assert order.permutation(60_000, 0, 0)[:6].tolist() == [47848, 34552, 24994, 32827, 31943, 24289]
 
 
 def test_order_is_cheap():
-    pipeline.rows(1437, 0, 0, 64)
+    order.rows(1437, 0, 0, 64)
     start = time.process_time()
     for step in range(1000):  # 44 epochs
-        pipeline.rows(1437, 0, step, 64)
+        order.rows(1437, 0, step, 64)
     assert time.process_time() - start < 0.3  # seconds: 0.3 ms a batch, thirty times what it takes
 
 
@@ -156,18 +156,18 @@ def test_order_is_cheap():
 )
 def test_rows_refuses(arguments, message):
     with pytest.raises(CnnJaxError, match=message):
-        pipeline.rows(*arguments)
+        order.rows(*arguments)
 
 
 def test_cached_order_cannot_be_changed():
     with pytest.raises(ValueError, match='read-only'):
-        pipeline.permutation(10, 0, 0)[0] = 3
+        order.permutation(10, 0, 0)[0] = 3
 
 
 @pytest.mark.parametrize('batch_size', [1, 7, 64, 360, 1000])
 @pytest.mark.parametrize('num_rows', [1, 63, 64, 360])
 def test_evaluation_covers_every_row_once(num_rows, batch_size):
-    batches = list(pipeline.evaluation_rows(num_rows, batch_size))
+    batches = list(order.evaluation_rows(num_rows, batch_size))
     assert all(index.shape == mask.shape == (batch_size,) for index, mask in batches)
     index, mask = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     np.testing.assert_array_equal(index[mask], np.arange(num_rows))
@@ -196,11 +196,12 @@ def test_load_arrays_refuses():
 
 @pytest.mark.parametrize('num_threads', [1, 3])
 def test_resident_and_stream_give_the_same_batches(num_threads):
+    """F3: neither the way of feeding nor the number of threads changes a batch."""
     source = Numbered(50)
     arrays = pipeline.load_arrays(source)
     stream = pipeline.stream(source, seed=5, batch_size=16, num_threads=num_threads, prefetch=3)
     for step, streamed in enumerate(islice(stream, 12)):  # nearly four epochs
-        index, epoch = pipeline.rows(50, 5, step, 16)
+        index, epoch = order.rows(50, 5, step, 16)
         assert_batches_equal(streamed, pipeline.gather(arrays, index, epoch=epoch))
 
 
@@ -253,7 +254,7 @@ def test_error_of_a_row_reaches_the_loop():
 
 def test_gather_masks_and_pads():
     arrays = pipeline.load_arrays(Numbered(5))
-    ((index, mask),) = pipeline.evaluation_rows(5, 8)
+    ((index, mask),) = order.evaluation_rows(5, 8)
     batch = pipeline.gather(arrays, index, mask=mask)
     np.testing.assert_array_equal(batch['image'][:5, 0, 0, 0], np.arange(5))
     np.testing.assert_array_equal(batch['mask'], [True] * 5 + [False] * 3)
@@ -264,10 +265,10 @@ def test_gather_masks_and_pads():
 @settings(max_examples=50, deadline=None)
 def test_repeats_show_each_row_so_often_and_never_twice_alike(num_rows, batch_size, repeats):
     num_steps = -(-2 * num_rows * repeats // batch_size)
-    batches = [pipeline.rows(num_rows, 3, step, batch_size, repeats) for step in range(num_steps)]
+    batches = [order.rows(num_rows, 3, step, batch_size, repeats) for step in range(num_steps)]
     index, epoch = (np.concatenate(parts)[: 2 * num_rows * repeats] for parts in zip(*batches, strict=True))
     assert index.dtype == epoch.dtype == np.int32
     np.testing.assert_array_equal(np.bincount(index), 2 * repeats)
     assert len({*zip(index.tolist(), epoch.tolist(), strict=True)}) == len(index)
-    plain, _ = pipeline.rows(num_rows, 3, 0, 2 * num_rows)
+    plain, _ = order.rows(num_rows, 3, 0, 2 * num_rows)
     np.testing.assert_array_equal(index, np.repeat(plain, repeats))

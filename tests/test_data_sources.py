@@ -13,14 +13,14 @@ from test_data_cifar import make_cifar
 from test_data_mnist import make_idx
 
 import cnn_jax.data
-from cnn_jax.data import pipeline
+from cnn_jax.data import order, pipeline
 from cnn_jax.errors import CnnJaxError, DataError
 
 FOLDER = Path(cnn_jax.data.__file__).parent
 SOURCES = sorted(
     path.stem
     for path in FOLDER.glob('*.py')
-    if path.stem not in ('__init__', 'pipeline') and not path.stem.startswith('augment')
+    if path.stem not in ('__init__', 'pipeline', 'order') and not path.stem.startswith('augment')
 )
 CLASSES_OF_IMAGENETTE = tuple(importlib.import_module('cnn_jax.data.imagenette').CLASSES)
 SUPPLIED = {  # what a user puts below data_dir, made small
@@ -95,7 +95,7 @@ def test_both_ways_of_feeding_agree(prepared):
     source = data.open('train', data_dir)
     arrays = pipeline.load_arrays(source)
     for step, batch in enumerate(islice(pipeline.stream(source, seed=3, batch_size=8, start_step=4), 3), start=4):
-        index, epoch = pipeline.rows(len(source), 3, step, 8)
+        index, epoch = order.rows(len(source), 3, step, 8)
         expected = pipeline.gather(arrays, index, epoch=epoch)
         for key in expected:
             np.testing.assert_array_equal(batch[key], expected[key])

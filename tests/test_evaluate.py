@@ -65,3 +65,24 @@ def test_the_words_have_the_counts():
     assert 'confusion matrix' in text
     many = Evaluation(result.results, result.summary, np.zeros((30, 30), int))
     assert 'confusion matrix' not in describe(many, tuple(f'class {i}' for i in range(30)))
+
+
+def test_calibration_error_by_hand():
+    confidence = np.array([0.99, 0.97, 0.6, 0.62, 0.05])
+    right = np.array([True, False, True, True, False])
+    gaps = [abs(0.99 + 0.97 - 1), abs(0.6 - 1), abs(0.62 - 1), 0.05]  # 0.6 ends a bin, 0.62 is in the next
+    assert metrics.calibration_error(confidence, right) == pytest.approx(sum(gaps) / 5)
+    assert metrics.calibration_error(np.ones(3), np.ones(3, bool)) == 0
+
+
+def test_confused_pairs():
+    confusion = np.array([[5, 2, 0], [3, 1, 0], [0, 1, 9]])
+    assert metrics.confused_pairs(confusion) == [(1, 0, 3), (0, 1, 2), (2, 1, 1)]
+    assert metrics.confused_pairs(confusion, most=1) == [(1, 0, 3)]
+
+
+def test_many_classes_list_their_confusions():
+    result = evaluate(fake_step, {}, batches(30, 8), num_classes=25, poll=lambda: None)
+    text = describe(result, tuple(f'class {number}' for number in range(25)))
+    assert '10: class 0, class 1' in text
+    assert 'calibration error' in text

@@ -5,11 +5,20 @@ import sys
 
 import numpy as np
 import pytest
+from small_imagenet import make_tree
 
 from cnn_jax import experiment, options, parallel, restore
+from cnn_jax.describe import layer_table
 from cnn_jax.feed import open_feed
 
-NAMES = list(experiment.available())
+# Those of ablations have a contract of their own, in test_experiments_ablations.py.
+NAMES = [name for name in experiment.available() if not name.startswith('ablations/')]
+
+
+@pytest.fixture(scope='module')
+def required(tmp_path_factory):
+    """Options that have no usable default, by experiment."""
+    return {'finetune_folder': {'folder': str(make_tree(tmp_path_factory.mktemp('photos')))}}
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -31,12 +40,12 @@ def test_options_have_types_of_the_command_line_and_a_smoke_form(name):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_building_opens_no_data(name, monkeypatch):
+def test_building_opens_no_data(name, monkeypatch, required):
     def refuse(*args, **kwargs):
         raise AssertionError('data was opened')
 
     monkeypatch.setattr('builtins.open', refuse)
-    made = experiment.load(name, {}).experiment
+    made = experiment.load(name, required.get(name, {})).experiment
     assert made.num_steps >= 1
     assert made.data.num_train > made.data.num_classes
 
@@ -54,6 +63,14 @@ def test_smoke_form_takes_two_steps_and_evaluates(name, data_dir):
         assert np.isfinite(float(metrics['loss']))
     results = parallel.map_eval(made.eval_step(), mesh)(state.variables, next(feed.test(made.data.batch_size)))
     assert np.isfinite(np.asarray(results['loss'])).all()
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_its_layers_can_be_described(name, required):
+    made = experiment.load(name, {'smoke': True, **required.get(name, {})}).experiment
+    table = layer_table(made.model, made.input_shape)
+    assert any(layer.output_shape == (made.data.num_classes,) for layer in table)
+    assert sum(layer.parameters for layer in table if layer.depth == 1) > 0
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -41,6 +41,7 @@ def idx_files(tmp_path):
 
 
 def test_without_the_files_it_says_what_to_do(tmp_path, capsys):
+    """F13: a set that is not there: exit 3 and the files to fetch."""
     for mode in ('--mode=prepare', '--mode=train'):
         arguments = [mode, '--experiment=lenet_mnist', f'--data_dir={tmp_path}/none']
         assert main(arguments + ([f'--workdir={tmp_path}/run'] if mode == '--mode=train' else [])) == 3

@@ -87,6 +87,9 @@ def test_binary_cross_entropy():
     binary = (targets > 0.2).astype(float)
     expected = -(binary * np.log(likely) + (1 - binary) * np.log(1 - likely)).mean(1)
     np.testing.assert_allclose(losses.binary_cross_entropy(scores, targets, threshold=0.2), expected, rtol=1e-5)
+    expected = -((0.9 * binary + 0.02) * np.log(likely) + (0.98 - 0.9 * binary) * np.log(1 - likely)).mean(1)
+    both = losses.binary_cross_entropy(scores, targets, threshold=0.2, smoothing=0.1)
+    np.testing.assert_allclose(both, expected, rtol=1e-5)
     smooth = losses.binary_cross_entropy(scores, jnp.array([0, 1, 2, 3]), smoothing=0.1)
     one_hot = 0.9 * np.eye(5)[:4] + 0.02
     expected = -(one_hot * np.log(likely) + (1 - one_hot) * np.log(1 - likely)).mean(1)

@@ -1,11 +1,9 @@
 """The command line as a person meets it: one line for a mistake, the right exit code, nothing lost."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +76,7 @@ def mistake(capsys, *arguments):
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_to_do(capsys, tmp_path, monkeypatch, arguments, words):
+    """F14, F24: wrong flags, options, names and paths: one line, exit 2, no folder."""
     monkeypatch.chdir(tmp_path)
     code, line = mistake(capsys, *arguments)
     assert code == 2
@@ -182,6 +181,7 @@ def test_the_refusals_way_out_works(finished, tmp_path):
 
 
 def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path, capsys):
+    """F15: the first leaves that differ are shown."""
     code, line = mistake(
         capsys,
         f'--experiment={TINY}',
@@ -195,6 +195,7 @@ def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path, capsys):
 
 
 def test_a_work_folder_that_is_a_file_is_refused(capsys, tmp_path):
+    """F25: a file where the folder should be is left alone."""
     (tmp_path / 'file').write_text('precious')
     for name in ('file', 'file/below'):
         code, line = mistake(capsys, f'--experiment={TINY}', f'--workdir={tmp_path}/{name}')
@@ -204,6 +205,7 @@ def test_a_work_folder_that_is_a_file_is_refused(capsys, tmp_path):
 
 
 def test_an_unwritable_folder_is_the_machines_fault(capsys):
+    """F25: a folder that cannot be written is exit 5."""
     code, line = mistake(capsys, f'--experiment={TINY}', '--workdir=/proc/nothing')
     assert code == 5
     assert 'work folder not writable: /proc/nothing' in line
@@ -214,57 +216,6 @@ def test_checkpoints_without_their_config_are_not_trained_over(capsys, tmp_path)
     code, line = mistake(capsys, f'--experiment={TINY}', f'--workdir={tmp_path}/run')
     assert code == 5
     assert 'no config.json' in line
-
-
-def command(workdir, *more):
-    return [
-        *(sys.executable, '-m', 'cnn_jax.main', f'--experiment={TINY}', f'--workdir={workdir}'),
-        *('--config.num_steps=4000', '--config.evaluate_every=1000', '--config.save_every=100', *more),
-    ]
-
-
-def start(workdir):
-    """A long run in a process of its own; returns when it is training."""
-    environment = {**os.environ, 'XLA_FLAGS': '', 'PYTHONUNBUFFERED': '1'}
-    process = subprocess.Popen(
-        command(workdir), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    deadline = time.monotonic() + 120
-    while not (workdir / 'checkpoints' / '100').exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return process
-
-
-@pytest.mark.parametrize(('number', 'code'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_and_says_so(tmp_path, number, code):
-    process = start(tmp_path / 'run')
-    process.send_signal(number)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert errors == b''
-    last = output.decode().strip().splitlines()[-1]
-    step = int(last.removeprefix('saved at step ').partition(';')[0])
-    assert last == f'saved at step {step}; run the same command to go on'
-    assert (tmp_path / 'run' / 'checkpoints' / str(step)).exists()
-
-
-def test_a_second_run_in_the_folder_is_refused_and_kill_frees_it(tmp_path):
-    process = start(tmp_path / 'run')
-    environment = {**os.environ, 'XLA_FLAGS': ''}
-    second = subprocess.run(command(tmp_path / 'run'), cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert second.returncode == 5
-    assert f'process {process.pid} on ' in second.stderr
-    process.kill()
-    process.communicate()
-    step = max(int(path.name) for path in (tmp_path / 'run' / 'checkpoints').iterdir() if path.name.isdecimal())
-    resumed = subprocess.Popen(command(tmp_path / 'run'), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    assert resumed.stdout is not None
-    lines = [resumed.stdout.readline() for _ in range(6)]
-    resumed.kill()
-    resumed.communicate()
-    assert f'resuming at step {step} of 4000\n' in lines
 
 
 def test_importing_the_command_line_is_light():

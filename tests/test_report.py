@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cnn_jax.metrics import wilson_interval
 from cnn_jax.report import Run, worst_mistakes, write_report
 from cnn_jax.report.figures import most_confused, running_mean
-from cnn_jax.report.run import wilson_interval
 from cnn_jax.report.sections import duration, percent, short_count
 from cnn_jax.report.tables import command
 
@@ -63,6 +63,7 @@ def make_run(folder, *, evaluated=True, mistakes=True, config=CONFIG):
         model=Tiny(),
         variables=Tiny().init(jax.random.key(0), jnp.zeros((1, 12, 12, 1)), train=False),
         image_shape=(12, 12, 1),
+        input_shape=(12, 12, 1),
         results=results if evaluated else {},
         mistakes=rows if evaluated else np.zeros(0, int),
         images=rng.integers(0, 256, (len(rows), 12, 12, 1), dtype=np.uint8),

@@ -23,7 +23,8 @@ from cnn_jax.visualize import (
     occlusion,
     smooth_grad,
 )
-from cnn_jax.visualize.engine import layers, methods, scores
+from cnn_jax.visualize.engine import affine, layers, methods, scores
+from cnn_jax.visualize.engine import program as programs
 
 FEW = {
     'smooth_grad': {'samples': 3},
@@ -165,6 +166,25 @@ def test_smooth_grad_without_noise_is_the_gradient_and_its_seed_decides(net):
     assert np.abs(noisy[0] - noisy[2]).max() > 0
     squared = smooth_grad.attribute(model, variables, images, 0, samples=2, noise_level=0.0, squared=True)
     np.testing.assert_allclose(squared, np.square(plain), rtol=1e-4, atol=1e-8)
+
+
+def test_points_are_mixed_after_the_affine_first_steps(net):
+    """Against the same means taken point by point; SmoothGrad's noise does not sum to 1 with the image."""
+    model, variables, images = net
+    traced = scores.net_of(model, variables, images)
+    program = programs.prune(traced.program, [traced.output(None)])
+    shapes = [traced.program.types[number].shape for number in affine.frontier(program, traced.images)]
+    assert shapes == [(3, 10, 12, 4)]  # the input of the first ReLU
+    nodes, weights = np.polynomial.legendre.leggauss(3)
+    ends = [gradient.attribute(model, variables, 0.3 + (node + 1) / 2 * (images - 0.3), 1) for node in nodes]
+    expected = (images - 0.3) * sum(weight / 2 * end for weight, end in zip(weights, ends, strict=True))
+    found = integrated_gradients.attribute(model, variables, images, 1, baseline=0.3, steps=3)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+    noise = np.asarray(jax.random.normal(jax.random.key(4), (2, 10, 12, 3)))
+    noise = noise[:, None] * 0.15 * np.ptp(images, axis=(1, 2, 3), keepdims=True)[None]
+    expected = np.mean([gradient.attribute(model, variables, images + one, 1) for one in noise], 0)
+    found = smooth_grad.attribute(model, variables, images, 1, samples=2, seed=4)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
 def scores_of(model, variables, images) -> Any:

@@ -12,7 +12,10 @@ from cnn_jax.visualize import deconvnet, grad_cam, gradient, guided_backprop, oc
 
 GOLDEN = Path(__file__).parents[2] / 'shared' / 'golden'
 FILE = GOLDEN / 'attribution_vgg11.npz'
-pytestmark = pytest.mark.skipif(not FILE.exists(), reason=f'the stored oracles are not there: {GOLDEN}')
+pytestmark = [
+    pytest.mark.skipif(not FILE.exists(), reason=f'the stored oracles are not there: {GOLDEN}'),
+    pytest.mark.usefixtures('optimised'),  # float64 convolutions of whole nets
+]
 
 CONVOLUTIONS = {'conv1_1': 0, 'conv2_1': 3, 'conv3_1': 6, 'conv3_2': 8, 'conv4_1': 11, 'conv4_2': 13}
 CONVOLUTIONS |= {'conv5_1': 16, 'conv5_2': 18}

@@ -60,8 +60,8 @@ def test_insertion_and_deletion_of_the_side_that_counts():
     left = np.zeros((1, 4, 8))
     left[:, :, :4] = 1
     targets = jnp.zeros(1, jnp.int32)
-    first = honesty.curve(model, variables, images, targets, left, 4, insert=True)[:, 0]
-    last = honesty.curve(model, variables, images, targets, left, 4, insert=False)[:, 0]
+    first = honesty.curve(model, variables, images, targets, left, num_steps=4, insert=True)[:, 0]
+    last = honesty.curve(model, variables, images, targets, left, num_steps=4, insert=False)[:, 0]
     wins = 1 / (1 + np.exp(-20.0))
     np.testing.assert_allclose(first[[0, 2, 4]], [0.5, wins, 0.5], atol=1e-6)
     np.testing.assert_allclose(last[[0, 2, 4]], [0.5, 1 - wins, 0.5], atol=1e-6)
@@ -80,3 +80,16 @@ def test_the_cascade():
     honesty.draw(arrays)
     with pytest.raises(CnnJaxError, match='not an attribution method'):
         honesty.visualize(model, variables, images=images, method='filters')
+
+
+def test_the_check_of_a_unit_of_a_layer():
+    """Only layers that the unit needs are shuffled, and its activation takes the place of the probability."""
+    model, images = Net(), jax.random.normal(jax.random.key(0), (1, 6, 6, 1))
+    variables = model.init(jax.random.key(1), images, train=False)
+    arrays = honesty.visualize(model, variables, images=images, method='gradient', layer='fc2', num_steps=3)
+    assert list(arrays['layers']) == ['trained', 'fc2', 'conv1']
+    assert str(arrays['scored']) == 'fc2'
+    np.testing.assert_allclose([arrays['insertion'][-1], arrays['deletion'][0]], 1)
+    honesty.draw(arrays)
+    assert honesty.levels(10, 4) == [0, 1, 6, 10]
+    assert honesty.levels(2, 8) == [0, 1, 2]

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnn_jax import experiment, visualize_mode, workdir
+from cnn_jax import experiment, parallel, restore, visualize_mode, workdir
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.log import Log
 from cnn_jax.main import main
+from cnn_jax.report import write_pictures
 from cnn_jax.stop import StopRequest
 
 TINY = Path(__file__).parent / 'tiny_experiment.py'
@@ -47,13 +48,19 @@ def test_one_method_writes_picture_numbers_and_settings(run):
 def test_an_image_of_your_own(run, tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)).save(tmp_path / 'cat.png')
     visualize(run, method='occlusion', image=str(tmp_path / 'cat.png'), unit=4)
-    with np.load(run / 'figures' / 'occlusion_4.npz') as arrays:
+    with np.load(run / 'figures' / 'occlusion_4_cat.npz') as arrays:
         assert arrays['inputs'].shape == (1, 8, 8, 1)
         assert np.isfinite(arrays['maps']).all()
     visualize(run, method='gradient', image='5')
-    assert (run / 'figures' / 'gradient_honesty.png').exists()
-    with np.load(run / 'figures' / 'gradient.npz') as arrays:
+    assert (run / 'figures' / 'gradient_5_honesty.png').exists()
+    with np.load(run / 'figures' / 'gradient_5.npz') as arrays:
         assert json.loads(str(arrays['settings']))['images'] == [f'test image 5, {json_label(run, 5)}']
+
+    page = (run / 'report' / 'index.html').read_text(encoding='utf-8')  # both on the page of the run, with their checks
+    assert page.count('<!-- pictures -->') == page.count('<h2>Why it decided so</h2>') == 1
+    assert page.index('<h2>Learning curves</h2>') < page.index('<!-- pictures -->') < page.index('<h2>Layers</h2>')
+    assert page.count('alt="occlusion · unit 4') == page.count('alt="gradient') == 2
+    assert '<td>test image 5, ' in page
 
 
 def json_label(run, row):
@@ -68,10 +75,31 @@ def test_mistakes_are_said(run, tmp_path):
         ({'method': 'gradient', 'layer': 'conv2'}, 'unknown layer'),
         ({'method': 'gradient', 'image': '23'}, '0 to 22'),
         ({'method': 'gradient', 'image': str(tmp_path / 'notes.txt')}, 'cannot read'),
+        ({'method': 'gradient', 'image': str(tmp_path / 'none.png')}, 'is not there'),
+        ({'method': 'gradient', 'image': str(tmp_path)}, 'is a folder'),
         ({'method': 'filters', 'unit': 3}, '--unit is not for'),
     ]:
         with pytest.raises(CnnJaxError, match=text):
             visualize(run, **given)
+
+
+def test_what_a_run_shows_at_its_end(run, tmp_path, monkeypatch):
+    """The cheap pictures, of the mistakes; without a page there is a page of pictures alone."""
+    config = workdir.existing_config(run)
+    loaded = experiment.load(config['experiment'], config['options'])
+    _, state = restore.latest_state(loaded.experiment, run, parallel.make_mesh(), report=print)
+    monkeypatch.setattr(visualize_mode, 'AT_THE_END', ('gradient', 'cam'))  # the second is not for this net
+    source = loaded.experiment.data.open('test', run)
+    variables = parallel.fetch(state.variables)
+    visualize_mode.at_the_end(
+        loaded, variables=variables, source=source, rows=np.array([7, 3]), path=tmp_path, log=Log(None)
+    )
+    with np.load(tmp_path / 'figures' / 'gradient.npz') as arrays:
+        titles = json.loads(str(arrays['settings']))['images']
+    assert [title.split(',')[0] for title in titles] == ['test image 7', 'test image 3']
+    page = write_pictures(tmp_path, heading='<tiny>', source='Pictures of a test').read_text(encoding='utf-8')
+    assert '<h1>&lt;tiny&gt;</h1>' in page
+    assert 'id="gradient"' in page
 
 
 def test_methods_that_do_not_apply_are_left_out_of_the_set(run, capsys, monkeypatch):

@@ -7,8 +7,6 @@ import tracemalloc
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from cnn_jax.errors import StorageError
 from cnn_jax.weights.safetensors_file import read_safetensors, write_safetensors
@@ -83,6 +81,7 @@ LYING = {
 
 @pytest.mark.parametrize('what', LYING)
 def test_lying_headers_are_refused_before_anything_is_allocated(tmp_path, what):
+    """F20: headers that promise what is not there."""
     path = write(tmp_path / 'a.safetensors', LYING[what])
     tracemalloc.start()
     with pytest.raises(StorageError, match=r'a damaged safetensors header'):
@@ -106,20 +105,3 @@ def test_files_that_cannot_be_read_or_written(tmp_path):
         read_safetensors(tmp_path / 'absent.safetensors')
     with pytest.raises(StorageError, match='cannot be written'):
         write_safetensors(tmp_path / 'absent' / 'a.safetensors', ARRAYS, {})
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 2**12), st.binary(max_size=3)), max_size=6), st.integers(0, 40))
-def test_mutated_files_give_arrays_or_one_kind_of_error(tmp_path_factory, mutations, cut):
-    path = tmp_path_factory.getbasetemp() / 'mutated.safetensors'
-    write_safetensors(path, ARRAYS, {'made by': 'a test'})
-    content = path.read_bytes()
-    for position, data in mutations:
-        at = position % len(content)
-        content = content[:at] + data + content[at + len(data) :]
-    path.write_bytes(content[: len(content) - cut])
-    try:
-        arrays, _ = read_safetensors(path)
-    except StorageError:
-        return
-    assert sum(array.nbytes for array in arrays.values()) < len(content)

@@ -110,6 +110,7 @@ class Harm:
 @pytest.mark.parametrize('protocol', range(6))
 @pytest.mark.parametrize('form', ['zip', 'bare', 'legacy'])
 def test_nothing_that_a_file_names_is_run(tmp_path, form, protocol):
+    """F20: a pickle that would write a file does not."""
     marker, path = tmp_path / 'marker', tmp_path / 'harm.pth'
     harm = pickle.dumps({'weight': Harm(marker)}, protocol)
     pickle.loads(harm)
@@ -198,6 +199,7 @@ def test_archives_keep_to_themselves(tmp_path, members, words):
 
 
 def test_zip_bombs_are_refused_before_they_are_read(tmp_path):
+    """F20: compressed data is refused without memory for it."""
     path = tmp_path / 'a.pth'
     write_zip(
         path, state_dict(w=tensor((4,), (1,))), {'archive/data/1': bytes(2**26)}, compression=zipfile.ZIP_DEFLATED
@@ -300,19 +302,6 @@ def mutated(content: bytes, mutations) -> bytes:
         end = at if what == 'insert' else at + max(1, len(data))
         content = content[:at] + (b'' if what == 'cut' else data) + content[end:]
     return content
-
-
-@pytest.mark.parametrize('name', FILES)
-@settings(max_examples=300, deadline=None)
-@given(mutations=MUTATIONS)
-def test_mutated_files_give_arrays_or_one_kind_of_error(tmp_path_factory, name, mutations):
-    path = tmp_path_factory.getbasetemp() / f'mutated_{name}'
-    path.write_bytes(mutated((DATA / name).read_bytes(), mutations))
-    try:
-        arrays = read_torch(path)
-    except StorageError:
-        return
-    assert all(isinstance(array, np.ndarray) and array.size <= 1000 for array in arrays.values())
 
 
 @settings(max_examples=500, deadline=None)

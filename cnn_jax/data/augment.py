@@ -107,9 +107,12 @@ def random_erasing(
     probability: float = 0.25,
     area: tuple[float, float] = (0.02, 1 / 3),
     ratio: tuple[float, float] = (0.3, 10 / 3),
-    value: int = 0,
+    value: int | tuple[int, ...] = 0,
 ) -> Array:
-    """Fills a box of some images with `value`: Zhong et al. 2017, arXiv:1708.04896. A box that does not fit is cut."""
+    """Fills a box of some images with `value`, one or a colour: Zhong et al. 2017, arXiv:1708.04896.
+
+    A box that does not fit is cut.
+    """
     height, width = images.shape[1:3]
 
     def box(key: Array) -> Array:
@@ -123,7 +126,8 @@ def random_erasing(
         inside = in_box(height, width, start, start + sides)
         return inside & jax.random.bernoulli(chance, probability)
 
-    return jnp.where(jax.vmap(box)(keys)[..., None], jnp.asarray(value, images.dtype), images)
+    fill = jnp.broadcast_to(jnp.asarray(value, images.dtype), images.shape[-1:]).reshape(1, 1, 1, -1)
+    return jnp.where(jax.vmap(box)(keys)[..., None], fill, images)
 
 
 def cutout(keys: Array, images: Array, *, size: int = 16, value: int = 0) -> Array:

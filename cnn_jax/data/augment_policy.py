@@ -170,18 +170,30 @@ def _random_operation(key: Array, image: Array, magnitude: Array, *, wide: bool,
 
 
 def rand_augment(
-    keys: Array, images: Array, *, num_operations: int = 2, magnitude: int = 9, names: tuple[str, ...] = NAMES
+    keys: Array,
+    images: Array,
+    *,
+    num_operations: int = 2,
+    magnitude: float = 9,
+    magnitude_std: float = 0.0,
+    probability: float = 1.0,
+    names: tuple[str, ...] = NAMES,
 ) -> Array:
     """So many random operations one after the other, all of one magnitude 0 .. 30: Cubuk et al. 2019, arXiv:1909.13719.
 
-    As torchvision's RandAugment: 14 operations, each direction at random.
+    As torchvision's RandAugment: 14 operations, each direction at random. As timm's with `probability` 0.5, that an
+    operation is done at all, and magnitudes from N(magnitude, magnitude_std^2), held within 0 .. 30; timm counts to 10
+    and has two operations more, invert and an added solarize.
     """
-
-    strength = jnp.asarray(magnitude / (BINS - 1), jnp.float32)
 
     def change(key: Array, image: Array) -> Array:
         def step(number: Array, image: Array) -> Array:
-            return _random_operation(jax.random.fold_in(key, number), image, strength, wide=False, names=names)
+            own = jax.random.fold_in(key, number)
+            noise, chance = (jax.random.fold_in(own, purpose) for purpose in (0, 1))
+            drawn = magnitude + magnitude_std * jax.random.normal(noise) if magnitude_std else jnp.float32(magnitude)
+            strength = jnp.clip(drawn / (BINS - 1), 0, 1)
+            changed = _random_operation(own, image, strength, wide=False, names=names)
+            return jnp.where(jax.random.bernoulli(chance, probability), changed, image) if probability < 1 else changed
 
         return jax.lax.fori_loop(0, num_operations, step, image)  # a loop, so that it is compiled once
 

@@ -90,7 +90,6 @@ def load(*, batch_size: int, variant: Variant = '10') -> Data:
             count = len(array_record.ArrayRecordSource(folder, split))
             note = '' if count == published else f', NOT the {published:,} published ones'
             say(f'cifar{variant} {split}: {count:,} images in {folder}{note}')
-        say(f'next: the same command without --mode=prepare, with --data_dir={data_dir}')
 
     return Data(
         name=f'cifar{variant}',

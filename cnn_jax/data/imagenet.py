@@ -113,7 +113,6 @@ def _prepare(decoding: Decoding, data_dir: Path, say: Say) -> None:
         count = len(EncodedSource(folder, names[split], decoding))
         note = '' if count == published else f', NOT the {published:,} published ones'
         say(f'imagenet {split}: {count:,} images in {folder}{note}')
-    say(f'next: the same command without --mode=prepare, with --data_dir={data_dir}')
 
 
 def _wanted(data_dir: Path) -> str:

@@ -85,7 +85,6 @@ def load(
             count = len(EncodedSource(folder, split, decoding))
             note = '' if count == published else f', NOT the {published:,} published ones'
             say(f'imagenette {split}: {count:,} images in {folder}{note}')
-        say(f'next: the same command without --mode=prepare, with --data_dir={data_dir}')
 
     return Data(
         name=f'imagenette {variant}',

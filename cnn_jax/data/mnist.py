@@ -83,9 +83,7 @@ def _open_split(files: Files, split: str, data_dir: Path) -> Source:
         step = f'its files are in {home}: run'
     else:
         step = f'put {", ".join(_names())} (.gz or not) into {data_dir / files.places[0]} and run'
-    raise DataError(
-        f'{files.title} is not prepared below {data_dir}; {step} {_command(files, data_dir, "--mode=prepare ")}'
-    )
+    raise DataError(f'{files.title} is not prepared below {data_dir}; {step} {_command(files, data_dir)}')
 
 
 def _prepare(files: Files, data_dir: Path, say: Say) -> None:
@@ -122,17 +120,16 @@ def _prepare(files: Files, data_dir: Path, say: Say) -> None:
         say(f'{title} {split}: {len(arrays["label"]):,} images in {folder}')
         if tuple(np.bincount(arrays['label'], minlength=10)) != files.published[split]:
             say(f'{title} {split}: NOT the {SPLITS[split]:,} published images: the counts per digit differ')
-    say(f'next: {_command(files, data_dir)}')
 
 
 def _names() -> list[str]:
     return [name for names in FILES.values() for name in names]
 
 
-def _command(files: Files, data_dir: Path, mode: str = '') -> str:
+def _command(files: Files, data_dir: Path) -> str:
     where = '' if data_dir == default_data_dir() else f' --data_dir={shlex.quote(str(data_dir))}'
     variant = ' --config.variant=fashion' if files.title == 'fashion_mnist' else ''
-    return f'python -m cnn_jax.main {mode}--experiment=lenet_mnist{variant}{where}'
+    return f'python -m cnn_jax.main --mode=prepare --experiment=lenet_mnist{variant}{where}'
 
 
 def _home_of_files(files: Files, data_dir: Path) -> Path | None:

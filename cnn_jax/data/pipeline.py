@@ -1,9 +1,8 @@
-"""What a data set is, the order its rows come in, and two ways to feed them: resident arrays and a stream.
+"""What a data set is, and two ways to feed its rows: resident arrays and a stream.
 
 Host memory only: placing batches on devices is `cnn_jax.parallel`'s. Nothing here opens a file before it is asked to.
 """
 
-import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cnn_jax.data.order import check_count, evaluation_rows, rows
 from cnn_jax.errors import CnnJaxError, DataError
 
 Batch = dict[str, np.ndarray]
@@ -26,7 +26,8 @@ class Source(Protocol):
     """Rows of one split by number; Grain's `RandomAccessDataSource`.
 
     A source may add `__getitems__(rows)`. One whose training images change from epoch to epoch as they are read, such
-    as random crops, adds `read_random(rows, epochs=..., seed=...)`, a pure function, which `stream` then calls.
+    as random crops, adds `read_random(rows, epochs=..., seed=..., size=...)`, a pure function, which `stream` then
+    calls; `size` is the side of the images, None the usual one.
     """
 
     def __len__(self) -> int: ...
@@ -45,6 +46,8 @@ class Data:
     and raises `DataError` with what to do otherwise. `prepare(data_dir, say)` builds or checks the set. `streamed`:
     rows are read anew each time (a random crop, or too many), never kept whole in memory. `repeats`: how often an image
     stands in a row, each time changed in another way (repeated augmentation, Hoffer et al. 2019, arXiv:1901.09335).
+    `train_sizes`: (first step, side) of the training images of a streamed set, square, where they are not as large as
+    those of evaluation, or grow in a few stages; each size is compiled once.
 
     Raises:
         CnnJaxError: a value out of range, named.
@@ -59,16 +62,32 @@ class Data:
     prepare: Callable[[Path, Callable[[str], None]], None]
     streamed: bool = False
     repeats: int = 1
+    train_sizes: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
-        _check_count('batch_size', self.batch_size)
-        _check_count('repeats', self.repeats)
+        check_count('batch_size', self.batch_size)
+        check_count('repeats', self.repeats)
         for split in {'train': 0, 'test': 0} | self.splits:
-            _check_count(f'num_{split}', self.splits.get(split, 0))
+            check_count(f'num_{split}', self.splits.get(split, 0))
         if len(set(self.class_names)) != len(self.class_names) or len(self.class_names) < 2:
             raise CnnJaxError(f'class_names: got {self.class_names}; needs at least 2, all different')
+        self._check_sizes()
         if len(self.image_shape) != 3 or any(not isinstance(size, int) or size < 1 for size in self.image_shape):
             raise CnnJaxError(f'image_shape: got {self.image_shape}; needs (height, width, channels), each at least 1')
+
+    def _check_sizes(self) -> None:
+        for _, size in self.train_sizes:
+            check_count('train_sizes', size)
+        starts = [step for step, _ in self.train_sizes]
+        if starts and (not self.streamed or starts[0] != 0 or starts != sorted(set(starts))):
+            raise CnnJaxError(
+                f'train_sizes: got {self.train_sizes} for {self.name}; the first starts at step 0, the others later, '
+                'each at a step of its own, and images are read anew each time'
+            )
+
+    def train_size(self, step: int) -> int | None:
+        """The side of the training images of a step; None: that of `image_shape`."""
+        return next((size for start, size in reversed(self.train_sizes) if start <= step), None)
 
     @property
     def num_train(self) -> int:
@@ -83,11 +102,6 @@ class Data:
         return len(self.class_names)
 
 
-def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**31:
-        raise CnnJaxError(f'{name}: got {value}; it must be a whole number, at least 1')
-
-
 def default_data_dir() -> Path:
     """Where data sets are kept if no --data_dir is given: $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     return Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()
@@ -100,67 +114,6 @@ def size_note(data: Data, split: str, source: Source) -> str | None:
     return f'{data.name}: {split} has {len(source):,} images here, {data.splits[split]:,} in the published set'
 
 
-# Order: one endless sequence of epochs. Position p is row p % n of epoch p // n; batch k is positions k*B .. (k+1)*B-1.
-
-
-@functools.lru_cache(maxsize=4)  # this epoch and the next, where a batch straddles, for two runs at once
-def permutation(num_rows: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of one epoch: int32 (num_rows,), every row once; a pure function of its arguments.
-
-    Sorts raw Philox words, whose stream NumPy promises not to change. Grain's own `shuffle` is not used: for 1,437 rows
-    it takes 24 microseconds a row (its cipher walks 65,536 codes), 1.5 ms for a batch of 64, and it does not promise
-    its order from one version to the next.
-    """
-    words = np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(num_rows)
-    order = np.argsort(words, kind='stable').astype(np.int32)
-    order.flags.writeable = False  # shared by all callers through the cache
-    return order
-
-
-def rows(num_rows: int, seed: int, step: int, batch_size: int, repeats: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of training batch `step`: (index, epoch), each int32 (batch_size,); batches straddle epochs.
-
-    A pure function: the same on every host, after a resume, and for both ways of feeding. Host i of n takes
-    `index[i * batch_size // n : (i + 1) * batch_size // n]`.
-
-    With `repeats` r each row stands r times in a row, as epochs r*e .. r*e + r-1, so that no (row, epoch) comes twice;
-    r epochs then show r times every image.
-
-    Raises:
-        CnnJaxError: a seed outside 0 .. 2**63-1, a negative step, no rows.
-    """
-    _check_count('num_rows', num_rows)
-    _check_count('batch_size', batch_size)
-    if not 0 <= seed < 2**63:
-        raise CnnJaxError(f'seed: got {seed}; it must be a whole number from 0 to 2**63-1')
-    if step < 0:
-        raise CnnJaxError(f'step: got {step}; it must be at least 0')
-    first, last = step * batch_size // repeats, -(-(step + 1) * batch_size // repeats)
-    epoch, start = divmod(first, num_rows)
-    indices, epochs, missing = [], [], last - first
-    while missing:
-        part = permutation(num_rows, seed, epoch)[start : start + missing]
-        indices.append(part)
-        epochs.append(np.full(len(part), epoch, np.int32))
-        missing, start, epoch = missing - len(part), 0, epoch + 1
-    index, epoch = np.concatenate(indices), np.concatenate(epochs)
-    if repeats == 1:
-        return index, epoch
-    position = np.arange(step * batch_size, (step + 1) * batch_size)
-    which = position // repeats - first
-    return index[which], (epoch[which] * repeats + position % repeats).astype(np.int32)
-
-
-def evaluation_rows(num_rows: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every row once, in order: (index, mask), int32 and bool (batch_size,); the last batch padded with -1, False."""
-    _check_count('num_rows', num_rows)
-    _check_count('batch_size', batch_size)
-    for start in range(0, num_rows, batch_size):
-        index = np.arange(start, start + batch_size)
-        mask = index < num_rows
-        yield np.where(mask, index, -1).astype(np.int32), mask
-
-
 # Feeding. Both ways give the same rows for the same (seed, step).
 
 
@@ -170,7 +123,13 @@ def is_resident(data: Data) -> bool:
 
 
 def read(
-    source: Any, index: np.ndarray, shape: tuple[int, ...] | None = None, *, epoch: Any = None, seed: int | None = None
+    source: Any,
+    index: np.ndarray,
+    shape: tuple[int, ...] | None = None,
+    *,
+    epoch: Any = None,
+    seed: int | None = None,
+    size: int | None = None,
 ) -> Batch:
     """Rows `index` of a source, with `seed` as training sees them: {'image': uint8 (b, h, w, c), 'label': int32 (b,)}.
 
@@ -179,7 +138,7 @@ def read(
     """
     wanted = index.tolist()
     if seed is not None and hasattr(source, 'read_random'):
-        examples = source.read_random(wanted, epochs=epoch.tolist(), seed=seed)
+        examples = source.read_random(wanted, epochs=epoch.tolist(), seed=seed, size=size)
     elif hasattr(source, '__getitems__'):  # faster, where a source has it
         examples = source.__getitems__(wanted)
     else:
@@ -231,11 +190,13 @@ def stream(
     start_step: int = 0,
     shard: tuple[int, int] = (0, 1),
     repeats: int = 1,
-    **options: int,
+    size: Callable[[int], int | None] = lambda step: None,
+    **options: Any,
 ) -> Iterator[Batch]:
     """Endless training batches from `start_step` on, read ahead by Grain's threads.
 
-    `shard` (i, n): this host's rows of each global batch, `rows(...)[i-th of n equal runs]`. Options: `num_threads`,
+    `shard` (i, n): this host's rows of each global batch, `rows(...)[i-th of n equal runs]`. `size`: the side of the
+    images of a step, as `Data.train_size`. Options: `num_threads`,
     each reading whole batches (default: a thread per core), `num_processes` that share the work instead (default: 0),
     and `prefetch`, batches ready in advance; none of them changes a batch.
 
@@ -248,11 +209,12 @@ def stream(
         return index, epoch, np.ones(batch_size, bool)
 
     order(start_step)  # a bad argument is an error here and not in a thread
-    return _feed(source, order, range(start_step, sys.maxsize), _run(batch_size, shard), seed, **options)
+    run = _run(batch_size, shard)
+    return _feed(source, order, range(start_step, sys.maxsize), run, seed, size=size, **options)
 
 
 def stream_evaluation(
-    source: Source, *, batch_size: int, shard: tuple[int, int] = (0, 1), **options: int
+    source: Source, *, batch_size: int, shard: tuple[int, int] = (0, 1), **options: Any
 ) -> Iterator[Batch]:
     """Every row once, in order, the last batch padded: index -1, mask False, image and label 0. As `stream`."""
     batches = list(evaluation_rows(len(source), batch_size))
@@ -276,14 +238,23 @@ Order = Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]]  # step -> in
 
 
 def _feed(
-    source: Source, order: Order, steps: range, run: slice, seed: int | None, num_threads=0, num_processes=0, prefetch=2
+    source: Source,
+    order: Order,
+    steps: range,
+    run: slice,
+    seed: int | None,
+    *,
+    size: Callable[[int], int | None] = lambda step: None,
+    num_threads: int = 0,
+    num_processes: int = 0,
+    prefetch: int = 2,
 ) -> Iterator[Batch]:
     import grain  # half a second, and only where a set is not resident
 
     def batch(step: int) -> Batch:
         index, epoch, mask = (array[run] for array in order(step))
         # A padding row is read as row 0 and then cleared, so that shapes never change.
-        arrays = read(source, np.where(mask, index, 0), epoch=epoch, seed=seed)
+        arrays = read(source, np.where(mask, index, 0), epoch=epoch, seed=seed, size=size(step))
         arrays['image'][~mask] = 0
         arrays['label'][~mask] = 0
         return arrays | {'mask': mask, 'index': index, 'epoch': epoch}

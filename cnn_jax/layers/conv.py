@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
 from cnn_jax import ops
+from cnn_jax.layers import initializers
 from cnn_jax.layers.variables import Initializer, Regularizer, add_loss, make_weight
 
 
@@ -40,7 +41,7 @@ class Conv2D(nn.Module):
     dilation_rate: int | tuple[int, int] = 1
     activation: Callable[[jax.Array], jax.Array] | None = None
     use_bias: bool = True
-    kernel_initializer: Initializer = nn.initializers.lecun_normal()
+    kernel_initializer: Initializer = initializers.lecun_normal()
     bias_initializer: Initializer = nn.initializers.zeros_init()
     kernel_regularizer: Regularizer | None = None
     bias_regularizer: Regularizer | None = None

@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from cnn_jax.layers import initializers
 from cnn_jax.layers.conv import Conv2D
 from cnn_jax.layers.norm import BatchNorm
 from cnn_jax.layers.variables import Initializer
@@ -29,7 +30,7 @@ class ConvNorm(nn.Module):
     use_bias: bool = False
     batch_norm: str = 'global'
     epsilon: float = 1e-5
-    kernel_initializer: Initializer = nn.initializers.lecun_normal()
+    kernel_initializer: Initializer = initializers.lecun_normal()
     scale_initializer: Initializer = nn.initializers.ones_init()
     dtype: jax.typing.DTypeLike | None = None
 

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 from flax.linen.dtypes import promote_dtype
 
+from cnn_jax.layers import initializers
 from cnn_jax.layers.variables import Initializer, Regularizer, add_loss, make_weight
 
 
@@ -23,7 +24,7 @@ class Dense(nn.Module):
     features: int
     activation: Callable[[jax.Array], jax.Array] | None = None
     use_bias: bool = True
-    kernel_initializer: Initializer = nn.initializers.lecun_normal()
+    kernel_initializer: Initializer = initializers.lecun_normal()
     bias_initializer: Initializer = nn.initializers.zeros_init()
     kernel_regularizer: Regularizer | None = None
     bias_regularizer: Regularizer | None = None

@@ -11,7 +11,6 @@ from jax import lax
 
 from cnn_jax.parallel import AXIS
 
-
 _place: contextvars.ContextVar[jax.Array | None] = contextvars.ContextVar('place', default=None)
 
 

@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax.layers import AdaptiveAvgPool, Conv2D, Dense, Dropout, LocalResponseNorm, MaxPool
+from cnn_jax.layers import AdaptiveAvgPool, Conv2D, Dense, Dropout, LocalResponseNorm, MaxPool, initializers
 from cnn_jax.layers.variables import Initializer
 
 POOLED = {1: 'pool1', 2: 'pool2', 5: 'pool5'}  # the convolutions that a pool follows
@@ -52,7 +52,7 @@ class AlexNet(nn.Module):
     dropout_rate: float = 0.5
     dropout_first: bool = False  # before fc6 and fc7 instead of after
     head_size: int | None = None  # adaptive average pool to this size before fc6; None: none
-    kernel_initializer: Initializer = nn.initializers.normal(0.01)
+    kernel_initializer: Initializer = initializers.normal(0.01)
     width: float = 1.0  # multiplies the number of filters and of hidden units
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
     remat: bool = False  # recompute each stage in the backward pass instead of storing what is inside
@@ -132,7 +132,7 @@ VARIANTS: dict[str, Callable[..., nn.Module]] = {
         norm='none',
         dropout_first=True,
         head_size=6,
-        kernel_initializer=nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform'),  # torch's default
+        kernel_initializer=initializers.variance_scaling(1 / 3, 'fan_in', 'uniform'),  # torch's default
     ),
     'zfnet': partial(
         AlexNet,

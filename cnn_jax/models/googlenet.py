@@ -9,7 +9,16 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax import ops
-from cnn_jax.layers import AdaptiveAvgPool, AvgPool, Dense, Dropout, LocalResponseNorm, MaxPool, conv_stage
+from cnn_jax.layers import (
+    AdaptiveAvgPool,
+    AvgPool,
+    Dense,
+    Dropout,
+    LocalResponseNorm,
+    MaxPool,
+    conv_stage,
+    initializers,
+)
 from cnn_jax.layers.variables import Initializer
 
 # Table 1 of the paper: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection.
@@ -106,7 +115,7 @@ class GoogLeNet(nn.Module):
     aux_adaptive: bool = False
     dropout_rate: float = 0.4
     transform_input: bool = False
-    kernel_initializer: Initializer = nn.initializers.he_normal()
+    kernel_initializer: Initializer = initializers.he_normal()
     width: float = 1.0  # multiplies the number of filters
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
     remat: bool = False  # recompute each Inception module in the backward pass

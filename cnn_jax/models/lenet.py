@@ -14,7 +14,7 @@ import numpy as np
 from flax.linen.dtypes import promote_dtype
 
 from cnn_jax import ops
-from cnn_jax.layers import AvgPool, Conv2D, Dense, MaxPool
+from cnn_jax.layers import AvgPool, Conv2D, Dense, MaxPool, initializers
 
 BACKGROUND, FOREGROUND = -0.1, 1.175  # input values of paper and ink: mean about 0 and variance about 1 over MNIST
 
@@ -125,7 +125,7 @@ class LeNet(nn.Module):
         gain = 2.0 if self.activation == 'relu' else 1.0  # He et al. 2015; Glorot-like for tanh
         options = {
             'activation': activation,
-            'kernel_initializer': nn.initializers.variance_scaling(gain, 'fan_in', 'truncated_normal'),
+            'kernel_initializer': initializers.variance_scaling(gain, 'fan_in', 'truncated_normal'),
             'dtype': self.dtype,
         }
         x = Conv2D(6, 5, padding=self.conv1_padding, **options, name='conv1')(images)  # 28x28x6

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax import ops
-from cnn_jax.layers import BatchNorm, Conv2D, ConvNorm, Dense, MaxPool
+from cnn_jax.layers import BatchNorm, Conv2D, ConvNorm, Dense, Dropout, MaxPool, initializers
 from cnn_jax.layers.variables import Initializer
 
 # Depth on ImageNet: blocks in each of the four stages, and whether they are bottlenecks.
@@ -43,6 +43,7 @@ class Block(nn.Module):
     groups: int
     inner_filters: int  # of the 3x3 convolution of a bottleneck
     zero_init_last: bool
+    drop_rate: float  # share of the images for which the branch is left out in training
     batch_norm: str
     kernel_initializer: Initializer
     dtype: Any
@@ -67,6 +68,7 @@ class Block(nn.Module):
                 name=f'conv{number}',
                 **self._options(),
             )(y, train=train)
+        y = self._drop(y, train)
         if self.shortcut == 'none':
             return nn.relu(y)
         if self._projects(x, y):
@@ -82,11 +84,18 @@ class Block(nn.Module):
                 y = normalize(name=f'norm{number}')(y, train=train)
             sizes = {'strides': strides, 'padding': size // 2, 'groups': groups}
             y = Conv2D(filters, size, name=f'conv{number}', **sizes, **options)(y)
+        y = self._drop(y, train)
         if self.shortcut == 'none':
             return y
         if self._projects(x, y):  # it sees the normalised input, as in the paper's code
             x = Conv2D(y.shape[-1], 1, strides=self.strides, name='shortcut', **options)(first)
         return _match(x, y.shape[-1], self.strides) + y
+
+    def _drop(self, y: jax.Array, train: bool) -> jax.Array:
+        if not self.drop_rate:
+            return y
+        ones = jnp.ones((len(y), 1, 1, 1), y.dtype)
+        return y * Dropout(self.drop_rate, name='drop')(ones, train=train)  # an image is dropped whole
 
     def _convolutions(self) -> list[tuple[int, int, int, int]]:
         """(filters, kernel size, strides, groups) of the convolutions of the block, in order."""
@@ -149,8 +158,9 @@ class ResNet(nn.Module):
     groups: int = 1
     base_width: int = 64  # filters of the 3x3 convolution of a group in the first stage's bottlenecks
     zero_init_last: bool = False
+    stochastic_depth: float = 0.0  # drop rate of the last block's branch, from 0 for the first: Huang 2016, 1603.09382
     batch_norm: str = 'global'  # a mode of layers.BatchNorm
-    kernel_initializer: Initializer = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')  # He et al. 2015
+    kernel_initializer: Initializer = initializers.variance_scaling(2.0, 'fan_in', 'normal')  # He et al. 2015
     width: float = 1.0  # multiplies the number of filters
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
     remat: bool = False  # recompute each block in the backward pass instead of storing what is inside
@@ -164,11 +174,13 @@ class ResNet(nn.Module):
             for number in range(1, blocks + 1):
                 strides = 2 if stage > 1 and number == 1 else 1
                 options = self._block_options(filters * 2 ** (stage - 1), bottleneck, strides)
+                place = (sum(stage_sizes[: stage - 1]) + number - 1) / max(1, sum(stage_sizes) - 1)  # 0 .. 1
+                options['drop_rate'] = self.stochastic_depth * place
                 x = block(**options, name=f'stage{stage}_block{number}')(x, train)  # 56, 28, 14, 7 pixels
         if self.preactivation:
             x = BatchNorm(mode=self.batch_norm, activation=nn.relu, name='norm')(x, train=train)
         x = ops.global_avg_pool(x)  # 2,048 (512 without bottlenecks)
-        last = nn.initializers.normal(0.01)
+        last = initializers.normal(0.01)
         logits = Dense(self.num_classes, kernel_initializer=last, dtype=self.dtype, name='fc')(x)  # num_classes
         return logits if self.dtype is None else logits.astype(jnp.float32)
 

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax.layers import AdaptiveAvgPool, Dense, Dropout, LocalResponseNorm, MaxPool, conv_stage
+from cnn_jax.layers import AdaptiveAvgPool, Dense, Dropout, LocalResponseNorm, MaxPool, conv_stage, initializers
 from cnn_jax.layers.variables import Initializer
 
 
@@ -29,7 +29,7 @@ class VGG(nn.Module):
     | `E` (VGG-19) | 143,667,240 | 143,678,248 | 19.632 G | 25.5, 8.0 [72.38, 90.88; 74.22, 91.84] |
 
     Differs from the paper: kernels start from Glorot's uniform distribution, as its footnote recommends, where the
-    paper drew from N(0, 0.1^2) and started the deep nets from A (`kernel_initializer=nn.initializers.normal(0.1)`).
+    paper drew from N(0, 0.1^2) and started the deep nets from A (`kernel_initializer=initializers.normal(0.1)`).
     The forms with BatchNorm are torchvision's: convolutions keep their biases.
     """
 
@@ -42,7 +42,7 @@ class VGG(nn.Module):
     hidden_units: int = 4096
     dropout_rate: float = 0.5
     head_size: int | None = None  # adaptive average pool to this size before fc6; None: none
-    kernel_initializer: Initializer = nn.initializers.glorot_uniform()
+    kernel_initializer: Initializer = initializers.glorot_uniform()
     width: float = 1.0  # multiplies the number of filters and of hidden units
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
     remat: bool = False  # recompute each stage in the backward pass instead of storing what is inside

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cnn_jax.report.run import Run, wilson_interval
+from cnn_jax.metrics import wilson_interval
+from cnn_jax.report.run import Run
 from cnn_jax.visualize import figure as drawing
 from cnn_jax.visualize import filters
 from cnn_jax.visualize.figure import BLUE, INK, ORANGE, PAPER

@@ -17,7 +17,8 @@ class Run:
     metrics: Sequence[Mapping[str, Any]]  # lines of metrics.jsonl
     model: Any  # a Linen module
     variables: Mapping[str, Any]
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, int, int]  # of the data
+    input_shape: tuple[int, int, int]  # that the model sees, behind `preprocess`
     results: Mapping[str, np.ndarray] = field(
         default_factory=dict
     )  # (images,): label, prediction, probability, loss, rank
@@ -54,12 +55,3 @@ def worst_mistakes(results: Mapping[str, np.ndarray], *, most: int = 42) -> np.n
     wrong = np.flatnonzero(~is_right(results))
     order = np.argsort(-np.nan_to_num(results['loss'][wrong], nan=np.inf), kind='stable')
     return wrong[order][:most]
-
-
-def wilson_interval(right: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 95 % interval of an accuracy from counts (Wilson 1927), as fractions; (0, 1) where there are no images."""
-    z, count = 1.959964, np.maximum(images, 1)
-    middle = (right / count + z**2 / (2 * count)) / (1 + z**2 / count)
-    reach = z * np.sqrt(right / count * (1 - right / count) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
-    there = np.asarray(images) > 0
-    return np.where(there, np.clip(middle - reach, 0, 1), 0.0), np.where(there, np.clip(middle + reach, 0, 1), 1.0)

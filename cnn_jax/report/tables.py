@@ -83,23 +83,21 @@ def settings(config: Mapping[str, Any]) -> str:
     options, versions = (dict(config.get(name) or {}) for name in ('options', 'versions'))
     skipped = {'options', 'versions', 'class_names'}
     rest = {name: value for name, value in config.items() if name not in skipped}
-    tables = [_settings('Run', rest), _settings('Options', options), _settings('Versions', versions)]
+    tables = [values('Run', rest), values('Options', options), values('Versions', versions)]
     return (
         f'<section><h2>Settings</h2><p class="note">This command repeats the run:</p>'
         f'<pre>{escape(command(config))}</pre><div class="settings">{"".join(tables)}</div></section>'
     )
 
 
-def _settings(title: str, values: Mapping[str, Any]) -> str:
+def values(title: str, values: Mapping[str, Any]) -> str:
+    """Names and values as a table; nothing where there are none."""
     rows = [
         f'<tr><th scope="row">{escape(str(name))}</th><td>{escape(_shown(value))}</td></tr>'
         for name, value in values.items()
     ]
-    return (
-        f'<div class="scroll"><table><caption>{title}</caption><tbody>{"".join(rows)}</tbody></table></div>'
-        if rows
-        else ''
-    )
+    caption = f'<caption>{escape(title)}</caption>' if title else ''
+    return f'<div class="scroll"><table>{caption}<tbody>{"".join(rows)}</tbody></table></div>' if rows else ''
 
 
 def _shown(value: Any) -> str:

@@ -7,13 +7,8 @@ import jax.numpy as jnp
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.visualize import grad_cam
-from cnn_jax.visualize.engine import layers, scores
+from cnn_jax.visualize.engine import affine, layers, scores
 from cnn_jax.visualize.engine import program as programs
-
-_LINEAR = """
-add add_any broadcast_in_dim convert_element_type copy div dot_general mul name neg reduce_sum reduce_window_sum reshape
-squeeze sub transpose
-"""
 
 
 def attribute(
@@ -50,10 +45,8 @@ def _check_linear(net: layers.Net, layer: str) -> None:
     number = net.output(layer)
     dependent = programs.depends(net.program, [number])
     for step in programs.prune(net.program, [net.output(None)]).steps:
-        reads = [atom for atom in step.inputs if isinstance(atom, int) and atom in dependent]
-        product = step.kind in ('mul', 'dot_general') and len(reads) > 1
-        quotient = step.kind == 'div' and step.inputs[1] in reads
-        if reads and (product or quotient or step.kind not in _LINEAR.split()):
+        reads = dependent.intersection(atom for atom in step.inputs if isinstance(atom, int))
+        if reads and not affine.is_affine(net.program, step, reads):
             raise _not_pooled(layer, f'{step.kind} lies between it and the scores')
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.visualize import figure as drawing
+from cnn_jax.visualize.engine import tsne
 from cnn_jax.visualize.engine.examples import Examples, features
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 # Okabe and Ito 2008, for all kinds of colour vision; beyond eight classes the markers differ too.
 _COLORS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#000000', '#B8A800')
 _MARKERS = 'osD^vP*X'
+MOST_EXACT = 2500  # points; see benchmarks/tsne.py
 
 
 def visualize(
@@ -42,7 +44,10 @@ def visualize(
 
 
 def two_dimensions(values: np.ndarray, *, perplexity: float = 30.0, seed: int = 0) -> dict[str, np.ndarray]:
-    """PCA and t-SNE of (points, features) with scikit-learn, and what says how good they are."""
+    """PCA and t-SNE of (points, features), and what says how good they are.
+
+    scikit-learn's engines; the t-SNE of up to MOST_EXACT points is ours, where it is quicker and as trustworthy.
+    """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE, trustworthiness
 
@@ -55,14 +60,20 @@ def two_dimensions(values: np.ndarray, *, perplexity: float = 30.0, seed: int = 
     pca = PCA(min(50, count, values.shape[1]), random_state=seed, svd_solver='full').fit(values)
     reduced = pca.transform(values)
     plane = np.pad(reduced, ((0, 0), (0, max(0, 2 - reduced.shape[1]))))[:, :2]
-    engine = TSNE(perplexity=min(perplexity, (count - 1) / 3), init='pca', random_state=seed, learning_rate='auto')
-    laid = engine.fit_transform(np.pad(reduced, ((0, 0), (0, max(0, 2 - reduced.shape[1])))))
+    perplexity = min(perplexity, (count - 1) / 3)
+    if count <= MOST_EXACT:
+        laid, divergence = tsne.lay_out(reduced, plane, perplexity=perplexity)
+    else:
+        begin: Any = plane / np.std(plane[:, 0]) * 1e-4  # what its init='pca' does
+        engine = TSNE(perplexity=perplexity, init=begin, random_state=seed, learning_rate='auto')
+        laid = engine.fit_transform(reduced)
+        divergence = engine.kl_divergence_
     neighbours = min(12, (count - 1) // 2)
     return {
         'pca': plane,
         'tsne': laid,
         'explained_variance_ratio': pca.explained_variance_ratio_[:2],
-        'kl_divergence': np.array(engine.kl_divergence_),
+        'kl_divergence': np.array(divergence),
         'trustworthiness': np.array(trustworthiness(values, laid, n_neighbors=neighbours)),
     }
 

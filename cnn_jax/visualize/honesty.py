@@ -16,7 +16,8 @@ import numpy as np
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.visualize import figure as drawing
-from cnn_jax.visualize.engine import layers, mixtures, scores
+from cnn_jax.visualize.engine import layers, methods, mixtures, scores
+from cnn_jax.visualize.engine import program as programs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,34 +39,44 @@ def visualize(
     """Returns what random weights and covered pixels say of the map of a method:
 
     - `maps` (levels, batch, height, width, channels): the map, then that of the net with the weights of the last layer
-      shuffled, of the last two, and so on to all; `layers` (levels,), the layer that came last;
+      shuffled, of the last several, and so on to all; `layers` (levels,), the layer that came last;
     - `correlation` (levels, batch), Spearman's with the first map, of magnitudes;
     - `insertion` and `deletion` (num_steps + 1, batch), the target's probability as the map's strongest pixels come
-      first or go first, and their means `insertion_score` and `deletion_score`.
+      first or go first, and their means `insertion_score` and `deletion_score`; `scored`, the layer of the target.
 
-    targets: classes; None: the highest score of the trained net, at all levels. layer: whose maps
-    a class map is made of. Differs from the papers: weights are shuffled within each variable instead of drawn anew,
+    targets, layer: as the method takes them; None: the highest score of the trained net, at all levels. For a unit of a
+    layer the layers up to it are shuffled, and its activation, as a share of that on the whole image, takes the place
+    of the probability. Differs from the papers: weights are shuffled within each variable instead of drawn anew,
     which keeps their distribution for any model; insertion starts from `baseline` instead of a blurred image. A
     correlation with a map that is one number everywhere is 0.
     """
     images = scores.check_images(images)
     attribute = _attribution(method)
-    targets = mixtures.resolve(model, variables, images, targets, None)
-    order = learned_layers(model, variables, images)[::-1]
-    kept = np.unique(np.linspace(0, len(order), min(most_levels, len(order) + 1)).round().astype(int))
+    scored = None if method in methods.OF_MAPS else layer
+    targets = mixtures.resolve(model, variables, images, targets, scored)
+    order = learned_layers(model, variables, images, scored)[::-1]
     maps, names = [], []
-    for level in kept:
+    for level in levels(len(order), most_levels):
         changed = shuffled(variables, order[:level], seed)
         maps.append(np.asarray(attribute(model, changed, images, targets, layer=layer)))
         names.append(order[level - 1] if level else 'trained')
     strength = np.stack([magnitude(found) for found in maps])  # (levels, batch, height, width)
     correlation = [[rank_correlation(a, b) for a, b in zip(strength[0], other, strict=True)] for other in strength]
+    look: dict[str, Any] = {'num_steps': num_steps, 'baseline': baseline, 'layer': scored}
     curves = {
-        name: curve(model, variables, images, targets, strength[0], num_steps, baseline, insert=name == 'insertion')
+        name: curve(model, variables, images, targets, strength[0], insert=name == 'insertion', **look)
         for name in ('insertion', 'deletion')
     }
     means = {f'{name}_score': np.trapezoid(values, axis=0) / num_steps for name, values in curves.items()}
-    return {'maps': np.stack(maps), 'layers': np.array(names), 'correlation': np.array(correlation), **curves, **means}
+    found = {'maps': np.stack(maps), 'layers': np.array(names), 'correlation': np.array(correlation)}
+    return {**found, **curves, **means, 'scored': np.array(scored or '')}
+
+
+def levels(count: int, most: int) -> list[int]:
+    """How many layers to shuffle, one level after the other: none, the last, then evenly to all of `count`."""
+    if count < 1:
+        return [0]
+    return [0, *np.unique(np.linspace(1, count, min(max(most - 1, 1), count)).round().astype(int)).tolist()]
 
 
 def _attribution(method: str) -> Any:
@@ -80,11 +91,13 @@ def magnitude(maps: Any) -> np.ndarray:
     return np.abs(np.asarray(maps)).max(-1)
 
 
-def learned_layers(model: Any, variables: Any, images: Any) -> list[str]:
-    """The modules that hold variables themselves, in the order of their calls."""
+def learned_layers(model: Any, variables: Any, images: Any, layer: str | None = None) -> list[str]:
+    """The modules that hold variables themselves and that the scores (or `layer`) need, in the order of their calls."""
     owners = {'/'.join(path[:-1]) for path in _paths(variables)}
-    called = scores.net_of(model, variables, scores.check_images(images)).layers
-    return [name for name in called if name in owners]
+    net = scores.net_of(model, variables, scores.check_images(images))
+    steps = programs.prune(net.program, [net.output(layer)]).steps
+    needed = {number for step in steps for number in step.outputs}
+    return [name for name, found in net.layers.items() if name in owners and found.output in needed]
 
 
 def _paths(variables: Any) -> list[tuple[str, ...]]:
@@ -123,66 +136,83 @@ def curve(
     images: Any,
     targets: Any,
     strength: np.ndarray,
-    num_steps: int,
-    baseline: float = 0.0,
     *,
     insert: bool,
+    num_steps: int = 20,
+    baseline: float = 0.0,
+    layer: str | None = None,
 ) -> np.ndarray:
     """The target's probability while equal shares of pixels come in (`insert`) or go, strongest first.
 
-    strength: (batch, height, width). Returns (num_steps + 1, batch).
+    strength: (batch, height, width). layer: of the target: its activation over that on the whole image instead; 0 where
+    that is 0. Returns (num_steps + 1, batch).
     """
     images = scores.check_images(images)
     batch, pixels = len(images), strength[0].size
     order = np.argsort(-strength.reshape(batch, -1), axis=1, kind='stable')
     place = np.empty_like(order)
     np.put_along_axis(place, order, np.arange(pixels)[None].repeat(batch, 0), axis=1)
-    run = scores.precisely(functools.partial(_probabilities, scores.Static(model), variables, images, targets))
+    run = functools.partial(scores.precisely(_target), scores.Static(model), variables, images, targets, layer=layer)
     values = []
     for step in range(num_steps + 1):
         strong = (place < round(step * pixels / num_steps)).reshape(strength.shape)
         values.append(np.asarray(run(strong if insert else ~strong, baseline)))
-    return np.stack(values)
+    if layer is None:
+        return np.stack(values)
+    whole = values[-1 if insert else 0]
+    return np.stack(values) / np.where(whole == 0, np.inf, whole)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _probabilities(static, variables, images, targets, shown, baseline):
+@functools.partial(jax.jit, static_argnums=0, static_argnames='layer')
+def _target(static, variables, images, targets, shown, baseline, *, layer):
     inputs = jnp.where(shown[..., None], images, jnp.asarray(baseline, images.dtype))
     net = layers.trace(static.model, variables, inputs)
-    outputs = net.run(variables, inputs, [net.output(None)])[0]
-    return jnp.sum(scores.seeds(outputs, targets) * jax.nn.softmax(outputs), -1)
+    outputs = net.run(variables, inputs, [net.output(layer)])[0]
+    values = jax.nn.softmax(outputs) if layer is None else outputs
+    return jnp.sum((scores.seeds(outputs, targets) * values).reshape(len(images), -1), -1)
 
 
 def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
     """The first image's map at each level with its correlation, each on its own scale, and the two curves."""
     maps, names = magnitude(arrays['maps'][:, 0]), arrays['layers']
+    size = min((width - 0.8) / len(maps) - 0.1, 1.6)  # inches
     with drawing.style():
-        figure = drawing.new_figure(width, 4.6)
-        halves: Any = figure.subfigures(2, 1, height_ratios=[1.0, 1.25])
-        upper, lower = halves
-        shown: Any = None
-        for axes, picture, name, value in zip(
-            upper.subplots(1, len(maps), squeeze=False)[0], maps, names, arrays['correlation'][:, 0], strict=True
-        ):
+        figure = drawing.new_figure(width, size + 3.2, layout=None)
+        whole, shown = figure.get_figheight(), None
+        for level, (picture, name, value) in enumerate(zip(maps, names, arrays['correlation'][:, 0], strict=True)):
+            place = (0.1 + level * (size + 0.25)) / width, 1 - (size + 0.55) / whole
+            axes = figure.add_axes((*place, size / width, size / whole))
             largest = picture.max() or 1
             shown = axes.imshow(picture / largest, cmap=drawing.diverging(), vmin=-1, vmax=1)
+            said = f'shuffled: {name}{" and later" if level > 1 else ""}' if level else 'trained weights'
             state = f'rank corr. {value:.2f}' if picture.any() else 'zero everywhere'
-            axes.set_title(f'{name}\n{state}\nup to {largest:.2g}', fontsize=7)
+            axes.set_title(f'{said}\n{state}\nup to {largest:.2g}', fontsize=7, pad=2)
             axes.set_axis_off()
-        bar = upper.colorbar(shown, ax=upper.axes, fraction=0.02, pad=0.01)
-        bar.set_label('share of the largest')
+        assert shown is not None
+        right = (0.1 + len(maps) * (size + 0.25)) / width
+        bar = figure.colorbar(shown, cax=figure.add_axes((right, 1 - (size + 0.55) / whole, 0.01, size / whole)))
+        bar.set_label('share of the largest', fontsize=7)
+        bar.ax.tick_params(labelsize=7)
         bar.ax.set_ylim(0, 1)
-        first, second = lower.subplots(1, 2)
-        first.plot(range(len(maps)), arrays['correlation'].mean(1), color=drawing.BLUE, marker='o', ms=4)
-        first.set_xticks(range(len(maps)), names, rotation=30, ha='right', fontsize=7)
-        first.set_ylim(-0.15, 1.05)
-        first.set_title('rank correlation, weights shuffled from the end')
-        for name, color in (('insertion', drawing.BLUE), ('deletion', drawing.ORANGE)):
-            values = arrays[name].mean(1)
-            score = float(arrays[f'{name}_score'].mean())
-            second.plot(np.linspace(0, 1, len(values)), values, color=color, label=f'{name} {score:.2f}')
-        second.set_title('probability of the class')
-        second.set_xlabel('share of pixels, strongest first')
-        second.set_ylim(0, 1.05)
-        second.legend()
+        boxes = [(x, 0.6 / whole, 0.4, 1.65 / whole) for x in (0.06, 0.56)]
+        first, second = (figure.add_axes(box) for box in boxes)
+        _draw_curves(first, second, arrays)
     return figure
+
+
+def _draw_curves(first: Any, second: Any, arrays: Mapping[str, np.ndarray]) -> None:
+    names, scored = arrays['layers'], str(arrays['scored'])
+    first.plot(range(len(names)), arrays['correlation'].mean(1), color=drawing.BLUE, marker='o', ms=4)
+    first.set_xticks(range(len(names)), names, rotation=20, ha='right', fontsize=7)
+    first.set_ylim(min(-0.05, arrays['correlation'].min() - 0.05), 1.05)
+    first.set_title('rank correlation, shuffled from the last layer to …')
+    for name, color in (('insertion', drawing.BLUE), ('deletion', drawing.ORANGE)):
+        values = arrays[name].mean(1)
+        score = float(arrays[f'{name}_score'].mean())
+        second.plot(np.linspace(0, 1, len(values)), values, color=color, label=f'{name} {score:.2f}')
+    second.set_title(f'share of the activation in {scored}' if scored else 'probability of the class')
+    second.set_xlabel('share of pixels, strongest first')
+    second.set_ylim(0, None if scored else 1.05)
+    second.legend(
+        loc='lower right', bbox_to_anchor=(1.04, 0.97), ncols=2, fontsize=7, handlelength=1.0, columnspacing=1.0
+    )

@@ -19,13 +19,13 @@ def attribute(
     layer: str | None = None,
     baseline: Any = 0.0,
     steps: int = 50,
-    chunk: int = 16,
+    chunk: int | None = None,
 ) -> jax.Array:
     """Returns (image - baseline) times the mean gradient on the way, signed, (batch, height, width, channels).
 
     baseline: a number or an array that broadcasts to the images; 0 is the mean of standardised images. steps: points of
-    a Gauss-Legendre rule, which is what captum takes. chunk: most points at a time. For the rest see `gradient`; the
-    target is the one of the image itself, all the way.
+    a Gauss-Legendre rule, which is what captum takes. chunk: most points at a time; None: what is quick. For the rest
+    see `gradient`; the target is the one of the image itself, all the way.
 
     The sum over a picture is the score of the image minus that of the baseline, up to the error of the rule.
     """

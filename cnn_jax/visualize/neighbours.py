@@ -59,31 +59,32 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0, class_names: A
     """A row for each query: the image, its neighbours in features, its neighbours in pixels; wrong labels stand out."""
     labels, picked = arrays['labels'], arrays['queries']
     count = arrays['feature_neighbours'].shape[1]
-    columns, cell = 2 * count + 3, width / (2 * count + 3)
+    high, wide = arrays['query_images'].shape[1:3]
+    down, across = high + max(1, round(0.4 * high)), wide + max(1, round(0.1 * wide))  # from one image to the next
+    firsts = {'query': 0, 'feature': round(1.6 * across), 'pixel': round((count + 2.2) * across)}  # columns
+    size = (len(picked) * down, firsts['pixel'] + count * across)
+    canvas = np.full((*size, 3), 255, np.uint8)
     with drawing.style():
-        figure = drawing.new_figure(width, len(picked) * (cell + 0.2) + 0.55)
-        grid = figure.subplots(len(picked), columns, squeeze=False)
-        for axes in grid.flat:
-            axes.set_axis_off()
-        for line, query in zip(grid, picked, strict=True):
-            _place(line[0], arrays['query_images'][list(picked).index(query)], labels[query], None, class_names)
-            for name, first in (('feature', 2), ('pixel', count + 3)):
-                for axes, image, other in zip(
-                    line[first:], arrays[f'{name}_images'][list(picked).index(query)],
-                    arrays[f'{name}_neighbours'][query], strict=False,
-                ):  # fmt: skip
-                    _place(axes, image, labels[other], labels[query], class_names)
-        scores = {name: f'{arrays[f"{name}_precision"].mean():.1%}' for name in ('feature', 'pixel')}
-        figure.suptitle(
-            f'query | {count} nearest by features ({scores["feature"]} same label) | '
-            f'by pixels ({scores["pixel"]}), over {len(labels)} images',
-            fontsize=9, x=0.01, ha='left',
-        )  # fmt: skip
+        figure = drawing.new_figure(width, width * size[0] / size[1] + 0.5, layout=None)
+        inside = 1 - 0.4 / figure.get_figheight()
+        axes = figure.add_axes((0.01, 0.0, 0.98, inside))
+        axes.set_axis_off()
+        for line, query in enumerate(picked):
+            cells = [('query', 0, arrays['query_images'][line], query)]
+            for name in ('feature', 'pixel'):
+                beside = zip(arrays[f'{name}_images'][line], arrays[f'{name}_neighbours'][query], strict=True)
+                cells += [(name, place, image, other) for place, (image, other) in enumerate(beside)]
+            for name, place, image, other in cells:
+                left, top = firsts[name] + place * across, line * down + down - high
+                canvas[top : top + high, left : left + wide] = drawing.as_rgb(image)
+                wrong, said = labels[other] != labels[query], labels[other]
+                said = str(said if class_names is None else class_names[said])
+                color = drawing.ORANGE if wrong else drawing.INK
+                text = f'not: {said}' if wrong else said
+                axes.text(left, top - 0.06 * high, text, fontsize=7, color=color, va='bottom')
+        axes.imshow(canvas, interpolation='nearest')
+        for name, said in (('query', 'image'), ('feature', 'nearest in features'), ('pixel', 'nearest in pixels')):
+            share = f', {arrays[f"{name}_precision"].mean():.1%} same label' if name != 'query' else ''
+            place = 0.01 + 0.98 * firsts[name] / size[1]
+            figure.text(place, inside + 0.08 / figure.get_figheight(), said + share, va='bottom')
     return figure
-
-
-def _place(axes: Any, image: np.ndarray, label: Any, wanted: Any, class_names: Any) -> None:
-    wrong = wanted is not None and label != wanted
-    axes.imshow(drawing.as_rgb(image), interpolation='nearest')
-    name = str(class_names[label] if class_names is not None else label)
-    axes.set_title(f'not: {name}' if wrong else name, fontsize=7, color=drawing.ORANGE if wrong else drawing.INK, pad=2)

@@ -21,13 +21,14 @@ def attribute(
     noise_level: float = 0.15,
     seed: int = 0,
     squared: bool = False,
-    chunk: int = 16,
+    chunk: int | None = None,
 ) -> jax.Array:
     """Returns the mean gradient over copies with Gaussian noise, signed, (batch, height, width, channels).
 
     noise_level: the deviation, as a share of the range of the image (the paper's 10 to 20 %). squared: the mean of
-    squared gradients instead. chunk: most copies at a time. For the rest see `gradient`; the target is the one of the
-    image itself. Sample s is the same noise for every image, so that a batch gives what its images give alone.
+    squared gradients instead. chunk: most copies at a time; None: what is quick. For the rest see `gradient`; the
+    target is the one of the image itself. Sample s is the same noise for every image, so that a batch gives what its
+    images give alone.
     """
     images = scores.check_images(images)
     if samples < 1 or noise_level < 0:

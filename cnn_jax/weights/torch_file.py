@@ -5,7 +5,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -132,6 +132,22 @@ def _archive(path: Path, read: Callable[[zipfile.ZipFile], Any]) -> Any:
         raise StorageError(f'{path}: a damaged zip file: {str(error)[:200]}') from error
 
 
+class _Clamped:
+    """A file that is asked for no more bytes than it has: memory for a length that lies would be taken first."""
+
+    def __init__(self, file: BinaryIO, end: int):
+        self._file, self._end = file, end
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(min(size, self._end - self._file.tell()))
+
+    def readline(self) -> bytes:
+        return self._file.readline()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
 def _open_legacy(path: Path, file: Any) -> tuple[Any, Callable[[Storage], np.ndarray]]:
     """Pickles of magic number, protocol, system, tree and storage keys; then each storage: its size, its numbers."""
     file.seek(0, io.SEEK_END)
@@ -141,12 +157,13 @@ def _open_legacy(path: Path, file: Any) -> tuple[Any, Callable[[Storage], np.nda
         raise StorageError(f'{path}: not a file of torch.save (neither a zip file nor a pickle)')
     file.seek(0)
     what = str(path)
-    magic, protocol, system = (read_pickle(file, what=what) for _ in range(3))
+    pickles: Any = _Clamped(file, end)
+    magic, protocol, system = (read_pickle(pickles, what=what) for _ in range(3))
     if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL:
         raise StorageError(f'{path}: a pickle, but not one of torch.save; pickles of other programs are not read')
     order: Literal['<', '>'] = '<' if not isinstance(system, dict) or system.get('little_endian', True) else '>'
-    tree = read_pickle(file, what=what)
-    keys = read_pickle(file, what=what)
+    tree = read_pickle(pickles, what=what)
+    keys = read_pickle(pickles, what=what)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise StorageError(f'{path}: its list of storages is damaged')
     sizes = {storage.key: storage for storage in _storages(tree)}

@@ -10,7 +10,7 @@ from cnn_jax.data.formats.image import Box
 Crop = Callable[[np.random.Generator, int, int], Box]
 """(generator, height, width of the image) -> box inside it."""
 
-STREAM = 2**63  # the second word of the key: no epoch of `pipeline.permutation` has it
+STREAM = 2**63  # the second word of the key: no epoch of `order.permutation` has it
 
 
 def generators(seed: int) -> Callable[[int, int], np.random.Generator]:

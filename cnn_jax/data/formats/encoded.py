@@ -62,8 +62,8 @@ class BadImages:
         self._lock = threading.Lock()
         self.found: dict[int, str] = {}
 
-    def add(self, row: int, reason: str) -> None:
-        """Counts a row, and logs it if it is new.
+    def add(self, row: int, reason: str, *, instead: str) -> None:
+        """Counts a row, and logs it if it is new, with what is taken instead.
 
         Raises:
             DataError: too many, with the list.
@@ -72,7 +72,8 @@ class BadImages:
             if row in self.found:
                 return
             self.found[row] = reason
-            log.warning('bad image in %s: %s', self._where, reason)
+            most = f'{len(self.found)} of at most {int(self._share * self._num_rows)} in {self._where}'
+            log.warning('bad image, %s: %s; %s', most, reason, instead)
             check_share(list(self.found.values()), self._num_rows, self._share, self._where)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,12 +99,14 @@ class Record(NamedTuple):
     encoded: bytes
     label: int
     name: str
+    labels: tuple[int, ...]  # all that are right: one, but in ReaL none or several
 
 
 class EncodedSource:
     """One split: source[i] -> {'image': uint8 (size, size, 3), 'label': int}, the centre of image i as in evaluation.
 
-    A bad image is black there and keeps its label, so that every image counts once. `read_random` is for training.
+    A bad image is black there and keeps its label: each image counts once, as in the published number, and one that
+    cannot be read is not taken to be right for another's sake. `read_random` is for training.
 
     Raises:
         DataError: a file of the split is missing, shorter than the set says, or unreadable.
@@ -129,14 +132,16 @@ class EncodedSource:
     def __getitems__(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         return [self._centre(row, record) for row, record in zip(rows, self.records(rows), strict=True)]
 
-    def read_random(self, rows: Sequence[int], *, epochs: Sequence[int], seed: int) -> list[dict[str, Any]]:
-        """Rows as training sees them: a random box of each, a pure function of (seed, epoch, row).
+    def read_random(
+        self, rows: Sequence[int], *, epochs: Sequence[int], seed: int, size: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Rows as training sees them: a random box of each, a pure function of (seed, epoch, row), `size` to a side.
 
         For a bad image the next good one is taken, with its label and the box that (seed, epoch, row) gives there.
         """
         start = crops.generators(seed)
         return [
-            self._random(row, lambda epoch=epoch, row=row: start(epoch, row), record)
+            self._random(row, lambda epoch=epoch, row=row: start(epoch, row), record, size or self.decoding.size)
             for row, epoch, record in zip(rows, epochs, self.records(rows), strict=True)
         ]
 
@@ -152,11 +157,13 @@ class EncodedSource:
         try:
             pixels = image.decode_centre(record.encoded, resize=how.resize, size=how.size, max_pixels=how.max_pixels)
         except BadImage as error:
-            self.bad_images.add(row, f'{record.name}: {error}')
+            self.bad_images.add(row, f'{record.name}: {error}', instead='it is black, and counts with its label')
             pixels = np.zeros((how.size, how.size, 3), np.uint8)
         return {'image': pixels, 'label': record.label}
 
-    def _random(self, row: int, numbers: Callable[[], np.random.Generator], record: Record) -> dict[str, Any]:
+    def _random(
+        self, row: int, numbers: Callable[[], np.random.Generator], record: Record, size: int
+    ) -> dict[str, Any]:
         how = self.decoding
         for other in range(row, row + len(self)):
             if other != row:
@@ -164,9 +171,10 @@ class EncodedSource:
             try:
                 header = image.read_header(record.encoded, max_pixels=how.max_pixels)
                 box = how.crop(numbers(), header.height, header.width)
-                pixels = image.decode_box(record.encoded, box, size=how.size, header=header)
+                pixels = image.decode_box(record.encoded, box, size=size, header=header)
             except BadImage as error:
-                self.bad_images.add(other % len(self), f'{record.name}: {error}')
+                taken = 'the next good one stands in for it'
+                self.bad_images.add(other % len(self), f'{record.name}: {error}', instead=taken)
             else:
                 return {'image': pixels, 'label': record.label}
         raise DataError(f'no image of {self.split} can be decoded: {self.folder}; prepare the set again')
@@ -178,7 +186,9 @@ def _parse(record: bytes, row: int) -> Record:
     example: Any = tf_example_pb2.Example.FromString(record)  # pyright: ignore[reportAttributeAccessIssue]
     feature = example.features.feature
     name = feature['file_name'].bytes_list.value[0].decode(errors='replace') if 'file_name' in feature else f'row {row}'
-    return Record(feature['image'].bytes_list.value[0], feature['label'].int64_list.value[0], name)
+    label = feature['label' if 'label' in feature else 'original_label'].int64_list.value[0]
+    labels = tuple(feature['real_label'].int64_list.value) if 'real_label' in feature else (label,)
+    return Record(feature['image'].bytes_list.value[0], label, name, labels)
 
 
 @functools.cache

@@ -62,14 +62,17 @@ class Net(NamedTuple):
         *,
         rule: relu.Name | None = None,
         added: Mapping[int, Any] | None = None,
+        given: Mapping[int, Any] | None = None,
     ) -> list[Any]:
         """The arrays of those numbers; what none of them needs is not run.
 
-        rule: another backward rule for the ReLUs. added: what to add to arrays, by their numbers.
+        rule: another backward rule for the ReLUs. added: what to add to arrays, by their numbers. given: arrays that
+        are there already; what only they need is not run either.
         """
-        program = programs.prune(self.program, read)
+        program = programs.prune(self.program, read, given or ())
         rules = self.relus(read, rule).rules if rule else None
-        return programs.evaluate(program, [*jax.tree.leaves(variables), images], rules=rules, added=added or {})
+        values = [*jax.tree.leaves(variables), images]
+        return programs.evaluate(program, values, rules=rules, added=added or {}, given=given or {})
 
     def relus(self, read: Sequence[int], rule: relu.Name = 'guided') -> relu.Found:
         """The ReLUs between the images and the arrays `read`.

@@ -11,6 +11,8 @@ from typing import Any
 from cnn_jax.errors import CnnJaxError, unknown
 
 _FOLDER = Path(__file__).parent.parent
+# `layer` says whose maps, not what is scored.
+OF_MAPS = {'cam', 'grad_cam', 'grad_cam_plus_plus', 'guided_grad_cam'}
 
 
 @cache

@@ -9,7 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.visualize.engine import layers, scores
+from cnn_jax.visualize.engine import affine, layers, scores
+from cnn_jax.visualize.engine import program as programs
+
+_FEWEST, _PIXELS = 16, 2**17  # points at once: 32 of 64 x 64 pixels, 16 of 224 x 224; more is not quicker
 
 
 class Points(NamedTuple):
@@ -22,21 +25,6 @@ class Points(NamedTuple):
     weight: np.ndarray  # of its gradient in the sum of its image
 
 
-@functools.partial(jax.jit, static_argnames=('static', 'layer', 'squared'))
-def _sums(static, variables, images, others, points, targets, *, layer, squared):
-    net = layers.trace(static.model, variables, images[points.image])
-
-    def mixed(factor, arrays, rows):
-        return factor.astype(images.dtype)[:, None, None, None] * arrays[rows]
-
-    inputs = mixed(points.image_factor, images, points.image) + mixed(points.other_factor, others, points.other)
-    outputs, pull = jax.vjp(lambda inputs: net.run(variables, inputs, [net.output(layer)])[0], inputs)
-    gradients = pull(scores.seeds(outputs, targets[points.image]))[0]
-    gradients = jnp.square(gradients) if squared else gradients
-    weighted = points.weight.astype(images.dtype)[:, None, None, None] * gradients
-    return jax.ops.segment_sum(weighted, points.image, len(images))
-
-
 def gradient_sums(
     model: Any,
     variables: Any,
@@ -46,25 +34,91 @@ def gradient_sums(
     targets: jax.Array,
     *,
     layer: str | None,
-    chunk: int,
+    chunk: int | None,
     squared: bool = False,
 ) -> jax.Array:
     """Returns the weighted sum of the gradients (or their squares) at the points of each image, in its shape.
 
-    targets: explicit, as `resolve` gives them. chunk: most points at a time.
+    The first steps of a net are affine (a convolution, its bias, a norm): they are done once for each image, before the
+    points are mixed, and once on the way back, for the sum; this is exact.
+
+    targets: explicit, as `resolve` gives them. chunk: most points at a time; None: what is quick.
     """
+    chunk = max(_FEWEST, _PIXELS // (images.shape[1] * images.shape[2])) if chunk is None else chunk
     if chunk < 1:
         raise CnnJaxError(f'chunk: {chunk} given; it is at least 1')
-    total, count = jnp.zeros_like(images), len(points.weight)
+    count = len(points.weight)
     size = ceil(count / ceil(count / chunk))  # even parts, so that little is padded
+    static, single = scores.Static(model), images.shape[1:]
+    ends = _fronts(model, variables, [len(images), len(others), 1, size], single, images.dtype, layer)
+    early = not squared and len(set(ends)) == 1
+    look = {'layer': layer, 'early': early}
+    arrays = (images, others, jnp.zeros_like(images[:1]))
+    parts = [scores.precisely(_begin)(static, variables, array, **look) for array in arrays]
+    totals = [jnp.zeros((len(images), *array.shape[1:]), array.dtype) for array in parts[0]]
     for start in range(0, count, size):
         rows = np.arange(start, start + size)
         part = Points(*(array[np.minimum(rows, count - 1)] for array in points))
         part = part._replace(weight=np.where(rows < count, part.weight, 0))
-        total = total + scores.precisely(_sums)(
-            scores.Static(model), variables, images, others, part, targets, layer=layer, squared=squared
-        )
-    return total
+        sums = scores.precisely(_sums)(static, variables, parts, part, targets, single, squared=squared, **look)
+        totals = [total + one for total, one in zip(totals, sums, strict=True)]
+    return scores.precisely(_finish)(static, variables, images, totals, **look) if early else totals[0]
+
+
+def _fronts(model: Any, variables: Any, batches: list[int], single: Any, dtype: Any, layer: str | None) -> list[Any]:
+    """The shapes of the arrays up to which the net is affine, for batches of some sizes."""
+    found = []
+    for batch in batches:
+        net = scores.net_of(model, variables, jax.ShapeDtypeStruct((batch, *single), dtype))
+        found.append(tuple(net.program.types[number].shape[1:] for number in _front(net, layer, early=True)))
+    return found
+
+
+def _front(net: layers.Net, layer: str | None, *, early: bool) -> list[int]:
+    if not early:
+        return [net.images]
+    return affine.frontier(programs.prune(net.program, [net.output(layer)]), net.images)
+
+
+@functools.partial(jax.jit, static_argnames=('static', 'layer', 'early'))
+def _begin(static, variables, images, *, layer, early):
+    """The affine first steps."""
+    net = layers.trace(static.model, variables, images)
+    return net.run(variables, images, _front(net, layer, early=early))
+
+
+@functools.partial(jax.jit, static_argnames=('static', 'single', 'layer', 'early', 'squared'))
+def _sums(static, variables, parts, points, targets, single, *, layer, early, squared):
+    """The sums of the gradients with respect to what `_begin` gives, one row for each image."""
+    dtype = parts[0][0].dtype
+    shape = jax.ShapeDtypeStruct((len(points.weight), *single), dtype)
+    net = layers.trace(static.model, variables, shape)
+    front = _front(net, layer, early=early)
+
+    def scaled(factor, array):
+        return factor.astype(dtype).reshape(-1, *[1] * (array.ndim - 1)) * array
+
+    inputs = [
+        zero + scaled(points.image_factor, (image - zero)[points.image])
+        + scaled(points.other_factor, (other - zero)[points.other])
+        for image, other, zero in zip(*parts, strict=True)
+    ]  # fmt: skip
+
+    def upper(inputs):
+        return net.run(variables, None, [net.output(layer)], given=dict(zip(front, inputs, strict=True)))[0]
+
+    outputs, pull = jax.vjp(upper, inputs)
+    gradients = pull(scores.seeds(outputs, targets[points.image]))[0]
+    weighted = [scaled(points.weight, jnp.square(array) if squared else array) for array in gradients]
+    return [jax.ops.segment_sum(array, points.image, len(parts[0][0])) for array in weighted]
+
+
+@functools.partial(jax.jit, static_argnames=('static', 'layer', 'early'))
+def _finish(static, variables, images, totals, *, layer, early):
+    """The way back through the affine first steps."""
+    net = layers.trace(static.model, variables, images)
+    _, pull = jax.vjp(lambda images: net.run(variables, images, _front(net, layer, early=early)), images)
+    return pull(totals)[0]
 
 
 def resolve(model: Any, variables: Any, images: jax.Array, targets: Any, layer: str | None) -> jax.Array:

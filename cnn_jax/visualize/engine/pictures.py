@@ -42,23 +42,31 @@ def draw(maps: np.ndarray, images: np.ndarray, titles: Sequence[str], *, label: 
     """
     summed = flat(maps)
     limit = color_limit(summed) or 1.0
+    colors: dict[str, Any] = {'cmap': drawing.diverging(), 'vmin': -limit, 'vmax': limit, 'interpolation': 'nearest'}
     with drawing.style():
-        figure = drawing.new_figure(width, len(maps) * (width - 0.9) / 3 * summed.shape[1] / summed.shape[2] + 0.4)
-        grid = figure.subplots(len(maps), 3, squeeze=False)
-        shown: Any = None
-        for line, picture, image, title in zip(grid, summed, images, titles, strict=True):
+        panel = (width - 1.2) / 3  # inches
+        height = panel * summed.shape[1] / summed.shape[2]
+        figure = drawing.new_figure(width, len(maps) * (height + 0.3) + 0.1, layout=None)
+        whole, shown = figure.get_figheight(), None
+        for row, (picture, image, title) in enumerate(zip(summed, images, titles, strict=True)):
+            bottom = 1 - (row + 1) * (height + 0.3) / whole
+            line: list[Any] = [
+                figure.add_axes((0.05 / width + place * (panel + 0.06) / width, bottom, panel / width, height / whole))
+                for place in range(3)
+            ]
             for axes in line:
                 axes.set_axis_off()
             line[0].imshow(drawing.as_rgb(image), interpolation='nearest')
             line[0].set_title(title)
-            colors: dict[str, Any] = {'cmap': drawing.diverging(), 'vmin': -limit, 'vmax': limit}
-            shown = line[1].imshow(picture, interpolation='nearest', **colors)
+            shown = line[1].imshow(picture, **colors)
             line[1].set_title(state(picture), wrap=True, fontsize=7)
             line[2].imshow(drawing.as_rgb(image).mean(-1), cmap='gray', vmin=-0.6, vmax=1.6)
-            strength = np.clip(np.abs(picture) / limit, 0, 1)
-            line[2].imshow(picture, alpha=np.sqrt(strength) * 0.85, interpolation='nearest', **colors)
-        bar = figure.colorbar(shown, ax=list(grid.ravel()), fraction=0.03, pad=0.02, aspect=28, extend='both')
-        bar.set_label(f'{label}, one scale for all (holds {SHARE} % of the values)')
+            line[2].imshow(picture, alpha=np.sqrt(np.clip(np.abs(picture) / limit, 0, 1)) * 0.85, **colors)
+        assert shown is not None
+        beside = figure.add_axes(((width - 0.9) / width, 0.1, 0.12 / width, 0.8))
+        bar = figure.colorbar(shown, cax=beside, extend='both')
+        bar.set_label(f'{label}, one scale for all (holds {SHARE} % of the values)', fontsize=8)
+        bar.ax.tick_params(labelsize=8)
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
     return figure
 

@@ -4,7 +4,7 @@ Calls that only group steps (`jit`, `remat`) are dissolved. Functions with a gra
 stay whole.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -94,14 +94,14 @@ def flatten(closed: Any) -> Program:
     return Program(inputs, tuple(steps), tuple(outputs), types)
 
 
-def prune(program: Program, outputs: Sequence[Atom]) -> Program:
-    """The program with only the steps that `outputs` need."""
-    needed = {atom for atom in outputs if isinstance(atom, int)}
+def prune(program: Program, outputs: Sequence[Atom], given: Collection[int] = ()) -> Program:
+    """The program with only the steps that `outputs` need, where the arrays `given` are there already."""
+    needed = {atom for atom in outputs if isinstance(atom, int)}.difference(given)
     kept = []
     for step in reversed(program.steps):
         if needed.intersection(step.outputs):
             kept.append(step)
-            needed.update(atom for atom in step.inputs if isinstance(atom, int))
+            needed.update(atom for atom in step.inputs if isinstance(atom, int) and atom not in given)
     return program._replace(steps=tuple(reversed(kept)), outputs=tuple(outputs))
 
 
@@ -115,13 +115,19 @@ def depends(program: Program, inputs: Sequence[int]) -> set[int]:
 
 
 def evaluate(
-    program: Program, values: Sequence[Any], *, rules: Mapping[int, Rule] | None = None, added: Mapping[int, Any] = {}
+    program: Program,
+    values: Sequence[Any],
+    *,
+    rules: Mapping[int, Rule] | None = None,
+    added: Mapping[int, Any] = {},
+    given: Mapping[int, Any] = {},
 ) -> list[Any]:
     """Runs a program and returns its outputs.
 
-    rules: other ways to do a step, by the number of its first output. added: arrays to add to others, by number.
+    rules: other ways to do a step, by the number of its first output. added: arrays to add to others, by number. given:
+    arrays that are not computed, by number.
     """
-    known = dict(zip(program.inputs, values, strict=True))
+    known = {**dict(zip(program.inputs, values, strict=True)), **given}
     rules = rules or {}
 
     def read(atom: Atom) -> Any:

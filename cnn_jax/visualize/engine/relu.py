@@ -115,7 +115,10 @@ class _Reading:
             return None
         values = np.asarray(atom.value)
         first = values.ravel()[:1]
-        return float(first[0]) if first.size and values.dtype.kind in 'fiub' and (values == first[0]).all() else None
+        real = (
+            jnp.issubdtype(values.dtype, jnp.floating) or values.dtype.kind in 'iub'
+        )  # bfloat16 has a kind of its own
+        return float(first[0]) if first.size and real and (values == first[0]).all() else None
 
     def relu_input(self, step: Step) -> int | None:
         """The place of x among the inputs of a step that is max(x, 0), else None."""

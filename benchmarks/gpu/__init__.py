@@ -1,0 +1,1 @@
+"""The accelerator table: `python -m benchmarks.gpu`."""

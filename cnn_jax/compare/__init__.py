@@ -1,0 +1,1 @@
+"""Comparing runs: what differs in how they were made, and in what they do, image by image."""

@@ -1,0 +1,150 @@
+"""The page of a comparison: what differs, the curves beside each other, and the images that changed."""
+
+import base64
+import io
+import time
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnn_jax.ablate.figures import Drawn
+from cnn_jax.ablate.page import figure_html, html_table, put_page
+from cnn_jax.compare import text
+from cnn_jax.compare.paired import Paired
+from cnn_jax.compare.runs import CIRCUMSTANCES, SETTINGS, Trained
+from cnn_jax.visualize import figure as drawing
+from cnn_jax.visualize.figure import BLUE, INK, MUTED, ORANGE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LINES = ((BLUE, '-'), (ORANGE, '-'), (INK, '--'), (MUTED, '-.'), (BLUE, ':'), (ORANGE, ':'))
+MOST_IMAGES = 42  # of each kind
+_THUMBNAIL = 96  # pixels a side at least
+
+
+def changed_rows(run: Trained, other: Trained) -> tuple[np.ndarray, np.ndarray]:
+    """The test images gained and lost, at most MOST_IMAGES of each."""
+    gained, lost = np.flatnonzero(run.right & ~other.right), np.flatnonzero(~run.right & other.right)
+    return gained[:MOST_IMAGES], lost[:MOST_IMAGES]
+
+
+def write_page(
+    runs: Sequence[Trained], pairs: Sequence[tuple[Paired, float]], images: dict[int, np.ndarray], folder: Path
+) -> Path:
+    """Writes `report/index.html` below `folder`; `images` are the test images that changed, by row."""
+    names = text.names(runs)
+    sections = [
+        _section('What differs', _both_tables(runs)),
+        _section('On the test split', html_table(['', *names], text.metric_rows(runs))),
+        _section('Learning curves', _figures(runs, folder)),
+        *(_pair_section(run, runs[0], pair, p, images) for run, (pair, p) in zip(runs[1:], pairs, strict=True)),
+    ]
+    np.savez_compressed(
+        folder / 'figures' / 'changed.npz',
+        name=np.array(names),
+        right=np.stack([run.right for run in runs]),
+        prediction=np.stack([run.evaluation.results['prediction'] for run in runs]),
+        label=runs[0].evaluation.results['label'],
+    )
+    results = [f'{run.name}: {text.sentences(pair, p)[0]}' for run, (pair, p) in zip(runs[1:], pairs, strict=True)]
+    return put_page(
+        folder,
+        title=f'{names[0]} and {len(names) - 1} more',
+        kind=f'Comparison · {time.strftime("%Y-%m-%d %H:%M")}',
+        heading=' · '.join(names),
+        result=f'Against {names[0]}: {"; ".join(results)}.',
+        sections='\n'.join(sections),
+        footer=f'Every image of every run is in figures/changed.npz of {folder.name}.',
+    )
+
+
+def _section(title: str, body: str) -> str:
+    return f'<section><h2>{escape(title)}</h2>{body}</section>'
+
+
+def _both_tables(runs: Sequence[Trained]) -> str:
+    notes, tables = '', ''
+    for title, entries in (('options', SETTINGS), ('versions and machine', CIRCUMSTANCES)):
+        rows = text.setting_rows(runs, entries)
+        if rows:
+            tables += html_table([title, *text.names(runs)], rows)
+        else:
+            notes += f'<p class="note">The {title} agree.</p>'
+    return notes + tables
+
+
+def _figures(runs: Sequence[Trained], folder: Path) -> str:
+    settings = {'runs': [str(run.path) for run in runs]}
+    shown = [
+        figure_html(folder, f'curve_{name}', title, curve(runs, metric, scale, label), settings)
+        for name, title, metric, scale, label in (
+            ('accuracy', 'Test accuracy', 'top1', 100.0, 'test accuracy in %'),
+            ('loss', 'Test loss', 'loss', 1.0, 'test loss'),
+        )
+    ]
+    return f'<div class="figures">{"".join(shown)}</div>'
+
+
+def curve(runs: Sequence[Trained], metric: str, scale: float, label: str) -> Drawn:
+    """A metric of the test split over the steps, a line a run."""
+    arrays: dict[str, Any] = {'name': np.array(text.names(runs))}
+    with drawing.style():
+        figure = drawing.new_figure(4.6, 2.6 + 0.17 * len(runs))
+        axes = figure.subplots()
+        for number, run in enumerate(runs):
+            lines = [line for line in run.metrics if line['split'] == 'test' and line.get(metric) is not None]
+            steps, values = (
+                np.array([line['step'] for line in lines]),
+                np.array([line[metric] for line in lines], float),
+            )
+            arrays |= {f'step_{number}': steps, f'{metric}_{number}': values}
+            _draw(axes, steps, scale * values, number, run.name)
+        axes.grid(True, axis='y')
+        axes.set_xlabel('step')
+        axes.set_ylabel(label)
+        axes.set_xlim(left=0)
+        axes.legend(loc='lower left', bbox_to_anchor=(-0.02, 1), borderaxespad=0.2, handlelength=2.2)
+    return Drawn(figure, arrays, '')
+
+
+def _draw(axes: 'Axes', steps: np.ndarray, values: np.ndarray, number: int, name: str) -> None:
+    colour, line = LINES[number % len(LINES)]
+    marker = 'o' if len(steps) < 30 else ''
+    axes.plot(steps, values, line, marker=marker, color=colour, markersize=3, label=name.replace('$', r'\$'))
+
+
+def _pair_section(run: Trained, other: Trained, pair: Paired, p: float, images: dict[int, np.ndarray]) -> str:
+    body = ''.join(f'<p class="note">{escape(line)}</p>' for line in text.sentences(pair, p))
+    for word, rows in zip(('Gained', 'Lost'), changed_rows(run, other), strict=True):
+        shown = ''.join(_thumbnail(images[int(row)], int(row), run, other) for row in rows)
+        body += f'<h3>{word}</h3><ol class="mistakes">{shown}</ol>' if shown else ''
+    return _section(f'{run.name} against {other.name}', body)
+
+
+def _thumbnail(image: np.ndarray, row: int, run: Trained, other: Trained) -> str:
+    from PIL import Image
+
+    names = run.config.get('class_names') or []
+    label, own, before = (
+        str(names[number]) if number < len(names) else str(number)
+        for number in (
+            int(run.evaluation.results['label'][row]),
+            int(run.evaluation.results['prediction'][row]),
+            int(other.evaluation.results['prediction'][row]),
+        )
+    )
+    factor = max(1, _THUMBNAIL // image.shape[0])
+    pixels = image.repeat(factor, axis=0).repeat(factor, axis=1)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, 'PNG')
+    source = base64.b64encode(buffer.getvalue()).decode()
+    words = escape(f'{label}: taken for {before} by {other.name}, for {own} by {run.name}')
+    return (
+        f'<li><img src="data:image/png;base64,{source}" alt="{words}" title="test image {row}: {words}" loading="lazy">'
+        f'<div class="labels">{escape(label)}</div>'
+        f'<div class="more"><span>{escape(before)} &rarr;&nbsp;{escape(own)}</span> <span>image {row}</span></div></li>'
+    )

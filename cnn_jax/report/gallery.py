@@ -1,0 +1,152 @@
+"""The pictures of the methods on the page: each with its settings, maps with what they are worth beside them."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnn_jax.report import tables
+from cnn_jax.visualize.engine import methods
+
+START, END = '<!-- pictures -->', '<!-- end of pictures -->'
+CHECK = '_honesty'  # how the name of a check's files ends
+_INSIDE = ('filters', 'feature_maps', 'top_patches')
+_ORDER = (*_INSIDE, 'gradient', 'guided_backprop', 'deconvnet', 'gradient_times_input', 'integrated_gradients')
+_SPACE = ('neighbours', 'embedding', 'image_grid')
+_CHECK_NOTE = (
+    'Beneath each map is the same map with the weights shuffled from the last layer downwards, its rank correlation '
+    'with the map of the trained weights, and the probability of the class as the strongest pixels come first '
+    '(insertion: high is good) or go first (deletion: low is good).'
+)
+
+
+class Picture(NamedTuple):
+    """A picture of a method: its files' name without the ending, and the settings that lie in the numbers."""
+
+    file: Path
+    settings: Mapping[str, Any]
+
+    @property
+    def method(self) -> str:
+        return str(self.settings['method'])
+
+    @property
+    def check(self) -> Path | None:
+        """The files of the check beside it; None if there is none."""
+        found = self.file.with_name(self.file.name + CHECK)
+        return found if found.with_suffix('.npz').exists() else None
+
+
+def pictures(workdir: Path) -> list[Picture]:
+    """What the methods have written into `figures/`, from the weights to the decision."""
+    found = []
+    for file in sorted((workdir / 'figures').glob('*.npz')):
+        if file.stem.endswith(CHECK) or not file.with_suffix('.png').exists():
+            continue
+        with np.load(file) as arrays:
+            settings = json.loads(str(arrays['settings'])) if 'settings' in arrays else {}
+        if 'method' in settings:
+            found.append(Picture(file.with_suffix(''), settings))
+    return sorted(found, key=lambda one: _ORDER.index(one.method) if one.method in _ORDER else len(_ORDER))
+
+
+def section(workdir: Path) -> str:
+    """All pictures of a work folder as HTML, between marks by which `refresh` finds them again."""
+    found = pictures(workdir)
+    maps = [one for one in found if one.method not in _INSIDE + _SPACE]
+    parts = [
+        _group('Inside the network', '', [one for one in found if one.method in _INSIDE]),
+        _group('Why it decided so', f'{_CHECK_NOTE} {_blindness(maps)}', maps, _comparison(maps)),
+        _group('The test images as the network sees them', '', [one for one in found if one.method in _SPACE]),
+    ]
+    return f'{START}\n{"".join(parts)}\n{END}'
+
+
+def replaced(page: str, workdir: Path) -> str | None:
+    """The page with the pictures of today; None if it has no place for them."""
+    before, start, rest = page.partition(START)
+    _, end, after = rest.partition(END)
+    return before + section(workdir) + after if start and end else None
+
+
+def _group(title: str, note: str, found: Sequence[Picture], more: str = '') -> str:
+    if not found:
+        return ''
+    under = f'<p class="note">{note.strip()}</p>' if note.strip() else ''
+    return f'<section><h2>{title}</h2>{under}{more}{"".join(_figure(one) for one in found)}</section>'
+
+
+def _figure(picture: Picture) -> str:
+    settings = picture.settings
+    of = [f'layer {settings["layer"]}'] if settings.get('layer') else []
+    of += [f'unit {settings["unit"]}'] if settings.get('unit') is not None else []
+    title = escape(' · '.join([picture.method.replace('_', ' '), *of]))
+    about = methods.available().get(picture.method, '')
+    found = [f'ReLUs found: {settings["relus"]}.'] if 'relus' in settings else []
+    images = [_image(picture.file, title)]
+    images += [_image(picture.check, f'{title}: what it is worth')] if picture.check else []
+    caption = escape(' '.join([about, *found, f'Numbers: figures/{picture.file.name}.npz.']))
+    table = tables.values('', _flat(settings))
+    return (
+        f'<figure class="picture" id="{escape(picture.file.name)}"><h3>{title}</h3>{"".join(images)}'
+        f'<figcaption>{caption}</figcaption><details><summary>Settings</summary>{table}</details></figure>'
+    )
+
+
+def _image(file: Path, title: str) -> str:
+    source = base64.b64encode(file.with_name(file.name + '.png').read_bytes()).decode()
+    return f'<img src="data:image/png;base64,{source}" alt="{title}" loading="lazy">'
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without levels: what is inside an entry has both names."""
+    rows: dict[str, Any] = {}
+    for name, value in settings.items():
+        inner = {f'{name}.{key}': one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+        rows |= inner
+    return rows
+
+
+def _checks(maps: Sequence[Picture]) -> dict[str, dict[str, np.ndarray]]:
+    """The numbers of the checks, by the name of the picture."""
+    found = {}
+    for one in maps:
+        if one.check:
+            with np.load(one.check.with_suffix('.npz')) as arrays:
+                found[one.file.name] = {name: arrays[name] for name in arrays.files if name != 'maps'}
+    return found
+
+
+def _comparison(maps: Sequence[Picture]) -> str:
+    """A table of all checks: correlations by layer, and the two scores."""
+    rows = []
+    for name, arrays in _checks(maps).items():
+        correlation = arrays['correlation'].mean(1)
+        cells = [f'{correlation[1]:.2f}', f'{correlation[-1]:.2f}']
+        cells += [f'{float(arrays[f"{score}_score"].mean()):.2f}' for score in ('insertion', 'deletion')]
+        numbers = ''.join(f'<td class="number">{cell}</td>' for cell in cells)
+        rows.append(f'<tr><th scope="row"><a href="#{escape(name)}">{escape(name)}</a></th>{numbers}</tr>')
+    heads = ('rank correlation, last layer shuffled', 'all layers shuffled', 'insertion', 'deletion')
+    head = ''.join(f'<th scope="col" class="number">{text}</th>' for text in heads)
+    table = f'<table><thead><tr><th scope="col">Map</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    return f'<div class="scroll">{table}</div>' if rows else ''
+
+
+def _blindness(maps: Sequence[Picture]) -> str:
+    """How much of guided backpropagation's map stays without what was learned."""
+    checks = _checks(maps)
+    kept = {
+        name: arrays['correlation'].mean(1)[1:] for name, arrays in checks.items() if len(arrays['correlation']) > 1
+    }
+    if 'guided_backprop' not in kept or 'gradient' not in kept:
+        return ''
+    guided, plain = ([f'{value:.2f}' for value in kept[name]] for name in ('guided_backprop', 'gradient'))
+    return (
+        f'As layers are shuffled, guided backpropagation keeps a correlation of {", ".join(guided)}, the gradient '
+        f'{", ".join(plain)}: a map that hardly changes says little of what was learned. Adebayo et al. 2018 '
+        '(arXiv:1810.03292) found guided backpropagation nearly blind to the weights.'
+    )

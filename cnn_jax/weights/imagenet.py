@@ -1,0 +1,47 @@
+"""What nets with ImageNet's weights take and say: an image file as their input, and the words for their classes."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from cnn_jax.data.formats import image
+from cnn_jax.errors import CnnJaxError
+
+# Of the RGB values 0 .. 1 of ImageNet, as everyone's weights take them.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CLASSES = Path(__file__).parent / 'imagenet_classes.txt'
+
+
+@functools.cache
+def class_names() -> tuple[str, ...]:
+    """The words for the 1,000 classes, by number: 'tench, Tinca tinca', 'goldfish, Carassius auratus', ...
+
+    Different classes may share them: 134 and 517 are both 'crane', the bird and the machine.
+    """
+    lines = CLASSES.read_text().splitlines()
+    return tuple(line.partition('\t')[2] for line in lines if not line.startswith('#'))
+
+
+def read_image(file: str | Path, *, image_size: int = 224, resize: int = 256) -> np.ndarray:
+    """An image file as a batch of one, float32 (1, image_size, image_size, 3), standardised, as evaluation sees it.
+
+    The short side becomes `resize` pixels, bilinear with antialias, and the centre is taken (torchvision's first
+    weights; its second ones have `resize=232`). As there, EXIF does not turn the image and transparency is dropped.
+
+    Raises:
+        CnnJaxError: no such file, no image, or a damaged one.
+    """
+    path = Path(file).expanduser()
+    if not 1 <= image_size <= resize:
+        raise CnnJaxError(
+            f'image_size: got {image_size} with resize {resize}; it must be at least 1 and at most resize'
+        )
+    try:
+        pixels = image.decode_centre(path.read_bytes(), resize=resize, size=image_size)
+    except OSError as error:
+        raise CnnJaxError(f'cannot read {path}: {error.strerror}; give an image file') from error
+    except image.BadImage as error:
+        raise CnnJaxError(f'{path}: {error}; give a JPEG or PNG file') from error
+    unit = pixels[None].astype(np.float32) / 255  # (1, image_size, image_size, 3)
+    return (unit - np.array(MEAN, np.float32)) / np.array(STD, np.float32)

@@ -1,0 +1,12 @@
+"""Writes checkpoint_format_1 beside this file: run it when the format changes, and keep the old folder too.
+
+PYTHONPATH=.:tests python tests/data/make_checkpoint.py
+"""
+
+from pathlib import Path
+
+from small_checkpoint import make_state, save
+
+from cnn_jax.checkpoint import FORMAT
+
+save(Path(__file__).parent / f'checkpoint_format_{FORMAT}', make_state(), 3)

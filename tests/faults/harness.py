@@ -1,0 +1,172 @@
+"""Runs of one tiny experiment, here and in processes of their own that break on purpose, and what is left of them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from cnn_jax import cluster, experiment, parallel, restore
+from cnn_jax import train as training
+from cnn_jax.checkpoint import Checkpoints
+from cnn_jax.log import Log, read_metrics
+from cnn_jax.stop import StopRequest
+
+ROOT = Path(__file__).parent.parent.parent
+TINY = str(ROOT / 'tests' / 'tiny_experiment.py')
+BROKEN = Path(__file__).parent / 'broken'
+DEVICES = 8  # as in tests/conftest.py: bit-equality is promised for the same number
+PATIENCE_SECONDS = 120  # of a loaded machine
+
+
+class StopAt(StopRequest):
+    """A signal that comes at the n-th poll; the n-th poll of a run without evaluations is before step n."""
+
+    def __init__(self, polls: int):
+        super().__init__()
+        self.polls = polls
+
+    def poll(self, message: str, *, step: int | None = None) -> None:
+        self.polls -= 1
+        if self.polls < 0:
+            self.signal_number = signal.SIGTERM
+        super().poll(message, step=step)
+
+
+def train(workdir, stop=None, log=None, **options):
+    """A run in this process; it goes on where the folder stands."""
+    workdir.mkdir(exist_ok=True)
+    made = experiment.load(TINY, options).experiment
+    return training.train(
+        made, workdir=workdir, seed=0, data_dir=workdir, log=log or Log(workdir), stop=stop or StopRequest()
+    )
+
+
+def bits(state):
+    """Every leaf of a state, bit for bit."""
+    state = state.replace(rng=jax.random.key_data(state.rng))
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(jax.device_get(state))]
+
+
+def losses(workdir):
+    """Step, split and loss of every line of the log, in order."""
+    return [(line['step'], line['split'], line['loss']) for line in read_metrics(workdir)]
+
+
+def steps(workdir):
+    """The checkpoints of a run, whole or not."""
+    return Checkpoints(workdir / 'checkpoints').steps()
+
+
+def newest(workdir, **options):
+    """The newest whole checkpoint and what was said of the others."""
+    lines = []
+    like = restore.abstract_state(experiment.load(TINY, options).experiment, parallel.make_mesh())
+    return Checkpoints(workdir / 'checkpoints').restore_latest_valid(like, report=lines.append), lines
+
+
+class Process(NamedTuple):
+    """A process of a run, and the file in which its fault tells that it happened."""
+
+    popen: subprocess.Popen
+    fired: Path
+
+    def finish(self):
+        """Exit code, and the lines of stdout and stderr."""
+        output, errors = self.popen.communicate(timeout=PATIENCE_SECONDS)
+        return self.popen.returncode, output.splitlines(), errors.splitlines()
+
+    def wait_for(self, condition):
+        """Waits until `condition()` holds while the process lives."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            assert self.popen.poll() is None, self.popen.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def has_fired(self):
+        """Whether the fault happened; it may only once."""
+        lines = self.fired.read_text().splitlines() if self.fired.exists() else []
+        assert len(lines) < 2
+        return bool(lines)
+
+
+def start(workdir, *more, fault='', settings='', environment=None, devices=DEVICES, **options):
+    """A run in a process of its own. fault: ACTION@EVENT:N; settings: MODULE.NAME=NUMBER (see broken)."""
+    command = [sys.executable, '-m', 'cnn_jax.main', f'--experiment={TINY}', f'--workdir={workdir}', *more]
+    command += [f'--config.{name}={value}' for name, value in options.items()]
+    fired = workdir.with_name(f'{workdir.name}_fired_{time.monotonic_ns()}')
+    broken = {
+        'CNN_JAX_FAULT': fault,
+        'CNN_JAX_FIRED': str(fired),
+        'CNN_JAX_SET': settings,
+        'PYTHONPATH': str(BROKEN),
+    }
+    popen = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={
+            **os.environ,
+            'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
+            'PYTHONUNBUFFERED': '1',
+            'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',  # as in tests/conftest.py: the same bits
+            **(broken if fault or settings else {}),
+            **(environment or {}),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    return Process(popen, fired)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('localhost', 0))
+        return probe.getsockname()[1]
+
+
+def start_one_of_two(workdir, index, port, *more, **how):
+    """One of two processes of a run, with one device."""
+    launcher = dict(zip(cluster.LAUNCHER, (f'localhost:{port}', '2', str(index)), strict=True))
+    return start(workdir, '--distributed', *more, environment=launcher, devices=1, **how)
+
+
+def start_two(workdir, *, victim=None, fault='', **how):
+    """Two processes of one run; `fault` happens in the process `victim`."""
+    port = free_port()
+    return [start_one_of_two(workdir, index, port, fault=fault if index == victim else '', **how) for index in (0, 1)]
+
+
+def saved_step(lines):
+    """The step that the last line of a stopped run names."""
+    assert lines[-1].startswith('saved at step '), lines
+    step = int(lines[-1].removeprefix('saved at step ').partition(';')[0])
+    assert lines[-1] == f'saved at step {step}; run the same command to go on'
+    return step
+
+
+def one_error(lines):
+    """The only line of stderr of a command that failed."""
+    assert len(lines) == 1, lines
+    assert lines[0].startswith('cnn_jax: error: ')
+    return lines[0]
+
+
+def mutate(content, rng):
+    """Bytes with a bit flipped, a run of bytes overwritten, cut out or put in, or the end cut off."""
+    at, size = int(rng.integers(0, len(content))), int(rng.integers(1, 40))
+    return [
+        content[:at] + bytes([content[at] ^ 1 << int(rng.integers(0, 8))]) + content[at + 1 :],
+        content[:at] + rng.bytes(size) + content[at + size :],
+        content[:at] + content[at + size :],
+        content[:at] + rng.bytes(size) + content[at:],
+        content[:at],
+    ][rng.integers(0, 5)]

@@ -1,0 +1,88 @@
+"""Several real processes are one run: the same numbers, one set of files, one end, and a lost one is named."""
+
+from typing import Any
+
+import harness
+import numpy as np
+import pytest
+
+from cnn_jax import cluster
+
+# Long enough for a signal to reach the other process while both still train.
+OPTIONS: dict[str, Any] = {'num_steps': 300, 'save_every': 20, 'evaluate_every': 100}
+SETTINGS = 'cnn_jax.parallel.HEARTBEAT_SECONDS=4,cnn_jax.watchdog.LEAST_SECONDS=4'
+
+
+def finish(processes):
+    """Exit codes, and the lines of stdout and stderr of each process."""
+    codes, output, errors = zip(*(process.finish() for process in processes), strict=True)
+    return list(codes), output, errors
+
+
+def losses(workdir):
+    lines = harness.losses(workdir)
+    return [line[:2] for line in lines], np.array([line[2] for line in lines])
+
+
+@pytest.fixture(scope='module')
+def straight_two(tmp_path_factory):
+    """An uninterrupted run of two processes."""
+    workdir = tmp_path_factory.mktemp('two') / 'run'
+    codes, output, errors = finish(harness.start_two(workdir, **OPTIONS))
+    assert codes == [0, 0], errors
+    return workdir, output
+
+
+def test_two_processes_train_as_one_and_write_once(tmp_path, straight_two, monkeypatch):
+    """F17: two processes with a device each, one process with two: each line once, an uneven last shard included."""
+    workdir, output = straight_two
+    make_mesh = harness.parallel.make_mesh
+    monkeypatch.setattr(harness.parallel, 'make_mesh', lambda count=None: make_mesh(count or 2))
+    harness.train(tmp_path / 'one', **OPTIONS)
+    steps, values = losses(workdir)
+    expected_steps, expected = losses(tmp_path / 'one')
+    assert steps == expected_steps
+    np.testing.assert_allclose(values[:12], expected[:12], rtol=2e-5)  # the rounding grows from there on
+    assert any('2 CPU devices in 2 processes' in line for line in output[0])
+    assert not any('test accuracy' in line for line in output[1]), 'one process talks'
+    assert (workdir / 'report' / 'index.html').exists()
+
+
+def test_signals_and_losses_in_turn(tmp_path, straight_two):
+    """F5, F18: either is told to stop, either is killed, one is stuck; in the end, the run that nothing touched."""
+    workdir, reached = tmp_path / 'run', 0
+    for victim, fault in [(1, 'term@step:3'), (0, 'term@step:2')]:
+        processes = harness.start_two(workdir, victim=victim, fault=fault, **OPTIONS)
+        codes, output, errors = finish(processes)
+        assert codes == [143, 143], errors
+        assert processes[victim].has_fired()
+        step = harness.saved_step(output[0])
+        assert harness.steps(workdir)[-1] == step > reached
+        reached = step
+    for victim, fault, words in [
+        (0, 'kill@step:2', 'process 0'),
+        (1, 'kill@step:2', 'process 1'),
+        (1, 'hang@step:2', 'no training step has ended'),
+    ]:
+        processes = harness.start_two(workdir, victim=victim, fault=fault, settings=SETTINGS, **OPTIONS)
+        codes, _, errors = finish(processes)
+        assert processes[victim].has_fired()
+        assert codes[1 - victim] == cluster.PEER_LOST, (fault, codes, errors)
+        said = [line for lines in errors for line in lines if line.startswith('cnn_jax: error: ')]
+        assert any(words in line for line in said), (fault, said)
+        assert len(said) <= 2
+    codes, output, errors = finish(harness.start_two(workdir, **OPTIONS))
+    assert codes == [0, 0], errors
+    assert losses(workdir)[0] == losses(straight_two[0])[0]
+    np.testing.assert_array_equal(losses(workdir)[1], losses(straight_two[0])[1])
+
+
+def test_processes_with_other_options_are_told_so(tmp_path):
+    """F14: processes of one run that were started differently."""
+    port = harness.free_port()
+    processes = [
+        harness.start_one_of_two(tmp_path / 'run', index, port, f'--seed={seed}') for index, seed in ((0, 1), (1, 2))
+    ]
+    codes, _, errors = finish(processes)
+    assert codes == [2, 2], errors
+    assert 'processes [1] were started with other options than process 0' in errors[0][-1]

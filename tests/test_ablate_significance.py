@@ -1,0 +1,83 @@
+"""Differences and their noise, against closed forms and the literature's own examples."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from cnn_jax.ablate.significance import compare, flips_signs, holm, smallest_p
+
+
+def exact_signs(differences):
+    """The share of sign patterns whose mean is at least as far from 0."""
+    means = [
+        abs(np.mean(np.array(signs) * differences)) for signs in itertools.product((1, -1), repeat=len(differences))
+    ]
+    return np.mean(np.array(means) >= abs(np.mean(differences)) - 1e-12)
+
+
+def exact_groups(one, other):
+    """The share of divisions of all values into two groups whose means are at least as far apart."""
+    values, n = np.concatenate([one, other]), len(one)
+    gaps = [
+        abs(values[list(chosen)].mean() - np.delete(values, chosen).mean())
+        for chosen in itertools.combinations(range(2 * n), n)
+    ]
+    return np.mean(np.array(gaps) >= abs(np.mean(one) - np.mean(other)) - 1e-12)
+
+
+def test_few_pairs_are_tested_over_all_divisions_of_the_runs():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(0.3, 1, 5), rng.normal(0, 1, 5)
+    assert not flips_signs(5, 1)
+    assert compare(one, other).p == pytest.approx(exact_groups(one, other))
+
+
+def test_enough_pairs_are_tested_over_the_signs_of_their_differences():
+    rng = np.random.default_rng(1)
+    one, other = rng.normal(0.5, 1, 8), rng.normal(0, 1, 8)
+    assert flips_signs(8, 1)
+    assert compare(one, other).p == pytest.approx(exact_signs(one - other))
+
+
+def test_a_difference_in_every_pair_is_found_and_none_in_equal_runs():
+    values = np.array([0.97, 0.98, 0.96, 0.975, 0.981])
+    clear = compare(values + 0.05, values)
+    assert clear.difference == pytest.approx(0.05)
+    assert clear.p == pytest.approx(2 / math.comb(10, 5))
+    equal = compare(values, values)
+    assert (equal.difference, equal.low, equal.high, equal.p) == (0, 0, 0, 1)
+
+
+def test_the_interval_holds_the_mean_and_shrinks_with_the_noise():
+    rng = np.random.default_rng(2)
+    noise = rng.normal(0, 1, 20)
+    wide, narrow = compare(0.1 + noise, np.zeros(20)), compare(0.1 + noise / 10, np.zeros(20))
+    assert wide.low < wide.difference < wide.high
+    assert narrow.high - narrow.low == pytest.approx((wide.high - wide.low) / 10, rel=1e-6)
+    half = 1.96 * noise.std() / math.sqrt(20)  # of the normal distribution, which the bootstrap is near to
+    assert wide.high - wide.low == pytest.approx(2 * half, rel=0.15)
+
+
+def test_too_few_runs_tell_nothing():
+    assert compare([], []).n == 0
+    single = compare([1.0], [0.0])
+    assert single.p == 1
+    assert math.isnan(single.low)
+    assert smallest_p(3, 1) == pytest.approx(0.1)
+    assert smallest_p(5, 6) == pytest.approx(6 * 2 / 252)
+    assert smallest_p(10, 4) == pytest.approx(4 * 2 / 1024)
+
+
+def test_holms_example():
+    """Holm 1979 as in Wright 1992: the smallest of m times m, the next times m - 1, never falling."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, float('nan')]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_noise_alone_is_rarely_called_a_difference():
+    rng = np.random.default_rng(3)
+    wrong = [compare(rng.normal(0, 1, 5), rng.normal(0, 1, 5)).p <= 0.05 for _ in range(60)]
+    assert np.mean(wrong) <= 0.12  # 0.05 and the noise of 60 trials

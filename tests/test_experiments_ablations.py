@@ -1,0 +1,78 @@
+"""The contract of every ablation file, found by globbing: what it varies and claims, and that each cell is built."""
+
+import inspect
+
+import jax
+import pytest
+
+from cnn_jax import experiment, options, parallel
+from cnn_jax.ablate.grid import make_grid
+from cnn_jax.ablate.score import metric_of
+from cnn_jax.ablation import Ablation, published
+
+NAMES = [name for name in experiment.available() if name.startswith('ablations/')]
+
+
+def ablation_of(name) -> Ablation:
+    found = published(name)
+    assert found is not None
+    return found
+
+
+def cells_of(name, **fixed):
+    grid = make_grid(name, fixed, ablation_of(name).vary, seeds=[0], metric='top1')
+    return [experiment.load(name, cell.options).experiment for cell in grid.cells]
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_it_says_what_was_published_and_how_it_is_run(name):
+    document = inspect.getmodule(experiment.function(name)).__doc__ or ''
+    assert document.partition('\n')[0].endswith('.')
+    assert f'python -m cnn_jax.main --mode=ablate --experiment={name}\n' in document
+    assert f'--experiment={name} --config.size=full\n' in document
+    assert 'Published:' in document
+    assert 'Desk size:' in document
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_options_can_be_typed(name):
+    rows = options.signature(experiment.function(name))
+    assert {'size', 'batch_size', 'epochs', 'learning_rate', 'smoke'} <= {row.name for row in rows}
+    for row in rows:
+        assert options.parse(row, str(row.default)) == row.default
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_claims_are_about_cells_of_the_grid(name):
+    ablation = ablation_of(name)
+    grid = make_grid(name, {}, ablation.vary, seeds=range(ablation.seeds), metric=ablation.metric)
+    assert len(ablation.claims) >= 1
+    for claim in ablation.claims:
+        assert grid.name_of(claim.cell) != grid.name_of(claim.against)
+        assert None not in (grid.name_of(claim.cell), grid.name_of(claim.against))
+        assert metric_of(claim.metric or ablation.metric)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_cell_is_built_at_both_sizes(name):
+    for desk, full in zip(cells_of(name), cells_of(name, size='full'), strict=True):
+        assert desk.data.name == 'digits'
+        assert desk.num_steps < 1000
+        assert full.num_steps > 10_000
+        assert full.data.num_train >= 50_000
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_the_shapes_of_every_cell_fit(name):
+    """Traced, not compiled: a compilation of each would take minutes."""
+    for made in cells_of(name, smoke='true', batch_size='2'):
+        assert made.num_steps == 2
+        state = jax.eval_shape(lambda made=made: made.init_state(0))
+    rows = {
+        'image': jax.ShapeDtypeStruct((2, *made.data.image_shape), 'uint8'),
+        'mask': jax.ShapeDtypeStruct((2,), 'bool'),
+        **{key: jax.ShapeDtypeStruct((2,), 'int32') for key in ('label', 'index', 'epoch')},
+    }
+    step = parallel.map_step(made.train_step(), parallel.make_mesh(1))  # of the last cell, which has what is ablated
+    _, metrics = jax.eval_shape(step, state, rows)
+    assert metrics['loss'].shape == ()

@@ -1,0 +1,240 @@
+"""Evaluation protocols against their definitions written out; the same numbers whatever the batch and the devices."""
+
+# pyright: reportArgumentType=false
+# (Numpy arrays stand in for JAX arrays.)
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from small_imagenet import CLASSES, cut, make_tree
+
+from cnn_jax import parallel
+from cnn_jax.data import photographs
+from cnn_jax.data.formats import shards, tree, views
+from cnn_jax.data.formats.encoded import Decoding, EncodedSource
+from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.experiment import Experiment
+from cnn_jax.layers import Conv2D, Dense, MaxPool
+from cnn_jax.models.vgg import VGG
+from cnn_jax.protocols import PROTOCOLS, compare, run, sets
+from cnn_jax.protocols.dense import apply_densely
+
+SIZE, RESIZE = 32, 40
+
+
+class Colour(nn.Module):
+    """Scores from the mean colour: any size, cheap, and easily written out."""
+
+    num_classes: int = 4
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        return Dense(self.num_classes, name='fc')(jnp.mean(images[:, :, ::2], (1, 2)))
+
+
+class Plain(nn.Module):
+    """No padding: what it says of a place is what it says of the crop there."""
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        x = MaxPool(2)(Conv2D(4, 3, activation=nn.relu)(images))
+        x = Dense(5, activation=nn.relu, name='fc1')(x.reshape(len(x), -1))
+        return Dense(3, name='fc2')(x)
+
+
+def draw(model, shape):
+    """Weights from numpy, without compiling initialisers."""
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros(shape), train=False))
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: (rng.standard_normal(leaf.shape) / 4).astype(np.float32), shapes)
+
+
+# A fully convolutional net
+
+
+def test_dense_layers_slide():
+    images = np.random.default_rng(1).standard_normal((2, 12, 10, 3)).astype(np.float32)
+    variables = draw(Plain(), (1, 8, 8, 3))
+    crops = np.stack([images[:, top : top + 8, left : left + 8] for top in (0, 2, 4) for left in (0, 2)])
+    alone = jax.jit(lambda crops: Plain().apply(variables, crops, train=False))(crops.reshape(12, 8, 8, 3))
+    expected = np.asarray(alone).reshape(6, 2, 3).mean(0)
+    densely = jax.jit(lambda images: apply_densely(Plain(), variables, images))(images)
+    np.testing.assert_allclose(densely, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match='fc1 has 36 inputs, and the map before it is 2 x 3 x 4'):
+        apply_densely(Plain(), variables, images[:, :6, :8])
+
+
+@pytest.mark.parametrize('head_size', [None, 2])
+def test_at_its_own_size_vgg_is_the_same(head_size):
+    model = VGG(num_classes=5, width=1 / 16, stage_sizes=(1, 1, 1), hidden_units=64, head_size=head_size)
+    images = np.random.default_rng(1).standard_normal((2, 16, 16, 3)).astype(np.float32)
+    variables = draw(model, (1, 16, 16, 3))
+
+    @jax.jit
+    def both(images):
+        return model.apply(variables, images, train=False), apply_densely(model, variables, images)
+
+    plain, densely = both(images)
+    assert np.ptp(plain) > 1e-3
+    np.testing.assert_allclose(densely, plain, rtol=1e-5, atol=1e-6)
+    larger = jax.eval_shape(lambda images: apply_densely(model, variables, images), jnp.zeros((2, 32, 24, 3)))
+    assert larger.shape == (2, 5)
+
+
+# Views
+
+
+def test_ten_crop_places():
+    picture = cut(1, width=70, height=50)
+    crops = views.ten_crop(picture, resize=40, size=32)  # 56 x 40
+    pixels = np.asarray(views.resize_short(picture, 40))
+    places = [(0, 0), (0, 24), (8, 0), (8, 24), (4, 12)]
+    for crop, (top, left) in zip(crops, places, strict=True):
+        np.testing.assert_array_equal(crop, pixels[top : top + 32, left : left + 32])
+
+
+@pytest.mark.parametrize(('width', 'height'), [(70, 50), (50, 70)])
+def test_144_crops(width, height):
+    crops = views.crops_144(cut(1, width=width, height=height), size=28)
+    assert len(crops) == 72  # and as many mirrored
+    assert {crop.shape for crop in crops} == {(28, 28, 3)}
+    assert len({crop.tobytes() for crop in crops}) == 72
+
+
+def test_dense_views_have_few_shapes():
+    shapes = {
+        views.whole(cut(1, width=width, height=60), short=64, multiple=32)[0].shape for width in range(60, 120, 7)
+    }
+    assert shapes == {(64, 64, 3), (64, 96, 3)}
+    thin = views.whole(views.decode(_png(1, 400), max_pixels=10**6), short=32, multiple=32)[0]
+    assert thin.shape == (128, 32, 3)
+
+
+def _png(width, height):
+    import io
+
+    buffer = io.BytesIO()
+    cut(1, width=width, height=height).save(buffer, 'PNG')
+    return buffer.getvalue()
+
+
+# The run
+
+
+@pytest.fixture(scope='module')
+def experiment():
+    data = photographs.load(batch_size=8, image_size=SIZE, resize=RESIZE)
+    return Experiment(
+        model=Colour(),
+        data=data,
+        optimizer=optax.sgd(0.1),
+        num_steps=1,
+        preprocess=lambda keys, images: images.astype(jnp.float32) / 255,
+    )
+
+
+@pytest.fixture(scope='module')
+def source(experiment, data_dir):
+    return experiment.data.open('test', data_dir)
+
+
+def table(experiment, source, variables, data_dir, *, batch_size=8, devices=1, sets=(), protocols=('center',)):
+    mesh = parallel.make_mesh(devices)
+    return compare(
+        experiment,
+        parallel.replicate(mesh, variables),
+        source,
+        protocols=protocols,
+        sets=sets,
+        data_dir=data_dir,
+        batch_size=batch_size,
+        mesh=mesh,
+        say=lambda line: None,
+        poll=lambda: None,
+    )
+
+
+def test_one_table_whatever_the_batch_and_the_devices(experiment, source, data_dir):
+    variables = draw(Colour(), (1, 8, 8, 3))
+    names = tuple(PROTOCOLS)
+    one = table(experiment, source, variables, data_dir, protocols=names)
+    assert one == table(experiment, source, variables, data_dir, protocols=names, batch_size=7, devices=4)
+    lines = one.splitlines()
+    assert [line.split()[:3] for line in lines[1:]] == [['test', name, '16'] for name in names]
+    assert 'top-4 (95 %)' in lines[0]
+
+
+def test_ten_crop_is_the_mean_of_its_views(experiment, source):
+    variables = draw(Colour(), (1, 8, 8, 3))
+    mesh = parallel.make_mesh(1)
+    step = run._map_step(experiment, PROTOCOLS['ten_crop'], mesh)
+    one = run._Run(
+        lambda batch: step(variables, batch), source, 'ten_crop', 4, batch_size=16, mesh=mesh, poll=lambda: None
+    )
+    found = one.probabilities()
+    kernel, bias = variables['params']['fc']['kernel'], variables['params']['fc']['bias']
+    for row in (0, 9):
+        picture = views.decode(source.records([row])[0].encoded, max_pixels=10**6)
+        crops = np.stack(views.ten_crop(picture, resize=RESIZE, size=SIZE))
+        crops = np.concatenate([crops, crops[:, :, ::-1]])[:, :, ::2] / 255
+        scores = np.exp(crops.mean((1, 2)) @ kernel + bias)
+        np.testing.assert_allclose(found[row], (scores / scores.sum(1, keepdims=True)).mean(0), rtol=1e-5)
+    assert one.labels == [(label,) for label in range(4) for _ in range(4)]
+
+
+def test_a_bad_image_counts_once(experiment, source, caplog):
+    mesh = parallel.make_mesh(1)
+    folder, decoding = source.folder, Decoding(SIZE, RESIZE, max_pixels=96 * 128 - 1, max_bad_images=1.0)
+    one = run._Run(
+        lambda batch: np.full((16, 4), 0.25, np.float32),
+        EncodedSource(folder, 'test', decoding),
+        'dense',
+        4,
+        batch_size=16,
+        mesh=mesh,
+        poll=lambda: None,
+    )
+    np.testing.assert_array_equal(one.probabilities(), np.full((16, 4), 0.25))
+    assert 'bad image, 16 of at most 16' in caplog.text
+    assert 'it is black, and counts with its label' in caplog.text
+
+
+def test_scores_of_several_labels_and_of_some_classes():
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.2, 0.7, 0.1], [np.nan, 0.2, 0.1]], np.float32)
+    labels = [(1, 2), (), (0,), (2,)]
+    row = run.score(probabilities, labels, 'real', 'center', some_classes=False)
+    np.testing.assert_array_equal(row.rank, [1, 1, 3])  # the second has no label; scores that are no numbers: wrong
+    np.testing.assert_allclose(row.loss[:2], [-np.log(0.5), -np.log(0.2)], rtol=1e-6)
+    some = run.score(probabilities[[0, 2]], [(2,), (0,)], 'a', 'center', some_classes=True)
+    np.testing.assert_array_equal(some.rank, [1, 0])  # class 1 is never right, so it is not scored
+    np.testing.assert_allclose(some.confidence, [5 / 7, 2 / 3], rtol=1e-6)
+
+
+def test_sets_are_found_and_missing_ones_said(tmp_path, experiment, source):
+    root = make_tree(tmp_path / 'tree')
+    items = {'test': tree.list_classes(root / 'val', CLASSES)}
+    decoding = Decoding(SIZE, RESIZE)
+    made = shards.build('imagenet_v2', tmp_path, items, class_names=CLASSES, say=lambda line: None, decoding=decoding)
+    (tmp_path / 'imagenet_v2' / 'matched-frequency').mkdir()
+    made.rename(tmp_path / 'imagenet_v2' / 'matched-frequency' / '3.0.0')
+    opened = sets.open_set('v2', tmp_path, like=source, num_classes=1000)
+    assert len(opened) == 9
+    assert opened.decoding == source.decoding
+    assert opened.records([8])[0].labels == (2,)
+    with pytest.raises(DataError, match=r'--sets=a: no imagenet_a in ArrayRecord form in .*tfds.builder\("imagenet_a"'):
+        sets.open_set('a', tmp_path, like=source, num_classes=1000)
+    with pytest.raises(CnnJaxError, match='the model has 4'):
+        table(experiment, source, {}, tmp_path, sets=['v2'])
+
+
+def test_wrong_names_and_sets_of_one_size(experiment, source, data_dir):
+    with pytest.raises(CnnJaxError, match="unknown protocol: 'centre'; choose from: center"):
+        table(experiment, source, {}, data_dir, protocols=['centre'])
+    with pytest.raises(CnnJaxError, match="unknown set: 'v1'"):
+        table(experiment, source, {}, data_dir, sets=['v1'])
+    rows = [{'image': np.zeros((8, 8, 3), np.uint8), 'label': 0}]
+    with pytest.raises(CnnJaxError, match='--protocols=dense: these images are kept at one size'):
+        table(experiment, rows, {}, data_dir, protocols=['dense'])
