@@ -17,6 +17,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.extend import core
 
+from cnn_jax.layers.initializers import draw_numbers
+
 # An output that needs more equations than this (it depends on the images, or on a loop) is computed with all others
 # of its kind in one program; and so is everything unless samplers are this many times as many as distinct ones.
 MOST_EQUATIONS = 100
@@ -51,7 +53,7 @@ def evaluate(function: Callable[..., Any], *arguments: Any, shardings: Any = Non
     if len(samplers) < LEAST_REPEATS * len(set(samplers)):
         calls = [None] * len(calls)
     results = _run(call for call in calls if call)
-    whole = core.jaxpr_as_fun(core.ClosedJaxpr(closed.jaxpr, closed.consts))
+    whole = core.jaxpr_as_fun(closed)
     rest = [number for number, call in enumerate(calls) if call is None]
     together = jax.jit(
         lambda *leaves: [whole(*leaves)[number] for number in rest], out_shardings=[places[number] for number in rest]
@@ -70,7 +72,9 @@ class _Call(NamedTuple):
 
     @property
     def is_random(self) -> bool:
-        return any(isinstance(value, jax.Array) and _is_key(value) for value in self.values)
+        """Whether it draws numbers."""
+        keys = [value for value in self.values if isinstance(value, jax.Array) and _is_key(value)]
+        return bool(keys) and not _is_key(self.part.out_avals[0])
 
     def lower(self) -> Any:
         """Its program, not compiled yet."""
@@ -94,6 +98,7 @@ class _Program:
         self._jaxpr = jaxpr
         self._makers = {result: number for number, equation in enumerate(jaxpr.eqns) for result in equation.outvars}
         self._known = dict(zip([*jaxpr.constvars, *jaxpr.invars], inputs, strict=True))
+        self._compiled: dict[Hashable, Any] = {}
 
     def call(self, output: Any, place: Any = None) -> _Call | None:
         """What computes a variable, or None if it needs more than MOST_EQUATIONS."""
@@ -117,7 +122,7 @@ class _Program:
             atom = waiting.pop()
             if isinstance(atom, core.Literal):
                 continue
-            if atom in self._known or (_is_key(atom.aval) and atom is not output):
+            if atom in self._known or (atom is not output and (_is_key(atom.aval) or self._is_drawn(atom))):
                 outside[atom] = None
             elif self._makers[atom] not in numbers:
                 numbers.add(self._makers[atom])
@@ -126,8 +131,19 @@ class _Program:
             return None
         return [self._jaxpr.eqns[number] for number in sorted(numbers)], list(outside)
 
+    def _run_again(self, call: _Call) -> Any:
+        """The result of a call whose program may be compiled already."""
+        if call.kind not in self._compiled:
+            self._compiled[call.kind] = call.lower().compile()
+        return self._compiled[call.kind](*call.values)
+
+    def _is_drawn(self, variable: Any) -> bool:
+        """Whether it comes straight from the function that all our initializers share."""
+        equation = self._jaxpr.eqns[self._makers[variable]]
+        return equation.params.get('name') == draw_numbers.__name__
+
     def _value(self, variable: Any) -> Any:
-        """The value of an input or a key; None where it takes too much."""
+        """The value of an input, a key or drawn numbers; None where it takes too much."""
         if variable not in self._known:
             equation = self._jaxpr.eqns[self._makers[variable]]
             folded = equation.invars if equation.primitive.name == 'random_fold_in' else ()
@@ -136,7 +152,7 @@ class _Program:
                 self._known[variable] = None if key is None else jax.random.fold_in(key, folded[1].val)
             else:
                 call = self.call(variable)
-                self._known[variable] = call and next(_run([call]))
+                self._known[variable] = call and self._run_again(call)
         return self._known[variable]
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax import parallel
+from cnn_jax import parallel, restore
 from cnn_jax.ablate.programs import unify
 from cnn_jax.experiment import load
 
@@ -29,12 +29,12 @@ def unified(experiments, mesh):
 
 def test_learning_rates_become_inputs_and_the_steps_are_the_same():
     experiments, mesh = (
-        made([{'learning_rate': rate, 'batch_size': 8} for rate in (1e-2, 1e-3, 0.5)]),
+        made([{'learning_rate': rate, 'batch_size': 8} for rate in (1e-2, 0.5)]),
         parallel.make_mesh(2),
     )
     program = unified(experiments, mesh)
     assert program is not None
-    assert any(np.allclose(np.abs(numbers), (1e-2, 1e-3, 0.5)) for numbers in program.numbers)
+    assert any(np.allclose(np.abs(numbers), (1e-2, 0.5)) for numbers in program.numbers)
     rng = np.random.default_rng(0)
     batch = {
         'image': jnp.asarray(rng.integers(0, 200, (8, 8, 8, 1)), jnp.uint8),
@@ -47,7 +47,10 @@ def test_learning_rates_become_inputs_and_the_steps_are_the_same():
         numbers = tuple(jnp.asarray(values[place]) for values in program.numbers)
         shared = parallel.map_step(lambda state, batch, numbers=numbers: program.run(numbers, state, batch), mesh)
         results = [
-            step(parallel.replicate(mesh, jax.jit(experiment.init_state)(0)), parallel.put_batch(mesh, batch))
+            step(
+                restore.initial_state(experiment, restore.abstract_state(experiment, mesh), seed=0),
+                parallel.put_batch(mesh, batch),
+            )
             for step in (shared, parallel.map_step(experiment.train_step(), mesh))
         ]
         for one, other in zip(*(jax.tree.leaves(state.params) for state, _ in results), strict=True):

@@ -76,7 +76,7 @@ class _Comparison:
 
     Attributes:
         numbers: the differing constants, an array of one value a program for each.
-        places: the number of the constant by (equation of the first program, place among its inputs).
+        places: the number of the constant by (equation or program, place among its inputs or outputs), of the first.
         opened: equations of the first program that are calls with such constants inside.
     """
 
@@ -95,7 +95,7 @@ class _Comparison:
         for equations in zip(*[program.eqns for program in found], strict=True):
             self._equations(equations, names, lifting)
         for place, outputs in enumerate(zip(*[program.outvars for program in found], strict=True)):
-            self._inputs(outputs, names, (0, place), lifting=False)
+            self._inputs(outputs, names, (id(found[0]), place), lifting=lifting)
 
     def _equations(self, equations: Sequence[Any], names: list[dict[Any, int]], lifting: bool) -> None:
         first = equations[0]
@@ -159,8 +159,13 @@ def _check_equal(values: Sequence[Any]) -> None:
         if jax.tree.structure(value) != jax.tree.structure(values[0]):
             raise NotAlike
         pairs = zip(jax.tree.leaves(values[0]), jax.tree.leaves(value), strict=True)
-        if not all(bool(np.all(one == other)) for one, other in pairs):
+        if not all(_same(one, other) for one, other in pairs):
             raise NotAlike
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal, or both not a number, as what a gather fills in."""
+    return bool(np.all((one == other) | ((one != one) & (other != other))))
 
 
 def _evaluate(
@@ -169,7 +174,7 @@ def _evaluate(
     """Runs a program with `numbers` in the place of the constants that differ."""
     values = dict(zip([*program.constvars, *program.invars], [*consts, *arguments], strict=True))
 
-    def read(item: Any, key: tuple[int, int] | None = None) -> Any:
+    def read(item: Any, key: tuple[int, int]) -> Any:
         if key in comparison.places:
             return numbers[comparison.places[key]]
         return item.val if isinstance(item, core.Literal) else values[item]
@@ -180,8 +185,9 @@ def _evaluate(
             called = equation.params['jaxpr']
             outputs = _evaluate(called.jaxpr, called.consts, inputs, comparison, numbers)
         else:
-            functions, parameters = equation.primitive.get_bind_params(equation.params)
-            outputs = equation.primitive.bind(*functions, *inputs, **parameters)
+            parameters = equation.primitive.get_bind_params(equation.params)
+            with equation.ctx.manager:
+                outputs = equation.primitive.bind(*inputs, **parameters)
             outputs = outputs if equation.primitive.multiple_results else [outputs]
         values.update(zip(equation.outvars, outputs, strict=True))
-    return [read(item) for item in program.outvars]
+    return [read(item, (id(program), place)) for place, item in enumerate(program.outvars)]

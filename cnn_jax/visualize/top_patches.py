@@ -134,6 +134,7 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0, class_names: A
     strip = across / 2 - 0.05 if guided is not None else across
     size = min(strip * (high + 1) / (wide + 1) / count, 1.6)  # of a row of patches
     names = [str(name)[:8] for name in class_names] if class_names is not None else None
+    longest = 6 + max(len(name) for name in names or ['0'])  # '12.3, name'
     with drawing.style():
         figure = drawing.new_figure(width, len(channels) * (size + 0.2) + 0.3, layout=None)
         whole = figure.get_figheight()
@@ -150,7 +151,7 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0, class_names: A
                 zip(arrays['values'][:, number], arrays['labels'][:, number], strict=True)
             ):
                 said = f'{value:.3g}, {names[label] if names else label}'
-                axes.text(place * (wide + 1), -0.8, said, fontsize=min(6.5, 105 * strip / count / len(said)))
+                axes.text(place * (wide + 1), -0.8, said, fontsize=min(6.5, 105 * strip / count / longest))
             if guided is not None:
                 boxes = [(left + strip + 0.1, strip), (width - 0.55, 0.07)]
                 places = [figure.add_axes((x / width, bottom, w / width, size / whole)) for x, w in boxes]
