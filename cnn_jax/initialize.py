@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.extend import core
 
-from cnn_jax.layers.initializers import draw_numbers
+from cnn_jax.layers.initializers import DRAW
 
 # An output that needs more equations than this (it depends on the images, or on a loop) is computed with all others
 # of its kind in one program; and so is everything unless samplers are this many times as many as distinct ones.
@@ -140,7 +140,7 @@ class _Program:
     def _is_drawn(self, variable: Any) -> bool:
         """Whether it comes straight from the function that all our initializers share."""
         equation = self._jaxpr.eqns[self._makers[variable]]
-        return equation.params.get('name') == draw_numbers.__name__
+        return equation.params.get('name') == DRAW
 
     def _value(self, variable: Any) -> Any:
         """The value of an input, a key or drawn numbers; None where it takes too much."""

@@ -17,7 +17,6 @@ LAYERS = [
     ['ops', 'data.formats', 'data.order', 'sinks'],
     [
         'losses',
-        'initialize',
         'metrics',
         'optim',
         'parallel',
@@ -30,6 +29,7 @@ LAYERS = [
         'data.augment',
     ],
     ['layers'],
+    ['initialize'],
     ['models', 'data'],
     ['describe', 'weights', 'visualize'],
     ['features'],

@@ -53,7 +53,7 @@ def test_modes_agree_to_the_last_bits_with_batch_norm_and_dropout(num_devices, d
 EVERYTHING = {'auxiliary': True, 'ema_decay': 0.9, 'accumulate': 2, 'norm': 'ghost(1)'}
 
 
-@pytest.mark.parametrize('num_devices,mode', [(2, 'mapped'), (8, 'mapped'), (8, 'sharded'), (2, 'pmap')])
+@pytest.mark.parametrize(('num_devices', 'mode'), [(2, 'mapped'), (8, 'mapped'), (8, 'sharded'), (2, 'pmap')])
 def test_heads_averages_parts_and_ghosts_do_not_see_the_device_count(num_devices, mode, data_dir):
     one, state = losses(TINY, EVERYTHING, data_dir, num_devices=1, num_steps=20)
     many, other = losses(TINY, EVERYTHING, data_dir, num_devices=num_devices, mode=mode, num_steps=20)

@@ -32,6 +32,9 @@ def draw_numbers(key: jax.Array, count: int, distribution: Distribution, dtype: 
     return jax.random.uniform(key, (count,), dtype, -1) * jnp.sqrt(jnp.array(3, dtype))
 
 
+DRAW = 'draw_numbers'  # how `initialize` knows the function in a traced program
+
+
 def variance_scaling(scale: float, mode: Mode, distribution: Distribution) -> Initializer:
     """Mean 0 and variance scale / fan, for kernels (..., in, out); see `jax.nn.initializers.variance_scaling`."""
 
