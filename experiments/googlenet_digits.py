@@ -2,7 +2,8 @@
 
     python -m cnn_jax.main --experiment=googlenet_digits
 
-Expect about 98 % test accuracy: 98.06 % of one seed with 12 epochs; not yet measured with the default's 20.
+Expect 99 % test accuracy; README.md has the measured mean. A peak learning rate of 2e-3 left one seed of two at 97.5 %,
+1e-3 one at 95.6 %.
 
 Model: Szegedy et al. 2014, arXiv:1409.4842, all nine Inception modules, without the auxiliary heads, whose 5x5 windows
 do not fit. The stem divides the size by eight, so the 32x32 images are doubled to 64x64. The recipe is that of
@@ -24,8 +25,8 @@ def experiment(
     width: float = 0.25,  # of the paper's filters
     dropout_rate: float = 0.2,
     batch_size: int = 32,
-    epochs: float = 20.0,
-    learning_rate: float = 2e-3,  # at the end of the warm-up
+    epochs: float = 24.0,
+    learning_rate: float = 4e-3,  # at the end of the warm-up
     max_shift: int = 3,  # pixels that a training image is moved at most
     smoke: bool = False,
 ) -> Experiment:
@@ -39,7 +40,7 @@ def experiment(
 
     model = googlenet.VARIANTS['batch_norm'](
         num_classes=recipe.data.num_classes,
-        modules=('3a', '4a', '5a') if smoke else tuple(googlenet.INCEPTION),
+        modules=('4a',) if smoke else tuple(googlenet.INCEPTION),
         width=width,
         dropout_rate=dropout_rate,
         aux_heads=False,

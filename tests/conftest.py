@@ -5,6 +5,7 @@ compile plain code, but for those that ask for `optimised`. Processes that a tes
 """
 
 import os
+import resource
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ os.environ['JAX_COMPILATION_CACHE_DIR'] = str(CACHE)
 
 import jax
 import pytest
+
+MOST_KILOBYTES = 2_500_000
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_disable_most_optimizations', True)
@@ -31,6 +34,19 @@ def data_dir() -> Path:
     folder = Path(tempfile.gettempdir()) / f'cnn_jax_test_data_{os.getuid()}'
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: some tests wait for processes and locks."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture(scope='module', autouse=True)
+def bounded_memory() -> Iterator[None]:
+    """Forgets compiled programs between modules once they fill some GB; what comes back is read from the cache."""
+    yield
+    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > MOST_KILOBYTES:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope='module')

@@ -143,7 +143,7 @@ def test_bfloat16_policy_keeps_parameters_statistics_and_scores_in_float32(model
     assert scores.dtype == jnp.float32
 
 
-@pytest.mark.parametrize('family', [name for name in FAMILIES if name != 'lenet'])  # which is too small for it
+@pytest.mark.parametrize('family', FAMILIES)
 def test_remat_is_there_and_changes_no_names(family):
     model = make_tiny(next(iter(MODULES[family].VARIANTS.values()))(num_classes=NUM_CLASSES, remat=True))
     images = some_images(model)

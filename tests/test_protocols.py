@@ -67,11 +67,18 @@ def test_dense_layers_slide():
         apply_densely(Plain(), variables, images[:, :6, :8])
 
 
-@pytest.mark.parametrize('head_size', [None, 2])
-def test_at_its_own_size_vgg_is_the_same(head_size):
-    model = VGG(num_classes=5, width=1 / 16, stage_sizes=(1, 1, 1), hidden_units=64, head_size=head_size)
-    images = np.random.default_rng(1).standard_normal((2, 16, 16, 3)).astype(np.float32)
-    variables = draw(model, (1, 16, 16, 3))
+@pytest.mark.parametrize(
+    ('size', 'options'),
+    [
+        (16, {'stage_sizes': (1, 1, 1), 'width': 1 / 16, 'head_size': None}),
+        (16, {'stage_sizes': (1, 1, 1), 'width': 1 / 16, 'head_size': 2}),
+        (224, {'width': 1 / 32}),  # the paper's A, narrow
+    ],
+)
+def test_at_its_own_size_vgg_is_the_same(size, options):
+    model = VGG(num_classes=5, hidden_units=64, **options)
+    images = np.random.default_rng(1).standard_normal((2, size, size, 3)).astype(np.float32)
+    variables = draw(model, (1, size, size, 3))
 
     @jax.jit
     def both(images):
@@ -80,7 +87,7 @@ def test_at_its_own_size_vgg_is_the_same(head_size):
     plain, densely = both(images)
     assert np.ptp(plain) > 1e-3
     np.testing.assert_allclose(densely, plain, rtol=1e-5, atol=1e-6)
-    larger = jax.eval_shape(lambda images: apply_densely(model, variables, images), jnp.zeros((2, 32, 24, 3)))
+    larger = jax.eval_shape(lambda images: apply_densely(model, variables, images), jnp.zeros((2, 2 * size, size, 3)))
     assert larger.shape == (2, 5)
 
 

@@ -115,6 +115,7 @@ class LeNet(nn.Module):
     pool: Literal['max', 'average'] = 'max'
     conv1_padding: int = 0
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
+    remat: bool = False  # recompute each convolution in the backward pass instead of storing what is inside
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
@@ -128,11 +129,12 @@ class LeNet(nn.Module):
             'kernel_initializer': initializers.variance_scaling(gain, 'fan_in', 'truncated_normal'),
             'dtype': self.dtype,
         }
-        x = Conv2D(6, 5, padding=self.conv1_padding, **options, name='conv1')(images)  # 28x28x6
+        conv = nn.remat(Conv2D) if self.remat else Conv2D
+        x = conv(6, 5, padding=self.conv1_padding, **options, name='conv1')(images)  # 28x28x6
         x = pool(2, name='pool2')(x)  # 14x14x6
-        x = Conv2D(16, 5, **options, name='conv3')(x)  # 10x10x16
+        x = conv(16, 5, **options, name='conv3')(x)  # 10x10x16
         x = pool(2, name='pool4')(x)  # 5x5x16
-        x = Conv2D(120, 5, **options, name='conv5')(x)  # 1x1x120
+        x = conv(120, 5, **options, name='conv5')(x)  # 1x1x120
         x = x.reshape(x.shape[0], -1)  # 120
         x = Dense(84, **options, name='fc6')(x)  # 84
         logits = Dense(self.num_classes, dtype=self.dtype, name='output')(x)  # num_classes
@@ -220,6 +222,7 @@ class LeNet1998(nn.Module):
 
     num_classes: int = 10
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
+    remat: bool = False  # recompute each convolution in the backward pass instead of storing what is inside
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
@@ -233,7 +236,8 @@ class LeNet1998(nn.Module):
         channels = images.shape[-1]
         x = self._conv(6, 25 * channels, 'conv1')(images)  # 28x28x6
         x = Subsample(dtype=self.dtype, name='pool2')(x)  # 14x14x6
-        x = TableConv2D(C3_TABLE, dtype=self.dtype, name='conv3')(x)  # 10x10x16
+        table_conv = nn.remat(TableConv2D) if self.remat else TableConv2D
+        x = table_conv(C3_TABLE, dtype=self.dtype, name='conv3')(x)  # 10x10x16
         x = Subsample(dtype=self.dtype, name='pool4')(x)  # 5x5x16
         x = self._conv(120, 25 * 16, 'conv5')(x)  # 1x1x120
         x = x.reshape(x.shape[0], -1)  # 120
@@ -251,7 +255,8 @@ class LeNet1998(nn.Module):
 
     def _conv(self, filters: int, fan_in: int, name: str) -> Conv2D:
         initializer = fan_in_uniform(fan_in)
-        return Conv2D(
+        conv = nn.remat(Conv2D) if self.remat else Conv2D
+        return conv(
             filters,
             kernel_size=5,
             activation=scaled_tanh,
