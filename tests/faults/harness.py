@@ -133,16 +133,19 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def start_one_of_two(workdir, index, port, *more, **how):
-    """One of two processes of a run, with one device."""
-    launcher = dict(zip(cluster.LAUNCHER, (f'localhost:{port}', '2', str(index)), strict=True))
+def start_one_of(count, workdir, index, port, *more, **how):
+    """One of several processes of a run, with one device."""
+    launcher = dict(zip(cluster.LAUNCHER, (f'localhost:{port}', str(count), str(index)), strict=True))
     return start(workdir, '--distributed', *more, environment=launcher, devices=1, **how)
 
 
-def start_two(workdir, *, victim=None, fault='', **how):
-    """Two processes of one run; `fault` happens in the process `victim`."""
+def start_together(count, workdir, *, victim=None, fault='', **how):
+    """The processes of one run; `fault` happens in the process `victim`."""
     port = free_port()
-    return [start_one_of_two(workdir, index, port, fault=fault if index == victim else '', **how) for index in (0, 1)]
+    return [
+        start_one_of(count, workdir, index, port, fault=fault if index == victim else '', **how)
+        for index in range(count)
+    ]
 
 
 def saved_step(lines):

@@ -3,6 +3,7 @@
 from typing import Any
 
 import harness
+import jax
 import numpy as np
 import pytest
 
@@ -28,7 +29,7 @@ def losses(workdir):
 def straight_two(tmp_path_factory):
     """An uninterrupted run of two processes."""
     workdir = tmp_path_factory.mktemp('two') / 'run'
-    codes, output, errors = finish(harness.start_two(workdir, **OPTIONS))
+    codes, output, errors = finish(harness.start_together(2, workdir, **OPTIONS))
     assert codes == [0, 0], errors
     return workdir, output
 
@@ -51,7 +52,7 @@ def test_two_processes_train_as_one_and_write_once(tmp_path, straight_two, monke
 def test_signals_and_losses_in_turn(tmp_path, straight_two):
     """F5, F18: one is told to stop, either is killed, one is stuck; in the end, the run that nothing touched."""
     workdir = tmp_path / 'run'
-    processes = harness.start_two(workdir, victim=1, fault='term@step:3', **OPTIONS)
+    processes = harness.start_together(2, workdir, victim=1, fault='term@step:3', **OPTIONS)
     codes, output, errors = finish(processes)
     assert codes == [143, 143], errors
     assert processes[1].has_fired()
@@ -61,24 +62,39 @@ def test_signals_and_losses_in_turn(tmp_path, straight_two):
         (1, 'kill@step:2', 'process 1'),
         (1, 'hang@step:2', 'no training step has ended'),
     ]:
-        processes = harness.start_two(workdir, victim=victim, fault=fault, settings=SETTINGS, **OPTIONS)
+        processes = harness.start_together(2, workdir, victim=victim, fault=fault, settings=SETTINGS, **OPTIONS)
         codes, _, errors = finish(processes)
         assert processes[victim].has_fired()
         assert codes[1 - victim] == cluster.PEER_LOST, (fault, codes, errors)
         said = [line for lines in errors for line in lines if line.startswith('cnn_jax: error: ')]
         assert any(words in line for line in said), (fault, said)
         assert len(said) <= 2
-    codes, output, errors = finish(harness.start_two(workdir, **OPTIONS))
+    codes, output, errors = finish(harness.start_together(2, workdir, **OPTIONS))
     assert codes == [0, 0], errors
     assert losses(workdir)[0] == losses(straight_two[0])[0]
     np.testing.assert_array_equal(losses(workdir)[1], losses(straight_two[0])[1])
+
+
+def test_one_four_one(tmp_path, straight):
+    """F17: one process, then four, then one again: the same data order, the same end but for rounding."""
+    workdir = tmp_path / 'run'
+    first = harness.start(workdir, fault='term@step:3')
+    assert first.finish()[0] == 143
+    codes, output, errors = finish(harness.start_together(4, workdir, victim=2, fault='term@step:4'))
+    assert codes == [143] * 4, errors
+    assert any('4 CPU devices in 4 processes' in line for line in output[0])
+    assert harness.steps(workdir)[-1] > 4
+    last = harness.train(workdir)
+    assert losses(workdir)[0] == losses(straight[0])[0]
+    np.testing.assert_allclose(losses(workdir)[1], losses(straight[0])[1], rtol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), last.state.params, straight[1].state.params)
 
 
 def test_processes_with_other_options_are_told_so(tmp_path):
     """F14: processes of one run that were started differently."""
     port = harness.free_port()
     processes = [
-        harness.start_one_of_two(tmp_path / 'run', index, port, f'--seed={seed}') for index, seed in ((0, 1), (1, 2))
+        harness.start_one_of(2, tmp_path / 'run', index, port, f'--seed={seed}') for index, seed in ((0, 1), (1, 2))
     ]
     codes, _, errors = finish(processes)
     assert codes == [2, 2], errors
