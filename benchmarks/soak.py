@@ -25,6 +25,7 @@ from cnn_jax.log import read_metrics
 
 ROOT = Path(__file__).parent.parent
 STEPS_PER_MINUTE = 3000  # of a run with faults, about
+STEPS_PER_KILL = 900  # more than a process gets through before it is killed
 START_SECONDS = 4.0  # before which a fault hits imports alone, mostly
 FAULTS = ('term', 'int', 'kill', 'pause', 'damage', 'full')
 GOOD_ENDS = {'term': {143, 0}, 'int': {130, 0}, 'kill': {-9, 0}, 'damage': {-9, 0}, 'pause': {-9, 0}, 'full': {5, 0}}
@@ -100,7 +101,7 @@ class Soak:
 def soak(*, minutes: float, kills: int | None, seed: int) -> None:
     """Runs until the steps are done; SystemExit with the evidence where a promise is broken."""
     chance = random.Random(seed)
-    num_steps = max(500, round(minutes * STEPS_PER_MINUTE)) if kills is None else 4000
+    num_steps = max(500, round(minutes * STEPS_PER_MINUTE)) if kills is None else kills * STEPS_PER_KILL
     with tempfile.TemporaryDirectory() as folder:
         straight, broken = (Soak(Path(folder) / name, num_steps) for name in ('straight', 'broken'))
         assert straight.attempt(None, 0)

@@ -105,9 +105,10 @@ def _write_report(
     """Writes the page of the run; a run whose page fails is still a good run."""
     from cnn_jax.report import Run, augmented, worst_mistakes, write_report
 
+    variables = parallel.fetch(result.state.variables)  # by all processes: each may hold a piece
     if not parallel.is_main_process():
         return None
-    mistakes, variables = worst_mistakes(result.evaluations['test'].results), parallel.fetch(result.state.variables)
+    mistakes = worst_mistakes(result.evaluations['test'].results)
     run = Run(
         workdir=path,
         config=config,

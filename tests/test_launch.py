@@ -191,10 +191,11 @@ def test_local_passes_a_signal_to_each_process_once(folder, sent, received):
 
 
 def test_local_trains_in_two_processes(tmp_path):
-    options = [f'--experiment={TINY}', '--config.num_steps=2', f'--workdir={tmp_path}/run']
+    options = [f'--experiment={TINY}', '--config.num_steps=2', '--parallel=sharded', f'--workdir={tmp_path}/run']
     environment = {**CLEAN, **FOR_JAX, 'DEVICES': '2', 'PYTHON': sys.executable}
     command = ['bash', LAUNCH / 'local.sh', '2', *options]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert run.returncode == 0, run.stdout + run.stderr
     assert '4 CPU devices in 2 processes' in run.stdout
     assert run.stdout.count('test accuracy') == 1
+    assert f'report         {tmp_path}/run/report/index.html' in run.stdout
