@@ -104,9 +104,10 @@ def check_same_run(saved: dict[str, Any], config: dict[str, Any], path: Path) ->
     """Checks that a run may resume; lines that say what else has changed.
 
     Raises:
-        CnnJaxError: the experiment, an option or the seed differs.
+        CnnJaxError: the experiment, an option, the seed or a class differs.
     """
     differ = [f'{name} was {before!r}, now {now!r}' for name, before, now in _differences(saved, config, COMPARED)]
+    differ += _other_class(saved.get('class_names', []), config.get('class_names', []))
     if differ:
         raise CnnJaxError(
             f'{path} holds another run: {"; ".join(differ)}; '
@@ -130,6 +131,14 @@ def _differences(saved: dict[str, Any], config: dict[str, Any], names: tuple[str
         elif before != now:
             rows.append((name, before, now))
     return rows
+
+
+def _other_class(saved: list[str], now: list[str]) -> list[str]:
+    """The first class that differs, in words; a renamed folder must not become another class in silence."""
+    for number, (before, after) in enumerate(itertools.zip_longest(saved, now)):
+        if before != after:
+            return [f'class {number} was {before!r}, now {after!r}']
+    return []
 
 
 def _git_commit() -> str | None:

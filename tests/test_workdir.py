@@ -7,7 +7,8 @@ from cnn_jax.errors import CnnJaxError, StorageError
 
 
 def config(**changes):
-    return {'experiment': 'a', 'options': {'x': 1, 'y': 2}, 'seed': 0, 'devices': [1, 'cpu'], 'versions': {}} | changes
+    found = {'experiment': 'a', 'options': {'x': 1, 'y': 2}, 'seed': 0, 'class_names': ['cat', 'dog']}
+    return {**found, 'devices': [1, 'cpu'], 'versions': {}, **changes}
 
 
 def test_the_same_run_may_go_on(tmp_path):
@@ -21,6 +22,8 @@ def test_the_same_run_may_go_on(tmp_path):
         ({'options': {'x': 1}}, 'y was 2, now None'),
         ({'seed': 4}, 'seed was 0, now 4'),
         ({'experiment': 'b'}, "experiment was 'a', now 'b'"),
+        ({'class_names': ['cat', 'cow']}, "class 1 was 'dog', now 'cow'"),
+        ({'class_names': ['cat']}, "class 1 was 'dog', now None"),
     ],
 )
 def test_another_run_is_refused_with_what_differs_and_the_way_out(tmp_path, changes, words):
