@@ -205,14 +205,12 @@ def _draw_curves(first: Any, second: Any, arrays: Mapping[str, np.ndarray]) -> N
     first.plot(range(len(names)), arrays['correlation'].mean(1), color=drawing.BLUE, marker='o', ms=4)
     first.set_xticks(range(len(names)), names, rotation=20, ha='right', fontsize=7)
     first.set_ylim(min(-0.05, arrays['correlation'].min() - 0.05), 1.05)
-    first.set_title('rank correlation, shuffled from the last layer to …')
+    first.set_title('rank correlation, shuffled from the last layer to …', fontsize=9)
     for name, color in (('insertion', drawing.BLUE), ('deletion', drawing.ORANGE)):
         values = arrays[name].mean(1)
         score = float(arrays[f'{name}_score'].mean())
         second.plot(np.linspace(0, 1, len(values)), values, color=color, label=f'{name} {score:.2f}')
-    second.set_title(f'share of the activation in {scored}' if scored else 'probability of the class')
+    second.set_title(f'share of the activation in {scored}' if scored else 'probability of the class', fontsize=9)
     second.set_xlabel('share of pixels, strongest first')
     second.set_ylim(0, None if scored else 1.05)
-    second.legend(
-        loc='lower right', bbox_to_anchor=(1.04, 0.97), ncols=2, fontsize=7, handlelength=1.0, columnspacing=1.0
-    )
+    second.legend(loc='best', fontsize=7, handlelength=1.0)
