@@ -1,7 +1,7 @@
 """What a training step of an experiment costs here: time, memory, arithmetic, and how it scales over the devices.
 
 FLOP counts are those of the papers: two for each multiply-add of a layer with a kernel, and twice as much again for the
-backward pass. Utilisation is their rate over that of one large matrix product in the same precision, measured here.
+backward pass. Utilisation is their rate over that of one large float32 matrix product, measured here.
 """
 
 import contextlib

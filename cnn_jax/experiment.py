@@ -118,6 +118,10 @@ class Experiment:
             with_ema=self.ema_decay is not None,
         )
 
+    def training_inputs(self, batch: dict[str, jax.Array], rng: jax.Array) -> steps.Inputs:
+        """What the model is shown of a training batch; `rng` is the state's."""
+        return steps.training_inputs(batch, rng, preprocess=self.preprocess, augment=self.augment, mix=self.mix)
+
     def train_step(self) -> Callable:
         """The training step that `parallel.map_step` runs."""
         return self.make_train_step(

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from cnn_jax import parallel
 from cnn_jax.experiment import Experiment
 from cnn_jax.gradient import MUTABLE
-from cnn_jax.steps import TrainState, image_keys
+from cnn_jax.steps import TrainState, training_rngs
 
 IMAGES, LOSS = 'the images after preprocessing', 'the loss'
 MOST_NAMED = 8  # images in one line; the rest are counted
@@ -98,18 +98,12 @@ def _finite_by_place(experiment: Experiment, state: TrainState, batch: dict[str,
             note('/'.join(context.module.path), outputs)
         return outputs
 
-    keys = image_keys(state.rng, batch)
-    images = experiment.augment(keys, batch['image']) if experiment.augment else batch['image']
-    images, targets = experiment.preprocess(keys, images), batch['label']
-    if experiment.mix:
-        images, targets = experiment.mix(jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys), images, targets)
-    note(IMAGES, images)
-    step_key = jax.random.fold_in(state.rng, state.step)
-    rngs = {'per_image': step_key, 'dropout': jax.random.fold_in(step_key, jax.lax.axis_index(parallel.AXIS))}
+    inputs, rngs = experiment.training_inputs(batch, state.rng), training_rngs(state.rng, state.step)
+    note(IMAGES, inputs.images)
     mutable = [name for name in MUTABLE if name in state.model_state] + ['losses']
     with nn.intercept_methods(record):
-        scores, _ = experiment.model.apply(state.variables, images, train=True, rngs=rngs, mutable=mutable)
-    note(LOSS, experiment.loss(scores, targets))
+        scores, _ = experiment.model.apply(state.variables, inputs.images, train=True, rngs=rngs, mutable=mutable)
+    note(LOSS, experiment.loss(scores, inputs.targets))
     return finite
 
 

@@ -195,6 +195,15 @@ def vary(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jax.lax.pcast(leaf, AXIS, to='varying'), tree)
 
 
+def is_mapped() -> bool:
+    """Whether what is traced runs under the named axis; a bare `model.apply` is one device."""
+    try:
+        jax.lax.axis_size(AXIS)
+    except NameError:
+        return False
+    return True
+
+
 def check_divides(batch_size: int, mesh: Mesh) -> None:
     """Raises CnnJaxError unless every device gets the same number of images of a training batch."""
     devices = mesh.size

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from cnn_jax import parallel
 from cnn_jax.parallel import AXIS
-from cnn_jax.steps import Transform, image_keys
+from cnn_jax.steps import Transform, training_inputs
 
 STATISTICS = 'batch_stats'
 
@@ -24,15 +24,14 @@ Pass = Callable[[dict[str, Any], Any], tuple[dict[str, Any], dict[str, jax.Array
 def make_pass(model: nn.Module, preprocess: Transform, augment: Transform | None, mesh: Mesh) -> Pass:
     """The function (variables, batch) -> (running statistics after one forward pass in training, {}), on all devices.
 
-    Nothing is dropped: dropout is off where it asks for the streams that are not given.
+    Dropout is on, as in training, with the same key for every batch: the same state has the same statistics.
     """
 
     def forward(variables: dict[str, Any], batch: dict[str, jax.Array]) -> tuple[dict[str, Any], dict[str, jax.Array]]:
-        keys = image_keys(jax.random.key(0), batch)
-        images = augment(keys, batch['image']) if augment else batch['image']
+        images = training_inputs(batch, jax.random.key(0), preprocess=preprocess, augment=augment).images
         rngs = {name: jax.random.key(1) for name in ('per_image', 'dropout')}
         _, changed = model.apply(
-            parallel.vary(variables), preprocess(keys, images), train=True, rngs=rngs, mutable=[STATISTICS, 'losses']
+            parallel.vary(variables), images, train=True, rngs=rngs, mutable=[STATISTICS, 'losses']
         )
         return jax.lax.pmean(changed[STATISTICS], AXIS), {}
 

@@ -8,11 +8,10 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from cnn_jax import parallel, workdir
+from cnn_jax import initialize, parallel, workdir
 from cnn_jax.checkpoint import Checkpoints
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.experiment import Experiment, Loaded, load
-from cnn_jax.initialize import evaluate
 from cnn_jax.log import Log
 from cnn_jax.steps import TrainState
 from cnn_jax.weights import variables_for
@@ -43,7 +42,7 @@ def abstract_state(experiment: Experiment, mesh: Mesh, mode: parallel.Mode = 'ma
 
 def initial_state(experiment: Experiment, like: TrainState, *, seed: int) -> TrainState:
     """The state before the first step, in the shardings of `like`."""
-    return evaluate(lambda: experiment.init_state(seed), shardings=shardings_of(like))
+    return initialize.evaluate(lambda: experiment.init_state(seed), shardings=shardings_of(like))
 
 
 def shardings_of(tree: Any) -> Any:

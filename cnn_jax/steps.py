@@ -102,6 +102,29 @@ def image_keys(rng: jax.Array, batch: dict[str, jax.Array]) -> jax.Array:
     return jax.vmap(key)(batch['epoch'], batch['index'])
 
 
+def training_inputs(
+    batch: dict[str, jax.Array],
+    rng: jax.Array,
+    *,
+    preprocess: Transform,
+    augment: Transform | None = None,
+    mix: Mix | None = None,
+) -> Inputs:
+    """What the model is shown of a training batch, and what the loss compares with; `rng` is the state's."""
+    keys = image_keys(rng, batch)
+    images = augment(keys, batch['image']) if augment else batch['image']
+    images, targets = preprocess(keys, images), batch['label']
+    if mix:
+        images, targets = mix(jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys), images, targets)
+    return Inputs(images, targets, batch['label'])
+
+
+def training_rngs(rng: jax.Array, step: jax.Array) -> dict[str, jax.Array]:
+    """The random streams of a model in a training step: `per_image` the same on all devices, `dropout` of this one."""
+    step_key = jax.random.fold_in(rng, step)
+    return {'per_image': step_key, 'dropout': jax.random.fold_in(step_key, jax.lax.axis_index(AXIS))}
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainStep:
     """One optimizer step `(state, batch) -> (state, metrics)`, one device's view; in two halves for `parallel`.
@@ -156,14 +179,8 @@ def make_train_step(
         whole = sharpness_aware(whole, sam_radius)
 
     def gradient(params, model_state, batch, rng, step) -> Gradient:
-        keys = image_keys(rng, batch)
-        images = augment(keys, batch['image']) if augment else batch['image']
-        images, targets = preprocess(keys, images), batch['label']
-        if mix:
-            images, targets = mix(jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys), images, targets)
-        step_key = jax.random.fold_in(rng, step)
-        rngs = {'per_image': step_key, 'dropout': jax.random.fold_in(step_key, jax.lax.axis_index(AXIS))}
-        return whole(params, model_state, Inputs(images, targets, batch['label']), rngs)
+        inputs = training_inputs(batch, rng, preprocess=preprocess, augment=augment, mix=mix)
+        return whole(params, model_state, inputs, training_rngs(rng, step))
 
     def update(state: TrainState, mean: Gradient) -> tuple[TrainState, dict[str, jax.Array]]:
         updates, opt_state = informed.update(mean.params, state.opt_state, state.params, value=mean.metrics['loss'])

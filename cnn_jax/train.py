@@ -17,8 +17,6 @@ from cnn_jax.loop import SAVED, Tools, fit
 from cnn_jax.steps import TrainState
 from cnn_jax.stop import StopRequest
 
-__all__ = ['SAVED', 'Tools', 'Trained', 'fit', 'train']
-
 
 class Trained(NamedTuple):
     """A finished run.

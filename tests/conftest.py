@@ -1,7 +1,7 @@
 """Eight virtual CPU devices, strict ranks, a compilation cache that lasts from one run of the suite to the next.
 
 Compiling is most of the suite's time, and optimised code takes twice as long to compile as plain code; so the tests
-compile plain code, but for those that ask for `optimised`. Processes that a test starts run what users run.
+compile plain code, but for those that ask for `optimised`; so do the processes of tests/faults and of the launchers.
 """
 
 import os

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnn_jax import ops
-from cnn_jax.parallel import AXIS
+from cnn_jax.parallel import AXIS, is_mapped
 
 
 class BatchNorm(nn.Module):
@@ -51,7 +51,7 @@ class BatchNorm(nn.Module):
             vectors = (scale, bias, running_mean.value, running_var.value)
             outputs = ops.batch_norm(inputs, *vectors, epsilon=self.epsilon)
         else:
-            axis_name = AXIS if self.mode == 'global' and not self.is_initializing() and _is_mapped() else None
+            axis_name = AXIS if self.mode == 'global' and not self.is_initializing() and is_mapped() else None
             groups = self._num_groups(len(inputs), ghost_size)
             outputs, batch = ops.batch_norm_training(
                 inputs, scale, bias, epsilon=self.epsilon, axis_name=axis_name, num_ghosts=groups
@@ -83,15 +83,6 @@ class BatchNorm(nn.Module):
                 f'{self.name or "BatchNorm"}: mode={self.mode!r}, {images} images on a device; n must divide it'
             )
         return images // size
-
-
-def _is_mapped() -> bool:
-    """Whether the step runs under the named axis; a bare `model.apply` is one device."""
-    try:
-        lax.axis_size(AXIS)
-    except NameError:
-        return False
-    return True
 
 
 class LocalResponseNorm(nn.Module):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from cnn_jax import ops
 from cnn_jax.layers import BatchNorm, Conv2D, Dense, MaxPool
 from cnn_jax.layers.variables import Initializer
-from cnn_jax.parallel import AXIS
+from cnn_jax.parallel import AXIS, is_mapped
 
 
 def dirac(key: jax.Array, shape: tuple[int, ...], dtype: jax.typing.DTypeLike = jnp.float32) -> jax.Array:
@@ -61,7 +61,7 @@ class Whiten(nn.Module):
         corners = [images[:, row : row - 1 or None, column : column - 1 or None] for row in (0, 1) for column in (0, 1)]
         patches = jnp.concatenate(corners, -1).reshape(-1, 4 * images.shape[-1])
         moments = patches.T @ patches / len(patches)
-        return jax.lax.pmean(moments, AXIS) if _is_mapped() else moments
+        return jax.lax.pmean(moments, AXIS) if is_mapped() else moments
 
     def _whitening(self, covariance: jax.Array) -> jax.Array:
         values, vectors = jnp.linalg.eigh(covariance)  # in the columns
@@ -73,14 +73,6 @@ def _uniform_bias(key: jax.Array, sizes: tuple[int, int]) -> jax.Array:
     """torch's: uniform in +- 1 / sqrt(fan in), of (fan in, filters / 2)."""
     bound = sizes[0] ** -0.5
     return jax.random.uniform(key, (2 * sizes[1],), jnp.float32, -bound, bound)
-
-
-def _is_mapped() -> bool:
-    try:
-        jax.lax.axis_size(AXIS)
-    except NameError:
-        return False
-    return True
 
 
 class AirBench(nn.Module):

@@ -60,11 +60,9 @@ def _make_look(experiment: Experiment, seed: int):
         keys = steps.image_keys(rng, batch)
         images = experiment.augment(keys, batch['image']) if experiment.augment else batch['image']
         black, white = (experiment.preprocess(keys, jnp.full_like(images, value)) for value in (0, 255))
-        inputs, targets = experiment.preprocess(keys, images), jax.nn.one_hot(batch['label'], num_classes)
-        if experiment.mix:
-            own = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)  # as `steps.make_train_step`
-            inputs, targets = experiment.mix(own, inputs, batch['label'])
-        return {'inputs': inputs, 'targets': targets, 'black': black, 'white': white}
+        inputs = experiment.training_inputs(batch, rng)
+        targets = inputs.targets if experiment.mix else jax.nn.one_hot(inputs.labels, num_classes)
+        return {'inputs': inputs.images, 'targets': targets, 'black': black, 'white': white}
 
     return look
 
