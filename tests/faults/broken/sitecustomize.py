@@ -27,6 +27,8 @@ def happen(event):
         return
     with lock:
         seen += 1
+        if ACTION == 'term' and seen > int(COUNT):
+            time.sleep(1)  # several processes agree on a step while they train; none may be through before the notice
         if seen != int(COUNT):
             return
         with open(os.environ['CNN_JAX_FIRED'], 'a') as file:
