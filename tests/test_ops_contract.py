@@ -22,6 +22,7 @@ OPERATIONS = {
     'small_map': (lambda x, k: ops.conv2d(x, k, padding=1), (2, 2, 3), (3, 3, 3, 4)),
     'one_channel': (lambda x, k: ops.conv2d(x, k), (7, 7, 1), (3, 3, 1, 4)),
     'few_channels': (lambda x, k: ops.conv2d(x, k), (9, 9, 2), (5, 5, 2, 4)),
+    'winograd': (lambda x, k: ops.conv2d(x, k / 15, padding=1), (28, 28, 24), (3, 3, 24, 24)),
     'depthwise': (lambda x, k: ops.depthwise_conv2d(x, k, padding=1), (5, 5, 3), (3, 3, 3, 2)),
     'grouped': (lambda x, k: ops.conv2d(x, k, padding=1, groups=2), (5, 5, 8), (3, 3, 4, 4)),
     'transpose': (lambda x, k: ops.conv2d_transpose(x, k, stride=2), (3, 3, 3), (3, 3, 4, 3)),
@@ -112,7 +113,7 @@ def test_types(name):
         assert {a.dtype for a in jax.eval_shape(functools.partial(everything, name), *shapes)} == {np.dtype('float64')}
 
 
-@pytest.mark.parametrize('name', ['small_map', 'depthwise', 'max_pool_3'])
+@pytest.mark.parametrize('name', ['small_map', 'winograd', 'depthwise', 'max_pool_3'])
 def test_other_platforms_keep_the_operations_of_xla(name):
     lowered = jax.jit(functools.partial(everything, name)).trace(*arrays(name)).lower(lowering_platforms=('cuda',))
     text = lowered.as_text()

@@ -173,7 +173,7 @@ def _transposed_pads(
 
 def correlate(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     """Returns the convolution of checked arguments, in the fastest form known for the shapes and the platform."""
-    forms = Forms() if is_plain() or images.size == 0 else choose(images.shape, kernel.shape, geometry)
+    forms = Forms() if is_plain() or images.size == 0 else choose(images.shape, kernel.shape, geometry, images.dtype)
     if forms == Forms():
         return plain(images, kernel, geometry)
     return _cached_correlate(*same_axes(images, kernel), geometry, forms)

@@ -3,13 +3,15 @@
 `python -m benchmarks.primitives` measures them again, and compares every output and gradient.
 """
 
+import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from cnn_jax.ops.arguments import dilated
-from cnn_jax.ops.cpu import dense, grouped
+from cnn_jax.ops.cpu import dense, grouped, winograd
 from cnn_jax.ops.cpu.windows import Geometry, Shape, output_sizes
 
 
@@ -27,7 +29,10 @@ class Forms(NamedTuple):
 
 POINTWISE = Forms(dense.pointwise, dense.pointwise_images_gradient, dense.pointwise_kernel_gradient)
 ONE_WINDOW = Forms(dense.one_window, dense.one_window_images_gradient, dense.one_window_kernel_gradient)
+WINOGRAD = Forms(winograd.forward, winograd.images_gradient, winograd.kernel_gradient)
 
+MOST_CORES = 4  # for Winograd: XLA divides its products over cores and not its transforms, but a convolution whole
+NUM_CORES = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 # Sums over taps, slow when XLA fuses them with their neighbours.
 SUMS = (
@@ -40,8 +45,8 @@ SUMS = (
 )
 
 
-def choose(images: Shape, kernel: Shape, geometry: Geometry) -> Forms:
-    """Returns the fastest known formulations for these shapes."""
+def choose(images: Shape, kernel: Shape, geometry: Geometry, dtype: Any) -> Forms:
+    """Returns the fastest known formulations for these shapes; the type is that of the images."""
     if geometry.groups > 1:
         return _choose_grouped(images, kernel, geometry)
     outputs = output_sizes(images, kernel, geometry)
@@ -49,6 +54,8 @@ def choose(images: Shape, kernel: Shape, geometry: Geometry) -> Forms:
         return POINTWISE
     if outputs == (1, 1):
         return ONE_WINDOW
+    if NUM_CORES <= MOST_CORES and dtype == jnp.float32 and winograd.pays(images[0], outputs, kernel, geometry):
+        return WINOGRAD
     covered = tuple(dilated(k, d) for k, d in zip(kernel[:2], geometry.dilation, strict=True))
     num_taps = kernel[0] * kernel[1]
     forward = images_gradient = None
