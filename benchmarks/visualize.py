@@ -176,10 +176,14 @@ def difference(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def alternating(calls: dict[str, Call], repeats: int) -> dict[str, float]:
-    """The least CPU milliseconds of each call, taken in turn."""
+    """The least CPU milliseconds of each call, taken in turn.
+
+    Before each, the same call once untimed: it finds the memory that the other library has just given back.
+    """
     times: dict[str, list[float]] = {side: [] for side in calls}
     for _ in range(repeats):
         for side, call in calls.items():
+            call()
             begin = time.process_time()
             call()
             times[side].append(1000 * (time.process_time() - begin))
