@@ -66,6 +66,7 @@ class ResidentFeed(Feed):
         super().__init__(data, **where)
         self._gather = parallel.make_gather(self._mesh)
         self._arrays: dict[str, Any] = {}
+        self._readable: dict[str, np.ndarray] = {}
 
     def train(self, step: int) -> Any:
         rows = len(self.source('train'))
@@ -78,8 +79,10 @@ class ResidentFeed(Feed):
 
     def _batch(self, split: str, index: np.ndarray, epoch: np.ndarray, mask: np.ndarray) -> Any:
         if split not in self._arrays:
-            self._arrays[split] = parallel.replicate(self._mesh, pipeline.load_arrays(self.source(split)))
-        host = {'index': index, 'epoch': epoch, 'mask': mask}
+            arrays = pipeline.load_arrays(self.source(split))
+            self._readable[split] = arrays.pop('mask')
+            self._arrays[split] = parallel.replicate(self._mesh, arrays)
+        host = {'index': index, 'epoch': epoch, 'mask': mask & self._readable[split][index]}
         rows = parallel.put_batch(self._mesh, {name: parallel.process_rows(part) for name, part in host.items()})
         return {**self._gather(self._arrays[split], rows['index']), **rows}
 

@@ -50,15 +50,19 @@ class Log:
             print(text, flush=True)
         self.note(text)
 
-    def note(self, text: str) -> None:
-        """Text for `log.txt` alone."""
-        if self._enabled and self._workdir is not None:
-            with (self._workdir / 'log.txt').open('a') as file:
-                file.write(f'{time.strftime("%Y-%m-%d %H:%M:%S")} {text}\n')
+    def note(self, text: str) -> bool:
+        """Text for `log.txt` alone; whether there is one."""
+        if not self._enabled or self._workdir is None:
+            return False
+        with (self._workdir / 'log.txt').open('a') as file:
+            file.write(f'{time.strftime("%Y-%m-%d %H:%M:%S")} {text}\n')
+        return True
 
     def listen(self) -> None:
-        """Says from now on what the modules of this package warn of, such as an image that cannot be decoded."""
-        logging.getLogger('cnn_jax').handlers[:] = [_Said(self)] if self._enabled else []
+        """Says until `close` what the modules of this package warn of, such as an image that cannot be decoded."""
+        logger = logging.getLogger('cnn_jax')
+        logger.handlers[:] = [_Said(self)] if self._enabled else []
+        logger.propagate = not self._enabled  # some libraries make the root logger print: nothing is said twice
 
     def metrics(self, step: int, split: str, seconds: float, **values: float) -> None:
         """One line of `metrics.jsonl`: `step`, `seconds` of training, `split`, then the values."""
@@ -82,7 +86,10 @@ class Log:
             self.say(f'warning: no more metrics go to {name}: {" ".join(str(error).split())[:200]}')
 
     def close(self) -> None:
-        """Ends the sinks."""
+        """Ends the sinks and the listening."""
+        logger = logging.getLogger('cnn_jax')
+        if any(isinstance(handler, _Said) and handler.log is self for handler in logger.handlers):
+            logger.handlers[:], logger.propagate = [], True
         for name, sink in self._sinks.items():
             try:
                 sink.close()
@@ -138,10 +145,10 @@ class _Said(logging.Handler):
 
     def __init__(self, log: Log):
         super().__init__(logging.WARNING)
-        self._log = log
+        self.log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log.say(f'warning: {record.getMessage()}')
+        self.log.say(f'warning: {record.getMessage()}')
 
 
 def describe_progress(step: int, num_steps: int, values: dict[str, float]) -> str:

@@ -118,10 +118,9 @@ def _fail(error: Exception, text: str, code: int, arguments: list[str], logs: li
     where = ''
     for log in logs[-1:]:
         try:
-            log.note(f'{line}\n{trace}')
+            where = '; the traceback is in log.txt' if log.note(f'{line}\n{trace}') else ''
         except OSError:
             continue  # a full or unwritable disk must not hide the error itself
-        where = '; the traceback is in log.txt'
     if '--debug' in arguments:
         print(trace, file=sys.stderr, end='')
     elif code == 1:
@@ -203,7 +202,8 @@ def _load(values: Any, options: dict[str, str], path: Path | None) -> Any:
         if options and values.mode != 'train':
             raise CnnJaxError(f'--config.{next(iter(options))}: the run in {path} remembers its options; leave it out')
         return experiment.load(config['experiment'], {**config['options'], **options})
-    if path is not None and values.mode in ('evaluate', 'visualize'):
+    holds_run = path is not None and (values.mode == 'evaluate' or workdir.read_config(path) is not None)
+    if values.mode in ('evaluate', 'visualize') and holds_run:  # pictures of other weights may go to a folder by name
         raise CnnJaxError(
             f'--experiment: the run in {path} remembers its experiment; leave --experiment or --workdir out'
         )

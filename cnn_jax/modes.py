@@ -84,6 +84,8 @@ def train(
         rank = outcome.results['rank']
         log.say(f'{split} accuracy {evaluation.share(int((rank < 1).sum()), len(rank))}')
         log.say(f'{split} loss      {outcome.summary["loss"]:.4f}')
+        for line in evaluation.unread_lines(outcome.unread, len(rank)):
+            log.say(line)
     log.say(f'time           {duration(time.monotonic() - begin)}, of which training {duration(result.seconds)}')
     if report is not None:
         log.say(f'report         {report}')
@@ -94,6 +96,8 @@ def _claim(path: Path, config: dict[str, Any], lock: WorkdirLock) -> list[str]:
     workdir.make(path)
     lock.acquire()
     saved = workdir.read_config(path)
+    if not workdir.has_begun(path):  # it was stopped by a mistake in its options, perhaps
+        saved = None
     changed = workdir.check_same_run(saved, config, path) if saved else []
     workdir.write_config(path, config if saved is None else {**config, 'started': saved['started']})
     return changed
@@ -108,14 +112,16 @@ def _write_report(
     variables = parallel.fetch(result.state.variables)  # by all processes: each may hold a piece
     if not parallel.is_main_process():
         return None
-    mistakes = worst_mistakes(result.evaluations['test'].results)
+    results = result.evaluations['test'].results
+    mistakes = worst_mistakes(results)
+    rows = results['index'][mistakes]
     run = Run(
         workdir=path,
         config=config,
         metrics=read_metrics(path),
-        results=result.evaluations['test'].results,
+        results=results,
         mistakes=mistakes,
-        images=result.feed.images('test', mistakes),
+        images=result.feed.images('test', rows),
         model=loaded.experiment.model,
         variables=variables,
         image_shape=loaded.experiment.data.image_shape,
@@ -125,7 +131,7 @@ def _write_report(
         augmented.write(loaded.experiment, result.feed.source('train'), path / 'figures', seed=config['seed'])
         if result.seconds >= PICTURES_AFTER:
             source = result.feed.source('test')
-            pictures_at_the_end(loaded, variables=variables, source=source, rows=mistakes, path=path, log=log)
+            pictures_at_the_end(loaded, variables=variables, source=source, rows=rows, path=path, log=log)
         return write_report(run)
     except Exception as error:
         log.say(f'warning: the report could not be written: {error}; everything else is in {path}')
@@ -196,7 +202,8 @@ def describe(loaded: Loaded, *, formula: bool, variant: str | None, log: Log) ->
 
     model, data = loaded.experiment.model, loaded.experiment.data
     log.say(f'{loaded.name}: {model.__class__.__name__} on {data.name}')
-    table = layer_table(model, loaded.experiment.input_shape)
+    with restore.fitting(loaded.experiment):
+        table = layer_table(model, loaded.experiment.input_shape)
     if variant is None:
         log.say(format_table(table, formula=formula))
         return

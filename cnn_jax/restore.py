@@ -1,7 +1,8 @@
 """Where a run's state comes from: its own checkpoint, another run's variables, or a seed."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,21 @@ def abstract_state(experiment: Experiment, mesh: Mesh, mode: parallel.Mode = 'ma
     Raises:
         CnnJaxError: the model does not fit the images.
     """
-    try:
+    with fitting(experiment):
         shapes = jax.eval_shape(lambda: experiment.init_state(0))
+    shardings = parallel.state_shardings(mesh, shapes, mode)
+
+    def describe(leaf: Any, sharding: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    return jax.tree.map(describe, shapes, shardings)
+
+
+@contextlib.contextmanager
+def fitting(experiment: Experiment) -> Iterator[None]:
+    """Around a call of the model: what it says of its options or its input becomes a CnnJaxError."""
+    try:
+        yield
     except CnnJaxError:
         raise
     except (ValueError, TypeError) as error:
@@ -32,12 +46,6 @@ def abstract_state(experiment: Experiment, mesh: Mesh, mode: parallel.Mode = 'ma
         raise CnnJaxError(
             f'the model does not fit {data.name} images of {data.image_shape}: {_first(error)}'
         ) from error
-    shardings = parallel.state_shardings(mesh, shapes, mode)
-
-    def describe(leaf: Any, sharding: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-    return jax.tree.map(describe, shapes, shardings)
 
 
 def initial_state(experiment: Experiment, like: TrainState, *, seed: int) -> TrainState:
@@ -102,11 +110,15 @@ def trained_variables(
 
     Args:
         folder: a run: its newest checkpoint.
-        init_from: a weights file or another run; used where no folder is given.
+        init_from: a weights file or another run.
 
     Raises:
-        CnnJaxError: neither is given, or the weights do not fit.
+        CnnJaxError: both or neither of the two, or weights that do not fit.
     """
+    if folder is not None and init_from is not None:
+        raise CnnJaxError(
+            f'--init_from: the run in {folder} has weights of its own; leave --init_from or --workdir out'
+        )
     if folder is not None:
         step, state = latest_state(loaded.experiment, folder, mesh, report=log.say)
         log.say(f'{loaded.name}, step {step} of {folder}')

@@ -1,6 +1,7 @@
 """What `--mode=visualize` does: one method, or the set that suits a run; pictures with their numbers beside them."""
 
 import contextlib
+import functools
 import inspect
 import re
 import sys
@@ -23,6 +24,7 @@ from cnn_jax.visualize import figure as drawing
 from cnn_jax.visualize import honesty
 from cnn_jax.visualize.engine import image_file, layers, methods, pictures, scores
 from cnn_jax.visualize.engine.examples import Examples
+from cnn_jax.weights import imagenet
 
 # Without --method: from the weights to the decision, cheap ones first.
 SET = (
@@ -44,11 +46,16 @@ class Subject(NamedTuple):
     titles: list[str]  # of the images
     examples: Examples | None  # None where the data set is not there
     note: dict[str, Any]  # for the settings: where the variables are from
+    random: Callable[[], Any]  # the variables shuffled, for `honesty`
     chosen: str | None = None  # the image that was asked for; the files are named after it
 
     @property
     def experiment(self) -> Experiment:
         return self.loaded.experiment
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return imagenet.in_words(self.experiment.data.class_names)
 
 
 def visualize(
@@ -77,6 +84,8 @@ def visualize(
     folder = root / 'figures'
     workdir.make(folder)
     names = (method,) if method else SET
+    if method is None:
+        _check(subject, layer, unit)
     with _progress(len(names)) as advance:
         for name in names:
             stop.poll(f'stopped; the figures so far are in {folder}')
@@ -99,9 +108,10 @@ def at_the_end(loaded: Loaded, *, variables: Any, source: Any, rows: np.ndarray,
     """
     rows = rows[:NUM_IMAGES] if len(rows) else np.arange(min(NUM_IMAGES, len(source)))
     examples = Examples(source, _preprocessing(loaded.experiment))
-    pixels, titles = _rows(source, rows, loaded.experiment.data.class_names)
+    pixels, titles = _rows(source, rows, imagenet.in_words(loaded.experiment.data.class_names))
     note = {'workdir': str(path), 'step': loaded.experiment.num_steps}
-    subject = Subject(loaded, variables, pixels, examples.preprocess(pixels), titles, examples, note)
+    inputs = examples.preprocess(pixels)
+    subject = Subject(loaded, variables, pixels, inputs, titles, examples, note, _shuffled_once(variables))
     for name in AT_THE_END:
         try:
             _run(subject, name, None, None, path / 'figures')
@@ -140,6 +150,8 @@ def _run(subject: Subject, name: str, layer: str | None, unit: int | None, folde
             targets=unit,
             method=name,
             layer=layer,
+            first=arrays['maps'][:1],
+            random=subject.random(),
             **CHECKS,
         )
         drawing.save_figure(honesty.draw(doubts), folder, f'{file}_honesty', doubts, {**settings, **CHECKS})
@@ -152,13 +164,14 @@ def _attribution(
     model, images = subject.experiment.model, subject.images
     maps = np.asarray(module.attribute(model, subject.variables, images, unit, layer=layer))
     logits = np.asarray(scores.read(model, subject.variables, images, (None,))[0])
-    labels = subject.experiment.data.class_names
+    labels = subject.class_names
     titles = [f'{title}, predicted {labels[row.argmax()]}' for title, row in zip(subject.titles, logits, strict=True)]
     scored, of_maps = (None, layer or _last_map(subject)) if name in methods.OF_MAPS else (layer, None)
-    what = f'unit {unit} of {layer}' if scored else f'class {unit}'
     if unit is None:
-        what = f'strongest unit of {layer}' if scored else 'highest score'
-    label = f'{name.replace("_", " ")} of the {what}' + (f', maps of {of_maps}' if of_maps else '')
+        what = f'the strongest unit of {layer}' if scored else 'the highest score'
+    else:
+        what = f'unit {unit} of {layer}' if scored else f'the score of class {labels[unit]}'
+    label = f'{name.replace("_", " ")} of {what}' + (f', maps of {of_maps}' if of_maps else '')
     shown = _shown(subject.pixels, images, maps.shape[1:3])
     arrays = {'maps': maps, 'inputs': np.asarray(images), 'logits': logits}
     return (
@@ -188,7 +201,7 @@ def _visualization(
         given['examples'] = subject.examples
     arguments = methods.accepted(module.visualize, given)
     arrays = module.visualize(subject.experiment.model, subject.variables, **arguments)
-    style = methods.accepted(module.draw, {'class_names': subject.experiment.data.class_names})
+    style = methods.accepted(module.draw, {'class_names': subject.class_names})
     return module.draw(arrays, **style), arrays, {}
 
 
@@ -203,8 +216,8 @@ def _subject(
     loaded: Loaded, path: Path | None, init_from: Path | None, data_dir: Path, image: str | None, log: Log
 ) -> Subject:
     experiment, mesh = loaded.experiment, parallel.make_mesh()
-    variables, note = restore.trained_variables(loaded, path, init_from, mesh, log)
-
+    run = path if path is not None and workdir.read_config(path) else None
+    variables, note = restore.trained_variables(loaded, run, init_from, mesh, log)
     preprocess = _preprocessing(experiment)
     examples, pixels, titles = None, None, []
     try:
@@ -217,12 +230,24 @@ def _subject(
         file = Path(image).expanduser()
         pixels, titles = image_file.load(file, experiment.data.image_shape)[None], [file.name]
     elif examples is not None:
-        pixels, titles = _test_images(examples, image, experiment.data.class_names)
+        pixels, titles = _test_images(examples, image, imagenet.in_words(experiment.data.class_names))
     assert pixels is not None  # a missing data set was raised above
     on_one_device = jax.device_put(parallel.fetch(variables))
-    return Subject(
-        loaded, on_one_device, pixels, preprocess(pixels), titles, examples, note, image and Path(image).stem
-    )
+    random, chosen = _shuffled_once(on_one_device), image and Path(image).stem
+    return Subject(loaded, on_one_device, pixels, preprocess(pixels), titles, examples, note, random, chosen)
+
+
+def _shuffled_once(variables: Any) -> Callable[[], Any]:
+    """All variables shuffled when first asked for, and then kept."""
+    return functools.cache(lambda: jax.device_put(honesty.shuffled(variables, None, 0)))
+
+
+def _check(subject: Subject, layer: str | None, unit: int | None) -> None:
+    """Raises CnnJaxError for a layer or unit that is not there; else every method of the set would say it."""
+    net = scores.net_of(subject.experiment.model, subject.variables, subject.images)
+    if layer is not None:
+        net.layer(layer)
+    scores.check_targets(unit, net.program.types[net.output(layer)].shape, layer)
 
 
 def _preprocessing(experiment: Experiment) -> Callable[[np.ndarray], jax.Array]:
@@ -250,7 +275,7 @@ def _test_images(examples: Examples, image: str | None, class_names: tuple[str, 
 def _rows(source: Any, rows: Sequence[int] | np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """Images of a split, and their titles."""
     found = [source[int(row)] for row in rows]
-    titles = [f'test image {row}, {class_names[one["label"]]}' for row, one in zip(rows, found, strict=True)]
+    titles = [f'test image {row}, label {class_names[one["label"]]}' for row, one in zip(rows, found, strict=True)]
     return np.stack([one['image'] for one in found]), titles
 
 
@@ -260,9 +285,10 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
     if total == 1 or not sys.stdout.isatty():
         yield lambda name: None
         return
-    from rich.progress import Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    with Progress(transient=True) as bar:
+    columns = (TextColumn('{task.description:<22}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, transient=True) as bar:
         task = bar.add_task('', total=total)
         done = iter(range(total))
         yield lambda name: bar.update(task, completed=next(done), description=name)

@@ -92,6 +92,11 @@ def read_config(path: Path) -> dict[str, Any] | None:
         raise StorageError(f'cannot read {file}: {error}; put it back from a copy, or use another --workdir') from error
 
 
+def has_begun(path: Path) -> bool:
+    """Whether a run has left more in its folder than its configuration: a step that was logged, or a checkpoint."""
+    return any((path / name).exists() for name in ('checkpoints', 'metrics.jsonl'))
+
+
 def existing_config(path: Path) -> dict[str, Any]:
     """The `config.json` of a run that must be there; CnnJaxError if not."""
     config = read_config(path) if path.is_dir() else None

@@ -53,6 +53,8 @@ def experiment(
         data = cifar.load(batch_size=batch_size)
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
+    for name, value in (('learning_rate', learning_rate), ('bias_scale', bias_scale), ('1 - momentum', 1 - momentum)):
+        optim.check_above_zero(name, value)
     unit = 1024 * (1 + 1 / (1 - momentum))
     rate = learning_rate / unit * batch_size  # theirs is for the sum of the losses, ours for the mean
     schedule = triangle(rate, num_steps)

@@ -56,6 +56,10 @@ def experiment(
     smoke: bool = False,
 ) -> Experiment:
     factors = _parse_factors(learning_rate_factors)
+    for name, value in (('learning_rate', learning_rate), ('epochs', epochs), ('min_area', min_area)):
+        optim.check_above_zero(name, value)
+    if min_area > 1:
+        raise CnnJaxError(f'min_area: got {min_area}; it is a share, at most 1')
     if smoke:
         batch_size, image_size, resize = min(batch_size, 8), 64, 72
     if smoke and not folder:

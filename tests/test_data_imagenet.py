@@ -222,10 +222,10 @@ def test_folder_made_again_after_a_change(tmp_path):
     [
         ({'cat': 3, 'dog': 0}, {}, 'the class folder .*/dog has no image'),
         ({'cat': 3, 'dog': 1}, {}, 'the class folder .*/dog has one image'),
-        ({'cat': 3}, {}, 'has 1 class folders, needed are at least 2'),
+        ({'cat': 3}, {}, 'class folders in .*: 1, needed are at least 2'),
         ({'train/cat': 2, 'train/dog': 2}, {}, 'has a folder train, but none of test, val, validation'),
         ({'train/cat': 2, 'train/dog': 2, 'val/cat': 1}, {}, 'differ: dog in one only'),
-        ({'train/cat': 2, 'val/cat': 2}, {}, 'has 1 class folders'),
+        ({'train/cat': 2, 'val/cat': 2}, {}, 'class folders in .*train: 1, needed'),
         ({'cat': 3, 'dog': 3}, {'test_fraction': 1.0}, r'test_fraction: got 1\.0'),
         ({'cat': 3, 'dog': 3}, {'image_size': 300}, 'image_size: got 300'),
     ],

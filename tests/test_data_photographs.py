@@ -58,14 +58,15 @@ def test_a_bad_image_is_said_in_the_log_of_the_run(tmp_path, data_dir, capsys):
             (spoilt / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
             (spoilt / path.relative_to(source)).write_bytes(path.read_bytes())
     (spoilt / 'train' / 'n02' / 'n02_3.JPEG').write_bytes(b'\xff\xd8 cut short')
-    with pytest.raises(DataError, match=r'1 bad images in cnn_jax_photographs train, more than 0\.100%') as caught:
+    with pytest.raises(DataError, match=r'1 bad image in cnn_jax_photographs train, more than 0\.100%') as caught:
         load().open('train', tmp_path)
     assert caught.value.exit_code == 3
     lenient = load(max_bad_images=0.05).open('train', tmp_path)
     (tmp_path / 'run').mkdir()
-    Log(tmp_path / 'run').listen()
+    log = Log(tmp_path / 'run')
+    log.listen()
     list(islice(pipeline.stream(lenient, seed=0, batch_size=8), 13))  # two epochs: it is said once
-    Log(None, enabled=False).listen()
+    log.close()
     line = 'warning: bad image, 1 of at most 2 in cnn_jax_photographs train: n02/n02_3.JPEG: '
     assert capsys.readouterr().out.count(line) == 1
     assert (tmp_path / 'run' / 'log.txt').read_text().count(line) == 1

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cnn_jax import metrics
-from cnn_jax.evaluate import Evaluation, describe, evaluate
+from cnn_jax.errors import DataError
+from cnn_jax.evaluate import Evaluation, class_lines, describe, evaluate
 
 
 def fake_step(variables, batch):
@@ -33,6 +34,17 @@ def test_padding_is_never_counted(size):
     assert result.summary == {'loss': 4.5, 'top1': 0.3, 'top5': 0.3, 'images': 10}
     np.testing.assert_array_equal(result.confusion, [[0, 4, 0], [0, 3, 0], [0, 3, 0]])
     np.testing.assert_array_equal(result.results['index'], np.arange(10))
+
+
+def test_what_could_not_be_read_is_not_counted():
+    unread = [{**batch, 'mask': batch['mask'] & (batch['index'] != 4)} for batch in batches(10, 4)]
+    result = evaluate(fake_step, {}, unread, num_classes=3, poll=lambda: None)
+    assert result.summary == {'loss': pytest.approx(41 / 9), 'top1': 2 / 9, 'top5': 2 / 9, 'images': 9}
+    assert 4 not in result.results['index']
+    assert '1 of 10 test images could not be read and is not counted' in describe(result, ('cat', 'dog', 'bird'))
+    nothing = [{**batch, 'mask': np.zeros(4, bool)} for batch in batches(10, 4)]
+    with pytest.raises(DataError, match='none of the 10 test images could be read'):
+        evaluate(fake_step, {}, nothing, num_classes=3, poll=lambda: None)
 
 
 def test_a_poll_may_stop_it():
@@ -86,3 +98,20 @@ def test_many_classes_list_their_confusions():
     text = describe(result, tuple(f'class {number}' for number in range(25)))
     assert '10: class 0, class 1' in text
     assert 'calibration error' in text
+
+
+def test_classes_of_two_ways_stand_side_by_side():
+    one = np.zeros((25, 25), int)
+    one[0, 0], one[0, 3], one[3, 3] = 3, 1, 2
+    lines = class_lines({'center': one, 'ten_crop': one.T}, tuple(f'class {number}' for number in range(25)))
+    assert lines[1].split() == ['center', 'ten_crop']
+    assert lines[2].split() == ['class', '0', '75.00%', '(3', 'of', '4)', '100.00%', '(3', 'of', '3)']
+    assert lines[3].split() == ['class', '3', '100.00%', '(2', 'of', '2)', '66.67%', '(2', 'of', '3)']
+    assert lines[4:] == [  # of many classes those without images are left out
+        '',
+        'center: most confused (images: true class, taken for)',
+        '     1: class 0, class 3',
+        '',
+        'ten_crop: most confused (images: true class, taken for)',
+        '     1: class 3, class 0',
+    ]

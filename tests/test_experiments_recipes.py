@@ -130,6 +130,8 @@ def test_finetuning_takes_every_family(arch):
         ({'learning_rate_factors': ['fc8=10']}, "no layer or parameter fits 'fc8'; there are fc"),
         ({'learning_rate_factors': ['fc']}, "'fc' given; write LAYER=FACTOR, 0 or more, such as fc=10"),
         ({'learning_rate_factors': ['fc=-1']}, "'fc=-1' given; write LAYER=FACTOR"),
+        ({'epochs': -1.0}, r'epochs: got -1\.0; it must be above 0'),
+        ({'min_area': 2.0}, r'min_area: got 2\.0; it is a share, at most 1'),
         ({'smoke': False}, 'folder: none given; add --config.folder=FOLDER'),
         ({'folder': 'nowhere'}, 'cannot read the folder nowhere'),
     ],
@@ -139,7 +141,25 @@ def test_mistakes_of_finetuning_say_what_to_do(given, words):
         load('finetune_folder', **{'smoke': True, **given})
 
 
-@pytest.mark.parametrize(('classes', 'words'), [(['a'], 'has 1 class folders'), (['a', 'b'], 'has no image')])
+@pytest.mark.parametrize(
+    ('name', 'given'),
+    [
+        ('resnet_imagenet', {'learning_rate': 0.0}),
+        ('resnet_imagenet', {'learning_rate': -1.0, 'recipe': 'rsb_a2'}),
+        ('cifar10_speedrun', {'learning_rate': 0.0}),
+        ('cifar10_speedrun', {'momentum': 1.0}),
+        ('cifar10_speedrun', {'bias_scale': 0.0}),
+        ('alexnet_imagenet', {'learning_rate': -1.0}),
+    ],
+)
+def test_rates_are_above_zero(name, given):
+    with pytest.raises(CnnJaxError, match=r'(learning_rate|momentum|bias_scale): got .*; it must be above 0'):
+        load(name, **given)
+
+
+@pytest.mark.parametrize(
+    ('classes', 'words'), [(['a'], 'class folders in .*: 1, needed'), (['a', 'b'], 'has no image')]
+)
 def test_a_folder_needs_two_classes_with_images(tmp_path, classes, words):
     for name in classes:
         (tmp_path / name).mkdir()

@@ -47,6 +47,28 @@ def test_evaluation_gives_every_image_once(kind, batch_size):
     np.testing.assert_array_equal(images, feed.images('test', np.arange(23)))
 
 
+class Unreadable:
+    """A source of which row 4 cannot be read."""
+
+    def __init__(self, source):
+        self.source = source
+
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, row):
+        return {**self.source[row], 'readable': row != 4}
+
+
+@pytest.mark.parametrize('kind', [ResidentFeed, StreamedFeed])
+def test_what_cannot_be_read_is_masked_in_evaluation(kind):
+    feed = make(kind)
+    feed._sources['test'] = Unreadable(feed.source('test'))
+    (batch,) = jax.device_get(list(feed.test(24)))
+    np.testing.assert_array_equal(batch['mask'], [row not in (4, 23) for row in range(24)])
+    assert batch['index'][4] == 4
+
+
 def test_batches_need_no_implicit_transfer():
     feed = make(ResidentFeed)
     with jax.transfer_guard_host_to_device('disallow'):

@@ -1,6 +1,7 @@
 """Logs: what programs read is whole, what people read is short."""
 
 import json
+import logging
 
 import pytest
 
@@ -50,6 +51,18 @@ def test_what_is_said_is_kept(tmp_path, capsys):
     Log(tmp_path).say('50 % [done]')
     assert capsys.readouterr().out == '50 % [done]\n'
     assert (tmp_path / 'log.txt').read_text().endswith(' 50 % [done]\n')
+
+
+def test_a_warning_of_the_package_is_said_once(tmp_path, capsys, caplog):
+    log = Log(tmp_path)
+    log.listen()
+    Log(None).close()  # another log's end does not end it
+    logging.getLogger('cnn_jax.data').warning('bad image: a')
+    assert not caplog.records  # the root logger, which libraries give handlers of their own, does not hear it
+    log.close()
+    logging.getLogger('cnn_jax.data').warning('bad image: b')
+    assert capsys.readouterr().out == 'warning: bad image: a\n'
+    assert [record.message for record in caplog.records] == ['bad image: b']
 
 
 def test_a_bar_on_a_terminal_shows_step_loss_speed_and_time_left(tmp_path, monkeypatch, capsys):

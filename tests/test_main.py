@@ -72,6 +72,10 @@ def mistake(capsys, *arguments):
         (['--mode=evaluate', '--experiment=lenet_digits'], ['no weights', '--workdir']),
         (['--mode=evaluate', '--workdir=/nowhere'], ['no run in /nowhere']),
         (['--mode=describe'], ['needs an --experiment=NAME']),
+        (
+            ['--mode=describe', '--experiment=resnet_imagenet', '--config.depth=51'],
+            ['depth=51 given', 'one of [18, 34'],
+        ),
         ([], ['needs an --experiment=NAME']),
     ],
 )

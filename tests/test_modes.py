@@ -1,7 +1,11 @@
-"""The command that comes after preparing a data set: what to type next, and nothing that goes without saying."""
+"""What the modes say and check around their work: the command to type next, whose folder it is."""
 
-from cnn_jax import experiment
-from cnn_jax.modes import training_command
+import pytest
+
+from cnn_jax import experiment, workdir
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.lock import WorkdirLock
+from cnn_jax.modes import _claim, training_command
 
 
 def test_the_next_command_is_short_where_it_can_be(tmp_path, monkeypatch):
@@ -13,3 +17,19 @@ def test_the_next_command_is_short_where_it_can_be(tmp_path, monkeypatch):
         'python -m cnn_jax.main --experiment=resnet_imagenet --config.recipe=rsb_a3 --config.epochs=50.0 '
         f"--config.train_sizes=128,160 '--data_dir={tmp_path}/a folder'"
     )
+
+
+def test_a_run_that_never_began_may_change_its_options(tmp_path):
+    """An option that stopped the first start can be mended in the same folder; a run that has begun is never mixed."""
+    mistaken, mended = (
+        {'experiment': 'a', 'options': {'x': value}, 'seed': 0, 'class_names': [], 'started': value} for value in (1, 2)
+    )
+    workdir.write_config(tmp_path, mistaken)
+    lock = WorkdirLock(tmp_path)
+    assert _claim(tmp_path, mended, lock) == []
+    lock.release()
+    assert workdir.read_config(tmp_path) == mended
+    (tmp_path / 'metrics.jsonl').touch()
+    with pytest.raises(CnnJaxError, match='x was 2, now 1'):
+        _claim(tmp_path, mistaken, lock)
+    lock.release()

@@ -22,7 +22,7 @@ OPERATIONS = {
     'small_map': (lambda x, k: ops.conv2d(x, k, padding=1), (2, 2, 3), (3, 3, 3, 4)),
     'one_channel': (lambda x, k: ops.conv2d(x, k), (7, 7, 1), (3, 3, 1, 4)),
     'few_channels': (lambda x, k: ops.conv2d(x, k), (9, 9, 2), (5, 5, 2, 4)),
-    'winograd': (lambda x, k: ops.conv2d(x, k / 15, padding=1), (28, 28, 24), (3, 3, 24, 24)),
+    'winograd': (lambda x, k: ops.conv2d(x, k / 40, padding=1), (29, 28, 96), (3, 3, 96, 96)),
     'depthwise': (lambda x, k: ops.depthwise_conv2d(x, k, padding=1), (5, 5, 3), (3, 3, 3, 2)),
     'grouped': (lambda x, k: ops.conv2d(x, k, padding=1, groups=2), (5, 5, 8), (3, 3, 4, 4)),
     'transpose': (lambda x, k: ops.conv2d_transpose(x, k, stride=2), (3, 3, 3), (3, 3, 4, 3)),

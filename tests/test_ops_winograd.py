@@ -82,6 +82,7 @@ def test_the_parts_cover_the_batch(batch, sizes, channels):
         (1, 14, 512, False),
         (16, 6, 64, False),
         (8, 56, 16, False),
+        (8, 16, 32, False),
     ],
 )
 def test_is_chosen_where_it_is_faster(batch, size, channels, better, monkeypatch):

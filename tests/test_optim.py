@@ -161,6 +161,8 @@ def test_schedules():
     assert values(slow, (0, 4, 5, 30)) == pytest.approx([0.04, 0.04, 0.4, 0.04])
     root = optim.polynomial_decay(0.01, num_steps=100, power=0.5)
     assert values(root, (0, 36, 100, 200)) == pytest.approx([0.01, 0.008, 0.0, 0.0])
+    with pytest.raises(CnnJaxError, match=r'learning_rate: got -0\.1; it must be above 0'):
+        optim.step_decay(-0.1, boundaries=(30, 60))
     with pytest.raises(ValueError, match=r'boundaries: got \(60, 30\)'):
         optim.step_decay(0.1, boundaries=(60, 30))
 

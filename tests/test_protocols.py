@@ -3,36 +3,33 @@
 # pyright: reportArgumentType=false
 # (Numpy arrays stand in for JAX arrays.)
 
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import colour_experiment
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+from colour_experiment import RESIZE, SIZE, Colour
 from small_imagenet import CLASSES, cut, make_tree
 
-from cnn_jax import parallel
-from cnn_jax.data import photographs
+from cnn_jax import parallel, restore, workdir
+from cnn_jax.checkpoint import Checkpoints
 from cnn_jax.data.formats import shards, tree, views
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
 from cnn_jax.errors import CnnJaxError, DataError
-from cnn_jax.experiment import Experiment
+from cnn_jax.experiment import load
 from cnn_jax.layers import Conv2D, Dense, MaxPool
 from cnn_jax.models.vgg import VGG
 from cnn_jax.protocols import PROTOCOLS, compare, run, sets
 from cnn_jax.protocols.dense import apply_densely
 
-SIZE, RESIZE = 32, 40
-
-
-class Colour(nn.Module):
-    """Scores from the mean colour: any size, cheap, and easily written out."""
-
-    num_classes: int = 4
-
-    @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
-        return Dense(self.num_classes, name='fc')(jnp.mean(images[:, :, ::2], (1, 2)))
+LAUNCHER = Path(__file__).parent.parent / 'launch' / 'local.sh'
 
 
 class Plain(nn.Module):
@@ -133,14 +130,7 @@ def _png(width, height):
 
 @pytest.fixture(scope='module')
 def experiment():
-    data = photographs.load(batch_size=8, image_size=SIZE, resize=RESIZE)
-    return Experiment(
-        model=Colour(),
-        data=data,
-        optimizer=optax.sgd(0.1),
-        num_steps=1,
-        preprocess=lambda keys, images: images.astype(jnp.float32) / 255,
-    )
+    return colour_experiment.experiment()
 
 
 @pytest.fixture(scope='module')
@@ -170,8 +160,35 @@ def test_one_table_whatever_the_batch_and_the_devices(experiment, source, data_d
     one = table(experiment, source, variables, data_dir, protocols=names)
     assert one == table(experiment, source, variables, data_dir, protocols=names, batch_size=7, devices=4)
     lines = one.splitlines()
-    assert [line.split()[:3] for line in lines[1:]] == [['test', name, '16'] for name in names]
+    assert [line.split()[:3] for line in lines[1:6]] == [['test', name, '16'] for name in names]
     assert 'top-4 (95 %)' in lines[0]
+    assert 'set test' in lines
+    titles = lines.index('accuracy of each class') + 1
+    assert lines[titles].split() == list(names)
+    right = [int(line.split('(')[number].split()[0]) for line in lines[titles + 1 : titles + 5] for number in (1, 2)]
+    for place in (0, 1):  # the classes together are the first column of the table
+        assert f'{sum(right[place::2]) / 16:.2%} (' in lines[1 + place]
+    assert [line for line in lines if 'matrix' in line] == [
+        f'{name}: confusion matrix (rows: true class, columns: predicted)' for name in names
+    ]
+
+
+def test_two_processes_print_the_same_table(experiment, source, data_dir, tmp_path):
+    loaded = load(colour_experiment.__file__, {})
+    workdir.write_config(tmp_path, workdir.describe_run(loaded, seed=0, parallel='mapped', data_dir=data_dir))
+    state = restore.initial_state(experiment, restore.abstract_state(experiment, parallel.make_mesh()), seed=0)
+    with contextlib.closing(Checkpoints(tmp_path / 'checkpoints')) as checkpoints:
+        checkpoints.save(1, state)
+    names = ('center', 'dense', 'ten_crop')
+    command = ['bash', str(LAUNCHER), '2', '--mode=evaluate', f'--workdir={tmp_path}']
+    command += [f'--data_dir={data_dir}', f'--protocols={",".join(names)}']
+    environment = {name: value for name, value in os.environ.items() if name != 'XLA_FLAGS'}
+    environment |= {'DEVICES': '2', 'PYTHON': sys.executable}
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert said.returncode == 0, said.stdout + said.stderr
+    expected = table(experiment, source, parallel.fetch(state.variables), data_dir, protocols=names)
+    assert said.stdout.count('set test') == 1  # one process speaks
+    assert said.stdout.endswith(f'\n\n{expected}\n')
 
 
 def test_ten_crop_is_the_mean_of_its_views(experiment, source):
@@ -192,21 +209,31 @@ def test_ten_crop_is_the_mean_of_its_views(experiment, source):
     assert one.labels == [(label,) for label in range(4) for _ in range(4)]
 
 
-def test_a_bad_image_counts_once(experiment, source, caplog):
-    mesh = parallel.make_mesh(1)
-    folder, decoding = source.folder, Decoding(SIZE, RESIZE, max_pixels=96 * 128 - 1, max_bad_images=1.0)
-    one = run._Run(
-        lambda batch: np.full((16, 4), 0.25, np.float32),
-        EncodedSource(folder, 'test', decoding),
-        'dense',
-        4,
-        batch_size=16,
-        mesh=mesh,
-        poll=lambda: None,
-    )
-    np.testing.assert_array_equal(one.probabilities(), np.full((16, 4), 0.25))
-    assert 'bad image, 16 of at most 16' in caplog.text
-    assert 'it is black, and counts with its label' in caplog.text
+class Damaged(EncodedSource):
+    """Row 5 is a JPEG file cut short."""
+
+    def records(self, rows):
+        cut = [record._replace(encoded=record.encoded[:-500]) for record in super().records(rows)]
+        return [part if row == 5 else whole for row, part, whole in zip(rows, cut, super().records(rows), strict=True)]
+
+
+def test_a_bad_image_is_not_counted(experiment, source, data_dir, caplog):
+    damaged = Damaged(source.folder, 'test', Decoding(SIZE, RESIZE, max_bad_images=0.1))
+    lines = table(experiment, damaged, draw(Colour(), (1, 8, 8, 3)), data_dir, protocols=('center', 'ten_crop'))
+    lines = lines.splitlines()
+    assert [line.split()[:3] for line in lines[1:3]] == [['test', name, '15'] for name in ('center', 'ten_crop')]
+    for name in ('center', 'ten_crop'):
+        assert f'{name}: 1 of 16 test images could not be read and is not counted' in lines
+    (second,) = (line for line in lines if line.startswith('  n02') and '%' in line)
+    assert second.count('of 3)') == 2
+    assert caplog.text.count('bad image') == 1
+    assert 'it is not counted' in caplog.text
+
+
+def test_no_good_image_is_an_error(experiment, source, data_dir):
+    none = EncodedSource(source.folder, 'test', Decoding(SIZE, RESIZE, max_pixels=1, max_bad_images=1.0))
+    with pytest.raises(DataError, match='none of the 16 images could be read'):
+        table(experiment, none, draw(Colour(), (1, 8, 8, 3)), data_dir)
 
 
 def test_scores_of_several_labels_and_of_some_classes():
@@ -214,6 +241,8 @@ def test_scores_of_several_labels_and_of_some_classes():
     labels = [(1, 2), (), (0,), (2,)]
     row = run.score(probabilities, labels, 'real', 'center', some_classes=False)
     np.testing.assert_array_equal(row.rank, [1, 1, 3])  # the second has no label; scores that are no numbers: wrong
+    np.testing.assert_array_equal(row.label, [1, 0, 2])  # of several right ones that with the highest score
+    np.testing.assert_array_equal(row.prediction[:2], [0, 1])
     np.testing.assert_allclose(row.loss[:2], [-np.log(0.5), -np.log(0.2)], rtol=1e-6)
     some = run.score(probabilities[[0, 2]], [(2,), (0,)], 'a', 'center', some_classes=True)
     np.testing.assert_array_equal(some.rank, [1, 0])  # class 1 is never right, so it is not scored

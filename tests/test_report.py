@@ -42,7 +42,14 @@ def make_run(folder, *, evaluated=True, mistakes=True, config=CONFIG):
     if mistakes:
         prediction[[0, 1, 25]] = [1, 1, 0]
     loss = np.arange(30, dtype=np.float32)
-    results = {'label': label, 'prediction': prediction, 'probability': np.full(30, 0.625), 'loss': loss}
+    index = np.arange(100, 130)  # rows of the split: those before could not be read
+    results = {
+        'index': index,
+        'label': label,
+        'prediction': prediction,
+        'probability': np.full(30, 0.625),
+        'loss': loss,
+    }
     rows = worst_mistakes(results)
     metrics = [
         {
@@ -167,7 +174,7 @@ def test_every_figure_has_its_numbers_and_settings_beside_it(run):
             assert settings['seed'] == 7
             assert settings['options'] == CONFIG['options']
     np.testing.assert_array_equal(np.load(folder / 'confusion.npz')['counts'], [[8, 2, 0], [0, 10, 0], [1, 0, 9]])
-    np.testing.assert_array_equal(np.load(folder / 'mistakes.npz')['row'], [25, 1, 0])
+    np.testing.assert_array_equal(np.load(folder / 'mistakes.npz')['row'], [125, 101, 100])
     np.testing.assert_allclose(np.load(folder / 'curve_loss.npz')['train_loss'], 3 / np.arange(1, 101))
     np.testing.assert_array_equal(np.load(folder / 'class_accuracy.npz')['right'], [8, 10, 9])
 

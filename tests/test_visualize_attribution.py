@@ -109,6 +109,18 @@ def test_a_batch_gives_what_its_images_give_alone_and_chunks_change_nothing(name
 
 
 @pytest.mark.parametrize('name', ATTRIBUTIONS)
+def test_float64_stays_float64(name, net):
+    model, variables, images = net
+    single = np.asarray(run(name, model, variables, images[1:2]))
+    with jax.enable_x64(True):
+        doubles = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), (variables, images[1:2]))
+        double = np.asarray(run(name, model, *doubles))
+    assert (single.dtype, double.dtype) == (np.float32, np.float64)
+    if name != 'smooth_grad':  # its noise is drawn in the dtype of the image
+        np.testing.assert_allclose(single, double, rtol=1e-4, atol=1e-5 * float(np.abs(double).max()))
+
+
+@pytest.mark.parametrize('name', ATTRIBUTIONS)
 def test_dead_nets_and_constant_images_give_zeros_and_no_nan(name, net):
     model, variables, images = net
     dead = jax.tree.map(lambda leaf: leaf, variables)

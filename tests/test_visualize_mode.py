@@ -1,10 +1,12 @@
 """What `--mode=visualize` writes, on a run of a tiny net that was trained for two steps."""
 
+import errno
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from cnn_jax import experiment, parallel, restore, visualize_mode, workdir
@@ -24,8 +26,8 @@ def run(tmp_path_factory):
     return path
 
 
-def visualize(path, **given):
-    config = workdir.existing_config(path)
+def visualize(path, run=None, **given):
+    config = workdir.existing_config(run or path)
     loaded = experiment.load(config['experiment'], config['options'])
     options = {'init_from': None, 'method': None, 'layer': None, 'unit': None, 'image': None} | given
     visualize_mode.visualize(loaded, path=path, data_dir=path, stop=StopRequest(), log=Log(None), **options)
@@ -51,16 +53,20 @@ def test_an_image_of_your_own(run, tmp_path):
     with np.load(run / 'figures' / 'occlusion_4_cat.npz') as arrays:
         assert arrays['inputs'].shape == (1, 8, 8, 1)
         assert np.isfinite(arrays['maps']).all()
+    visualize(run, method='guided_backprop', image='5')
+    assert 'guided backpropagation keeps' not in (run / 'report' / 'index.html').read_text(encoding='utf-8')
     visualize(run, method='gradient', image='5')
     assert (run / 'figures' / 'gradient_5_honesty.png').exists()
     with np.load(run / 'figures' / 'gradient_5.npz') as arrays:
-        assert json.loads(str(arrays['settings']))['images'] == [f'test image 5, {json_label(run, 5)}']
+        assert json.loads(str(arrays['settings']))['images'] == [f'test image 5, label {json_label(run, 5)}']
 
     page = (run / 'report' / 'index.html').read_text(encoding='utf-8')  # both on the page of the run, with their checks
     assert page.count('<!-- pictures -->') == page.count('<h2>Why it decided so</h2>') == 1
     assert page.index('<h2>Learning curves</h2>') < page.index('<!-- pictures -->') < page.index('<h2>Layers</h2>')
-    assert page.count('alt="occlusion · unit 4') == page.count('alt="gradient') == 2
+    for name in ('occlusion_4_cat', 'gradient_5'):
+        assert page.partition(f'id="{name}"')[2].partition('</figure>')[0].count('<img ') == 2
     assert '<td>test image 5, ' in page
+    assert 'guided backpropagation keeps a correlation of' in page
 
 
 def json_label(run, row):
@@ -78,9 +84,42 @@ def test_mistakes_are_said(run, tmp_path):
         ({'method': 'gradient', 'image': str(tmp_path / 'none.png')}, 'is not there'),
         ({'method': 'gradient', 'image': str(tmp_path)}, 'is a folder'),
         ({'method': 'filters', 'unit': 3}, '--unit is not for'),
+        ({'method': 'gradient', 'unit': 99}, 'targets: 99 given; a class is 0 to'),
+        ({'layer': 'conv2'}, 'unknown layer'),  # of the set: said once
+        ({'unit': 99}, 'a class is 0 to'),
+        ({'layer': 'fc', 'unit': 99}, 'a unit of fc is 0 to'),
+        ({'init_from': tmp_path / 'other'}, 'has weights of its own'),
     ]:
         with pytest.raises(CnnJaxError, match=text):
             visualize(run, **given)
+
+
+def test_pictures_of_other_weights_go_to_a_folder_by_name(run, tmp_path, capsys):
+    visualize(tmp_path / 'new', run, init_from=run, method='filters')
+    assert (tmp_path / 'new' / 'figures' / 'filters.png').exists()
+    assert (tmp_path / 'new' / 'report' / 'index.html').exists()
+    assert main(['--mode=visualize', f'--experiment={TINY}', f'--workdir={run}', f'--init_from={run}']) == 2
+    assert 'remembers its experiment' in capsys.readouterr().err
+    with pytest.raises(CnnJaxError, match='no weights: give'):
+        visualize(tmp_path / 'none', run)
+
+
+@pytest.mark.parametrize('ending', ['png', 'npz'])
+def test_a_file_that_cannot_be_finished_is_not_left_there(run, tmp_path, monkeypatch, ending):
+    """The figure of an earlier call stays as it was."""
+    folder = tmp_path / 'figures'
+    visualize(tmp_path, run, init_from=run, method='filters')
+    before = (folder / f'filters.{ending}').read_bytes()
+
+    def fill(*given, **_):
+        next(one for one in given if hasattr(one, 'write')).write(b'half')
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(*{'png': (Figure, 'savefig'), 'npz': (np, 'savez_compressed')}[ending], fill)
+    with pytest.raises(OSError, match='No space'):
+        visualize(tmp_path, run, init_from=run, method='filters')
+    assert sorted(path.name for path in folder.iterdir()) == ['filters.npz', 'filters.png']
+    assert (folder / f'filters.{ending}').read_bytes() == before
 
 
 def test_what_a_run_shows_at_its_end(run, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cnn_jax import ops
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.models import lenet, resnet
 from cnn_jax.visualize import deconvnet, gradient, guided_backprop
@@ -60,6 +61,18 @@ OTHERS = {
     'mask': lambda x: x * (x > 0),
     'other where': lambda x: jnp.where(x > 1, x, 0),
     'where of two': lambda x: jnp.where(x > 0, x, 2 * x),
+    'square': jnp.square,
+    'power': lambda x: x**3,
+    'product with itself': lambda x: x * x,
+    'gate': lambda x: x * (x @ jnp.ones((12, 12))),
+    'inverse': lambda x: 1 / (2 + x),
+    'square root': lambda x: jnp.sqrt(1 + x * x),
+    'bilinear': lambda x: jnp.einsum('bi,bi->b', x, x)[:, None] * jnp.ones((1, 12)),
+    'sort': jnp.sort,
+    'largest': lambda x: jax.lax.top_k(x, 12)[0],
+    'maxout': lambda x: jnp.maximum(x, x[:, ::-1]),
+    'maxout by shape': lambda x: jnp.repeat(x.reshape(-1, 6, 2).max(-1), 2, axis=1),
+    'softmax': lambda x: nn.softmax(x),
 }
 NAMES = {
     'relu6': 'relu6',
@@ -79,6 +92,31 @@ NAMES = {
     'mask': 'gt',
     'other where': 'where',
     'where of two': 'where',
+    'square': 'square',
+    'power': 'integer_pow',
+    'product with itself': 'mul .a product of two arrays of the image|square',
+    'gate': 'mul .a product of two',
+    'inverse': 'div .by an array',
+    'square root': 'mul|square|sqrt',
+    'bilinear': 'dot_general .a product of two',
+    'sort': 'sort',
+    'largest': 'top_k',
+    'maxout': 'max .of two arrays',
+    'maxout by shape': 'reduce_max .over the channels',
+    'softmax': 'exp',
+}
+NORMS = {  # of positive features, each with the ReLU before it
+    'LRN': lambda x: ops.local_response_norm(x[:, None, None])[:, 0, 0],
+    'LRN of another power': lambda x: ops.local_response_norm(x[:, None, None], beta=0.5)[:, 0, 0],
+    'LRN by hand': lambda x: x / (2 + 1e-4 * x**2) ** 0.75,
+    'length': lambda x: x / jnp.sqrt((x * x).sum(1, keepdims=True) + 1),
+    'RMS': lambda x: x * jax.lax.rsqrt(jnp.mean(x * x, 1, keepdims=True) + 1),
+    'LayerNorm': lambda x: nn.LayerNorm(parent=None).apply(
+        {'params': {'scale': jnp.ones(12), 'bias': jnp.ones(12)}}, x
+    ),
+    'maximum of places': lambda x: jnp.repeat(x.reshape(-1, 2, 6).max(1), 2, axis=1),
+    'pool': lambda x: nn.max_pool(x[:, :, None], (2,), padding='SAME')[..., 0],
+    'our pool': lambda x: ops.max_pool(x.reshape(-1, 6, 2, 1), window=2, stride=1, padding='same').reshape(-1, 12),
 }
 
 
@@ -127,6 +165,20 @@ def test_other_nonlinearities_are_errors_that_name_them(name):
     with pytest.raises(CnnJaxError, match=NAMES[name]):
         guided_backprop.attribute(model, variables, images)
     assert np.isfinite(gradient.attribute(model, variables, images)).all()
+
+
+@pytest.mark.parametrize('name', NORMS)
+def test_normalisations_and_pools_are_differentiated_as_they_are(name):
+    """What lies inside a norm counts as no ReLU; where all is positive the rules agree with the gradient."""
+    model, variables, images = make(lambda x: nn.relu(NORMS[name](nn.relu(x))))
+    assert guided_backprop.count_relus(model, variables, images) == 2
+    variables, images = jax.tree.map(jnp.abs, (variables, images))
+    variables['params']['output']['kernel'] = jnp.ones((12, 3))
+    by_rule, plain = (method.attribute(model, variables, images, 0) for method in (guided_backprop, gradient))
+    scale = float(jnp.abs(plain).max())
+    if name in ('LRN', 'LRN of another power', 'LRN by hand', 'maximum of places', 'pool', 'our pool'):
+        np.testing.assert_allclose(by_rule, plain, rtol=1e-4, atol=1e-5 * scale)
+    assert np.isfinite(by_rule).all()
 
 
 def test_no_relu_is_an_error():

@@ -55,6 +55,15 @@ def test_a_broken_config_is_the_machines_fault(tmp_path, text):
         workdir.read_config(tmp_path)
 
 
+@pytest.mark.parametrize('left', ['metrics.jsonl', 'checkpoints'])
+def test_a_run_has_begun_when_there_is_something_to_lose(tmp_path, left):
+    workdir.write_config(tmp_path, config())
+    (tmp_path / 'log.txt').touch()
+    assert not workdir.has_begun(tmp_path)
+    (tmp_path / left).mkdir()
+    assert workdir.has_begun(tmp_path)
+
+
 def test_a_new_folder_is_made_and_left_clean(tmp_path):
     workdir.make(tmp_path / 'a' / 'b')
     assert list((tmp_path / 'a' / 'b').iterdir()) == []

@@ -26,8 +26,8 @@ MOST_IMAGES = 42  # of each kind
 _THUMBNAIL = 96  # pixels a side at least
 
 
-def changed_rows(run: Trained, other: Trained) -> tuple[np.ndarray, np.ndarray]:
-    """The test images gained and lost, at most MOST_IMAGES of each."""
+def changed_places(run: Trained, other: Trained) -> tuple[np.ndarray, np.ndarray]:
+    """The places in the results of the images gained and lost, at most MOST_IMAGES of each."""
     gained, lost = np.flatnonzero(run.right & ~other.right), np.flatnonzero(~run.right & other.right)
     return gained[:MOST_IMAGES], lost[:MOST_IMAGES]
 
@@ -35,7 +35,7 @@ def changed_rows(run: Trained, other: Trained) -> tuple[np.ndarray, np.ndarray]:
 def write_page(
     runs: Sequence[Trained], pairs: Sequence[tuple[Paired, float]], images: dict[int, np.ndarray], folder: Path
 ) -> Path:
-    """Writes `report/index.html` below `folder`; `images` are the test images that changed, by row."""
+    """Writes `report/index.html` below `folder`; `images` are those that changed, by their place."""
     names = text.names(runs)
     sections = [
         _section('What differs', _both_tables(runs)),
@@ -119,24 +119,25 @@ def _draw(axes: 'Axes', steps: np.ndarray, values: np.ndarray, number: int, name
 
 def _pair_section(run: Trained, other: Trained, pair: Paired, p: float, images: dict[int, np.ndarray]) -> str:
     body = ''.join(f'<p class="note">{escape(line)}</p>' for line in text.sentences(pair, p))
-    for word, rows in zip(('Gained', 'Lost'), changed_rows(run, other), strict=True):
-        shown = ''.join(_thumbnail(images[int(row)], int(row), run, other) for row in rows)
+    for word, places in zip(('Gained', 'Lost'), changed_places(run, other), strict=True):
+        shown = ''.join(_thumbnail(images[int(place)], int(place), run, other) for place in places)
         body += f'<h3>{word}</h3><ol class="mistakes">{shown}</ol>' if shown else ''
     return _section(f'{run.name} against {other.name}', body)
 
 
-def _thumbnail(image: np.ndarray, row: int, run: Trained, other: Trained) -> str:
+def _thumbnail(image: np.ndarray, place: int, run: Trained, other: Trained) -> str:
     from PIL import Image
 
     names = run.config.get('class_names') or []
     label, own, before = (
         str(names[number]) if number < len(names) else str(number)
         for number in (
-            int(run.evaluation.results['label'][row]),
-            int(run.evaluation.results['prediction'][row]),
-            int(other.evaluation.results['prediction'][row]),
+            int(run.evaluation.results['label'][place]),
+            int(run.evaluation.results['prediction'][place]),
+            int(other.evaluation.results['prediction'][place]),
         )
     )
+    row = run.evaluation.results['index'][place]
     factor = max(1, _THUMBNAIL // image.shape[0])
     pixels = image.repeat(factor, axis=0).repeat(factor, axis=1)
     buffer = io.BytesIO()

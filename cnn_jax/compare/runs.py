@@ -56,9 +56,9 @@ def read_runs(paths: Sequence[Path], *, data_dir: Path, stop: StopRequest, say: 
         raise CnnJaxError(f'--mode=compare: a run is given twice: {", ".join(map(str, paths))}')
     names = short_names(resolved)
     runs = [read_run(path, name, data_dir, stop, say) for path, name in zip(resolved, names, strict=True)]
-    labels = runs[0].evaluation.results['label']
+    first = runs[0].evaluation.results
     for run in runs[1:]:
-        if not np.array_equal(run.evaluation.results['label'], labels):
+        if not all(np.array_equal(run.evaluation.results[name], first[name]) for name in ('index', 'label')):
             raise CnnJaxError(
                 f'{run.name} has other test images ({run.config["data"]}) than {runs[0].name} '
                 f'({runs[0].config["data"]}); only runs on the same split can be compared image by image'
@@ -83,10 +83,11 @@ def read_run(path: Path, name: str, data_dir: Path, stop: StopRequest, say: Call
     return Trained(name, path, config, read_metrics(path), step, result)
 
 
-def test_images(run: Trained, rows: np.ndarray, data_dir: Path) -> np.ndarray:
-    """Some test images of a run's data, uint8 (rows, height, width, channels)."""
+def test_images(run: Trained, places: np.ndarray, data_dir: Path) -> np.ndarray:
+    """The images at some places of a run's results, uint8 (places, height, width, channels)."""
     data = load(run.config['experiment'], run.config['options']).experiment.data
-    return open_feed(data, data_dir=data_dir, seed=0, mesh=parallel.make_mesh()).images('test', rows)
+    feed = open_feed(data, data_dir=data_dir, seed=0, mesh=parallel.make_mesh())
+    return feed.images('test', run.evaluation.results['index'][places])
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:

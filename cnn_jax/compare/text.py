@@ -69,8 +69,8 @@ def changed(run: Trained, other: Trained) -> list[str]:
     """Which test images one of two runs gets right and the other wrong."""
     lines = []
     for word, rows in (
-        ('gained', np.flatnonzero(run.right & ~other.right)),
-        ('lost', np.flatnonzero(~run.right & other.right)),
+        ('gained', run.evaluation.results['index'][run.right & ~other.right]),
+        ('lost', run.evaluation.results['index'][~run.right & other.right]),
     ):
         if len(rows):
             listed = ', '.join(map(str, rows[:MOST_LISTED]))

@@ -10,7 +10,7 @@ from cnn_jax.data.formats import crops, image, shards, tree
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
 from cnn_jax.data.formats.tree import Item
 from cnn_jax.data.pipeline import Data, Source
-from cnn_jax.errors import DataError
+from cnn_jax.errors import CnnJaxError, DataError
 
 TEST_NAMES = ('test', 'val', 'validation')  # of the folder beside `train`
 
@@ -77,7 +77,7 @@ def _list(root: Path, test_fraction: float, split_seed: int) -> tuple[tuple[str,
     if 'train' in folders:
         return _list_splits(root, next((name for name in TEST_NAMES if name in folders), None))
     if len(folders) < 2:
-        raise DataError(f'{root} has {len(folders)} class folders, needed are at least 2: {root}/<class>/<image>.jpg')
+        raise DataError(f'class folders in {root}: {len(folders)}, needed are at least 2: {root}/<class>/<image>.jpg')
     items = tree.list_classes(root, folders)
     return tuple(folders), _divide(items, test_fraction, split_seed)
 
@@ -92,7 +92,7 @@ def _list_splits(root: Path, test: str | None) -> tuple[tuple[str, ...], Splits]
             f'{" and more" if len(different) > 5 else ""} in one only; make them the same'
         )
     if len(classes) < 2:
-        raise DataError(f'{root / "train"} has {len(classes)} class folders, needed are at least 2')
+        raise DataError(f'class folders in {root / "train"}: {len(classes)}, needed are at least 2')
     return tuple(classes), {
         'train': tree.list_classes(root / 'train', classes),
         'test': tree.list_classes(root / test, classes),
@@ -102,7 +102,7 @@ def _list_splits(root: Path, test: str | None) -> tuple[tuple[str, ...], Splits]
 def _divide(items: list[Item], test_fraction: float, seed: int) -> Splits:
     """Some images of each class for testing; which, only the seed and their number decide."""
     if not 0 < test_fraction < 1:
-        raise DataError(f'test_fraction: got {test_fraction}; it is a share between 0 and 1')
+        raise CnnJaxError(f'test_fraction: got {test_fraction}; it is a share between 0 and 1')
     labels = np.array([item.label for item in items])
     test = np.zeros(len(items), bool)
     for label in range(labels.max() + 1):

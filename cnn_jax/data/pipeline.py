@@ -27,7 +27,8 @@ class Source(Protocol):
 
     A source may add `__getitems__(rows)`. One whose training images change from epoch to epoch as they are read, such
     as random crops, adds `read_random(rows, epochs=..., seed=..., size=...)`, a pure function, which `stream` then
-    calls; `size` is the side of the images, None the usual one.
+    calls; `size` is the side of the images, None the usual one. `'readable': False` in a row says that its image is
+    only a stand-in of the right shape; evaluation does not count it.
     """
 
     def __len__(self) -> int: ...
@@ -131,7 +132,10 @@ def read(
     seed: int | None = None,
     size: int | None = None,
 ) -> Batch:
-    """Rows `index` of a source, with `seed` as training sees them: {'image': uint8 (b, h, w, c), 'label': int32 (b,)}.
+    """Rows `index` of a source, with `seed` as training sees them.
+
+    Returns:
+        {'image': uint8 (b, h, w, c), 'label': int32 (b,), 'mask': bool (b,), False where an image could not be read}
 
     Raises:
         DataError: images of unequal shape, or not of `shape` where it is given.
@@ -150,12 +154,15 @@ def read(
                 f'row {row}: image is {image.dtype} {image.shape}; needed is uint8 {shape} (height, width, channels), '
                 'one size for all: prepare the set again'
             )
-    labels = np.array([example['label'] for example in examples], np.int32)
-    return {'image': np.stack([example['image'] for example in examples]), 'label': labels}
+    return {
+        'image': np.stack([example['image'] for example in examples]),
+        'label': np.array([example['label'] for example in examples], np.int32),
+        'mask': np.array([example.get('readable', True) for example in examples]),
+    }
 
 
 def load_arrays(source: Source) -> Batch:
-    """A whole split, decoded once: {'image': uint8 (n, h, w, c), 'label': int32 (n,)}.
+    """A whole split, decoded once: {'image': uint8 (n, h, w, c), 'label': int32 (n,), 'mask': bool (n,)}, as `read`.
 
     Raises:
         DataError: no rows, or images of unequal shape.
@@ -176,7 +183,7 @@ def gather(arrays: Batch, index: np.ndarray, *, epoch: np.ndarray | int = 0, mas
     return {
         'image': arrays['image'][index],  # -1, a padding row, reads the last row
         'label': arrays['label'][index],
-        'mask': np.broadcast_to(np.asarray(mask, bool), index.shape),
+        'mask': arrays['mask'][index] & mask,
         'index': index,
         'epoch': np.broadcast_to(np.asarray(epoch, np.int32), index.shape),
     }
@@ -257,7 +264,7 @@ def _feed(
         arrays = read(source, np.where(mask, index, 0), epoch=epoch, seed=seed, size=size(step))
         arrays['image'][~mask] = 0
         arrays['label'][~mask] = 0
-        return arrays | {'mask': mask, 'index': index, 'epoch': epoch}
+        return arrays | {'mask': mask & arrays['mask'], 'index': index, 'epoch': epoch}
 
     # Whole batches are Grain's elements: a row as an element costs 130 microseconds of Grain's own.
     num_threads = num_threads or os.cpu_count() or 2

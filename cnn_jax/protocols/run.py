@@ -12,12 +12,12 @@ import flax.linen as nn
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from PIL import Image
 
 from cnn_jax import metrics, parallel
 from cnn_jax.data.formats import image, views
-from cnn_jax.data.formats.encoded import EncodedSource
-from cnn_jax.errors import CnnJaxError, unknown
+from cnn_jax.data.formats.encoded import NOT_COUNTED, EncodedSource
+from cnn_jax.errors import CnnJaxError, DataError, unknown
+from cnn_jax.evaluate import class_lines, unread_lines
 from cnn_jax.experiment import Experiment
 from cnn_jax.protocols.dense import apply_densely
 from cnn_jax.protocols.sets import SETS, open_set
@@ -50,13 +50,16 @@ PROTOCOLS = {
 
 
 class Row(NamedTuple):
-    """What a protocol gives on a set: arrays (images,) of those that have a label."""
+    """What a protocol gives on a set: arrays (images,) of those that have a label and could be read."""
 
     set_name: str
     protocol: str
+    label: np.ndarray  # of several right ones that with the highest score
+    prediction: np.ndarray
     rank: np.ndarray  # classes before the first right one
     confidence: np.ndarray
     loss: np.ndarray
+    unread: int = 0
 
 
 def compare(
@@ -72,7 +75,7 @@ def compare(
     say: Callable[[str], None],
     poll: Callable[[], None],
 ) -> str:
-    """The table of all protocols on the test split and on other sets.
+    """The table of all protocols on the test split and on other sets; below it the classes and confusions of each set.
 
     Args:
         variables: of the model, on the devices.
@@ -83,7 +86,7 @@ def compare(
 
     Raises:
         CnnJaxError: an unknown name, or a protocol that needs encoded images on a set that has none.
-        DataError: a set that is not there.
+        DataError: a set that is not there, or has no image that can be read.
     """
     for name, known in [(name, PROTOCOLS) for name in protocols] + [(name, SETS) for name in sets]:
         if name not in known:
@@ -98,9 +101,10 @@ def compare(
             step = functools.partial(steps[name], variables)
             run = _Run(step, rows_of, name, experiment.data.num_classes, batch_size=batch_size, mesh=mesh, poll=poll)
             some = set_name in SETS and SETS[set_name].some_classes
-            rows.append(score(run.probabilities(), run.labels, set_name, name, some_classes=some))
+            row = score(run.probabilities(), run.labels, set_name, name, some_classes=some)
+            rows.append(row._replace(unread=len(run.unread)))
             say(f'{set_name}, {name}: {_accuracy(int((rows[-1].rank < 1).sum()), len(rows[-1].rank))}')
-    return describe(rows, experiment.data.num_classes)
+    return describe(rows, experiment.data.class_names)
 
 
 def _map_step(experiment: Experiment, protocol: Protocol, mesh: Mesh) -> Callable[[Any, Any], jax.Array]:
@@ -132,9 +136,10 @@ class _Run:
             )
         self._views = PROTOCOLS[protocol].make(source.decoding.size, source.decoding.resize) if self._encoded else []
         self.labels: list[tuple[int, ...]] = [()] * len(source)
+        self.unread: set[int] = set()
 
     def probabilities(self) -> np.ndarray:
-        """The mean over the views of the softmax, (images, classes), in the order of the set."""
+        """The mean over the views of the softmax, (images, classes), in the order of the set; 0 of what is unread."""
         total = np.zeros((len(self._source), self._num_classes), np.float32)
         count = np.zeros(len(self._source), np.int64)
         waiting: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = collections.defaultdict(list)
@@ -145,7 +150,9 @@ class _Run:
                 self._add(waiting.pop(pixels.shape), total, count)
         for rest in waiting.values():
             self._add(rest, total, count)
-        return total / count[:, None]
+        if len(self.unread) == len(self._source):
+            raise DataError(f'none of the {len(self._source)} images could be read; look at the data set')
+        return total / np.maximum(count, 1)[:, None]
 
     def _all_views(self) -> Iterator[tuple[int, np.ndarray]]:
         """(row, view) of every image, in order; decoded by threads, some ahead."""
@@ -158,19 +165,22 @@ class _Run:
                         yield row, pixels
 
     def _views_of(self, row: int) -> list[np.ndarray]:
+        """The views of an image, and notes its labels; neither where it cannot be read."""
         if not self._views:
             example = self._source[row]
+            if not example.get('readable', True):
+                self.unread.add(row)
+                return []
             self.labels[row] = self._source.records([row])[0].labels if self._encoded else (example['label'],)
             return [example['image']]
         (record,) = self._source.records([row])
-        self.labels[row] = record.labels
-        how = self._source.decoding
         try:
-            picture = views.decode(record.encoded, max_pixels=how.max_pixels)
+            picture = views.decode(record.encoded, max_pixels=self._source.decoding.max_pixels)
         except image.BadImage as error:
-            instead = 'it is black, and counts with its label'
-            self._source.bad_images.add(row, f'{record.name}: {error}', instead=instead)
-            picture = Image.new('RGB', (how.resize, how.resize))
+            self._source.bad_images.add(row, f'{record.name}: {error}', instead=NOT_COUNTED)
+            self.unread.add(row)
+            return []
+        self.labels[row] = record.labels
         return [view for make in self._views for view in make(picture)]
 
     def _add(self, batch: list[tuple[int, np.ndarray]], total: np.ndarray, count: np.ndarray) -> None:
@@ -220,16 +230,19 @@ def score(
         found /= np.maximum(found.sum(1, keepdims=True), 1e-30)
     order = np.argsort(-found, axis=1, kind='stable')  # of equals the first class comes first
     place = np.argsort(order, axis=1)
-    rank = np.array([place[row, list(labels[number])].min() for row, number in enumerate(kept)])
+    label = np.array([min(labels[number], key=place[row].__getitem__) for row, number in enumerate(kept)])
+    rank = place[np.arange(len(kept)), label]
     right = np.array([found[row, list(labels[number])].sum() for row, number in enumerate(kept)])
     broken = np.isnan(probabilities[kept]).any(1)
     rank[broken] = found.shape[1]  # scores that are not numbers are never right
-    return Row(set_name, protocol, rank, found.max(1), -np.log(np.maximum(right, 1e-30)))
+    return Row(set_name, protocol, label, order[:, 0], rank, found.max(1), -np.log(np.maximum(right, 1e-30)))
 
 
-def describe(rows: Sequence[Row], num_classes: int) -> str:
-    """The table: accuracies with their 95 % intervals, the expected calibration error, the mean loss."""
-    top = min(5, num_classes)
+def describe(rows: Sequence[Row], class_names: Sequence[str]) -> str:
+    """The table: accuracies with their 95 % intervals, the expected calibration error, the mean loss. Then the classes
+    and confusions of each set.
+    """
+    top = min(5, len(class_names))
     titles = ('top-1 (95 %)', f'top-{top} (95 %)')
     lines = [f'{"set":<8}{"protocol":<20}{"images":>8}  {titles[0]:<29}{titles[1]:<29}{"calibration error":<19}loss']
     for row in rows:
@@ -240,6 +253,15 @@ def describe(rows: Sequence[Row], num_classes: int) -> str:
             f'{row.set_name:<8}{row.protocol:<20}{images:>8,}  {cells[0]:<29}{cells[1]:<29}{error:<19.4f}'
             f'{row.loss.mean():.4f}'
         )
+    for set_name in dict.fromkeys(row.set_name for row in rows):
+        of_set = [row for row in rows if row.set_name == set_name]
+        lines += ['', f'set {set_name}']
+        for row in of_set:
+            lines += [f'{row.protocol}: {line}' for line in unread_lines(row.unread, len(row.rank))]
+        confusions = {
+            row.protocol: metrics.confusion_matrix(row.label, row.prediction, len(class_names)) for row in of_set
+        }
+        lines += class_lines(confusions, class_names)
     return '\n'.join(lines)
 
 

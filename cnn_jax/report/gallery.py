@@ -142,9 +142,11 @@ def _blindness(maps: Sequence[Picture]) -> str:
     kept = {
         name: arrays['correlation'].mean(1)[1:] for name, arrays in checks.items() if len(arrays['correlation']) > 1
     }
-    if 'guided_backprop' not in kept or 'gradient' not in kept:
+    pairs = [(name, name.removeprefix('guided_backprop')) for name in kept if name.startswith('guided_backprop')]
+    found = [(kept[name], kept[f'gradient{of}']) for name, of in pairs if f'gradient{of}' in kept]  # of one image
+    if not found:
         return ''
-    guided, plain = ([f'{value:.2f}' for value in kept[name]] for name in ('guided_backprop', 'gradient'))
+    guided, plain = ([f'{value:.2f}' for value in values] for values in found[0])
     return (
         f'As layers are shuffled, guided backpropagation keeps a correlation of {", ".join(guided)}, the gradient '
         f'{", ".join(plain)}: a map that hardly changes says little of what was learned. Adebayo et al. 2018 '

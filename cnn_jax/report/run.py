@@ -21,9 +21,9 @@ class Run:
     input_shape: tuple[int, int, int]  # that the model sees, behind `preprocess`
     results: Mapping[str, np.ndarray] = field(
         default_factory=dict
-    )  # (images,): label, prediction, probability, loss, rank
-    mistakes: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # rows of the test split
-    images: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1, 1), np.uint8))  # those rows, uint8 NHWC
+    )  # (images,): index (row of the test split), label, prediction, probability, loss, rank
+    mistakes: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # places in `results`
+    images: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1, 1), np.uint8))  # of them, uint8 NHWC
 
     @property
     def class_names(self) -> list[str]:
@@ -51,7 +51,7 @@ def is_right(results: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def worst_mistakes(results: Mapping[str, np.ndarray], *, most: int = 42) -> np.ndarray:
-    """The rows of the misclassified test images with the highest losses, highest first; at most `most`."""
+    """The places in `results` of the misclassified images with the highest losses, highest first; at most `most`."""
     wrong = np.flatnonzero(~is_right(results))
     order = np.argsort(-np.nan_to_num(results['loss'][wrong], nan=np.inf), kind='stable')
     return wrong[order][:most]

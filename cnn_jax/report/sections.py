@@ -198,9 +198,9 @@ def mistakes(run: Run) -> str:
         return '<section><h2>Misclassified test images</h2><p class="note">There are none.</p></section>'
     if not len(run.mistakes):
         return ''
-    arrays = {name: run.results[name][run.mistakes] for name in ('label', 'prediction', 'probability', 'loss')}
+    arrays = {name: run.results[name][run.mistakes] for name in ('index', 'label', 'prediction', 'probability', 'loss')}
     folder = run.workdir / 'figures'
-    numbers = {**arrays, 'row': run.mistakes, 'images': run.images}
+    numbers = {'row': arrays.pop('index'), **arrays, 'images': run.images}
     drawing.save_arrays(folder, 'mistakes', numbers, {'figure': 'mistakes', 'workdir': run.workdir.name, **run.config})
     (folder / 'mistakes.png').write_bytes(_png(figures.mistake_grid(run)))
     count = f'All {total}' if total == len(run.mistakes) else f'{len(run.mistakes)} of {total}'
@@ -220,9 +220,9 @@ def _size_note(run: Run) -> str:
 
 
 def _mistake(run: Run, place: int) -> str:
-    row, names = run.mistakes[place], run.class_names
-    label, prediction = (names[int(run.results[name][row])] for name in ('label', 'prediction'))
-    probability, loss = (float(run.results[name][row]) for name in ('probability', 'loss'))
+    names = run.class_names
+    row, probability, loss = (run.results[name][run.mistakes[place]] for name in ('index', 'probability', 'loss'))
+    label, prediction = (names[run.results[name][run.mistakes[place]]] for name in ('label', 'prediction'))
     source = base64.b64encode(_png(run.images[place], _LARGEST_THUMBNAIL)).decode()
     words = escape(f'{label}, taken for {prediction}')
     return (

@@ -96,7 +96,7 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0, class_names: A
         first, second = figure.axes
         first.set_title('PCA')
         first.set_xlabel(f'{ratio[0]:.0%} of the variance')
-        first.set_ylabel(f'{ratio[1]:.0%}' if len(ratio) > 1 else '')
+        first.set_ylabel(f'{ratio[1]:.0%} of the variance' if len(ratio) > 1 else '')
         second.set_title(f't-SNE, trustworthiness {float(arrays["trustworthiness"]):.3f}')
         second.set_xticks([])
         second.set_yticks([])

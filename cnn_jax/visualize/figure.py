@@ -3,12 +3,13 @@
 Only `matplotlib.figure.Figure` is used, never pyplot, which takes longer to import and keeps every figure alive.
 """
 
+import contextlib
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -123,8 +124,8 @@ def save_figure(
 ) -> None:
     """Writes NAME.png, and NAME.npz with the numbers in it; `settings` is there as a JSON text."""
     folder.mkdir(parents=True, exist_ok=True)
-    with style():
-        figure.savefig(folder / f'{name}.png')
+    with style(), _written_whole(folder / f'{name}.png') as file:
+        figure.savefig(file, format='png')
         figure.set_layout_engine('none')  # it is laid out now; another look would take as long again
     save_arrays(folder, name, arrays, settings)
 
@@ -133,7 +134,20 @@ def save_arrays(folder: Path, name: str, arrays: Mapping[str, np.ndarray], setti
     """Writes NAME.npz: arrays, and `settings` as a JSON text."""
     folder.mkdir(parents=True, exist_ok=True)
     text = np.array(json.dumps(settings, default=str))
-    np.savez_compressed(folder / f'{name}.npz', allow_pickle=False, **arrays, settings=text)
+    with _written_whole(folder / f'{name}.npz') as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays, settings=text)
+
+
+@contextlib.contextmanager
+def _written_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` when all is written; if that fails, nothing has changed."""
+    temporary = path.with_name(f'.{path.name}.tmp')
+    try:
+        with temporary.open('wb') as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def as_svg(figure: 'Figure') -> str:

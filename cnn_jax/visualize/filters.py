@@ -36,10 +36,11 @@ def visualize(
     scale: one for all filters, or each divided by its largest magnitude, which hides how strong it is. fold_norm: times
     what the batch normalisation after it (`conv` and `norm` of a `ConvNorm`) makes of it, scale / sqrt(var + epsilon).
 
-    Returns `filters` (filters, height, width, inputs), raw; `limit`, the largest magnitude of what is shown; `picture`:
-    (rows, columns, 3) in 0 .. 1 for colour filters, where 0.5 is no weight, else (rows, columns) of raw weights, with a
-    column of tiles for each filter and a row for each input where there are several. Gaps between tiles are NaN. With
-    `scale='each'` the picture is of shares, the limit 1, and `limits` holds the largest magnitude of each filter.
+    Returns `layer`; `folded`; `filters` (filters, height, width, inputs), raw; `limit`, the largest magnitude of what
+    is shown; `picture`: (rows, columns, 3) in 0 .. 1 for colour filters, where 0.5 is no weight, else (rows,
+    columns) of raw weights, with a column of tiles for each filter and a row for each input where there are several.
+    Gaps between tiles are NaN. With `scale='each'` the picture is of shares, the limit 1, and `limits` holds the
+    largest magnitude of each filter.
 
     Raises: CnnJaxError if there is no such layer, it has no kernel (height, width, in, out), or no norm to fold.
     """
@@ -59,7 +60,7 @@ def visualize(
     if filters.shape[-1] != 3:
         shown = shown[..., :most_inputs]
     limit = float(np.max(np.abs(shown), initial=0.0, where=np.isfinite(shown)))
-    arrays = {'filters': filters, 'limit': np.array(limit)}
+    arrays = {'filters': filters, 'limit': np.array(limit), 'layer': np.array(name), 'folded': np.array(fold_norm)}
     if scale == 'each':
         limits = np.max(np.abs(shown), axis=(1, 2, 3), keepdims=True, initial=0.0, where=np.isfinite(shown))
         arrays |= {'limits': limits.ravel(), 'limit': np.array(1.0 if limit else 0.0)}
@@ -136,6 +137,7 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
         figure = drawing.new_figure(width, max(height, 1.4) + 0.2)
         axes = figure.subplots()
         axes.set_axis_off()
+        axes.set_title(_title(arrays))
         colors, norm = ('gray' if in_color else drawing.diverging()), Normalize(-limit, limit)
         axes.imshow(_with_gaps(picture) if in_color else picture, cmap=colors, norm=norm, interpolation='nearest')
         drawing.color_bar(
@@ -145,6 +147,14 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
             'share of its largest weight' if 'limits' in arrays else 'weight',
         )
     return figure
+
+
+def _title(arrays: Mapping[str, np.ndarray]) -> str:
+    count, height, width, inputs = arrays['filters'].shape
+    scale = 'each on a scale of its own' if 'limits' in arrays else 'one scale for all'
+    norm = ', BatchNorm folded in' if arrays['folded'] else ''
+    several = ', a row for each input' if inputs not in (1, 3) else ''
+    return f'{arrays["layer"]}: {count} filters of {height}x{width}x{inputs}{several}; {scale}{norm}'
 
 
 def _with_gaps(picture: np.ndarray) -> np.ndarray:

@@ -35,6 +35,8 @@ def visualize(
     num_steps: int = 20,
     seed: int = 0,
     baseline: float = 0.0,
+    first: Any = None,
+    random: Any = None,
 ) -> dict[str, np.ndarray]:
     """Returns what random weights and covered pixels say of the map of a method:
 
@@ -42,24 +44,30 @@ def visualize(
       shuffled, of the last several, and so on to all; `layers` (levels,), the layer that came last;
     - `correlation` (levels, batch), Spearman's with the first map, of magnitudes;
     - `insertion` and `deletion` (num_steps + 1, batch), the target's probability as the map's strongest pixels come
-      first or go first, and their means `insertion_score` and `deletion_score`; `scored`, the layer of the target.
+      first or go first, and their means `insertion_score` and `deletion_score`; `scored`, the layer of the target;
+      `method`.
 
     targets, layer: as the method takes them; None: the highest score of the trained net, at all levels. For a unit of a
     layer the layers up to it are shuffled, and its activation, as a share of that on the whole image, takes the place
     of the probability. Differs from the papers: weights are shuffled within each variable instead of drawn anew,
     which keeps their distribution for any model; insertion starts from `baseline` instead of a blurred image. A
     correlation with a map that is one number everywhere is 0.
+
+    first, random: where they are at hand, the map itself and all variables `shuffled`, which takes seconds for 138
+    million weights.
     """
     images = scores.check_images(images)
     attribute = _attribution(method)
     scored = None if method in methods.OF_MAPS else layer
     targets = mixtures.resolve(model, variables, images, targets, scored)
     order = learned_layers(model, variables, images, scored)[::-1]
-    maps, names = [], []
-    for level in levels(len(order), most_levels):
-        changed = shuffled(variables, order[:level], seed)
+    random = shuffled(variables, None, seed) if random is None else random
+    own = attribute(model, variables, images, targets, layer=layer) if first is None else first
+    maps, names = [np.asarray(own)], ['trained']
+    for level in levels(len(order), most_levels)[1:]:
+        changed = _mixed(variables, random, order[:level])
         maps.append(np.asarray(attribute(model, changed, images, targets, layer=layer)))
-        names.append(order[level - 1] if level else 'trained')
+        names.append(order[level - 1])
     strength = np.stack([magnitude(found) for found in maps])  # (levels, batch, height, width)
     correlation = [[rank_correlation(a, b) for a, b in zip(strength[0], other, strict=True)] for other in strength]
     look: dict[str, Any] = {'num_steps': num_steps, 'baseline': baseline, 'layer': scored}
@@ -69,7 +77,7 @@ def visualize(
     }
     means = {f'{name}_score': np.trapezoid(values, axis=0) / num_steps for name, values in curves.items()}
     found = {'maps': np.stack(maps), 'layers': np.array(names), 'correlation': np.array(correlation)}
-    return {**found, **curves, **means, 'scored': np.array(scored or '')}
+    return {**found, **curves, **means, 'scored': np.array(scored or ''), 'method': np.array(method)}
 
 
 def levels(count: int, most: int) -> list[int]:
@@ -106,18 +114,28 @@ def _paths(variables: Any) -> list[tuple[str, ...]]:
     return [tuple(str(getattr(key, 'key', key)) for key in path[1:]) for path, _ in paths]
 
 
-def shuffled(variables: Any, names: list[str], seed: int) -> Any:
-    """The variables with those of the layers `names` shuffled, each within itself; the given ones stay as they are."""
-    chosen = set(names)
+def shuffled(variables: Any, names: list[str] | None, seed: int) -> Any:
+    """The variables with those of the layers `names` (None: of all) shuffled, each within itself, as copies."""
 
     def shuffle(path: Any, leaf: Any) -> Any:
-        *layer, name = (str(getattr(key, 'key', key)) for key in path[1:])
-        if '/'.join(layer) not in chosen:
+        layer, name = _owner(path)
+        if names is not None and layer not in names:
             return leaf
-        digest = zlib.crc32('/'.join([*layer, name]).encode())
+        digest = zlib.crc32(f'{layer}/{name}'.encode())
         return np.random.default_rng([seed, digest]).permutation(np.asarray(leaf).ravel()).reshape(leaf.shape)
 
     return jax.tree.map_with_path(shuffle, variables)
+
+
+def _mixed(variables: Any, random: Any, names: list[str]) -> Any:
+    """`random` for the layers `names`, else `variables`."""
+    return jax.tree.map_with_path(lambda path, *both: both[_owner(path)[0] in names], variables, random)
+
+
+def _owner(path: Any) -> tuple[str, str]:
+    """The layer that a variable is of, and its own name."""
+    *layer, name = (str(getattr(key, 'key', key)) for key in path[1:])
+    return '/'.join(layer), name
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -177,20 +195,23 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
     maps, names = magnitude(arrays['maps'][:, 0]), arrays['layers']
     size = min((width - 0.8) / len(maps) - 0.1, 1.6)  # inches
     with drawing.style():
-        figure = drawing.new_figure(width, size + 3.2, layout=None)
+        figure = drawing.new_figure(width, size + 3.6, layout=None)
         whole, shown = figure.get_figheight(), None
+        what = f'{str(arrays["method"]).replace("_", " ")}: magnitude of the map as weights are shuffled'
+        figure.text(0.1 / width, 1 - 0.22 / whole, what, fontsize=10)
         for level, (picture, name, value) in enumerate(zip(maps, names, arrays['correlation'][:, 0], strict=True)):
-            place = (0.1 + level * (size + 0.25)) / width, 1 - (size + 0.55) / whole
+            place = (0.1 + level * (size + 0.25)) / width, 1 - (size + 0.95) / whole
             axes = figure.add_axes((*place, size / width, size / whole))
             largest = picture.max() or 1
             shown = axes.imshow(picture / largest, cmap=drawing.diverging(), vmin=-1, vmax=1)
-            said = f'shuffled: {name}{" and later" if level > 1 else ""}' if level else 'trained weights'
-            state = f'rank corr. {value:.2f}' if picture.any() else 'zero everywhere'
-            axes.set_title(f'{said}\n{state}\nup to {largest:.2g}', fontsize=7, pad=2)
+            shuffle = f'shuffled{" from the end to" if level > 1 else ""}\n{_short(name, int(17 * size))}'
+            said = shuffle if level else 'trained weights\n'
+            state = f'rank corr. {value:.2f}\nup to {largest:.2g}' if picture.any() else 'zero everywhere\n'
+            axes.set_title(f'{said}\n{state}', fontsize=7, pad=2)
             axes.set_axis_off()
         assert shown is not None
         right = (0.1 + len(maps) * (size + 0.25)) / width
-        bar = figure.colorbar(shown, cax=figure.add_axes((right, 1 - (size + 0.55) / whole, 0.01, size / whole)))
+        bar = figure.colorbar(shown, cax=figure.add_axes((right, 1 - (size + 0.95) / whole, 0.01, size / whole)))
         bar.set_label('share of the largest', fontsize=7)
         bar.ax.tick_params(labelsize=7)
         bar.ax.set_ylim(0, 1)
@@ -200,10 +221,15 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
     return figure
 
 
+def _short(name: str, most: int) -> str:
+    """The end of a layer's name, which says more than its beginning."""
+    return name if len(name) <= most else f'…{name[1 - most :]}'
+
+
 def _draw_curves(first: Any, second: Any, arrays: Mapping[str, np.ndarray]) -> None:
     names, scored = arrays['layers'], str(arrays['scored'])
     first.plot(range(len(names)), arrays['correlation'].mean(1), color=drawing.BLUE, marker='o', ms=4)
-    first.set_xticks(range(len(names)), names, rotation=20, ha='right', fontsize=7)
+    first.set_xticks(range(len(names)), [_short(name, 16) for name in names], rotation=20, ha='right', fontsize=7)
     first.set_ylim(min(-0.05, arrays['correlation'].min() - 0.05), 1.05)
     first.set_title('rank correlation, shuffled from the last layer to …', fontsize=9)
     for name, color in (('insertion', drawing.BLUE), ('deletion', drawing.ORANGE)):

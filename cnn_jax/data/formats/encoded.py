@@ -16,6 +16,7 @@ from cnn_jax.data.formats.image import BadImage
 from cnn_jax.errors import CnnJaxError, DataError
 
 NAMED = 10  # bad images that an error lists
+NOT_COUNTED = 'it is not counted'
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +89,9 @@ def check_share(bad: Sequence[str], num_rows: int, share: float, where: str) -> 
     if len(bad) > share * num_rows:
         more = f' and {len(bad) - NAMED:,} more' if len(bad) > NAMED else ''
         raise DataError(
-            f'{len(bad):,} bad images in {where}, more than {share:.3%} of {num_rows:,} (max_bad_images): '
-            f'{"; ".join(bad[:NAMED])}{more}; put good copies there and prepare the set again'
+            f'{len(bad):,} bad image{"s" * (len(bad) > 1)} in {where}, more than {share:.3%} of {num_rows:,} '
+            f'(max_bad_images): {"; ".join(bad[:NAMED])}{more}; put good copies there, or take them out, and prepare '
+            'the set again'
         )
 
 
@@ -105,8 +107,8 @@ class Record(NamedTuple):
 class EncodedSource:
     """One split: source[i] -> {'image': uint8 (size, size, 3), 'label': int}, the centre of image i as in evaluation.
 
-    A bad image is black there and keeps its label: each image counts once, as in the published number, and one that
-    cannot be read is not taken to be right for another's sake. `read_random` is for training.
+    A bad image is black there and not `readable`: evaluation leaves it out of its counts, and says how many these are.
+    `read_random` is for training.
 
     Raises:
         DataError: a file of the split is missing, shorter than the set says, or unreadable.
@@ -157,8 +159,8 @@ class EncodedSource:
         try:
             pixels = image.decode_centre(record.encoded, resize=how.resize, size=how.size, max_pixels=how.max_pixels)
         except BadImage as error:
-            self.bad_images.add(row, f'{record.name}: {error}', instead='it is black, and counts with its label')
-            pixels = np.zeros((how.size, how.size, 3), np.uint8)
+            self.bad_images.add(row, f'{record.name}: {error}', instead=NOT_COUNTED)
+            return {'image': np.zeros((how.size, how.size, 3), np.uint8), 'label': record.label, 'readable': False}
         return {'image': pixels, 'label': record.label}
 
     def _random(

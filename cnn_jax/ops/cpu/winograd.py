@@ -28,7 +28,7 @@ from cnn_jax.ops.cpu.windows import Geometry, Shape, output_sizes, zero
 TILE = 4  # outputs a side
 SIDE = TILE + 2  # pixels a side
 CACHED_BYTES = 12e6  # of what is made at a time
-LEAST_CHANNELS, LEAST_TILES, LEAST_FULL = 24, 48, 0.65
+LEAST_CHANNELS, LEAST_TILES, LEAST_FULL, LEAST_MACS = 24, 48, 0.65, 6e7
 
 
 def _transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -49,15 +49,20 @@ A_T, G, B_T = _transforms()
 def pays(batch: int, sizes: tuple[int, int], kernel: Shape, geometry: Geometry) -> bool:
     """Returns whether this form takes these arguments and is faster than XLA's; sizes: (height, width) of the outputs.
 
-    The tiles must be mostly full, and enough that the transform of the kernel, which a batch shares, costs little.
+    The tiles must be mostly full, and enough that the transform of the kernel, which a batch shares, costs little; and
+    there must be a millisecond of work, for half a second of compiling.
     """
     if kernel[:2] != (3, 3) or geometry.groups > 1 or geometry.stride != (1, 1) or geometry.dilation != (1, 1):
         return False
     if not all(0 <= pad <= 2 for pads in geometry.pads for pad in pads):
         return False
-    num_tiles = batch * math.prod(-(-size // TILE) for size in sizes)
-    full = batch * math.prod(sizes) / (num_tiles * TILE**2)
-    return min(kernel[2:]) >= LEAST_CHANNELS and num_tiles >= LEAST_TILES and full >= LEAST_FULL
+    num_tiles, num_outputs = batch * math.prod(-(-size // TILE) for size in sizes), batch * math.prod(sizes)
+    return (
+        min(kernel[2:]) >= LEAST_CHANNELS
+        and num_tiles >= LEAST_TILES
+        and num_outputs >= LEAST_FULL * TILE**2 * num_tiles
+        and num_outputs * math.prod(kernel) >= LEAST_MACS
+    )
 
 
 class Plan(NamedTuple):
@@ -112,7 +117,7 @@ def images_gradient(gradient: jax.Array, kernel: jax.Array, images: Shape, geome
     """Returns the gradient with respect to the images: the convolution with the kernel turned by 180 degrees."""
     (top, bottom), (left, right) = geometry.pads
     pads = (2 - top, 2 - bottom), (2 - left, 2 - right)
-    return _correlate(gradient, _of_kernel(kernel[::-1, ::-1]), pads, (images[1], images[2]), contract=2)
+    return _correlate(gradient, _of_kernel(kernel, turned=True), pads, (images[1], images[2]), contract=2)
 
 
 def _correlate(images: jax.Array, kernel: jax.Array, pads: Pads, sizes: tuple[int, int], *, contract: int) -> jax.Array:
@@ -138,9 +143,8 @@ def kernel_gradient(images: jax.Array, gradient: jax.Array, kernel: Shape, geome
         return total + _products(_of_images(cut(index)), _of_gradient(cut_gradient(index)), (1, 1)), None
 
     nothing = jnp.zeros_like(gradient, shape=(SIDE**2, *kernel[2:]))
-    products = lax.scan(add, nothing, jnp.arange(plan.parts))[0].reshape(SIDE, SIDE, *kernel[2:])
-    rows = jnp.stack(_apply(G.T, list(products)))
-    return jnp.stack(_apply(G.T, [rows[:, j] for j in range(SIDE)]), 1)
+    products = lax.scan(add, nothing, jnp.arange(plan.parts))[0]
+    return _matrix(np.kron(G, G).T, products.reshape(SIDE**2, -1)).reshape(kernel)
 
 
 def _cutter(images: jax.Array, pads: Pads, plan: Plan) -> Callable[[jax.Array], jax.Array]:
@@ -181,10 +185,15 @@ def _of_gradient(blocks: jax.Array) -> jax.Array:
     return made.reshape(SIDE**2, -1, blocks.shape[-1])
 
 
-def _of_kernel(kernel: jax.Array) -> jax.Array:
-    """Returns G g G^T, (36, in, out)."""
-    rows = _apply(G, list(kernel))
-    return jnp.stack([part for row in rows for part in _apply(G, list(row))])
+def _of_kernel(kernel: jax.Array, *, turned: bool = False) -> jax.Array:
+    """Returns G g G^T, (36, in, out), of the kernel as it is or turned by 180 degrees."""
+    taps = kernel.reshape(9, -1)
+    return _matrix(np.kron(G, G)[:, :: -1 if turned else 1], taps).reshape(SIDE**2, *kernel.shape[2:])
+
+
+def _matrix(matrix: np.ndarray, array: jax.Array) -> jax.Array:
+    """Returns matrix @ array, one product: a sum of many parts takes XLA a second to compile."""
+    return lax.dot(jnp.asarray(matrix, array.dtype), array)
 
 
 def _outputs(products: jax.Array) -> jax.Array:

@@ -1,8 +1,8 @@
 """Finding every ReLU of a program, and giving it another backward rule.
 
 A ReLU is `jax.nn.relu`, a maximum with a constant zero (`jnp.maximum(x, 0)`, `jnp.clip(x, 0)`), or `jnp.where(x > 0, x,
-0)` in any of its forms. Batch normalisation, additions, pools and powers are differentiated as they are; any other
-nonlinearity is an error that names it, because the rules are not defined for it.
+0)` in any of its forms. Normalisations, additions and pools are differentiated as they are; any other nonlinearity, a
+product of two arrays of the image among them, is an error that names it, because the rules are not defined for it.
 """
 
 from collections.abc import Iterable
@@ -14,6 +14,7 @@ import numpy as np
 from jax.core import Tracer
 
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.visualize.engine import divisors
 from cnn_jax.visualize.engine import program as programs
 from cnn_jax.visualize.engine.program import Atom, Known, Program, Rule, Step
 
@@ -35,14 +36,16 @@ class Found(NamedTuple):
     count: int
 
 
-def find(program: Program, images: Iterable[int], name: Name) -> Found:
+def find(program: Program, images: Iterable[int], name: Name, *, whole: bool = True) -> Found:
     """The steps of a (pruned) program that are ReLUs on what depends on `images`, with their new rule.
+
+    whole: not the inside of a function with its own gradient, which may pool by maxima of two arrays.
 
     Raises:
         CnnJaxError: another nonlinearity lies between image and outputs.
     """
     reading = _Reading(program, programs.depends(program, list(images)))
-    rules, count = {}, 0
+    rules, count, later = {}, 0, None
     for step in program.steps:
         if not reading.any_depends(step.inputs):
             continue
@@ -51,12 +54,15 @@ def find(program: Program, images: Iterable[int], name: Name) -> Found:
             rules[step.outputs[0]] = _relu_rule(place, name)
             count += 1
         elif step.kind in ('cond', 'scan'):
-            rule, inner = _control_flow(step, reading, name)
+            rule, inner = _control_flow(step, reading, name, whole)
             count += inner
             if inner:
                 rules[step.outputs[0]] = rule
         else:
             reading.check(step)
+            later = later or reading.curved(step, whole=whole)
+    if later:  # after the names that say more: tanh, and not the cube inside a GELU
+        raise later
     return Found(rules, count)
 
 
@@ -100,6 +106,8 @@ class _Reading:
                 self.uniform[step.outputs[0]] = value
             elif step.kind in _COMPARISONS:
                 self.comparison[step.outputs[0]] = step
+        self.inverse = divisors.inverses(program, dependent, self.number)
+        self.passing = divisors.passing(program, dependent, self.inverse)
 
     def depends(self, atom: Atom) -> bool:
         return isinstance(atom, int) and atom in self.dependent
@@ -123,6 +131,8 @@ class _Reading:
     def relu_input(self, step: Step) -> int | None:
         """The place of x among the inputs of a step that is max(x, 0), else None."""
         kind = step.kind
+        if not self.passes(step):
+            return None
         if kind == 'max':
             zeros = [self.number(atom) == 0 for atom in step.inputs]
             return zeros.index(False) if sorted(zeros) == [False, True] else None
@@ -151,12 +161,22 @@ class _Reading:
         is_relu = self.number(right) == 0 and self.number(cases[zero]) == 0 and cases[kept] == left
         return 1 + kept if is_relu and isinstance(left, int) else None
 
+    def curved(self, step: Step, *, whole: bool) -> CnnJaxError | None:
+        """The error of a step on the image that is a product, a power, or a choice among several arrays."""
+        what = divisors.curved(step, self.dependent, self.inverse)
+        allowed = not whole and step.kind in ('max', 'min')
+        return _not_a_relu(what, step) if what and not allowed and self.passes(step) else None
+
+    def passes(self, step: Step) -> bool:
+        """Whether the outputs are more than a divisor."""
+        return bool(self.passing.intersection(step.outputs))
+
     def check(self, step: Step) -> None:
-        """Raises CnnJaxError for a step on the image that is a nonlinearity and not a ReLU."""
+        """Raises CnnJaxError for a step on the image that is a nonlinearity by its name and not a ReLU."""
         kind = step.kind
         if kind in _NONLINEAR.split():
             raise _not_a_relu(kind, step)
-        if kind in ('max', 'min') and not all(self.depends(atom) for atom in step.inputs):
+        if kind in ('max', 'min') and self.passes(step) and not all(self.depends(atom) for atom in step.inputs):
             bound = next((self.number(atom) for atom in step.inputs if not self.depends(atom)), None)
             if bound is None or not np.isinf(bound):
                 raise _not_a_relu(f'{kind} with {"a parameter" if bound is None else f"{bound:g}"}', step)
@@ -182,7 +202,7 @@ class _Reading:
             flags = flags[-len(inner.inputs) :] if key == 'body_jaxpr' else flags
             dependent = [number for number, flag in zip(inner.inputs, flags, strict=False) if flag]
             try:
-                found = find(inner, dependent, 'guided').count
+                found = find(inner, dependent, 'guided', whole=False).count
             except CnnJaxError as error:
                 raise _not_a_relu(_function_name(step) or step.kind, step) from error
             if found:
@@ -205,7 +225,7 @@ def _not_a_relu(what: str, step: Step) -> CnnJaxError:
     )
 
 
-def _control_flow(step: Step, reading: _Reading, name: Name) -> tuple[Rule, int]:
+def _control_flow(step: Step, reading: _Reading, name: Name, whole: bool) -> tuple[Rule, int]:
     """The rule of a step with programs inside, and its ReLUs: branches are forms of one function, counted once."""
     scan = step.kind == 'scan'
     flags = [reading.depends(atom) for atom in step.inputs]
@@ -219,7 +239,7 @@ def _control_flow(step: Step, reading: _Reading, name: Name) -> tuple[Rule, int]
     parts, counts = [], []
     for closed in inner:
         program = programs.flatten(closed)
-        found = find(program, [n for n, flag in zip(program.inputs, flags, strict=True) if flag], name)
+        found = find(program, [n for n, flag in zip(program.inputs, flags, strict=True) if flag], name, whole=whole)
         parts.append(programs.as_jaxpr(program, found.rules) if found.count else closed)
         counts.append(found.count)
     changed = {'jaxpr': parts[0]} if scan else {'branches': tuple(parts)}

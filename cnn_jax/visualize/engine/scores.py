@@ -92,8 +92,10 @@ def check_targets(targets: Any, shape: tuple[int, ...], layer: str | None) -> Ar
     if values.shape != (batch,) and not by_place:
         raise CnnJaxError(f'targets: shape {values.shape} given; give one {what} for each of {batch} images')
     allowed = np.array(sizes if by_place else sizes[-1:])
-    if (values < 0).any() or (values.reshape(batch, -1) >= allowed[None]).any():
-        raise CnnJaxError(f'targets: {values.tolist()} given; a {what} is 0 to {(allowed - 1).tolist()}')
+    outside = ((values.reshape(batch, -1) < 0) | (values.reshape(batch, -1) >= allowed[None])).any(1)
+    if outside.any():
+        given, largest = values[outside][0].tolist(), (allowed - 1).tolist()
+        raise CnnJaxError(f'targets: {given} given; a {what} is 0 to {largest if by_place else largest[0]}')
     return jnp.asarray(values, jnp.int32)
 
 
