@@ -126,8 +126,7 @@ def _correlate(images: jax.Array, kernel: jax.Array, pads: Pads, sizes: tuple[in
     cut = _cutter(images, pads, plan)
 
     def part(index: jax.Array) -> jax.Array:
-        products = _products(_of_images(cut(index)), kernel, (2, contract))
-        return _outputs(products.reshape(SIDE, SIDE, plan.images, plan.rows, plan.columns, -1))
+        return _outputs(_products(_of_images(cut(index)), kernel, (2, contract)), plan)
 
     made = lax.map(part, jnp.arange(plan.parts))  # (parts, images, height, width, channels)
     made = made.reshape(plan.batch * plan.images, plan.strips * plan.rows * TILE, plan.columns * TILE, -1)
@@ -168,21 +167,27 @@ def _cutter(images: jax.Array, pads: Pads, plan: Plan) -> Callable[[jax.Array], 
     return cut
 
 
+# Arrays of few axes below: a sum over six axes takes XLA three times as long to compile, and is no faster.
+
+
 def _of_images(blocks: jax.Array) -> jax.Array:
     """Returns B^T d B of every tile, (36, tiles, channels)."""
-    down, right = blocks.shape[1] - 1, blocks.shape[3] - 1
+    images, down, _, right, _, channels = blocks.shape
     places = [divmod(i, TILE) for i in range(SIDE)]  # pixel i of a tile: of which block, and where in it
-    rows = jnp.stack(_apply(B_T, [blocks[:, block : block + down, i] for block, i in places]))
-    made = jnp.stack(_apply(B_T, [rows[:, :, :, block : block + right, j] for block, j in places]), 1)
-    return made.reshape(SIDE**2, -1, blocks.shape[-1])
+    whole = blocks.reshape(images, down, TILE, -1)
+    rows = jnp.stack(_apply(B_T, [whole[:, block : block + down - 1, i] for block, i in places]))
+    rows = rows.reshape(SIDE, -1, right, TILE * channels)
+    parts = [rows[:, :, q : q + right - 1, j * channels : (j + 1) * channels] for q, j in places]
+    return jnp.stack(_apply(B_T, parts), 1).reshape(SIDE**2, -1, channels)
 
 
 def _of_gradient(blocks: jax.Array) -> jax.Array:
     """Returns A y A^T of every 4x4 block y but the last row and column of blocks, (36, tiles, channels)."""
-    blocks = blocks[:, :-1, :, :-1]
-    rows = jnp.stack(_apply(A_T.T, [blocks[:, :, i] for i in range(TILE)]))  # (6, images, rows, columns, 4, channels)
-    made = jnp.stack(_apply(A_T.T, [rows[..., j, :] for j in range(TILE)]), 1)
-    return made.reshape(SIDE**2, -1, blocks.shape[-1])
+    channels = blocks.shape[-1]
+    whole = blocks[:, :-1, :, :-1].reshape(-1, TILE, (blocks.shape[3] - 1) * TILE * channels)
+    rows = jnp.stack(_apply(A_T.T, [whole[:, i] for i in range(TILE)])).reshape(SIDE, -1, TILE * channels)
+    parts = [rows[:, :, j * channels : (j + 1) * channels] for j in range(TILE)]
+    return jnp.stack(_apply(A_T.T, parts), 1).reshape(SIDE**2, -1, channels)
 
 
 def _of_kernel(kernel: jax.Array, *, turned: bool = False) -> jax.Array:
@@ -196,12 +201,13 @@ def _matrix(matrix: np.ndarray, array: jax.Array) -> jax.Array:
     return lax.dot(jnp.asarray(matrix, array.dtype), array)
 
 
-def _outputs(products: jax.Array) -> jax.Array:
-    """Returns A^T m A of (6, 6, images, rows, columns, out), as images."""
-    images, down, right, filters = products.shape[2:]
-    rows = jnp.stack(_apply(A_T, list(products)))  # (4, 6, images, rows, columns, out)
-    made = jnp.stack(_apply(A_T, [rows[:, j] for j in range(SIDE)]), -2)  # (4, images, rows, columns, 4, out)
-    return jnp.moveaxis(made, 0, 2).reshape(images, down * TILE, right * TILE, filters)
+def _outputs(products: jax.Array, plan: Plan) -> jax.Array:
+    """Returns A^T m A of (36, tiles, out), as images."""
+    filters = products.shape[-1]
+    rows = jnp.stack(_apply(A_T, list(products.reshape(SIDE, SIDE, -1)))).reshape(TILE, SIDE, -1, filters)
+    made = jnp.stack(_apply(A_T, [rows[:, j] for j in range(SIDE)]), 2)  # (4, tiles, 4, out)
+    made = jnp.moveaxis(made.reshape(TILE, plan.images * plan.rows, -1), 0, 1)
+    return made.reshape(plan.images, plan.rows * TILE, plan.columns * TILE, filters)
 
 
 def _apply(matrix: np.ndarray, parts: list[jax.Array]) -> list[jax.Array]:
