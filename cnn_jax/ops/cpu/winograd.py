@@ -50,7 +50,7 @@ def pays(batch: int, sizes: tuple[int, int], kernel: Shape, geometry: Geometry) 
     """Returns whether this form takes these arguments and is faster than XLA's; sizes: (height, width) of the outputs.
 
     The tiles must be mostly full, and enough that the transform of the kernel, which a batch shares, costs little; and
-    there must be a millisecond of work, for half a second of compiling.
+    there must be a millisecond of work, for a third of a second of compiling.
     """
     if kernel[:2] != (3, 3) or geometry.groups > 1 or geometry.stride != (1, 1) or geometry.dilation != (1, 1):
         return False
@@ -79,11 +79,6 @@ class Plan(NamedTuple):
     columns: int
     batch: int
     strips: int
-
-    @property
-    def tiles(self) -> int:
-        """Of one part."""
-        return self.images * self.rows * self.columns
 
     @property
     def parts(self) -> int:
