@@ -45,10 +45,10 @@ def both_forms(images_shape, filters, pads, dtype):
 
 @pytest.mark.parametrize('name', CASES)
 def test_is_exact_in_float64(name, monkeypatch):
-    *case, cached_bytes = CASES[name]
+    images_shape, filters, pads, cached_bytes = CASES[name]
     monkeypatch.setattr(winograd, 'CACHED_BYTES', cached_bytes)
     with jax.enable_x64(True):
-        expected, ours = both_forms(*case, 'float64')
+        expected, ours = both_forms(images_shape, filters, pads, 'float64')
     for a, b in zip(ours, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
