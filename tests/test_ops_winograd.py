@@ -74,18 +74,21 @@ def test_the_parts_cover_the_batch(batch, sizes, channels):
 
 
 @pytest.mark.parametrize(
-    ('batch', 'size', 'channels', 'better'),
+    ('size', 'channels', 'better'),
     [
-        (1, 224, 64, True),
-        (8, 14, 512, True),
-        (32, 8, 128, True),
-        (1, 14, 512, False),
-        (16, 6, 64, False),
-        (8, 56, 16, False),
-        (8, 16, 32, False),
+        (224, 64, True),
+        (28, 512, True),
+        (14, 256, True),
+        (8, 128, True),
+        (14, 512, False),  # of one image, the kernel's transform would cost more
+        (7, 512, False),
+        (6, 256, False),
+        (56, 16, False),
+        (16, 32, False),
     ],
 )
-def test_is_chosen_where_it_is_faster(batch, size, channels, better, monkeypatch):
+@pytest.mark.parametrize('batch', [1, 32])
+def test_is_chosen_where_it_is_faster_whatever_the_batch(batch, size, channels, better, monkeypatch):
     monkeypatch.setattr(choice, 'NUM_CORES', 2)
     images, kernel = (batch, size, size, channels), (3, 3, channels, channels)
     geometry = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)

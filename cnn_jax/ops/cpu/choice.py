@@ -54,7 +54,7 @@ def choose(images: Shape, kernel: Shape, geometry: Geometry, dtype: Any) -> Form
         return POINTWISE
     if outputs == (1, 1):
         return ONE_WINDOW
-    if NUM_CORES <= MOST_CORES and dtype == jnp.float32 and winograd.pays(images[0], outputs, kernel, geometry):
+    if NUM_CORES <= MOST_CORES and dtype == jnp.float32 and winograd.pays(outputs, kernel, geometry):
         return WINOGRAD
     covered = tuple(dilated(k, d) for k, d in zip(kernel[:2], geometry.dilation, strict=True))
     num_taps = kernel[0] * kernel[1]
