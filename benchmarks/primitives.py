@@ -102,7 +102,7 @@ def cases() -> Iterator[Case]:
     yield convolution((8, 14, 14, 1024), (1, 1, 1024, 256), 'both')
     yield convolution((8, 56, 56, 64), (3, 3, 64, 64), 'both', padding=1)
     yield convolution((8, 28, 28, 256), (3, 3, 256, 256), 'both', padding=1)
-    yield convolution((8, 14, 14, 512), (3, 3, 512, 512), 'both', padding=1)
+    yield convolution((8, 14, 14, 256), (3, 3, 256, 256), 'both', padding=1)
     yield batch_norm((8, 56, 56, 256), 2.5)
     yield batch_norm((32, 16, 16, 64), 2.5)
 
