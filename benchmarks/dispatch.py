@@ -9,7 +9,6 @@ wall time and in process CPU time. Writes benchmarks/results/dispatch.json.
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -19,7 +18,6 @@ from typing import Any
 
 from benchmarks import timing
 
-RESULTS = timing.RESULTS / 'dispatch.json'
 EXPERIMENTS = {'lenet_digits': (80, 3), 'resnet_digits': (16, 3)}  # steps in a turn, rounds: eight minutes in all
 WAYS = (('one by one', 0), ('together', 1), ('together', 4), ('together', 8), ('scan', 4), ('scan', 8))
 
@@ -109,7 +107,8 @@ def measure(name: str, data_dir: Path, num_steps: int, rounds: int) -> Iterator[
             cpu[way].append((time.process_time() - used) / num_steps * 1e3)
     for way in turns:
         numbers = {'wall': statistics.median(wall[way]), 'cpu': statistics.median(cpu[way])}
-        yield {'experiment': name, 'way': way, **numbers, 'first_turn': compiling[way], 'loss': losses[way]}
+        first = {'first_turn': compiling[way], 'loss': losses[way]}
+        yield {'experiment': name, 'way': way, **numbers, **first, 'date': time.strftime('%Y-%m-%d')}
 
 
 def main() -> None:
@@ -129,10 +128,7 @@ def main() -> None:
                     f'{row["first_turn"]:>14.1f}{row["loss"]:>10.5f}'
                 )
             rows += found
-    RESULTS.write_text(
-        json.dumps({'machine': timing.machine(), 'date': time.strftime('%Y-%m-%d'), 'rows': rows}, indent=1)
-    )
-    print(f'written to {RESULTS}')
+    print(f'written to {timing.write("dispatch", rows)}')
 
 
 if __name__ == '__main__':

@@ -59,6 +59,14 @@ def test_rounds_little_in_float32():
         assert jnp.abs(a - b).max() < 4e-6 * jnp.abs(b).max()
 
 
+def test_an_image_gives_the_same_alone_and_among_others():
+    rng = np.random.default_rng(0)
+    images, kernel = (jnp.asarray(rng.standard_normal(shape), 'float32') for shape in ((3, 14, 14, 32), (3, 3, 32, 32)))
+    convolve = jax.jit(lambda images: winograd.forward(images, kernel, Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)))
+    together, alone = convolve(images), convolve(images[2:])
+    assert jnp.abs(together[2:] - alone).max() < 1e-6 * jnp.abs(together).max()
+
+
 @pytest.mark.parametrize('batch', [1, 2, 3, 7, 32, 47])
 @pytest.mark.parametrize('sizes', [(4, 4), (14, 13), (56, 56), (224, 224), (500, 20)])
 @pytest.mark.parametrize('channels', [24, 64, 512])
