@@ -114,10 +114,24 @@ def test_types(name):
 
 
 @pytest.mark.parametrize('name', ['small_map', 'winograd', 'depthwise', 'max_pool_3'])
-def test_other_platforms_keep_the_operations_of_xla(name):
-    lowered = jax.jit(functools.partial(everything, name)).trace(*arrays(name)).lower(lowering_platforms=('cuda',))
-    text = lowered.as_text()
+def test_a_tpu_keeps_the_operations_of_xla(name):
+    text = lowered(name, 'tpu')
     if name == 'max_pool_3':
         assert 'select_and_scatter' in text
     else:
         assert text.count('stablehlo.convolution') == 3
+
+
+@pytest.mark.parametrize('name', ['small_map', 'winograd', 'depthwise'])
+def test_a_gpu_keeps_the_convolutions_of_xla(name):
+    assert lowered(name, 'cuda').count('stablehlo.convolution') == 3
+
+
+@pytest.mark.parametrize('name', ['max_pool_2', 'max_pool_3'])
+def test_a_gpu_scatters_no_maxima(name):
+    assert 'select_and_scatter' not in lowered(name, 'cuda')
+
+
+def lowered(name, platform):
+    traced = jax.jit(functools.partial(everything, name)).trace(*arrays(name))
+    return traced.lower(lowering_platforms=(platform,)).as_text()

@@ -9,7 +9,7 @@ import pytest
 
 from cnn_jax import ops
 from cnn_jax.ops.cpu import choice, winograd
-from cnn_jax.ops.cpu.windows import Geometry, plain
+from cnn_jax.ops.windows import Geometry, plain
 
 # (images, filters, pads, CACHED_BYTES): odd sizes, every padding, parts of several images and of a few rows.
 CASES = {

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,10 @@ from jax import lax
 
 from cnn_jax.ops import arguments
 from cnn_jax.ops.arguments import Padding, Pair
-from cnn_jax.ops.cpu.choice import SUMS, Forms, choose
-from cnn_jax.ops.cpu.windows import Geometry, plain
-from cnn_jax.ops.implementation import apart, is_plain, on_cpu, same_axes
+from cnn_jax.ops.cpu import choice as cpu_choice
+from cnn_jax.ops.gpu import choice as gpu_choice
+from cnn_jax.ops.implementation import apart, by_platform, is_plain, same_axes
+from cnn_jax.ops.windows import Forms, Geometry, plain
 
 
 def conv2d(
@@ -171,28 +173,41 @@ def _transposed_pads(
     return [(covered[a] - 1 - pads[a][0], covered[a] - 1 - pads[a][1] + extra[a]) for a in (0, 1)]
 
 
+class Platforms(NamedTuple):
+    """The formulations for each platform that has its own."""
+
+    cpu: Forms = Forms()
+    gpu: Forms = Forms()
+
+
 def correlate(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     """Returns the convolution of checked arguments, in the fastest form known for the shapes and the platform."""
-    forms = Forms() if is_plain() or images.size == 0 else choose(images.shape, kernel.shape, geometry, images.dtype)
-    if forms == Forms():
+    forms = Platforms()
+    if images.size and not is_plain():
+        forms = Platforms(
+            cpu=cpu_choice.choose(images.shape, kernel.shape, geometry, images.dtype),
+            gpu=gpu_choice.choose(kernel.shape, geometry, images.dtype),
+        )
+    if forms == Platforms():
         return plain(images, kernel, geometry)
     return _cached_correlate(*same_axes(images, kernel), geometry, forms)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _correlate(images: jax.Array, kernel: jax.Array, geometry: Geometry, forms: Forms) -> jax.Array:
+def _correlate(images: jax.Array, kernel: jax.Array, geometry: Geometry, forms: Platforms) -> jax.Array:
     xla = functools.partial(plain, geometry=geometry)
-    return _run(forms.forward, xla, kernel[0, 0, 0, 0], images, kernel, geometry=geometry)
+    run = _runner('forward', forms, scalar=kernel[0, 0, 0, 0], geometry=geometry)
+    return run(xla, images, kernel)
 
 
 def _correlate_forward(
-    images: jax.Array, kernel: jax.Array, geometry: Geometry, forms: Forms
+    images: jax.Array, kernel: jax.Array, geometry: Geometry, forms: Platforms
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     return _correlate(images, kernel, geometry, forms), (images, kernel)
 
 
 def _correlate_backward(
-    geometry: Geometry, forms: Forms, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
+    geometry: Geometry, forms: Platforms, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     # Two separate choices, so that XLA drops the one that nobody asked for (the images of a first layer).
     images, kernel = saved
@@ -206,27 +221,20 @@ def _correlate_backward(
         like = jnp.zeros_like(gradient, shape=kernel.shape)
         return jax.linear_transpose(lambda k: plain(images, k, geometry), like)(gradient)[0]
 
-    shapes = {'images': images.shape, 'geometry': geometry}
-    of_images = _run(forms.images_gradient, images_gradient, scalar, gradient, kernel, **shapes)
-    shapes = {'kernel': kernel.shape, 'geometry': geometry}
-    return of_images, _run(forms.kernel_gradient, kernel_gradient, scalar, images, gradient, **shapes)
+    of_images = _runner('images_gradient', forms, scalar=scalar, images=images.shape, geometry=geometry)
+    of_kernel = _runner('kernel_gradient', forms, scalar=scalar, kernel=kernel.shape, geometry=geometry)
+    return of_images(images_gradient, gradient, kernel), of_kernel(kernel_gradient, images, gradient)
 
 
-def _run(
-    form: Callable[..., jax.Array] | None,
-    xla: Callable[..., jax.Array],
-    scalar: jax.Array,
-    /,
-    *arrays: jax.Array,
-    **shapes: object,
-) -> jax.Array:
-    """Returns xla(*arrays), or on a CPU the same computed by `form`."""
-    if form is None:
-        return xla(*arrays)
-    fast = functools.partial(form, **shapes)
-    if form in SUMS:
-        fast = apart(fast, xla, scalar)
-    return on_cpu(fast, xla, *arrays)
+def _runner(part: str, forms: Platforms, *, scalar: jax.Array, **shapes: object) -> Callable[..., jax.Array]:
+    """Returns run(xla, *arrays): XLA's form, or on a platform that has its own the same computed by that."""
+    cpu, gpu = (form and functools.partial(form, **shapes) for form in (getattr(chosen, part) for chosen in forms))
+
+    def run(xla: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
+        alone = apart(cpu, xla, scalar) if cpu and cpu.func in cpu_choice.SUMS else cpu
+        return by_platform(xla, *arrays, cpu=alone, gpu=gpu)
+
+    return run
 
 
 _correlate.defvjp(_correlate_forward, _correlate_backward)

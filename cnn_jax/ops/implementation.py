@@ -1,7 +1,8 @@
 """Which formulation of an operation runs: per platform, or always XLA's own.
 
 Every formulation is the same function. On a CPU some of XLA's own are 5 to 100 times slower than others (see
-benchmarks/primitives.py), so `ops` picks one by static shape, for the CPU only; GPU and TPU keep XLA's.
+benchmarks/primitives.py), on a GPU a few are 2 to 16 times slower (benchmarks/gpu), so `ops` picks one by static shape
+and platform. TPUs, and GPUs that are not NVIDIA's, keep XLA's.
 """
 
 import contextlib
@@ -40,9 +41,18 @@ def is_plain() -> bool:
     return _choice.value == 'lax'
 
 
-def on_cpu(fast: Callable[..., Any], plain: Callable[..., Any], *arrays: jax.Array) -> Any:
-    """Returns fast(*arrays) where the program runs on a CPU, plain(*arrays) elsewhere, decided at lowering."""
-    return lax.platform_dependent(*arrays, cpu=fast, default=plain)
+def by_platform(
+    plain: Callable[..., Any],
+    *arrays: jax.Array,
+    cpu: Callable[..., Any] | None = None,
+    gpu: Callable[..., Any] | None = None,
+) -> Any:
+    """Returns cpu(*arrays) where the program runs on a CPU, gpu(*arrays) on an NVIDIA GPU, else plain(*arrays).
+
+    A form that is None is XLA's own, plain. The choice is made at lowering.
+    """
+    forms = {name: form for name, form in (('cpu', cpu), ('cuda', gpu)) if form}
+    return lax.platform_dependent(*arrays, **forms, default=plain) if forms else plain(*arrays)
 
 
 def apart(fast: Callable[..., Any], plain: Callable[..., Any], scalar: jax.Array) -> Callable[..., Any]:

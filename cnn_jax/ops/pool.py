@@ -11,7 +11,9 @@ from jax import lax
 from cnn_jax.ops import arguments
 from cnn_jax.ops.arguments import Padding, Pads, Pair
 from cnn_jax.ops.cpu import max_pool as cpu_max_pool
-from cnn_jax.ops.implementation import is_plain, on_cpu
+from cnn_jax.ops.gpu import max_pool as gpu_max_pool
+from cnn_jax.ops.implementation import by_platform, is_plain
+from cnn_jax.ops.maxima import MAX_TAPS
 
 Sizes = tuple[int, int]
 
@@ -41,7 +43,7 @@ def max_pool(
     window, stride, pads = _read(images, window, stride, padding)
     if ceil_mode:
         pads = _ceil_pads(images.shape, window, stride, pads)
-    few_taps = window[0] * window[1] <= cpu_max_pool.MAX_TAPS
+    few_taps = window[0] * window[1] <= MAX_TAPS
     pool = _max_pool if few_taps and images.size and not is_plain() else _plain_max_pool
     return arguments.from_nhwc(pool(images, window, stride, pads), data_format)
 
@@ -55,22 +57,44 @@ def _plain_max_pool(images: jax.Array, window: Sizes, stride: Sizes, pads: Pads)
 def _max_pool(images: jax.Array, window: Sizes, stride: Sizes, pads: Pads) -> jax.Array:
     if window[0] * window[1] <= 4:
         return _plain_max_pool(images, window, stride, pads)  # slices would compute what made the images once per slice
-    fast = functools.partial(cpu_max_pool.max_pool, window=window, stride=stride, pads=pads)
-    return on_cpu(fast, lambda x: _plain_max_pool(x, window, stride, pads), images)
+    cpu, gpu = (
+        functools.partial(platform.max_pool, window=window, stride=stride, pads=pads)
+        for platform in (cpu_max_pool, gpu_max_pool)
+    )
+    return by_platform(lambda x: _plain_max_pool(x, window, stride, pads), images, cpu=cpu, gpu=gpu)
 
 
-def _max_pool_forward(images: jax.Array, window: Sizes, stride: Sizes, pads: Pads) -> tuple[jax.Array, jax.Array]:
-    return _max_pool(images, window, stride, pads), images
+def _max_pool_forward(
+    images: jax.Array, window: Sizes, stride: Sizes, pads: Pads
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    """Saves the images and the place of each maximum: a platform's gradient reads one, and XLA drops the other."""
+
+    def without_place(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        outputs: jax.Array = _max_pool(images, window, stride, pads)
+        return outputs, jnp.zeros_like(outputs, jnp.int8)
+
+    with_place = functools.partial(gpu_max_pool.max_pool_with_place, window=window, stride=stride, pads=pads)
+    outputs, place = by_platform(without_place, images, gpu=with_place)
+    return outputs, (images, place)
 
 
 def _max_pool_backward(
-    window: Sizes, stride: Sizes, pads: Pads, images: jax.Array, gradient: jax.Array
+    window: Sizes, stride: Sizes, pads: Pads, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array]:
-    def plain(images: jax.Array, gradient: jax.Array) -> jax.Array:
+    windows = {'window': window, 'stride': stride, 'pads': pads}
+
+    def plain(images: jax.Array, place: jax.Array, gradient: jax.Array) -> jax.Array:
+        del place
         return jax.vjp(lambda x: _plain_max_pool(x, window, stride, pads), images)[1](gradient)[0]
 
-    fast = functools.partial(cpu_max_pool.max_pool_gradient, window=window, stride=stride, pads=pads)
-    return (on_cpu(fast, plain, images, gradient),)
+    def on_cpu(images: jax.Array, place: jax.Array, gradient: jax.Array) -> jax.Array:
+        del place
+        return cpu_max_pool.images_gradient(images, gradient, **windows)
+
+    def on_gpu(images: jax.Array, place: jax.Array, gradient: jax.Array) -> jax.Array:
+        return gpu_max_pool.images_gradient(place, gradient, images=images.shape, **windows)
+
+    return (by_platform(plain, *saved, gradient, cpu=on_cpu, gpu=on_gpu),)
 
 
 _max_pool.defvjp(_max_pool_forward, _max_pool_backward)

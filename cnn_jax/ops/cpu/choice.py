@@ -4,28 +4,13 @@
 """
 
 import os
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from cnn_jax.ops.arguments import dilated
 from cnn_jax.ops.cpu import dense, grouped, winograd
-from cnn_jax.ops.cpu.windows import Geometry, Shape, output_sizes
-
-
-class Forms(NamedTuple):
-    """Three formulations; None stands for XLA's own.
-
-    forward(images, kernel, geometry); images_gradient(gradient, kernel, images_shape, geometry);
-    kernel_gradient(images, gradient, kernel_shape, geometry).
-    """
-
-    forward: Callable[..., jax.Array] | None = None
-    images_gradient: Callable[..., jax.Array] | None = None
-    kernel_gradient: Callable[..., jax.Array] | None = None
-
+from cnn_jax.ops.windows import Forms, Geometry, Shape, output_sizes
 
 POINTWISE = Forms(dense.pointwise, dense.pointwise_images_gradient, dense.pointwise_kernel_gradient)
 ONE_WINDOW = Forms(dense.one_window, dense.one_window_images_gradient, dense.one_window_kernel_gradient)

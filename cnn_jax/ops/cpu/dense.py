@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnn_jax.ops.cpu.windows import (
+from cnn_jax.ops.implementation import accumulator
+from cnn_jax.ops.windows import (
     Geometry,
     Overlap,
     Shape,
@@ -22,7 +23,6 @@ from cnn_jax.ops.cpu.windows import (
     total,
     zero,
 )
-from cnn_jax.ops.implementation import accumulator
 
 # One matrix product: a 1x1 kernel. XLA's own kernel gradient is 2 to 4 times slower.
 

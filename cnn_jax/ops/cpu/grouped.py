@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnn_jax.ops.cpu.windows import Geometry, Shape, onto_images, output_sizes, padded_copy, plain, seen, taps, total
 from cnn_jax.ops.implementation import accumulator
+from cnn_jax.ops.windows import Geometry, Shape, onto_images, output_sizes, padded_copy, plain, seen, taps, total
 
 BLOCK_CHANNELS = 32  # fewer leave the matrix product's registers empty, more multiply more zeros
 MAX_BLOCKS = 8  # each is a convolution to compile

@@ -23,7 +23,7 @@ import numpy as np
 from jax import lax
 
 from cnn_jax.ops.arguments import Pads
-from cnn_jax.ops.cpu.windows import Geometry, Shape, output_sizes, zero
+from cnn_jax.ops.windows import Geometry, Shape, output_sizes, zero
 
 TILE = 4  # outputs a side
 SIDE = TILE + 2  # pixels a side

@@ -225,12 +225,21 @@ def _not_a_relu(what: str, step: Step) -> CnnJaxError:
     )
 
 
+def _carried(params: dict[str, Any]) -> slice:
+    """Which inputs of a scan each round makes anew."""
+    if 'num_carry' in params:  # jax 0.10
+        constants, carried = params['num_consts'], params['num_carry']
+    else:
+        constants, carried, _ = map(len, params['ft_in'].unpack())
+    return slice(constants, constants + carried)
+
+
 def _control_flow(step: Step, reading: _Reading, name: Name, whole: bool) -> tuple[Rule, int]:
     """The rule of a step with programs inside, and its ReLUs: branches are forms of one function, counted once."""
     scan = step.kind == 'scan'
     flags = [reading.depends(atom) for atom in step.inputs]
     if scan:  # what a round makes, the next one reads
-        carried = slice(step.params['num_consts'], step.params['num_consts'] + step.params['num_carry'])
+        carried = _carried(step.params)
         flags[carried] = [True] * len(flags[carried])
     elif flags[0]:
         raise _not_a_relu('cond (a choice that depends on the image)', step)

@@ -1,7 +1,7 @@
-"""What the formulations for the CPU share: how windows lie on an image, and the taps of a kernel one by one."""
+"""What the formulations share: how windows lie on an image, and the taps of a kernel one by one."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -21,6 +21,18 @@ class Geometry(NamedTuple):
     pads: Pads
     dilation: tuple[int, int]
     groups: int
+
+
+class Forms(NamedTuple):
+    """Three formulations of a convolution; None stands for XLA's own.
+
+    forward(images, kernel, geometry); images_gradient(gradient, kernel, images_shape, geometry);
+    kernel_gradient(images, gradient, kernel_shape, geometry).
+    """
+
+    forward: Callable[..., jax.Array] | None = None
+    images_gradient: Callable[..., jax.Array] | None = None
+    kernel_gradient: Callable[..., jax.Array] | None = None
 
 
 class Overlap(NamedTuple):
