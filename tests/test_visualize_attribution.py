@@ -38,18 +38,23 @@ ATTRIBUTIONS = [name for name in methods.available() if hasattr(methods.load(nam
 class Net(nn.Module):
     """Two convolutions, one pool, a global average, a dense layer: CAM is allowed."""
 
+    dtype: Any = None
+
     @nn.compact
     def __call__(self, images, *, train):
-        x = nn.relu(nn.Conv(4, (3, 3), name='conv1')(images))
+        x = nn.relu(nn.Conv(4, (3, 3), dtype=self.dtype, name='conv1')(images))
         x = nn.max_pool(x, (2, 2), (2, 2))
-        x = Stage(name='conv2')(x)
-        return nn.Dense(3, name='output')(x.mean((1, 2)))
+        x = Stage(self.dtype, name='conv2')(x)
+        return nn.Dense(3, dtype=self.dtype, name='output')(x.mean((1, 2)))
 
 
 class Stage(nn.Module):
+    dtype: Any = None
+
     @nn.compact
     def __call__(self, x):
-        return nn.relu(nn.BatchNorm(use_running_average=True)(nn.Conv(5, (3, 3))(x)))
+        x = nn.Conv(5, (3, 3), dtype=self.dtype)(x)
+        return nn.relu(nn.BatchNorm(use_running_average=True, dtype=self.dtype)(x))
 
 
 class Linear(nn.Module):
@@ -118,6 +123,15 @@ def test_float64_stays_float64(name, net):
     assert (single.dtype, double.dtype) == (np.float32, np.float64)
     if name != 'smooth_grad':  # its noise is drawn in the dtype of the image
         np.testing.assert_allclose(single, double, rtol=1e-4, atol=1e-5 * float(np.abs(double).max()))
+
+
+@pytest.mark.parametrize('name', ATTRIBUTIONS)
+def test_a_net_that_computes_in_16_bits_has_maps_in_32(name, net):
+    _, variables, images = net
+    whole = np.asarray(run(name, Net(), variables, images))
+    coarse = np.asarray(run(name, Net(dtype='bfloat16'), variables, images))
+    assert coarse.dtype == np.float32
+    assert np.linalg.norm(coarse - whole) < 0.1 * np.linalg.norm(whole)
 
 
 @pytest.mark.parametrize('name', ATTRIBUTIONS)

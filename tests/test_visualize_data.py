@@ -65,6 +65,16 @@ def test_features_are_what_the_last_layer_reads(net):
     assert features(model, variables, examples(), layer='conv2').values.shape == (23, 16)
 
 
+def test_features_of_a_net_in_16_bits_are_float32(net):
+    class Coarse(nn.Module):
+        @nn.compact
+        def __call__(self, images, *, train):
+            return nn.Dense(3, dtype='bfloat16', name='output')(Net(name='net')(images, train=train))
+
+    variables = Coarse().init(jax.random.key(0), jnp.zeros((1, 12, 12, 1)), train=False)
+    assert features(Coarse(), variables, examples(), layer='output').values.dtype == np.float32
+
+
 def test_neighbours_are_brute_force(net):
     arrays = neighbours.visualize(*net, examples=examples(), num_neighbours=4, queries=[1, 5])
     pixels = Rows().images.reshape(23, -1).astype(float)

@@ -23,7 +23,7 @@ def attribute(
     upsample: bool = True,
     chunk: int | None = None,
 ) -> jax.Array:
-    """Returns the class map of each image, (batch, height, width, 1), in its dtype; 0 or more unless `relu=False`.
+    """Returns the class map of each image, (batch, height, width, 1), float32 or wider; 0 or more unless `relu=False`.
 
     targets: the class of each image, None: the highest score. layer: whose maps; None: the last that has maps.
     upsample: bilinear, to the size of the images; False: the size of the layer. A map of zeros says that no channel of
@@ -75,7 +75,7 @@ def maps_and_gradients(
 ) -> tuple[jax.Array, jax.Array]:
     """A layer's maps and the gradient of each image's score with respect to them, (batch, height', width', channels).
 
-    Only what lies above the layer is differentiated.
+    Only what lies above the layer is differentiated. Both are float32 or wider, whatever the net computes in.
     """
     images = scores.check_images(images)
     net = scores.net_of(model, variables, images)
@@ -87,7 +87,8 @@ def maps_and_gradients(
     def of(images, targets):
         return _maps_and_gradients(scores.Static(model), variables, images, targets, layer=layer)
 
-    return scores.in_chunks(scores.precisely(of), (images, targets), chunk)
+    found = scores.in_chunks(scores.precisely(of), (images, targets), chunk)
+    return jax.tree.map(lambda array: array.astype(jnp.promote_types(array.dtype, jnp.float32)), found)
 
 
 @functools.partial(jax.jit, static_argnames=('static', 'layer'))

@@ -138,7 +138,8 @@ def _covered(static, variables, images, baselines, targets, image, top, left, ch
 
 
 def _picked(outputs: jax.Array, seed: jax.Array) -> jax.Array:
-    return jnp.sum((seed * outputs).reshape(len(outputs), -1), -1)
+    wide = jnp.promote_types(outputs.dtype, jnp.float32)
+    return jnp.sum((seed * outputs).reshape(len(outputs), -1), -1, dtype=wide)
 
 
 def _sizes(image: Sequence[int], window: Pair | None, stride: Pair | None) -> tuple[tuple[int, int], tuple[int, int]]:

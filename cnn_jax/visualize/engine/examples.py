@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.visualize.engine import layers, scores
@@ -40,7 +41,7 @@ class Examples:
 class Features(NamedTuple):
     """Rows of a data set in the space of a layer."""
 
-    values: np.ndarray  # (images, features)
+    values: np.ndarray  # (images, features), float32 or wider
     images: np.ndarray  # uint8
     labels: np.ndarray
     rows: np.ndarray
@@ -55,7 +56,8 @@ def features(model: Any, variables: Any, examples: Examples, *, layer: str | Non
         if read is None:
             net = scores.net_of(model, variables, inputs)
             name, read = (layer, net.output(layer)) if layer else layers.last_hidden(net)
-        values = np.asarray(scores.read(model, variables, inputs, (read,))[0])[: len(rows)]
+        made = scores.read(model, variables, inputs, (read,))[0]
+        values = np.asarray(made, jnp.promote_types(made.dtype, jnp.float32))[: len(rows)]  # sklearn knows no bfloat16
         parts.append((values.reshape(len(rows), -1), images, labels, rows))
         count += len(rows)
         if count >= most:
