@@ -71,6 +71,19 @@ def test_a_peer_that_fails_or_takes_too_long_is_a_row(monkeypatch, tmp_path):
     assert table.line(result['rows'][0]).endswith('out of memory')
 
 
+def test_what_was_not_measured_is_a_line_for_each_reason():
+    rows = [{'framework': 'card', 'model': 'card', 'part': part, 'per_second': 1e12} for part in ('copy', 'matmul')]
+    for framework, model, parts in (
+        ('ours', 'googlenet', ['train']),
+        ('flax', 'vgg16', ['train', 'inference']),
+        ('flax', 'alexnet', ['inference', 'train']),
+    ):
+        rows += plan.failures({'framework': framework, 'model': model, 'parts': parts}, 'too late')
+    text = table.markdown({'rows': rows, 'device': 'a card', 'versions': 'jax 0', 'date': 'today'})
+    assert text.endswith('- ours: googlenet (training): too late\n- flax: vgg16, alexnet: too late')
+    assert '| googlenet training | - |' in text
+
+
 def test_a_result_that_is_not_finite_ends_the_measurement():
     numbers = itertools.count()
     with pytest.raises(FloatingPointError):

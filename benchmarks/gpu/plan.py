@@ -34,8 +34,8 @@ def tasks(models: list[str], frameworks: list[str], *, seconds: float, tiny: boo
     first, *others = models
     order = [('card', 'card')]
     order += [(framework, first) for framework in ('ours', 'torch eager', 'flax', 'torch compiled')]
-    order += [(framework, model) for model in others for framework in ('ours', 'torch eager')]
-    order += [(framework, model) for framework in ('flax', 'torch compiled') for model in others]
+    order += [(framework, model) for model in others for framework in ('ours', 'torch eager', 'flax')]
+    order += [('torch compiled', model) for model in others]
     return [
         {'framework': framework, 'model': model, 'parts': PARTS[framework], 'seconds': seconds, 'tiny': tiny}
         for framework, model in order

@@ -36,13 +36,26 @@ def markdown(result: Row) -> str:
     rows = {(row['framework'], row['model'], row['part']): row for row in result['rows']}
     nets = list(dict.fromkeys((row['model'], row['part']) for row in result['rows'] if row['framework'] == 'ours'))
     cells = [_cells(rows, *net) for net in sorted(nets, key=lambda net: net[1], reverse=True)]
-    missing = [f'- {line(row)}' for row in result['rows'] if 'error' in row]
+    missing = not_measured(result['rows'])
     copy, product = (rows['card', 'card', part].get('per_second', 0) for part in ('copy', 'matmul'))
     caption = (
         f'{result["device"]}, {result["versions"]}, {result["date"]}; images/s. Ceilings measured in the same run: '
         f'copy {copy / 1e9:,.0f} GB/s, bfloat16 product {product / 1e12:,.0f} TFLOP/s.'
     )
     return '\n'.join([caption, '', HEAD, *cells, *(['', 'Not measured:', '', *missing] if missing else [])])
+
+
+def not_measured(rows: list[Row]) -> list[str]:
+    """A line for each framework and reason: the nets that have no figure, with the part where the other has one."""
+    parts: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for row in rows:
+        if 'error' in row:
+            nets = parts.setdefault((row['framework'], row['error']), {})
+            nets.setdefault(row['model'], []).append('training' if row['part'] == 'train' else row['part'])
+    return [
+        f'- {framework}: {", ".join(net if found[1:] else f"{net} ({found[0]})" for net, found in nets.items())}: {why}'
+        for (framework, why), nets in parts.items()
+    ]
 
 
 def _cells(rows: dict[tuple[str, str, str], Row], model: str, part: str) -> str:
@@ -55,7 +68,8 @@ def _cells(rows: dict[tuple[str, str, str], Row], model: str, part: str) -> str:
     images = [f'{speed:,.0f}' if speed else '-' for speed in speeds]
     share = share_of_roofline(ours, rows)
     kind = 'training' if part == 'train' else part
-    entries = [f'{model} {kind}, {ours["batch"]}', *images, ratio, '-' if share is None else f'{share:.0%}', first]
+    batch = f', {ours["batch"]}' if 'batch' in ours else ''
+    entries = [f'{model} {kind}{batch}', *images, ratio, '-' if share is None else f'{share:.0%}', first]
     return '| ' + ' | '.join([*entries, memory(ours)]) + ' |'
 
 
