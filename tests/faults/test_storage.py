@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import harness
+import jax
 import pytest
 
 from cnn_jax import workdir as workdirs
@@ -24,11 +25,14 @@ WIDE: dict[str, Any] = {
 def full_disk(limit=50_000):
     """No file of this process grows beyond `limit` bytes; needs no privilege and ends with the block."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    cached = jax.config.values['jax_persistent_cache_min_compile_time_secs']
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 1e6)  # nothing of the tests' own cache is cut short
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', cached)
 
 
 class FullFrom(Log):
