@@ -21,14 +21,18 @@ OPERATIONS = {
     'one_window': (lambda x, k: ops.conv2d(x, k), (3, 3, 3), (3, 3, 3, 4)),
     'small_map': (lambda x, k: ops.conv2d(x, k, padding=1), (2, 2, 3), (3, 3, 3, 4)),
     'one_channel': (lambda x, k: ops.conv2d(x, k), (7, 7, 1), (3, 3, 1, 4)),
-    'few_channels': (lambda x, k: ops.conv2d(x, k), (9, 9, 2), (5, 5, 2, 4)),
+    'few_channels': (lambda x, k: ops.conv2d(x, k), (9, 9, 2), (5, 5, 2, 20)),
+    'batch_minor': (lambda x, k: ops.conv2d(x, k, padding=1, bias=k[0, 0, 0]), (9, 8, 2), (5, 5, 2, 4)),
+    'bias': (lambda x, k: ops.conv2d(x, k, bias=k[0, 0, 0]), (6, 6, 3), (3, 3, 3, 4)),
     'winograd': (lambda x, k: ops.conv2d(x, k / 40, padding=1), (29, 28, 96), (3, 3, 96, 96)),
     'depthwise': (lambda x, k: ops.depthwise_conv2d(x, k, padding=1), (5, 5, 3), (3, 3, 3, 2)),
     'grouped': (lambda x, k: ops.conv2d(x, k, padding=1, groups=2), (5, 5, 8), (3, 3, 4, 4)),
     'transpose': (lambda x, k: ops.conv2d_transpose(x, k, stride=2), (3, 3, 3), (3, 3, 4, 3)),
-    'max_pool_2': (lambda x, _: ops.max_pool(x, window=2), (6, 6, 3), None),
+    'max_pool_2': (lambda x, _: ops.max_pool(x, window=2), (6, 6, 8), None),
+    'max_pool_2_few': (lambda x, _: ops.max_pool(x, window=2), (6, 6, 3), None),
     'max_pool_3': (lambda x, _: ops.max_pool(x, window=3, stride=2, padding=1), (6, 6, 3), None),
     'max_pool_ceil': (lambda x, _: ops.max_pool(x, window=3, stride=2, ceil_mode=True), (6, 6, 3), None),
+    'avg_pool_2_few': (lambda x, _: ops.avg_pool(x, window=2), (7, 6, 3), None),
     'avg_pool': (lambda x, _: ops.avg_pool(x, window=3, stride=2, padding=1, count_padding=False), (6, 6, 3), None),
     'adaptive': (lambda x, _: ops.adaptive_avg_pool(x, output_size=4), (6, 6, 3), None),
     'l2_pool': (lambda x, _: ops.l2_pool(x, window=2), (6, 6, 3), None),
@@ -113,7 +117,7 @@ def test_types(name):
         assert {a.dtype for a in jax.eval_shape(functools.partial(everything, name), *shapes)} == {np.dtype('float64')}
 
 
-@pytest.mark.parametrize('name', ['small_map', 'winograd', 'depthwise', 'max_pool_3'])
+@pytest.mark.parametrize('name', ['small_map', 'winograd', 'depthwise', 'batch_minor', 'max_pool_3'])
 def test_a_tpu_keeps_the_operations_of_xla(name):
     text = lowered(name, 'tpu')
     if name == 'max_pool_3':
@@ -122,7 +126,7 @@ def test_a_tpu_keeps_the_operations_of_xla(name):
         assert text.count('stablehlo.convolution') == 3
 
 
-@pytest.mark.parametrize('name', ['small_map', 'winograd', 'depthwise'])
+@pytest.mark.parametrize('name', ['small_map', 'winograd', 'depthwise', 'batch_minor'])
 def test_a_gpu_keeps_the_convolutions_of_xla(name):
     assert lowered(name, 'cuda').count('stablehlo.convolution') == 3
 

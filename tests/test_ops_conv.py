@@ -97,9 +97,11 @@ FORMS = {
     'small_map_strided': ((4, 4, 4, 4), (3, 3, 4, 8), {'padding': 1, 'stride': 2}),
     'small_map_dilated': ((4, 3, 4, 4), (3, 3, 4, 8), {'padding': 2, 'dilation': 2}),
     'only_padding': ((4, 2, 2, 4), (3, 3, 4, 8), {'padding': 5, 'stride': 3}),
-    'one_channel': ((4, 12, 11, 1), (5, 5, 1, 6), {}),
+    'one_channel': ((4, 12, 11, 1), (3, 3, 1, 6), {}),
     'one_channel_strided': ((4, 12, 13, 1), (3, 3, 1, 6), {'stride': 2, 'padding': 'same'}),
-    'few_channels': ((4, 9, 10, 3), (5, 5, 3, 6), {'padding': ((2, 1), (0, 2))}),
+    'few_channels': ((4, 9, 10, 3), (5, 5, 3, 20), {'padding': ((2, 1), (0, 2))}),
+    'batch_minor': ((4, 9, 10, 3), (5, 5, 3, 6), {'padding': ((2, 1), (0, 2))}),
+    'batch_minor_one_channel': ((4, 12, 11, 1), (5, 5, 1, 6), {}),
     'depthwise': ((4, 7, 8, 6), (3, 3, 1, 6), {'groups': 6, 'padding': 1}),
     'depthwise_strided': ((4, 7, 8, 6), (3, 3, 1, 12), {'groups': 6, 'padding': ((1, 0), (2, 1)), 'stride': 2}),
     'depthwise_dilated': ((4, 9, 8, 6), (3, 3, 1, 12), {'groups': 6, 'padding': 3, 'dilation': 2}),
@@ -127,7 +129,7 @@ def test_fast_forms_equal_lax(form):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-5, err_msg=name)
 
 
-@pytest.mark.parametrize('form', ['one_window_padded', 'small_map', 'one_channel_strided', 'few_channels', 'depthwise'])
+@pytest.mark.parametrize('form', ['one_window_padded', 'small_map', 'one_channel_strided', 'batch_minor', 'depthwise'])
 def test_gradients_are_finite_differences(form):
     images_shape, kernel_shape, arguments = FORMS[form]
     with jax.enable_x64(True):
@@ -147,6 +149,20 @@ def test_second_derivatives_and_forward_mode():
         expected = jax.grad(lambda k: jnp.sum(jax.grad(loss)(k) ** 2))(kernel)
         assert jnp.isfinite(jax.jvp(loss, (kernel,), (kernel,))[1])
     np.testing.assert_allclose(curvature, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('form', ['plain', 'one_channel', 'batch_minor', 'grouped'])
+def test_a_bias_is_added(form):
+    images_shape, kernel_shape, arguments = FORMS[form]
+    images, kernel, bias = arrays(images_shape, kernel_shape, kernel_shape[3:])
+    outputs, pull = jax.vjp(lambda *a: ops.conv2d(*a[:2], bias=a[2], **arguments), images, kernel, bias)
+    alone, pull_alone = jax.vjp(lambda *a: ops.conv2d(*a, **arguments), images, kernel)
+    (weights,) = arrays(outputs.shape)
+    np.testing.assert_array_equal(outputs, alone + bias.reshape(1, 1, 1, -1))
+    of_images, of_kernel, of_bias = pull(weights)
+    for ours, theirs in zip((of_images, of_kernel), pull_alone(weights), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_allclose(of_bias, weights.sum((0, 1, 2)), rtol=1e-5, atol=1e-5)
 
 
 def test_implementation_is_part_of_the_jit_cache():
@@ -236,6 +252,8 @@ def test_transpose_same_multiplies_the_size():
         ({'stride': (1, 0)}, r'stride is \(1, 0\); it must be at least 1'),
         ({'stride': 1.5}, r'stride is 1.5; give an integer or a pair \(height, width\)'),
         ({'dilation': 0}, 'dilation is 0; it must be at least 1'),
+        ({'bias': jnp.ones(3)}, r'bias has shape \(3,\); the kernel \(3, 3, 3, 4\) needs \(4,\)'),
+        ({'bias': jnp.ones(4, 'bfloat16')}, 'the bias is bfloat16 and the kernel is float32; cast one to the other'),
         ({'padding': 'full'}, "padding is 'full'; give 'valid', 'same', an integer, a pair or two pairs"),
         ({'padding': -1}, 'padding is -1; it must be at least 0'),
         ({'dilation': 4}, r'a 3x3 window \(9x9 with its dilation\) is larger than the padded input 7x7'),

@@ -66,9 +66,8 @@ class Conv2D(nn.Module):
             padding=self.padding,
             dilation=self.dilation_rate,
             groups=self.groups,
+            bias=bias,
         )  # (batch, height', width', filters)
-        if bias is not None:
-            outputs = outputs + bias.reshape(1, 1, 1, -1)
         outputs = outputs if self.activation is None else self.activation(outputs)
         if self.activity_regularizer is not None:
             add_loss(self, 'activity_regularizer', self.activity_regularizer(outputs) / len(outputs))

@@ -178,8 +178,7 @@ class TableConv2D(nn.Module):
         kernel = self.param('kernel', fan_in_uniform(fan_in_of_connection), (5, 5, fan_in.sum() // 25), jnp.float32)
         bias = self.param('bias', fan_in_uniform(fan_in), (filters,), jnp.float32)
         images, kernel, bias = promote_dtype(images, kernel, bias, dtype=self.dtype)
-        outputs = ops.conv2d(images, self._dense(kernel, maps)) + bias.reshape(1, 1, 1, -1)
-        return scaled_tanh(outputs)
+        return scaled_tanh(ops.conv2d(images, self._dense(kernel, maps), bias=bias))
 
     def _dense(self, kernel: jax.Array, maps: int) -> jax.Array:
         """The kernel with zeros where the table has no connection, (5, 5, maps, filters)."""

@@ -100,6 +100,19 @@ def check_same_dtype(images: jax.Array, kernel: jax.Array) -> None:
         raise ValueError(f'images are {images.dtype} and the kernel is {kernel.dtype}; cast one to the other')
 
 
+def check_bias(bias: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Returns `bias` as an array.
+
+    Raises: ValueError unless it is (out,), one number for each output of the kernel, and of the kernel's type.
+    """
+    bias = jnp.asarray(bias)
+    if bias.shape != kernel.shape[3:]:
+        raise ValueError(f'bias has shape {bias.shape}; the kernel {kernel.shape} needs {kernel.shape[3:]}')
+    if bias.dtype != kernel.dtype:
+        raise ValueError(f'the bias is {bias.dtype} and the kernel is {kernel.dtype}; cast one to the other')
+    return bias
+
+
 def check_fits(sizes: tuple[int, int], window: tuple[int, int], pads: Pads, dilation: tuple[int, int] = (1, 1)) -> None:
     """Raises: ValueError if a window (with its dilation) is larger than the padded input."""
     padded = tuple(size + sum(pad) for size, pad in zip(sizes, pads, strict=True))

@@ -10,6 +10,7 @@ from jax import lax
 
 from cnn_jax.ops import arguments
 from cnn_jax.ops.arguments import Padding, Pair
+from cnn_jax.ops.cpu import batch_minor
 from cnn_jax.ops.cpu import choice as cpu_choice
 from cnn_jax.ops.gpu import choice as gpu_choice
 from cnn_jax.ops.implementation import apart, by_platform, is_plain, same_axes
@@ -24,6 +25,7 @@ def conv2d(
     padding: Padding = 'valid',
     dilation: Pair = 1,
     groups: int = 1,
+    bias: jax.Array | None = None,
     data_format: str = 'NHWC',
 ) -> jax.Array:
     """Returns the cross-correlation of images with a kernel, (batch, out_height, out_width, out).
@@ -34,21 +36,23 @@ def conv2d(
     padding: 'valid', 'same' (ceil(size / stride) outputs, the odd row or column at the end), an int, (height, width)
     or ((top, bottom), (left, right)).
     groups: group g of the outputs sees group g of the inputs only.
+    bias: (out,), of the same type; is added to the outputs.
 
     Each output size is floor((N - F + 2P) / S + 1); `output_size` says when columns go unused.
 
     Raises: ValueError for a wrong rank or type, channels that do not match, groups that do not divide, a stride or
-    dilation below 1, a window larger than the padded input.
+    dilation below 1, a window larger than the padded input, a bias that is not one number for each output channel.
     """
     images = arguments.check_images('images', arguments.to_nhwc(images, data_format))
     kernel = arguments.check_kernel('kernel', kernel)
     arguments.check_same_dtype(images, kernel)
     _check_channels(images.shape[3], kernel.shape, groups)
+    bias = None if bias is None else arguments.check_bias(bias, kernel)
     window, sizes = (kernel.shape[0], kernel.shape[1]), (images.shape[1], images.shape[2])
     stride, dilation = arguments.read_pair('stride', stride), arguments.read_pair('dilation', dilation)
     pads = arguments.read_padding(padding, sizes, window, stride, dilation)
     arguments.check_fits(sizes, window, pads, dilation)
-    outputs = correlate(images, kernel, Geometry(stride, pads, dilation, groups))
+    outputs = correlate(images, kernel, Geometry(stride, pads, dilation, groups), bias)
     return arguments.from_nhwc(outputs, data_format)
 
 
@@ -180,7 +184,7 @@ class Platforms(NamedTuple):
     gpu: Forms = Forms()
 
 
-def correlate(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+def correlate(images: jax.Array, kernel: jax.Array, geometry: Geometry, bias: jax.Array | None) -> jax.Array:
     """Returns the convolution of checked arguments, in the fastest form known for the shapes and the platform."""
     forms = Platforms()
     if images.size and not is_plain():
@@ -189,8 +193,14 @@ def correlate(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.A
             gpu=gpu_choice.choose(kernel.shape, geometry, images.dtype),
         )
     if forms == Platforms():
-        return plain(images, kernel, geometry)
-    return _cached_correlate(*same_axes(images, kernel), geometry, forms)
+        outputs = plain(images, kernel, geometry)
+    else:
+        outputs = _cached_correlate(*same_axes(images, kernel), geometry, forms)
+    if bias is None:
+        return outputs
+    if forms.cpu == cpu_choice.BATCH_MINOR:
+        return _add_bias(*same_axes(outputs, bias))
+    return outputs + bias.reshape(1, 1, 1, -1)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -229,6 +239,8 @@ def _correlate_backward(
 def _runner(part: str, forms: Platforms, *, scalar: jax.Array, **shapes: object) -> Callable[..., jax.Array]:
     """Returns run(xla, *arrays): XLA's form, or on a platform that has its own the same computed by that."""
     cpu, gpu = (form and functools.partial(form, **shapes) for form in (getattr(chosen, part) for chosen in forms))
+    if cpu and cpu.func in cpu_choice.WITH_SCALAR:
+        cpu = functools.partial(cpu, scalar=scalar)
 
     def run(xla: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
         alone = apart(cpu, xla, scalar) if cpu and cpu.func in cpu_choice.SUMS else cpu
@@ -240,6 +252,24 @@ def _runner(part: str, forms: Platforms, *, scalar: jax.Array, **shapes: object)
 _correlate.defvjp(_correlate_forward, _correlate_backward)
 # Equal layers of a net are traced once, forward and backward: half the tracing time of ResNet-152.
 _cached_correlate = jax.jit(_correlate, static_argnums=(2, 3))
+
+
+@jax.custom_vjp
+def _add_bias(outputs: jax.Array, bias: jax.Array) -> jax.Array:
+    """Returns outputs + bias; on a CPU its gradient is summed in the order of `batch_minor`."""
+    return outputs + bias.reshape(1, 1, 1, -1)
+
+
+def _add_bias_forward(outputs: jax.Array, bias: jax.Array) -> tuple[jax.Array, None]:
+    return _add_bias(outputs, bias), None
+
+
+def _add_bias_backward(_: None, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    of_bias = by_platform(lambda g: lax.reduce_sum(g, (0, 1, 2)), gradient, cpu=batch_minor.bias_gradient)
+    return gradient, of_bias
+
+
+_add_bias.defvjp(_add_bias_forward, _add_bias_backward)
 
 
 def _check_channels(channels: int, kernel_shape: tuple[int, ...], groups: int) -> None:

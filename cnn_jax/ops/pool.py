@@ -10,6 +10,8 @@ from jax import lax
 
 from cnn_jax.ops import arguments
 from cnn_jax.ops.arguments import Padding, Pads, Pair
+from cnn_jax.ops.cpu import batch_minor_pool
+from cnn_jax.ops.cpu import choice as cpu_choice
 from cnn_jax.ops.cpu import max_pool as cpu_max_pool
 from cnn_jax.ops.gpu import max_pool as gpu_max_pool
 from cnn_jax.ops.implementation import by_platform, is_plain
@@ -55,12 +57,14 @@ def _plain_max_pool(images: jax.Array, window: Sizes, stride: Sizes, pads: Pads)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def _max_pool(images: jax.Array, window: Sizes, stride: Sizes, pads: Pads) -> jax.Array:
-    if window[0] * window[1] <= 4:
-        return _plain_max_pool(images, window, stride, pads)  # slices would compute what made the images once per slice
     cpu, gpu = (
         functools.partial(platform.max_pool, window=window, stride=stride, pads=pads)
         for platform in (cpu_max_pool, gpu_max_pool)
     )
+    if window[0] * window[1] <= 4:
+        cpu = gpu = None  # slices would compute what made the images once per slice
+    if cpu_choice.is_batch_minor_pool(images.shape, window, stride, pads):
+        cpu = batch_minor_pool.max_pool
     return by_platform(lambda x: _plain_max_pool(x, window, stride, pads), images, cpu=cpu, gpu=gpu)
 
 
@@ -89,6 +93,8 @@ def _max_pool_backward(
 
     def on_cpu(images: jax.Array, place: jax.Array, gradient: jax.Array) -> jax.Array:
         del place
+        if cpu_choice.is_batch_minor_pool(images.shape, window, stride, pads):
+            return batch_minor_pool.max_pool_gradient(images, gradient)
         return cpu_max_pool.images_gradient(images, gradient, **windows)
 
     def on_gpu(images: jax.Array, place: jax.Array, gradient: jax.Array) -> jax.Array:
@@ -203,8 +209,13 @@ def _ceil_pad(size: int, window: int, stride: int, pad: tuple[int, int]) -> tupl
 
 
 def _window_sums(images: jax.Array, window: Sizes, stride: Sizes, pads: Pads) -> jax.Array:
-    zero = np.zeros((), images.dtype)
-    return lax.reduce_window(images, zero, lax.add, (1, *window, 1), (1, *stride, 1), ((0, 0), *pads, (0, 0)))
+    def plain(images: jax.Array) -> jax.Array:
+        zero = np.zeros((), images.dtype)
+        return lax.reduce_window(images, zero, lax.add, (1, *window, 1), (1, *stride, 1), ((0, 0), *pads, (0, 0)))
+
+    if is_plain() or not cpu_choice.is_batch_minor_pool(images.shape, window, stride, pads):
+        return plain(images)
+    return by_platform(plain, images, cpu=batch_minor_pool.window_sums)
 
 
 def _counts(

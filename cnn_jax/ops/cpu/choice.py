@@ -8,15 +8,19 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from cnn_jax.ops.arguments import dilated
-from cnn_jax.ops.cpu import dense, grouped, winograd
+from cnn_jax.ops.arguments import Pads, dilated
+from cnn_jax.ops.cpu import batch_minor, batch_minor_pool, dense, grouped, winograd
+from cnn_jax.ops.maxima import Sizes
 from cnn_jax.ops.windows import Forms, Geometry, Shape, output_sizes
 
 POINTWISE = Forms(dense.pointwise, dense.pointwise_images_gradient, dense.pointwise_kernel_gradient)
 ONE_WINDOW = Forms(dense.one_window, dense.one_window_images_gradient, dense.one_window_kernel_gradient)
 WINOGRAD = Forms(winograd.forward, winograd.images_gradient, winograd.kernel_gradient)
+BATCH_MINOR = Forms(batch_minor.forward, batch_minor.images_gradient, batch_minor.kernel_gradient)
 
-MOST_CORES = 4  # for Winograd: XLA divides its products over cores and not its transforms, but a convolution whole
+# For Winograd, and for what is computed row by row: XLA divides products over cores, and not what stands between them,
+# but a convolution whole.
+MOST_CORES = 4
 NUM_CORES = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 # Sums over taps, slow when XLA fuses them with their neighbours.
@@ -28,6 +32,7 @@ SUMS = (
     grouped.depthwise,
     grouped.depthwise_images_gradient,
 )
+WITH_SCALAR = (batch_minor.kernel_gradient,)  # sets a part of itself apart, and is given no kernel
 
 
 def choose(images: Shape, kernel: Shape, geometry: Geometry, dtype: Any) -> Forms:
@@ -41,6 +46,8 @@ def choose(images: Shape, kernel: Shape, geometry: Geometry, dtype: Any) -> Form
         return ONE_WINDOW
     if NUM_CORES <= MOST_CORES and dtype == jnp.float32 and winograd.pays(outputs, kernel, geometry):
         return WINOGRAD
+    if NUM_CORES <= MOST_CORES and batch_minor.pays(images, kernel, geometry):
+        return BATCH_MINOR
     covered = tuple(dilated(k, d) for k, d in zip(kernel[:2], geometry.dilation, strict=True))
     num_taps = kernel[0] * kernel[1]
     forward = images_gradient = None
@@ -53,6 +60,11 @@ def choose(images: Shape, kernel: Shape, geometry: Geometry, dtype: Any) -> Form
     elif kernel[2] < 8 and 16 <= num_taps <= 25 and geometry.stride == geometry.dilation == (1, 1):
         images_gradient = dense.columns_images_gradient
     return Forms(forward, images_gradient)
+
+
+def is_batch_minor_pool(images: Shape, window: Sizes, stride: Sizes, pads: Pads) -> bool:
+    """Returns whether `batch_minor_pool` is the fastest known form of a pool."""
+    return NUM_CORES <= MOST_CORES and batch_minor_pool.pays(images, window, stride, pads)
 
 
 def _is_smaller(sizes: Shape, covered: Shape, *, equal: bool) -> bool:
