@@ -1,7 +1,6 @@
 """The forms for a GPU, computed on the CPU: the same functions, and chosen where they pay."""
 
 import functools
-import itertools
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +12,15 @@ from cnn_jax import ops
 from cnn_jax.ops.gpu import blocks, choice, max_pool
 from cnn_jax.ops.windows import Forms, Geometry, plain
 
-POOLS = list(
-    itertools.product([(2, 2), (3, 3), (3, 2)], [(1, 1), (2, 2), (3, 2)], [((0, 0), (0, 0)), ((1, 1), (0, 1))])
-)
+# (window, stride, pads): no overlap, overlap, every pixel a start, sizes that differ by axis, pixels left out.
+POOLS = [
+    ((2, 2), (2, 2), ((0, 0), (0, 0))),
+    ((2, 2), (2, 2), ((1, 1), (0, 1))),
+    ((3, 3), (2, 2), ((1, 1), (1, 1))),
+    ((3, 3), (1, 1), ((1, 1), (0, 1))),
+    ((3, 2), (2, 1), ((0, 1), (1, 0))),
+    ((2, 2), (3, 2), ((0, 0), (1, 1))),
+]
 # (images, window, stride, pads): the nets' first layers, small; no overlap; a kernel that hangs over, unused columns.
 CONVOLUTIONS = [
     ((2, 16, 16, 3), (7, 7), (2, 2), ((3, 3), (3, 3))),

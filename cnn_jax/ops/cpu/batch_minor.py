@@ -31,12 +31,9 @@ def pays(images: Shape, kernel: Shape, geometry: Geometry) -> bool:
     if geometry.groups > 1 or geometry.stride != (1, 1) or geometry.dilation != (1, 1):
         return False
     num_taps, channels = kernel[0] * kernel[1], kernel[2]
-    is_first = channels < 4  # of a net: the neighbours before it are NHWC
+    most_filters = FEW if channels < 4 else MOST_FILTERS  # fewer in a first layer: the neighbours before it are NHWC
     return (
-        channels <= FEW
-        and (16 if is_first else 9) <= num_taps <= 25
-        and kernel[3] <= (FEW if is_first or num_taps < 16 else MOST_FILTERS)
-        and images[1] * images[2] <= MOST_PIXELS
+        channels <= FEW and 16 <= num_taps <= 25 and kernel[3] <= most_filters and images[1] * images[2] <= MOST_PIXELS
     )
 
 
