@@ -16,11 +16,14 @@ os.environ['JAX_PLATFORMS'] = 'cpu'
 CACHE = Path(os.environ.get('JAX_COMPILATION_CACHE_DIR') or Path.home() / '.cache' / 'cnn_jax' / 'tests')
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(CACHE)
 
+import hypothesis
 import jax
 import pytest
 
 MOST_KILOBYTES = 2_500_000
 
+hypothesis.settings.register_profile('untimed', deadline=None)  # a first call compiles, on a machine that may be busy
+hypothesis.settings.load_profile('untimed')
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_disable_most_optimizations', True)
 jax.config.update('jax_compilation_cache_dir', str(CACHE))
