@@ -105,7 +105,7 @@ def test_default_data_dir(monkeypatch, tmp_path):
 
 
 @given(num_rows=st.integers(1, 300), seed=st.integers(0, 2**63 - 1), batch_size=st.integers(1, 700))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_epoch_is_a_permutation(num_rows, seed, batch_size):
     num_steps = -(-3 * num_rows // batch_size)
     batches = [order.rows(num_rows, seed, step, batch_size) for step in range(num_steps)]
@@ -262,7 +262,7 @@ def test_gather_masks_and_pads():
 
 
 @given(num_rows=st.integers(1, 40), batch_size=st.integers(1, 70), repeats=st.integers(1, 5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_repeats_show_each_row_so_often_and_never_twice_alike(num_rows, batch_size, repeats):
     num_steps = -(-2 * num_rows * repeats // batch_size)
     batches = [order.rows(num_rows, 3, step, batch_size, repeats) for step in range(num_steps)]

@@ -204,7 +204,7 @@ def test_what_has_no_rule_is_unknown_and_not_wrong(function):
 window = st.tuples(st.sampled_from(['conv', 'pool']), st.integers(1, 4), st.integers(1, 2), st.integers(0, 1))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.lists(st.tuples(window, window, st.integers(1, 2)), min_size=1, max_size=3))
 def test_fields_are_the_support_of_the_gradient(chain):
     layers = []

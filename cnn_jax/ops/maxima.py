@@ -1,6 +1,6 @@
 """Max-pooling by slices, and its gradient by the place of each window's first maximum.
 
-XLA's own gradient (select-and-scatter) is 10 to 25 times slower on a CPU, 3 to 16 times on a GPU. Maximum by maximum
+XLA's own gradient (select-and-scatter) is 10 to 25 times slower on a CPU, 2 to 16 times on a GPU. Maximum by maximum
 (`jnp.maximum` under autodiff) would be as fast but splits the gradient among ties, which after a ReLU are common:
 another function.
 

@@ -18,7 +18,7 @@ def pays(images: Shape, window: Sizes, stride: Sizes, pads: Pads) -> bool:
     """Returns whether these forms take these arguments, and what stands beside them is likely in this order.
 
     After 8 to 16 filters the next layer may have any order, and beside NHWC the gradient of a max-pool takes twice the
-    time of `cnn_jax.ops.cpu.max_pool`.
+    time of `cnn_jax.ops.cpu.max_pool`: 4 and 10 % of a step in two nets of 3x3 kernels with six channels.
     """
     return (
         window == stride == (2, 2)
