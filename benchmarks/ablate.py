@@ -54,9 +54,9 @@ def steps(num_steps: int = 100) -> dict[str, float]:
     from cnn_jax.ablate.cells import Shared
     from cnn_jax.ablate.together import Together
     from cnn_jax.data.pipeline import default_data_dir
+    from cnn_jax.devices.feed import open_feed
+    from cnn_jax.devices.stop import StopRequest
     from cnn_jax.experiment import load
-    from cnn_jax.feed import open_feed
-    from cnn_jax.stop import StopRequest
 
     shared = Shared(load('lenet_digits', {}), data_dir=default_data_dir(), stop=StopRequest())
     at_once = Together([(shared, seed) for seed in range(SEEDS)], [shared])

@@ -47,8 +47,8 @@ def stages(name: str, size: int = SIZE, **fields: Any) -> dict[str, dict[str, fl
     import jax.numpy as jnp
     import optax
 
-    from cnn_jax.initialize import initialize
     from cnn_jax.losses import with_auxiliary_heads
+    from cnn_jax.steps.initialize import initialize
 
     family, variant = NETS[name]
     model = importlib.import_module(f'cnn_jax.models.{family}').VARIANTS[variant](**fields)

@@ -26,16 +26,18 @@ Turn = Callable[[Any, int], tuple[Any, Any]]  # (state, first step) -> (state, m
 
 def make_turns(name: str, data_dir: Path, num_steps: int) -> tuple[dict[str, Turn], Callable[[], Any]]:
     """The ways to take `num_steps` steps of an experiment, and what gives a new first state."""
-    from cnn_jax import experiment, parallel, restore
+    from cnn_jax import experiment
     from cnn_jax.data import pipeline
-    from cnn_jax.feed import ResidentFeed
+    from cnn_jax.devices import mapping
+    from cnn_jax.devices.feed import ResidentFeed
+    from cnn_jax.training import restore
 
-    made, mesh = experiment.load(name, {}).experiment, parallel.make_mesh(1)
+    made, mesh = experiment.load(name, {}).experiment, mapping.make_mesh(1)
     feed = ResidentFeed(made.data, data_dir=data_dir, seed=0, mesh=mesh)
     arrays = pipeline.load_arrays(feed.source('train'))
-    arrays = parallel.replicate(mesh, {name: arrays[name] for name in ('image', 'label')})
+    arrays = mapping.replicate(mesh, {name: arrays[name] for name in ('image', 'label')})
     step = made.train_step()
-    mapped = parallel.map_step(step, mesh)
+    mapped = mapping.map_step(step, mesh)
 
     def one_by_one(state: Any, first: int) -> tuple[Any, Any]:
         for number in range(first, first + num_steps):
@@ -48,7 +50,7 @@ def make_turns(name: str, data_dir: Path, num_steps: int) -> tuple[dict[str, Tur
         def turn(state: Any, first: int) -> tuple[Any, Any]:
             for number in range(first, first + num_steps, count):
                 where = _where(len(arrays['label']), made.data.batch_size, range(number, number + count))
-                state, metrics = several(state, arrays, parallel.replicate(mesh, where))
+                state, metrics = several(state, arrays, mapping.replicate(mesh, where))
             return state, metrics
 
         return turn

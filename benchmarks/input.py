@@ -24,12 +24,12 @@ import simplejpeg
 from PIL import Image
 
 from benchmarks.lenet_digits import machine
-from cnn_jax import parallel
 from cnn_jax.data import digits, order, pipeline
 from cnn_jax.data.formats import array_record, crops, image, shards
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
 from cnn_jax.data.formats.tree import list_classes
-from cnn_jax.feed import ResidentFeed
+from cnn_jax.devices import mapping
+from cnn_jax.devices.feed import ResidentFeed
 
 RESULTS = Path(__file__).parent / 'results' / 'input.json'
 SIZE = 224
@@ -143,7 +143,7 @@ def resident(data: pipeline.Data, data_dir: Path, num_batches: int) -> dict[str,
     """Batches gathered on the device, against a loop that reads each row and stacks a batch."""
     import jax
 
-    feed = ResidentFeed(data, data_dir=data_dir, seed=0, mesh=parallel.make_mesh())
+    feed = ResidentFeed(data, data_dir=data_dir, seed=0, mesh=mapping.make_mesh())
     source = data.open('train', data_dir)
 
     def device() -> int:

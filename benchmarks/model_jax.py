@@ -12,14 +12,15 @@ import numpy as np
 import optax
 
 from benchmarks import plain_linen
-from benchmarks.model_worker import INK, LEARNING_RATE, MOMENTUM, PAPER, Case, batch, data_set, value
-from cnn_jax import parallel
+from benchmarks.model_case import INK, LEARNING_RATE, MOMENTUM, PAPER, Case, batch, data_set, value
 from cnn_jax.data import augment
 from cnn_jax.data.pipeline import Data
-from cnn_jax.feed import open_feed
+from cnn_jax.devices import mapping
+from cnn_jax.devices.feed import open_feed
 from cnn_jax.layers.fold import fold_batch_norm
 from cnn_jax.models import lenet, resnet, vgg
-from cnn_jax.steps import TrainState, make_train_step
+from cnn_jax.steps.state import TrainState
+from cnn_jax.steps.train import make_train_step
 
 PLAIN: dict[str, Callable[[int], nn.Module]] = {
     'lenet5': lambda classes: plain_linen.LeNet(classes),
@@ -92,14 +93,14 @@ class OurSteps:
 
     def __init__(self, model: str, case: Case):
         self.model, self.case = OURS[model](case.classes), case
-        self.mesh = parallel.make_mesh()
+        self.mesh = mapping.make_mesh()
         images, labels = batch(case)
         variables = starting_variables(self.model, jnp.asarray(images))
         self.folded, fewer = fold_batch_norm(self.model, variables, images)
         self.images, self.variables = jnp.asarray(images), jax.tree.map(jnp.copy, fewer)
         self._apply = jax.jit(self.folded.apply)
         self.optimizer = optax.sgd(LEARNING_RATE, MOMENTUM)
-        self.batch = parallel.put_batch(self.mesh, self._batch(images, labels))
+        self.batch = mapping.put_batch(self.mesh, self._batch(images, labels))
         self.state = self._start(variables)
         self._step = self._make(lambda keys, images: images)
 
@@ -118,11 +119,11 @@ class OurSteps:
             ema=None,
             rng=jax.random.key(0),
         )
-        return jax.device_put(jax.tree.map(jnp.copy, state), parallel.replicated(self.mesh))
+        return jax.device_put(jax.tree.map(jnp.copy, state), mapping.replicated(self.mesh))
 
     def _make(self, preprocess: Callable[..., jax.Array]) -> Callable[..., Any]:
         step = make_train_step(model=self.model, optimizer=self.optimizer, loss=softmax_loss, preprocess=preprocess)
-        return parallel.map_step(step, self.mesh)
+        return mapping.map_step(step, self.mesh)
 
     def train(self) -> Any:
         self.state, metrics = self._step(self.state, self.batch)

@@ -10,7 +10,7 @@ from torch.nn import functional as F  # pyright: ignore[reportMissingImports]
 from torch.utils.data import DataLoader, Dataset, TensorDataset  # pyright: ignore[reportMissingImports]
 
 from benchmarks import plain_torch
-from benchmarks.model_worker import LEARNING_RATE, MOMENTUM, Case, batch, data_set, value
+from benchmarks.model_case import LEARNING_RATE, MOMENTUM, Case, batch, data_set, value
 
 MODELS: dict[str, Callable[[int], Any]] = {
     'lenet5': plain_torch.LeNet,

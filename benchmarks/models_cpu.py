@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import timing
-from benchmarks.model_worker import CASES, QUICK
+from benchmarks.model_case import CASES, QUICK
 
 # Ours over torch, as the project's issue on primitives has it.
 TARGETS = {

@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from cnn_jax.log import read_metrics
+from cnn_jax.workdir.log import read_metrics
 
 ROOT = Path(__file__).parent.parent
 STEPS_PER_MINUTE = 3000  # of a run with faults, about

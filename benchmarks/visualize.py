@@ -30,7 +30,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.models import resnet, vgg
-from cnn_jax.visualize.engine import methods, scores
+from cnn_jax.tracing import scores
+from cnn_jax.visualize.engine import methods
 from cnn_jax.weights import variables_for
 
 FILE = timing.RESULTS / 'visualize.json'

@@ -17,9 +17,13 @@ import flax.linen as nn
 import jax
 import optax
 
-from cnn_jax import options, steps
+from cnn_jax import options
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError, unknown
+from cnn_jax.steps.evaluate import make_eval_step
+from cnn_jax.steps.inputs import Inputs, Mix, Transform, training_inputs
+from cnn_jax.steps.state import TrainState, init_state
+from cnn_jax.steps.train import Loss, OnNan, make_train_step
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / 'experiments'
@@ -58,17 +62,17 @@ class Experiment:
     data: Data
     optimizer: optax.GradientTransformation
     num_steps: int
-    preprocess: steps.Transform
-    loss: steps.Loss = optax.softmax_cross_entropy_with_integer_labels
-    augment: steps.Transform | None = None
-    mix: steps.Mix | None = None
+    preprocess: Transform
+    loss: Loss = optax.softmax_cross_entropy_with_integer_labels
+    augment: Transform | None = None
+    mix: Mix | None = None
     learning_rate: optax.Schedule | None = None
     accumulate: int = 1
     sam_radius: float | None = None
     ema_decay: float | None = None
     precise_batch_norm: int | None = None
-    on_nan: steps.OnNan = 'stop'
-    make_train_step: Callable[..., Callable] = steps.make_train_step
+    on_nan: OnNan = 'stop'
+    make_train_step: Callable[..., Callable] = make_train_step
     evaluate_every: int | None = None
     save_every: int | None = None
     log_every: int = 1
@@ -96,8 +100,8 @@ class Experiment:
             raise ValueError(f'sam_radius: {self.sam_radius} is not above 0; give None to train without')
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
             raise ValueError(f'ema_decay: {self.ema_decay} is not at least 0 and below 1; give None to train without')
-        if self.on_nan not in get_args(steps.OnNan):
-            raise ValueError(f'on_nan: {self.on_nan!r} is not one of {", ".join(get_args(steps.OnNan))}')
+        if self.on_nan not in get_args(OnNan):
+            raise ValueError(f'on_nan: {self.on_nan!r} is not one of {", ".join(get_args(OnNan))}')
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -107,9 +111,9 @@ class Experiment:
             self.preprocess, jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1)), images
         ).shape[1:]
 
-    def init_state(self, seed: int) -> steps.TrainState:
+    def init_state(self, seed: int) -> TrainState:
         """The state before the first step; pure (see `steps.init_state`)."""
-        return steps.init_state(
+        return init_state(
             self.model,
             self.optimizer,
             preprocess=self.preprocess,
@@ -118,9 +122,9 @@ class Experiment:
             with_ema=self.ema_decay is not None,
         )
 
-    def training_inputs(self, batch: dict[str, jax.Array], rng: jax.Array) -> steps.Inputs:
+    def training_inputs(self, batch: dict[str, jax.Array], rng: jax.Array) -> Inputs:
         """What the model is shown of a training batch; `rng` is the state's."""
-        return steps.training_inputs(batch, rng, preprocess=self.preprocess, augment=self.augment, mix=self.mix)
+        return training_inputs(batch, rng, preprocess=self.preprocess, augment=self.augment, mix=self.mix)
 
     def train_step(self) -> Callable:
         """The training step that `parallel.map_step` runs."""
@@ -140,7 +144,7 @@ class Experiment:
 
     def eval_step(self) -> Callable:
         """The evaluation step that `parallel.map_eval` runs."""
-        return steps.make_eval_step(model=self.model, loss=self.loss, preprocess=self.preprocess)
+        return make_eval_step(model=self.model, loss=self.loss, preprocess=self.preprocess)
 
 
 class Loaded(NamedTuple):

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.visualize.engine import scores
+from cnn_jax.tracing import scores
 
 
 def features(

@@ -24,10 +24,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cnn_jax import losses, optim, steps
+from cnn_jax import losses, optim
 from cnn_jax.data import augment, cifar, synthetic
 from cnn_jax.experiment import Experiment
 from cnn_jax.models.airbench import AirBench
+from cnn_jax.steps import train
 
 LOOKAHEAD_EVERY = 5  # steps
 
@@ -134,9 +135,9 @@ def lookahead(num_steps: int, every: int = LOOKAHEAD_EVERY) -> optax.GradientTra
     return optax.GradientTransformation(init, update)
 
 
-def make_train_step(**parts: Any) -> steps.TrainStep:
+def make_train_step(**parts: Any) -> train.TrainStep:
     """The usual step on images of which each is mirrored in every second epoch."""
-    usual = steps.make_train_step(**parts)
+    usual = train.make_train_step(**parts)
 
     def gradient(params: Any, model_state: Any, batch: dict[str, jax.Array], rng: jax.Array, step: jax.Array) -> Any:
         return usual.gradient(params, model_state, {**batch, 'image': alternate_flip(batch, rng)}, rng, step)

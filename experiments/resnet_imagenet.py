@@ -32,10 +32,11 @@ import optax
 from cnn_jax import losses, optim
 from cnn_jax.data import augment, augment_mix, augment_policy, imagenet, photographs
 from cnn_jax.data.pipeline import Data
+from cnn_jax.devices.mapping import AXIS
 from cnn_jax.experiment import Experiment
 from cnn_jax.models.resnet import ResNet
-from cnn_jax.parallel import AXIS
-from cnn_jax.steps import Loss, Mix, Transform
+from cnn_jax.steps.inputs import Mix, Transform
+from cnn_jax.steps.train import Loss
 
 # Of the RGB values 0 .. 1 of ImageNet, as everyone's weights take them.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax import checkpoint, parallel
-from cnn_jax.checkpoint import Checkpoints
+from cnn_jax.devices import mapping
+from cnn_jax.workdir import checkpoint
+from cnn_jax.workdir.checkpoint import Checkpoints
 
 
 def make_state() -> dict[str, Any]:
@@ -20,8 +21,8 @@ def make_state() -> dict[str, Any]:
         'flag': np.array([True, False]),
         'moments': (np.zeros(4, np.float32), [np.ones(2, np.float32)]),
     }
-    tree = parallel.replicate(parallel.make_mesh(), arrays)
-    return {**tree, 'rng': jax.device_put(jax.random.key(3), parallel.replicated(parallel.make_mesh())), 'ema': None}
+    tree = mapping.replicate(mapping.make_mesh(), arrays)
+    return {**tree, 'rng': jax.device_put(jax.random.key(3), mapping.replicated(mapping.make_mesh())), 'ema': None}
 
 
 def abstract(tree):

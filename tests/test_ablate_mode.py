@@ -7,14 +7,16 @@ import jax
 import numpy as np
 import pytest
 
-from cnn_jax import experiment, restore
-from cnn_jax.ablate import mode, processes, together
+from cnn_jax import experiment
+from cnn_jax.ablate import processes, together
+from cnn_jax.ablate import run as grids
 from cnn_jax.ablate.cells import Shared, run_cell, unify_steps
 from cnn_jax.ablate.grid import alike, make_grid, read_grid
 from cnn_jax.data import order
-from cnn_jax.log import Log, read_metrics
+from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.main import main
-from cnn_jax.stop import Stopped, StopRequest
+from cnn_jax.training import restore
+from cnn_jax.workdir.log import Log, read_metrics
 
 TINY = 'tests/tiny_experiment.py'
 FIXED = ('--config.num_steps=4', '--config.evaluate_every=2', '--config.save_every=2')
@@ -155,19 +157,19 @@ def test_a_stopped_grid_goes_on_where_it_was(tmp_path):
     grid = grid_of(learning_rate='1e-2')
     for stop in (StopAt(2), StopRequest()):
         try:
-            mode.run_cells(grid, grid.cells, tmp_path, data_dir=tmp_path, stop=stop, log=Log(None))
+            grids.run_cells(grid, grid.cells, tmp_path, data_dir=tmp_path, stop=stop, log=Log(None))
         except Stopped as stopped:
             assert '2 runs are left' in str(stopped)  # noqa: PT017
     log = (tmp_path / 'learning_rate=0.01' / 'seed_0' / 'log.txt').read_text()
     assert 'resuming at step 2 of 4' in log
-    assert mode.unfinished(grid, tmp_path, grid.cells) == []
+    assert grids.unfinished(grid, tmp_path, grid.cells) == []
 
 
 def test_a_cell_that_diverges_does_not_end_the_others(tmp_path):
     grid = grid_of(num_bad='50,0')
     for _ in range(2):  # the second time nothing is left to do
-        todo = mode.unfinished(grid, tmp_path, grid.cells)
-        mode.run_cells(grid, todo[:1] + todo[-1:], tmp_path, data_dir=tmp_path, stop=StopRequest(), log=Log(None))
+        todo = grids.unfinished(grid, tmp_path, grid.cells)
+        grids.run_cells(grid, todo[:1] + todo[-1:], tmp_path, data_dir=tmp_path, stop=StopRequest(), log=Log(None))
     assert (tmp_path / 'num_bad=50' / 'seed_0' / 'outcome.json').exists()
     assert (tmp_path / 'num_bad=0' / 'seed_1' / 'checkpoints' / '4').is_dir()
 
@@ -181,7 +183,7 @@ def both_ways(tmp_path_factory):
         if way == 'at_once':
             together.run_together([(shared, cell) for cell in grid.cells], folder / way)
         else:
-            mode.run_cells(grid, grid.cells, folder / way, data_dir=folder, stop=StopRequest(), log=Log(None))
+            grids.run_cells(grid, grid.cells, folder / way, data_dir=folder, stop=StopRequest(), log=Log(None))
     return folder, grid, shared
 
 

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax import parallel, restore
 from cnn_jax.ablate.programs import unify
+from cnn_jax.devices import mapping
 from cnn_jax.experiment import load
+from cnn_jax.training import restore
 
 TINY = 'tests/tiny_experiment.py'
 
@@ -30,7 +31,7 @@ def unified(experiments, mesh):
 def test_learning_rates_become_inputs_and_the_steps_are_the_same():
     experiments, mesh = (
         made([{'learning_rate': rate, 'batch_size': 8} for rate in (1e-2, 0.5)]),
-        parallel.make_mesh(2),
+        mapping.make_mesh(2),
     )
     program = unified(experiments, mesh)
     assert program is not None
@@ -45,13 +46,13 @@ def test_learning_rates_become_inputs_and_the_steps_are_the_same():
     }
     for place, experiment in enumerate(experiments):
         numbers = tuple(jnp.asarray(values[place]) for values in program.numbers)
-        shared = parallel.map_step(lambda state, batch, numbers=numbers: program.run(numbers, state, batch), mesh)
+        shared = mapping.map_step(lambda state, batch, numbers=numbers: program.run(numbers, state, batch), mesh)
         results = [
             step(
                 restore.initial_state(experiment, restore.abstract_state(experiment, mesh), seed=0),
-                parallel.put_batch(mesh, batch),
+                mapping.put_batch(mesh, batch),
             )
-            for step in (shared, parallel.map_step(experiment.train_step(), mesh))
+            for step in (shared, mapping.map_step(experiment.train_step(), mesh))
         ]
         for one, other in zip(*(jax.tree.leaves(state.params) for state, _ in results), strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
@@ -59,12 +60,12 @@ def test_learning_rates_become_inputs_and_the_steps_are_the_same():
 
 @pytest.mark.parametrize('options', [[{'width': 4}, {'width': 5}], [{'on_nan': 'stop'}, {'on_nan': 'skip'}]])
 def test_other_programs_are_told_apart(options):
-    assert unified(made(options), parallel.make_mesh(1)) is None
+    assert unified(made(options), mapping.make_mesh(1)) is None
 
 
 def test_a_schedule_that_asks_for_its_peak_is_no_hindrance():
     """optax.warmup_cosine_decay_schedule compares its peak with 0, which no traced number could answer."""
     experiments = made([{'learning_rate': rate} for rate in ('1e-3', '4e-3')], 'lenet_digits')
-    program = unified(experiments, parallel.make_mesh(1))
+    program = unified(experiments, mapping.make_mesh(1))
     assert program is not None
     assert len(program.numbers) >= 1

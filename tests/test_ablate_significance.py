@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from cnn_jax.ablate.significance import compare, flips_signs, holm, smallest_p
+from cnn_jax.statistics.significance import compare, flips_signs, holm, smallest_p
 
 
 def exact_signs(differences):

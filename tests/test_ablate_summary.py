@@ -11,9 +11,9 @@ import pytest
 from cnn_jax.ablate import page, table
 from cnn_jax.ablate.grid import make_grid
 from cnn_jax.ablate.score import METRICS, note_diverged
-from cnn_jax.ablate.significance import Comparison
 from cnn_jax.ablate.summary import judge, summarise
 from cnn_jax.ablation import Ablation, Claim
+from cnn_jax.statistics.significance import Comparison
 
 TINY = 'tests/tiny_experiment.py'
 SEEDS = range(6)

@@ -5,23 +5,24 @@ import json
 import jax
 import pytest
 
-from cnn_jax import benchmark_mode, experiment
-from cnn_jax.benchmark_mode import Memory, Row
-from cnn_jax.log import Log
+from cnn_jax import experiment
+from cnn_jax.training import benchmark
+from cnn_jax.training.benchmark import Memory, Row
+from cnn_jax.workdir.log import Log
 
 TINY = 'tests/tiny_experiment.py'
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(benchmark_mode, 'SECONDS', 0.05)
-    monkeypatch.setattr(benchmark_mode, 'matrix_product_rate', lambda: 1e9)
-    monkeypatch.setattr(benchmark_mode, 'device_counts', lambda batch_size: [1, 2])
+    monkeypatch.setattr(benchmark, 'SECONDS', 0.05)
+    monkeypatch.setattr(benchmark, 'matrix_product_rate', lambda: 1e9)
+    monkeypatch.setattr(benchmark, 'device_counts', lambda batch_size: [1, 2])
 
 
 def run(folder):
     loaded = experiment.load(TINY, {})
-    benchmark_mode.benchmark(loaded, seed=0, data_dir=folder, mapping='mapped', path=folder, log=Log(None))
+    benchmark.benchmark(loaded, seed=0, data_dir=folder, parallel='mapped', workdir=folder, log=Log(None))
     return json.loads((folder / 'benchmark.json').read_text())
 
 
@@ -47,8 +48,8 @@ def test_what_is_measured(tmp_path, quick, capsys):
 
 
 def test_a_run_that_cannot_fit_is_not_started(tmp_path, quick, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark_mode, '_available', lambda devices: 1000)
-    monkeypatch.setattr(benchmark_mode, '_time', None)
+    monkeypatch.setattr(benchmark, '_available', lambda devices: 1000)
+    monkeypatch.setattr(benchmark, '_time', None)
     found = run(tmp_path)
     assert [row['step_seconds'] for row in found['rows']] == [None, None]
     said = capsys.readouterr().out
@@ -57,19 +58,17 @@ def test_a_run_that_cannot_fit_is_not_started(tmp_path, quick, monkeypatch, caps
 
 
 def test_device_counts_divide_the_batch():
-    assert benchmark_mode.device_counts(16) == [1, 2, 4, 8]
-    assert benchmark_mode.device_counts(12) == [1, 2, 4]
-    assert benchmark_mode.device_counts(5) == [1]
+    assert benchmark.device_counts(16) == [1, 2, 4, 8]
+    assert benchmark.device_counts(12) == [1, 2, 4]
+    assert benchmark.device_counts(5) == [1]
 
 
 def test_matrix_products_are_timed():
-    assert 1e6 < benchmark_mode.matrix_product_rate(64, rounds=2) < 1e15
+    assert 1e6 < benchmark.matrix_product_rate(64, rounds=2) < 1e15
 
 
 def test_the_table_has_a_dash_for_what_was_not_measured():
-    lines = benchmark_mode.table(
-        [Row(1, 2.0, Memory(2**20, 0, 2**20, None)), Row(2, 1.0, None, 0.5, 0.1, 32.0, 0.5, 0.25)]
-    )
+    lines = benchmark.table([Row(1, 2.0, Memory(2**20, 0, 2**20, None)), Row(2, 1.0, None, 0.5, 0.1, 32.0, 0.5, 0.25)])
     assert lines[1].split() == ['1', '2.0', 's', '-', '-', '-', '1.0', 'MiB', '1.0', 'MiB', '2.0', 'MiB', '-', '-']
     assert lines[2].split() == ['2', '1.0', 's', '500.00', 'ms', '32', '10.0%', '-', '-', '-', '25.0%', '50%']
     assert len({len(line) for line in lines}) == 1

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from small_checkpoint import abstract, bits, make_state, restore, save
 
-from cnn_jax import checkpoint, parallel
-from cnn_jax.checkpoint import Checkpoints
+from cnn_jax.devices import mapping
+from cnn_jax.workdir import checkpoint
+from cnn_jax.workdir.checkpoint import Checkpoints
 
 
 @pytest.fixture
@@ -44,8 +45,8 @@ def test_digest_sees_every_single_changed_element(dtype):
 
 def test_digest_does_not_depend_on_the_sharding():
     values = np.random.default_rng(0).standard_normal((16, 5)).astype(np.float32)
-    mesh = parallel.make_mesh()
-    assert int(checkpoint._digest(parallel.put_batch(mesh, values))) == int(checkpoint._digest(values))
+    mesh = mapping.make_mesh()
+    assert int(checkpoint._digest(mapping.put_batch(mesh, values))) == int(checkpoint._digest(values))
 
 
 def test_digest_tells_a_permutation_and_a_shape():

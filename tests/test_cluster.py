@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnn_jax import cluster
+from cnn_jax.devices import cluster
 
 
 @pytest.mark.parametrize(

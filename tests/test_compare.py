@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from cnn_jax import experiment
-from cnn_jax import train as training
-from cnn_jax.compare import paired, runs
+from cnn_jax.compare import runs
+from cnn_jax.devices.stop import StopRequest
 from cnn_jax.experiment import load
-from cnn_jax.log import Log
 from cnn_jax.main import main
-from cnn_jax.stop import StopRequest
-from cnn_jax.workdir import describe_run, write_config
+from cnn_jax.statistics import paired
+from cnn_jax.training import train as training
+from cnn_jax.workdir.config import describe_run, write_config
+from cnn_jax.workdir.log import Log
 
 TINY = 'tests/tiny_experiment.py'
 

@@ -9,7 +9,7 @@ from PIL import Image
 from cnn_jax.data import photographs, pipeline
 from cnn_jax.data.formats.encoded import EncodedSource
 from cnn_jax.errors import CnnJaxError, DataError
-from cnn_jax.log import Log
+from cnn_jax.workdir.log import Log
 
 
 def load(**options):

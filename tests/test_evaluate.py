@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
-from cnn_jax import metrics
 from cnn_jax.errors import DataError
-from cnn_jax.evaluate import Evaluation, class_lines, describe, evaluate
+from cnn_jax.evaluation.evaluate import evaluate
+from cnn_jax.tasks.classification.results import (
+    calibration_error,
+    confused_pairs,
+    confusion_matrix,
+    per_class_accuracy,
+    summarise,
+)
+from cnn_jax.tasks.classification.words import class_lines, describe
+from cnn_jax.tasks.task import Evaluation
 
 
 def fake_step(variables, batch):
@@ -57,14 +65,14 @@ def test_a_poll_may_stop_it():
 
 def test_top5_of_few_classes_is_all_of_them():
     results = {'rank': np.array([0, 2, 1]), 'loss': np.zeros(3)}
-    assert metrics.summarise(results, 3)['top5'] == 1.0
-    assert metrics.summarise(results, 1000)['top1'] == pytest.approx(1 / 3)
+    assert summarise(results, 3)['top5'] == 1.0
+    assert summarise(results, 1000)['top1'] == pytest.approx(1 / 3)
 
 
 def test_class_without_images_has_no_accuracy():
-    confusion = metrics.confusion_matrix(np.array([0, 0, 2]), np.array([0, 2, 2]), 3)
+    confusion = confusion_matrix(np.array([0, 0, 2]), np.array([0, 2, 2]), 3)
     np.testing.assert_array_equal(confusion, [[1, 0, 1], [0, 0, 0], [0, 0, 1]])
-    accuracy = metrics.per_class_accuracy(confusion)
+    accuracy = per_class_accuracy(confusion)
     assert accuracy[0] == 0.5
     assert np.isnan(accuracy[1])
 
@@ -83,14 +91,14 @@ def test_calibration_error_by_hand():
     confidence = np.array([0.99, 0.97, 0.6, 0.62, 0.05])
     right = np.array([True, False, True, True, False])
     gaps = [abs(0.99 + 0.97 - 1), abs(0.6 - 1), abs(0.62 - 1), 0.05]  # 0.6 ends a bin, 0.62 is in the next
-    assert metrics.calibration_error(confidence, right) == pytest.approx(sum(gaps) / 5)
-    assert metrics.calibration_error(np.ones(3), np.ones(3, bool)) == 0
+    assert calibration_error(confidence, right) == pytest.approx(sum(gaps) / 5)
+    assert calibration_error(np.ones(3), np.ones(3, bool)) == 0
 
 
 def test_confused_pairs():
     confusion = np.array([[5, 2, 0], [3, 1, 0], [0, 1, 9]])
-    assert metrics.confused_pairs(confusion) == [(1, 0, 3), (0, 1, 2), (2, 1, 1)]
-    assert metrics.confused_pairs(confusion, most=1) == [(1, 0, 3)]
+    assert confused_pairs(confusion) == [(1, 0, 3), (0, 1, 2), (2, 1, 1)]
+    assert confused_pairs(confusion, most=1) == [(1, 0, 3)]
 
 
 def test_many_classes_list_their_confusions():

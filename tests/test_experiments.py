@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from small_imagenet import make_tree
 
-from cnn_jax import experiment, options, parallel, restore
+from cnn_jax import experiment, options
 from cnn_jax.describe import layer_table
-from cnn_jax.feed import open_feed
+from cnn_jax.devices import mapping
+from cnn_jax.devices.feed import open_feed
+from cnn_jax.training import restore
 
 # Those of ablations have a contract of their own, in test_experiments_ablations.py.
 NAMES = [name for name in experiment.available() if not name.startswith('ablations/')]
@@ -54,14 +56,14 @@ def test_building_opens_no_data(name, monkeypatch, required):
 def test_smoke_form_takes_two_steps_and_evaluates(name, data_dir):
     made = experiment.load(name, {'smoke': True}).experiment
     assert made.num_steps == 2
-    mesh = parallel.make_mesh(1)
+    mesh = mapping.make_mesh(1)
     feed = open_feed(made.data, data_dir=data_dir, seed=0, mesh=mesh)
     state = restore.initial_state(made, restore.abstract_state(made, mesh), seed=0)
-    step = parallel.map_step(made.train_step(), mesh)
+    step = mapping.map_step(made.train_step(), mesh)
     for number in range(2):
         state, metrics = step(state, feed.train(number))
         assert np.isfinite(float(metrics['loss']))
-    results = parallel.map_eval(made.eval_step(), mesh)(state.variables, next(feed.test(made.data.batch_size)))
+    results = mapping.map_eval(made.eval_step(), mesh)(state.variables, next(feed.test(made.data.batch_size)))
     assert np.isfinite(np.asarray(results['loss'])).all()
 
 

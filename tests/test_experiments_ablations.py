@@ -5,10 +5,11 @@ import inspect
 import jax
 import pytest
 
-from cnn_jax import experiment, options, parallel
+from cnn_jax import experiment, options
 from cnn_jax.ablate.grid import make_grid
 from cnn_jax.ablate.score import metric_of
 from cnn_jax.ablation import Ablation, published
+from cnn_jax.devices import mapping
 
 NAMES = [name for name in experiment.available() if name.startswith('ablations/')]
 
@@ -73,6 +74,6 @@ def test_the_shapes_of_every_cell_fit(name):
         'mask': jax.ShapeDtypeStruct((2,), 'bool'),
         **{key: jax.ShapeDtypeStruct((2,), 'int32') for key in ('label', 'index', 'epoch')},
     }
-    step = parallel.map_step(made.train_step(), parallel.make_mesh(1))  # of the last cell, which has what is ablated
+    step = mapping.map_step(made.train_step(), mapping.make_mesh(1))  # of the last cell, which has what is ablated
     _, metrics = jax.eval_shape(step, state, rows)
     assert metrics['loss'].shape == ()

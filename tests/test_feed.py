@@ -4,15 +4,16 @@ import jax
 import numpy as np
 import pytest
 
-from cnn_jax import experiment, parallel
-from cnn_jax.feed import ResidentFeed, StreamedFeed, open_feed
+from cnn_jax import experiment
+from cnn_jax.devices import mapping
+from cnn_jax.devices.feed import ResidentFeed, StreamedFeed, open_feed
 
 TINY = 'tests/tiny_experiment.py'
 
 
 def make(kind, num_devices=2):
     data = experiment.load(TINY, {}).experiment.data
-    return kind(data, data_dir=None, seed=3, mesh=parallel.make_mesh(num_devices))
+    return kind(data, data_dir=None, seed=3, mesh=mapping.make_mesh(num_devices))
 
 
 def test_small_sets_are_resident():

@@ -8,10 +8,11 @@ import optax
 import pytest
 from tiny_experiment import experiment
 
-from cnn_jax import parallel, restore
+from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.experiment import Experiment
 from cnn_jax.freeze import freeze
+from cnn_jax.training import restore
 
 STEPS = 3
 
@@ -29,14 +30,14 @@ def make_batch(step: int):
 
 def run(made: Experiment):
     """Variables before and after three steps on two devices."""
-    mesh = parallel.make_mesh(2)
+    mesh = mapping.make_mesh(2)
     state = restore.initial_state(made, restore.abstract_state(made, mesh), seed=0)
-    before = parallel.fetch(state.variables)
-    step = parallel.map_step(made.train_step(), mesh)
+    before = mapping.fetch(state.variables)
+    step = mapping.map_step(made.train_step(), mesh)
     for number in range(STEPS):
-        state, metrics = step(state, parallel.put_batch(mesh, make_batch(number)))
+        state, metrics = step(state, mapping.put_batch(mesh, make_batch(number)))
         assert np.isfinite(float(metrics['loss']))
-    return before, parallel.fetch(state.variables)
+    return before, mapping.fetch(state.variables)
 
 
 def moved(before, after) -> bool:
@@ -55,9 +56,9 @@ def test_frozen_layers_stay_bit_for_bit(statistics):
 
 def convolutions(made: Experiment) -> int:
     """How many convolutions a training step has, forward and backward."""
-    mesh = parallel.make_mesh(1)
+    mesh = mapping.make_mesh(1)
     state = restore.abstract_state(made, mesh)
-    text = parallel.map_step(made.train_step(), mesh).lower(state, make_batch(0)).as_text()
+    text = mapping.map_step(made.train_step(), mesh).lower(state, make_batch(0)).as_text()
     return len(re.findall(r'stablehlo\.convolution', text))
 
 

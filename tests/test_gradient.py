@@ -6,21 +6,25 @@ import numpy as np
 import optax
 import pytest
 
-from cnn_jax import experiment, parallel, restore, steps
-from cnn_jax.feed import open_feed
+from cnn_jax import experiment
+from cnn_jax.devices import mapping
+from cnn_jax.devices.feed import open_feed
+from cnn_jax.steps.state import init_state
+from cnn_jax.steps.train import make_train_step
+from cnn_jax.training import restore
 from tests.test_steps import PIXELS, Linear, make_batch, to_float
 
 TINY = 'tests/tiny_experiment.py'
 LOSS = optax.softmax_cross_entropy_with_integer_labels
 
 
-def trained(options, data_dir, *, num_devices=1, num_steps=4, mode: parallel.Mode = 'mapped'):
+def trained(options, data_dir, *, num_devices=1, num_steps=4, parallel: mapping.Parallel = 'mapped'):
     """The losses of the first steps of the tiny experiment and the state after them."""
     run = experiment.load(TINY, options).experiment
-    mesh = parallel.make_mesh(num_devices)
+    mesh = mapping.make_mesh(num_devices)
     feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
-    state = restore.initial_state(run, restore.abstract_state(run, mesh, mode), seed=0)
-    step = parallel.map_step(run.train_step(), mesh, mode=mode)
+    state = restore.initial_state(run, restore.abstract_state(run, mesh, parallel), seed=0)
+    step = mapping.map_step(run.train_step(), mesh, parallel=parallel)
     values = []
     for number in range(num_steps):
         state, metrics = step(state, feed.train(number))
@@ -55,8 +59,8 @@ def test_parts_must_divide_the_images_of_a_device(data_dir):
 
 @pytest.mark.parametrize('num_devices', [1, 2])
 def test_sharpness_aware_is_the_gradient_uphill(num_devices):
-    model, radius, mesh = Linear(), 0.5, parallel.make_mesh(num_devices)
-    state = steps.init_state(model, optax.sgd(1.0), preprocess=to_float, image_shape=PIXELS, seed=0)
+    model, radius, mesh = Linear(), 0.5, mapping.make_mesh(num_devices)
+    state = init_state(model, optax.sgd(1.0), preprocess=to_float, image_shape=PIXELS, seed=0)
     batch, kernel = make_batch(), np.asarray(state.params['kernel'], np.float64)
     pixels, onehot = batch['image'].reshape(8, 4) / 255, np.eye(3)[batch['label']]
 
@@ -67,11 +71,9 @@ def test_sharpness_aware_is_the_gradient_uphill(num_devices):
 
     here = gradient(kernel)
     top = kernel + radius * here / np.linalg.norm(here)
-    step = steps.make_train_step(
-        model=model, optimizer=optax.sgd(1.0), loss=LOSS, preprocess=to_float, sam_radius=radius
-    )
-    state = jax.device_put(state, parallel.replicated(mesh))
-    after, _ = parallel.map_step(step, mesh)(state, parallel.put_batch(mesh, batch))
+    step = make_train_step(model=model, optimizer=optax.sgd(1.0), loss=LOSS, preprocess=to_float, sam_radius=radius)
+    state = jax.device_put(state, mapping.replicated(mesh))
+    after, _ = mapping.map_step(step, mesh)(state, mapping.put_batch(mesh, batch))
     np.testing.assert_allclose(after.params['kernel'], kernel - gradient(top), atol=1e-5)
     assert np.abs(gradient(top) - here).max() > 1e-3
 
@@ -80,7 +82,7 @@ def test_sharpness_aware_is_the_gradient_uphill(num_devices):
 def test_sharded_is_mapped_and_each_device_holds_its_piece(num_devices, data_dir):
     options = {'ema_decay': 0.5, 'width': 8}
     mapped, state = trained(options, data_dir, num_devices=num_devices)
-    sharded, other = trained(options, data_dir, num_devices=num_devices, mode='sharded')
+    sharded, other = trained(options, data_dir, num_devices=num_devices, parallel='sharded')
     np.testing.assert_allclose(sharded, mapped, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.variables, other.variables)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.ema, other.ema)
@@ -92,18 +94,18 @@ def test_sharded_is_mapped_and_each_device_holds_its_piece(num_devices, data_dir
 
 def test_sharded_takes_parts_too(data_dir):
     one, state = trained({'norm': 'frozen'}, data_dir)
-    many, other = trained({'norm': 'frozen', 'accumulate': 2}, data_dir, num_devices=4, mode='sharded')
+    many, other = trained({'norm': 'frozen', 'accumulate': 2}, data_dir, num_devices=4, parallel='sharded')
     np.testing.assert_allclose(many, one, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.params, other.params)
 
 
 def test_the_moving_average_forgets_early_weights_first(data_dir):
     run = experiment.load(TINY, {'ema_decay': 0.3}).experiment
-    mesh = parallel.make_mesh(1)
+    mesh = mapping.make_mesh(1)
     feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
     state = restore.initial_state(run, restore.abstract_state(run, mesh), seed=0)
     expected = {name: jax.device_get(state.variables[name]) for name in ('params', 'batch_stats')}
-    step = parallel.map_step(run.train_step(), mesh)
+    step = mapping.map_step(run.train_step(), mesh)
     for number, share in enumerate([1 / 10, 2 / 11, 3 / 12, 0.3, 0.3]):
         state, _ = step(state, feed.train(number))
         now = {name: jax.device_get(state.variables[name]) for name in expected}
@@ -113,9 +115,9 @@ def test_the_moving_average_forgets_early_weights_first(data_dir):
 
 
 def test_a_step_that_is_not_finite_is_skipped_whole():
-    mesh = parallel.make_mesh(2)
+    mesh = mapping.make_mesh(2)
     optimizer = optax.adam(0.1)
-    state = steps.init_state(Linear(), optimizer, preprocess=to_float, image_shape=PIXELS, seed=0)
+    state = init_state(Linear(), optimizer, preprocess=to_float, image_shape=PIXELS, seed=0)
     before = jax.device_get(state)
 
     def spoil(keys, images):  # the image whose first pixel is 0
@@ -123,20 +125,20 @@ def test_a_step_that_is_not_finite_is_skipped_whole():
 
     batch = make_batch()
     batch['image'][:, 0, 0] = 1
-    step = parallel.map_step(
-        steps.make_train_step(model=Linear(), optimizer=optimizer, loss=LOSS, preprocess=spoil, on_nan='skip'), mesh
+    step = mapping.map_step(
+        make_train_step(model=Linear(), optimizer=optimizer, loss=LOSS, preprocess=spoil, on_nan='skip'), mesh
     )
     bad = {**batch, 'image': batch['image'].copy()}
     bad['image'][5, 0, 0] = 0
-    state = jax.device_put(state, parallel.replicated(mesh))
-    state, metrics = step(state, parallel.put_batch(mesh, bad))
+    state = jax.device_put(state, mapping.replicated(mesh))
+    state, metrics = step(state, mapping.put_batch(mesh, bad))
     assert float(metrics['skipped']) == 1
     assert int(state.step) == 1
     same = jax.tree.map(
         np.array_equal, jax.device_get((state.params, state.opt_state)), (before.params, before.opt_state)
     )
     assert jax.tree.all(same)
-    state, metrics = step(state, parallel.put_batch(mesh, batch))
+    state, metrics = step(state, mapping.put_batch(mesh, batch))
     assert float(metrics['skipped']) == 0
     assert np.isfinite(state.params['kernel']).all()
     assert not np.array_equal(state.params['kernel'], before.params['kernel'])

@@ -10,9 +10,10 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from cnn_jax import initialize, parallel
+from cnn_jax.devices import mapping
 from cnn_jax.layers import BatchNorm
 from cnn_jax.layers.variables import make_weight
+from cnn_jax.steps import initialize
 
 
 class Net(nn.Module):
@@ -68,7 +69,7 @@ def test_a_net_without_repeats_is_one_program(lowered):
 
 
 def test_keys_of_a_seed_and_shardings():
-    mesh = parallel.make_mesh()
+    mesh = mapping.make_mesh()
     sharding = NamedSharding(mesh, P())
 
     def state() -> dict[str, Any]:

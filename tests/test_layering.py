@@ -1,6 +1,11 @@
-"""The shape of the code: a file imports only from layers above its own, and stays short."""
+"""The shape of the code: rooms in one order, no import against it, no circle; files and functions stay short.
+
+A room is a file at the root of `cnn_jax/`, or a folder there; its floor is the longest chain of imports below it.
+`python tests/test_layering.py` prints the rooms and floors, and the files that a training run enters.
+"""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -9,60 +14,40 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FILES = sorted([*(ROOT / 'cnn_jax').rglob('*.py'), *(ROOT / 'experiments').rglob('*.py')])
 MOST_FILE_LINES, MOST_FUNCTION_LINES, MEDIAN_FUNCTION_LINES = 300, 60, 12
+MOST_ROOMS, MOST_FLOORS = 38, 11
 
-# Top layer first. A name covers the module and all below it; the longest name that fits counts.
-LAYERS = [
-    ['errors'],
-    ['cluster', 'sharding'],
-    ['ops', 'data.formats', 'data.order', 'sinks'],
-    [
-        'losses',
-        'metrics',
-        'optim',
-        'parallel',
-        'checkpoint',
-        'lock',
-        'log',
-        'stop',
-        'options',
-        'data.pipeline',
-        'data.augment',
-    ],
-    ['layers'],
-    ['initialize'],
-    ['models', 'data'],
-    ['describe', 'weights', 'visualize'],
-    ['features'],
-    ['gradient'],
-    ['steps', 'feed'],
-    ['experiment'],
-    ['ablation'],
-    ['freeze'],
-    ['experiments'],
-    ['precise'],
-    ['evaluate', 'meter', 'workdir', 'report', 'not_finite', 'watchdog'],
-    ['exam'],
-    ['restore', 'loop'],
-    ['visualize_mode', 'protocols'],
-    ['train', 'verify', 'benchmark_mode'],
-    ['ablate'],
-    ['compare'],
-    ['modes', 'help'],
-    ['main'],
-]
-# Modules of one layer may import each other only within one of these.
-PACKAGES = [
+# A room imports only from those before it.
+ORDER = [
+    'errors',
+    'options',
     'ops',
-    'data.formats',
+    'data',
+    'devices',
     'layers',
+    'statistics',
+    'drawing',
+    'losses',
+    'tracing',
     'describe',
-    'report',
+    'optim',
+    'models',
     'weights',
+    'tasks',
+    'steps',
+    'experiment',
+    'features',
+    'ablation',
+    'freeze',
+    'experiments',
+    'workdir',
     'visualize',
+    'report',
+    'evaluation',
+    'training',
     'ablate',
     'compare',
-    'protocols',
-    'sinks',
+    'modes',
+    'main',
 ]
 
 
@@ -72,19 +57,12 @@ def name_of(path: Path) -> str:
     return '.'.join(part for part in parts if part not in ('cnn_jax', '__init__'))
 
 
-def layer_of(name: str) -> tuple[int, str]:
-    """The number of a module's layer and the entry of LAYERS that says so."""
-    fitting = [
-        (len(entry), number, entry)
-        for number, entries in enumerate(LAYERS)
-        for entry in entries
-        if name == entry or name.startswith(entry + '.')
-    ]
-    assert fitting, f'{name} has no layer: give it one in tests/test_layering.py'
-    return max(fitting)[1:]
+def room_of(name: str) -> str:
+    return name.partition('.')[0]
 
 
-def imports_of(path: Path) -> set[str]:
+@functools.cache
+def imports_of(path: Path) -> frozenset[str]:
     """The project's modules that a file imports anywhere, as names."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -94,10 +72,8 @@ def imports_of(path: Path) -> set[str]:
             modules = [f'{node.module}.{alias.name}' for alias in node.names]
         else:
             continue
-        for module in modules:
-            if module.split('.')[0] in ('cnn_jax', 'experiments'):
-                found.add(_existing(module))
-    return {name for name in found if name}
+        found |= {_existing(module) for module in modules if module.split('.')[0] in ('cnn_jax', 'experiments')}
+    return frozenset(found - {'', name_of(path)})
 
 
 def _existing(module: str) -> str:
@@ -110,20 +86,71 @@ def _existing(module: str) -> str:
     return '.'.join(part for part in parts if part != 'cnn_jax')
 
 
+def arrows(files: list[Path], name=name_of) -> dict[str, set[str]]:
+    """Who imports whom, by name; a package's own face, its `__init__`, counts as what it hands on."""
+    found: dict[str, set[str]] = {name(path): set() for path in files}
+    for path in files:
+        found[name(path)] |= imports_of(path)
+    return found
+
+
+def rooms() -> dict[str, set[str]]:
+    """Which rooms of `cnn_jax/` each room imports."""
+    found: dict[str, set[str]] = {}
+    for path in FILES:
+        name = name_of(path)
+        if name and path.is_relative_to(ROOT / 'cnn_jax'):
+            own = room_of(name)
+            found.setdefault(own, set()).update({room_of(other) for other in imports_of(path)} - {own})
+    return found
+
+
+def floors(graph: dict[str, set[str]]) -> dict[str, int]:
+    """The length of the longest chain from each name down; AssertionError for a circle."""
+    known: dict[str, int] = {}
+
+    def floor(name: str, way: tuple[str, ...]) -> int:
+        assert name not in way, f'a circle: {" -> ".join([*way[way.index(name) :], name])}'
+        if name not in known:
+            known[name] = 1 + max((floor(other, (*way, name)) for other in graph.get(name, ())), default=0)
+        return known[name]
+
+    for name in graph:
+        floor(name, ())
+    return known
+
+
 @pytest.mark.parametrize('path', FILES, ids=name_of)
-def test_imports_go_upwards_only(path):
-    name = name_of(path)
-    if not name:
+def test_imports_go_one_way(path):
+    own = room_of(name_of(path))
+    if not own:
         return
-    own, entry = layer_of(name)
+    assert own in ORDER, f'{own} has no place: give it one in ORDER'
     for other in imports_of(path):
-        layer, other_entry = layer_of(other)
-        if layer == own:
-            same_package = entry == other_entry and entry in PACKAGES
-            varied = entry == 'experiments' and len([o for o in imports_of(path) if o.startswith('experiments')]) == 1
-            assert same_package or varied, f'{name} imports {other}, which is beside it'
-        else:
-            assert layer < own, f'{name} imports {other}, which is below it'
+        room = room_of(other)
+        assert room == own or ORDER.index(room) < ORDER.index(own), f'{name_of(path)} imports {other}, against ORDER'
+
+
+def test_no_file_is_in_a_circle():
+    floors(arrows(FILES))
+    benchmarks = sorted((ROOT / 'benchmarks').rglob('*.py'))
+    graph = {}
+    for path in benchmarks:
+        tree = ast.walk(ast.parse(path.read_text()))
+        names = {
+            f'{node.module}.{alias.name}'
+            for node in tree
+            if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('benchmarks')
+            for alias in node.names
+        }
+        graph[name_of(path)] = {_existing(name) for name in names} - {name_of(path)}
+    floors(graph)
+
+
+def test_few_rooms_on_few_floors():
+    graph = rooms()
+    assert len(graph) <= MOST_ROOMS
+    assert max(floors(graph).values()) <= MOST_FLOORS
 
 
 @pytest.mark.parametrize('path', FILES, ids=name_of)
@@ -162,3 +189,11 @@ def body_lines(function: ast.FunctionDef) -> int:
     """Lines of a function without its signature and docstring."""
     body = function.body[1:] if ast.get_docstring(function) is not None else function.body
     return (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+if __name__ == '__main__':
+    graph = rooms()
+    height = floors(graph)
+    for room in sorted(graph, key=lambda name: (height[name], name)):
+        print(f'{height[room]:>2}  {room:<12} imports {", ".join(sorted(graph[room])) or "nothing"}')
+    print(f'{len(graph)} rooms on {max(height.values())} floors, {sum(map(len, graph.values()))} arrows')

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from cnn_jax.log import Log, describe_progress, duration, read_metrics
+from cnn_jax.workdir.log import Log, describe_progress, duration, read_metrics
 
 
 def test_a_line_of_metrics_is_flat_json(tmp_path):

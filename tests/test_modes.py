@@ -2,10 +2,11 @@
 
 import pytest
 
-from cnn_jax import experiment, workdir
+from cnn_jax import experiment
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.lock import WorkdirLock
-from cnn_jax.modes import _claim, training_command
+from cnn_jax.modes.prepare import training_command
+from cnn_jax.workdir.claim import claimed
+from cnn_jax.workdir.config import read_config, write_config
 
 
 def test_the_next_command_is_short_where_it_can_be(tmp_path, monkeypatch):
@@ -24,12 +25,10 @@ def test_a_run_that_never_began_may_change_its_options(tmp_path):
     mistaken, mended = (
         {'experiment': 'a', 'options': {'x': value}, 'seed': 0, 'class_names': [], 'started': value} for value in (1, 2)
     )
-    workdir.write_config(tmp_path, mistaken)
-    lock = WorkdirLock(tmp_path)
-    assert _claim(tmp_path, mended, lock) == []
-    lock.release()
-    assert workdir.read_config(tmp_path) == mended
+    write_config(tmp_path, mistaken)
+    with claimed(tmp_path, mended) as changed:
+        assert changed == []
+    assert read_config(tmp_path) == mended
     (tmp_path / 'metrics.jsonl').touch()
-    with pytest.raises(CnnJaxError, match='x was 2, now 1'):
-        _claim(tmp_path, mistaken, lock)
-    lock.release()
+    with pytest.raises(CnnJaxError, match='x was 2, now 1'), claimed(tmp_path, mistaken):
+        pass

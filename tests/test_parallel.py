@@ -4,21 +4,23 @@ import jax
 import numpy as np
 import pytest
 
-from cnn_jax import experiment, parallel, restore
+from cnn_jax import experiment
+from cnn_jax.devices import mapping
+from cnn_jax.devices.feed import open_feed
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.feed import open_feed
+from cnn_jax.training import restore
 
 TINY = 'tests/tiny_experiment.py'
 
 
-def losses(name, options, data_dir, *, num_devices, mode: parallel.Mode = 'mapped', num_steps):
+def losses(name, options, data_dir, *, num_devices, parallel: mapping.Parallel = 'mapped', num_steps):
     """The training losses of the first steps, and the state after them."""
     run = experiment.load(name, options).experiment
-    mesh = parallel.make_mesh(num_devices)
+    mesh = mapping.make_mesh(num_devices)
     feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
     like = restore.abstract_state(run, mesh)
     state = restore.initial_state(run, like, seed=0)
-    step = parallel.map_step(run.train_step(), mesh, mode=mode)
+    step = mapping.map_step(run.train_step(), mesh, parallel=parallel)
     values = []
     for number in range(num_steps):
         state, metrics = step(state, feed.train(number))
@@ -26,10 +28,10 @@ def losses(name, options, data_dir, *, num_devices, mode: parallel.Mode = 'mappe
     return np.array(values), jax.device_get(state.variables)
 
 
-@pytest.mark.parametrize('mode', ['mapped', 'pmap'])
-def test_default_recipe_on_eight_devices_equals_one(mode, data_dir):
+@pytest.mark.parametrize('parallel', ['mapped', 'pmap'])
+def test_default_recipe_on_eight_devices_equals_one(parallel, data_dir):
     one, _ = losses('lenet_digits', {}, data_dir, num_devices=1, num_steps=20)
-    eight, _ = losses('lenet_digits', {}, data_dir, num_devices=8, mode=mode, num_steps=20)
+    eight, _ = losses('lenet_digits', {}, data_dir, num_devices=8, parallel=parallel, num_steps=20)
     assert one[-1] < one[0]
     np.testing.assert_allclose(eight, one, atol=1e-5)
 
@@ -45,7 +47,7 @@ def test_batch_norm_and_dropout_do_not_see_the_device_count(num_devices, data_di
 @pytest.mark.parametrize('num_devices', [2, 4])
 def test_modes_agree_to_the_last_bits_with_batch_norm_and_dropout(num_devices, data_dir):
     mapped, state = losses(TINY, {}, data_dir, num_devices=num_devices, num_steps=6)
-    pmapped, other = losses(TINY, {}, data_dir, num_devices=num_devices, mode='pmap', num_steps=6)
+    pmapped, other = losses(TINY, {}, data_dir, num_devices=num_devices, parallel='pmap', num_steps=6)
     np.testing.assert_allclose(mapped, pmapped, rtol=1e-6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state, other)
 
@@ -53,10 +55,10 @@ def test_modes_agree_to_the_last_bits_with_batch_norm_and_dropout(num_devices, d
 EVERYTHING = {'auxiliary': True, 'ema_decay': 0.9, 'accumulate': 2, 'norm': 'ghost(1)'}
 
 
-@pytest.mark.parametrize(('num_devices', 'mode'), [(2, 'mapped'), (8, 'mapped'), (8, 'sharded'), (2, 'pmap')])
-def test_heads_averages_parts_and_ghosts_do_not_see_the_device_count(num_devices, mode, data_dir):
+@pytest.mark.parametrize(('num_devices', 'parallel'), [(2, 'mapped'), (8, 'mapped'), (8, 'sharded'), (2, 'pmap')])
+def test_heads_averages_parts_and_ghosts_do_not_see_the_device_count(num_devices, parallel, data_dir):
     one, state = losses(TINY, EVERYTHING, data_dir, num_devices=1, num_steps=20)
-    many, other = losses(TINY, EVERYTHING, data_dir, num_devices=num_devices, mode=mode, num_steps=20)
+    many, other = losses(TINY, EVERYTHING, data_dir, num_devices=num_devices, parallel=parallel, num_steps=20)
     np.testing.assert_allclose(many, one, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state, other)
 
@@ -71,28 +73,28 @@ def test_batch_norm_of_each_device_sees_the_device_count(data_dir):
 
 def test_batch_that_devices_do_not_divide_is_refused():
     with pytest.raises(CnnJaxError, match='batch_size: 12 images do not divide over 8 devices; use 8 or 16'):
-        parallel.check_divides(12, parallel.make_mesh())
+        mapping.check_divides(12, mapping.make_mesh())
     with pytest.raises(CnnJaxError, match=r'use 8$'):
-        parallel.check_divides(4, parallel.make_mesh())
+        mapping.check_divides(4, mapping.make_mesh())
 
 
 def test_gather_gives_each_row_once():
-    mesh = parallel.make_mesh()
+    mesh = mapping.make_mesh()
     arrays = {'image': np.arange(40, dtype=np.uint8).reshape(20, 2)}
     index = np.array([3, 1, 4, 1, 5, 9, 2, 6], np.int32)
-    rows = parallel.make_gather(mesh)(parallel.replicate(mesh, arrays), parallel.put_batch(mesh, index))
-    np.testing.assert_array_equal(parallel.fetch(rows)['image'], arrays['image'][index])
+    rows = mapping.make_gather(mesh)(mapping.replicate(mesh, arrays), mapping.put_batch(mesh, index))
+    np.testing.assert_array_equal(mapping.fetch(rows)['image'], arrays['image'][index])
 
 
 def test_gradient_of_a_replicated_value_is_the_mean_not_the_sum():
-    mesh = parallel.make_mesh()
+    mesh = mapping.make_mesh()
 
     def step(weight, batch):
-        slope = jax.grad(lambda w: (w * batch).mean())(parallel.vary(weight))
+        slope = jax.grad(lambda w: (w * batch).mean())(mapping.vary(weight))
         return weight, jax.lax.pmean(slope, 'data')
 
     batch = np.arange(16, dtype=np.float32)
-    weight = parallel.replicate(mesh, np.float32(2))
-    for mode in ('mapped', 'pmap'):
-        weight, slope = parallel.map_step(step, mesh, mode=mode)(weight, parallel.put_batch(mesh, batch))
+    weight = mapping.replicate(mesh, np.float32(2))
+    for parallel in ('mapped', 'pmap'):
+        weight, slope = mapping.map_step(step, mesh, parallel=parallel)(weight, mapping.put_batch(mesh, batch))
         assert float(slope) == pytest.approx(7.5)

@@ -4,9 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from cnn_jax import experiment, parallel, precise, restore
-from cnn_jax.exam import make_exam
-from cnn_jax.feed import open_feed
+from cnn_jax import experiment
+from cnn_jax.devices import mapping
+from cnn_jax.devices.feed import open_feed
+from cnn_jax.evaluation.exam import make_exam
+from cnn_jax.steps import precise
+from cnn_jax.training import restore
 
 TINY = 'tests/tiny_experiment.py'
 
@@ -14,7 +17,7 @@ TINY = 'tests/tiny_experiment.py'
 @pytest.mark.parametrize('num_devices', [1, 2])
 def test_statistics_are_those_of_all_images_together(num_devices, data_dir):
     run = experiment.load(TINY, {}).experiment
-    mesh = parallel.make_mesh(num_devices)
+    mesh = mapping.make_mesh(num_devices)
     feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
     variables = restore.initial_state(run, restore.abstract_state(run, mesh), seed=0).variables
     batches = [feed.train(number) for number in range(3)]
@@ -32,20 +35,20 @@ def test_statistics_are_those_of_all_images_together(num_devices, data_dir):
 
 def test_an_exam_shows_both_and_changes_nothing(data_dir):
     run = experiment.load(TINY, {'ema_decay': 0.9, 'precise_batch_norm': 2}).experiment
-    mesh = parallel.make_mesh(1)
+    mesh = mapping.make_mesh(1)
     feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
     state = restore.initial_state(run, restore.abstract_state(run, mesh), seed=0)
-    step = parallel.map_step(run.train_step(), mesh)
+    step = mapping.map_step(run.train_step(), mesh)
     for number in range(3):
         state, _ = step(state, feed.train(number))
     before = jax.device_get(state.variables)
-    exam = make_exam(run, feed, mesh, mode='mapped', batch_size=16, poll=lambda: None)
+    exam = make_exam(run, feed, mesh, parallel='mapped', batch_size=16, poll=lambda: None)
     results = exam(state, 3)
     assert set(results) == {'test', 'test_ema'}
     assert results['test'].summary['loss'] != results['test_ema'].summary['loss']
     assert jax.tree.all(jax.tree.map(np.array_equal, before, jax.device_get(state.variables)))
     assert exam(state, 3)['test'].summary == results['test'].summary
     running = make_exam(
-        experiment.load(TINY, {}).experiment, feed, mesh, mode='mapped', batch_size=16, poll=lambda: None
+        experiment.load(TINY, {}).experiment, feed, mesh, parallel='mapped', batch_size=16, poll=lambda: None
     )
     assert running(state, 3)['test'].summary['loss'] != results['test'].summary['loss']

@@ -18,16 +18,18 @@ import pytest
 from colour_experiment import RESIZE, SIZE, Colour
 from small_imagenet import CLASSES, cut, make_tree
 
-from cnn_jax import parallel, restore, workdir
-from cnn_jax.checkpoint import Checkpoints
 from cnn_jax.data.formats import shards, tree, views
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
+from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.evaluation.protocols import PROTOCOLS, compare, run, sets
+from cnn_jax.evaluation.protocols.dense import apply_densely
 from cnn_jax.experiment import load
 from cnn_jax.layers import Conv2D, Dense, MaxPool
 from cnn_jax.models.vgg import VGG
-from cnn_jax.protocols import PROTOCOLS, compare, run, sets
-from cnn_jax.protocols.dense import apply_densely
+from cnn_jax.training import restore
+from cnn_jax.workdir.checkpoint import Checkpoints
+from cnn_jax.workdir.config import describe_run, write_config
 
 LAUNCHER = Path(__file__).parent.parent / 'launch' / 'local.sh'
 
@@ -139,10 +141,10 @@ def source(experiment, data_dir):
 
 
 def table(experiment, source, variables, data_dir, *, batch_size=8, devices=1, sets=(), protocols=('center',)):
-    mesh = parallel.make_mesh(devices)
+    mesh = mapping.make_mesh(devices)
     return compare(
         experiment,
-        parallel.replicate(mesh, variables),
+        mapping.replicate(mesh, variables),
         source,
         protocols=protocols,
         sets=sets,
@@ -175,8 +177,8 @@ def test_one_table_whatever_the_batch_and_the_devices(experiment, source, data_d
 
 def test_two_processes_print_the_same_table(experiment, source, data_dir, tmp_path):
     loaded = load(colour_experiment.__file__, {})
-    workdir.write_config(tmp_path, workdir.describe_run(loaded, seed=0, parallel='mapped', data_dir=data_dir))
-    state = restore.initial_state(experiment, restore.abstract_state(experiment, parallel.make_mesh()), seed=0)
+    write_config(tmp_path, describe_run(loaded, seed=0, parallel='mapped', data_dir=data_dir))
+    state = restore.initial_state(experiment, restore.abstract_state(experiment, mapping.make_mesh()), seed=0)
     with contextlib.closing(Checkpoints(tmp_path / 'checkpoints')) as checkpoints:
         checkpoints.save(1, state)
     names = ('center', 'dense', 'ten_crop')
@@ -186,14 +188,14 @@ def test_two_processes_print_the_same_table(experiment, source, data_dir, tmp_pa
     environment |= {'DEVICES': '2', 'PYTHON': sys.executable}
     said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert said.returncode == 0, said.stdout + said.stderr
-    expected = table(experiment, source, parallel.fetch(state.variables), data_dir, protocols=names)
+    expected = table(experiment, source, mapping.fetch(state.variables), data_dir, protocols=names)
     assert said.stdout.count('set test') == 1  # one process speaks
     assert said.stdout.endswith(f'\n\n{expected}\n')
 
 
 def test_ten_crop_is_the_mean_of_its_views(experiment, source):
     variables = draw(Colour(), (1, 8, 8, 3))
-    mesh = parallel.make_mesh(1)
+    mesh = mapping.make_mesh(1)
     step = run._map_step(experiment, PROTOCOLS['ten_crop'], mesh)
     one = run._Run(
         lambda batch: step(variables, batch), source, 'ten_crop', 4, batch_size=16, mesh=mesh, poll=lambda: None

@@ -105,14 +105,15 @@ def test_class_names_are_kept_with_the_run(finetuned):
 
 
 def test_frozen_layers_are_those_of_the_file(finetuned, photos):
-    from cnn_jax import parallel, restore
-    from cnn_jax.workdir import existing_config
+    from cnn_jax.devices import mapping
+    from cnn_jax.training import restore
+    from cnn_jax.workdir.config import existing_config
 
     path = finetuned[1] / 'runs' / 'photos'
     config = existing_config(path)
     made = experiment.load(config['experiment'], {**config['options'], 'folder': str(photos[0] / 'photos')}).experiment
-    _, state = restore.latest_state(made, path, parallel.make_mesh(1), report=print)
-    before, after = flatten(photos[1]), flatten(parallel.fetch(state.variables))
+    _, state = restore.latest_state(made, path, mapping.make_mesh(1), report=print)
+    before, after = flatten(photos[1]), flatten(mapping.fetch(state.variables))
     for name, leaf in after.items():
         frozen = name[1].startswith(('conv1', 'stage1_'))
         assert name[1] == 'fc' or np.array_equal(leaf, before[name]) is frozen, name

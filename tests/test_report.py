@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax.metrics import wilson_interval
 from cnn_jax.report import Run, worst_mistakes, write_report
 from cnn_jax.report.figures import most_confused, running_mean
 from cnn_jax.report.sections import duration, percent, short_count
 from cnn_jax.report.tables import command
+from cnn_jax.statistics.intervals import wilson_interval
 
 NAMES = ['cat & dog', '<script>alert("x")</script>', '$ship_1$']
 CONFIG = {

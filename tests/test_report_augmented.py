@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from cnn_jax import experiment, parallel, steps
+from cnn_jax import experiment
 from cnn_jax.data import augment, augment_mix
-from cnn_jax.feed import open_feed
-from cnn_jax.parallel import AXIS
+from cnn_jax.devices import mapping
+from cnn_jax.devices.feed import open_feed
+from cnn_jax.devices.mapping import AXIS
 from cnn_jax.report import augmented
+from cnn_jax.steps.inputs import image_keys
 
 TINY = 'tests/tiny_experiment.py'
 
@@ -21,12 +23,12 @@ def test_it_shows_what_the_step_sees(tmp_path):
     made = experiment.load(TINY, {}).experiment
     mix = functools.partial(augment_mix.mixup, num_classes=10, alpha=1.0, axis_name=AXIS)
     made = dataclasses.replace(made, mix=mix, preprocess=augment.to_unit_range)
-    feed = open_feed(made.data, data_dir=tmp_path, seed=3, mesh=parallel.make_mesh(1))
+    feed = open_feed(made.data, data_dir=tmp_path, seed=3, mesh=mapping.make_mesh(1))
     path = augmented.write(made, feed.source('train'), tmp_path / 'figures', seed=3)
     with np.load(path.with_suffix('.npz')) as arrays:
         found = dict(arrays)
     batch = jax.device_get(feed.train(0))
-    keys = steps.image_keys(jax.random.split(jax.random.key(3))[1], batch)
+    keys = image_keys(jax.random.split(jax.random.key(3))[1], batch)
     assert made.augment is not None
     images = made.preprocess(keys, made.augment(keys, jnp.asarray(batch['image'])))
     alone = functools.partial(augment_mix.mixup, num_classes=10, alpha=1.0)

@@ -9,7 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from cnn_jax import experiment, parallel
+from cnn_jax import experiment
+from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError
 from experiments import resnet_imagenet as module
 
@@ -109,13 +110,13 @@ def test_the_step_of_a_modern_recipe_fits_together():
     """Repeats, mixing, erasing, soft targets and the average of weights, traced only; two images on each of four."""
     made = load(recipe='rsb_a1', smoke=True)
     assert made.data.repeats == 3
-    mesh = parallel.make_mesh(2)
+    mesh = mapping.make_mesh(2)
     state = jax.eval_shape(lambda: made.init_state(0))
     batch = {
         'image': jax.ShapeDtypeStruct((8, 32, 32, 3), jnp.uint8),
         **{name: jax.ShapeDtypeStruct((8,), jnp.int32) for name in ('label', 'index', 'epoch')},
         'mask': jax.ShapeDtypeStruct((8,), bool),
     }
-    after, metrics = jax.eval_shape(parallel.map_step(made.train_step(), mesh), state, batch)
+    after, metrics = jax.eval_shape(mapping.map_step(made.train_step(), mesh), state, batch)
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert metrics['loss'].shape == ()

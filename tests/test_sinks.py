@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from cnn_jax import sinks
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.log import Log, read_metrics
+from cnn_jax.workdir import sinks
+from cnn_jax.workdir.log import Log, read_metrics
 
 
 def test_names_are_files_and_unknown_ones_are_refused(monkeypatch):
@@ -24,7 +24,7 @@ def test_names_are_files_and_unknown_ones_are_refused(monkeypatch):
 
 
 def test_nothing_is_imported_unless_it_is_asked_for():
-    code = 'import sys, cnn_jax.log, cnn_jax.sinks as s; s.parse("wandb,tensorboard"); '
+    code = 'import sys, cnn_jax.log, cnn_jax.workdir.sinks as s; s.parse("wandb,tensorboard"); '
     code += 'print([m for m in ("tensorboardX", "wandb") if m in sys.modules])'
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == '[]\n'
 
@@ -76,7 +76,7 @@ def test_a_sink_that_fails_does_not_end_the_run(tmp_path, monkeypatch, capsys):
     def fail(*arguments):
         raise OSError('no route to host')
 
-    monkeypatch.setattr('cnn_jax.sinks.open_sink', fail)
+    monkeypatch.setattr('cnn_jax.workdir.sinks.open_sink', fail)
     log = Log(tmp_path, log_to=('wandb',))
     for step in (1, 2):
         log.metrics(step, 'train', 0.5, loss=2.0)

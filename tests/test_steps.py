@@ -7,7 +7,12 @@ import numpy as np
 import optax
 import pytest
 
-from cnn_jax import parallel, steps
+from cnn_jax.devices import mapping
+from cnn_jax.steps.evaluate import make_eval_step
+from cnn_jax.steps.inputs import image_keys
+from cnn_jax.steps.state import init_state
+from cnn_jax.steps.train import make_train_step
+from cnn_jax.tasks.classification import results
 
 PIXELS = (2, 2, 1)
 
@@ -45,9 +50,9 @@ def make_batch(size=8):
 @pytest.mark.parametrize('penalty', [0.0, 0.3])
 def test_a_step_is_gradient_descent_on_the_mean_loss_and_the_penalties(num_devices, penalty):
     model, optimizer = Linear(penalty), optax.sgd(0.5)
-    mesh = parallel.make_mesh(num_devices)
-    state = steps.init_state(model, optimizer, preprocess=to_float, image_shape=PIXELS, seed=0)
-    state = jax.device_put(state, parallel.replicated(mesh))
+    mesh = mapping.make_mesh(num_devices)
+    state = init_state(model, optimizer, preprocess=to_float, image_shape=PIXELS, seed=0)
+    state = jax.device_put(state, mapping.replicated(mesh))
     batch, kernel = make_batch(), np.asarray(state.params['kernel'], np.float64)
 
     pixels = batch['image'].reshape(8, 4) / 255
@@ -57,14 +62,14 @@ def test_a_step_is_gradient_descent_on_the_mean_loss_and_the_penalties(num_devic
     loss = -np.log(softmax[np.arange(8), batch['label']]).mean() + penalty * (kernel**2).sum()
     gradient = 2 * pixels.T @ (softmax - onehot) / 8 + 2 * penalty * kernel
 
-    train_step = steps.make_train_step(
+    train_step = make_train_step(
         model=model,
         optimizer=optimizer,
         loss=optax.softmax_cross_entropy_with_integer_labels,
         preprocess=to_float,
         learning_rate=optax.constant_schedule(0.5),
     )
-    after, metrics = parallel.map_step(train_step, mesh)(state, parallel.put_batch(mesh, batch))
+    after, metrics = mapping.map_step(train_step, mesh)(state, mapping.put_batch(mesh, batch))
     np.testing.assert_allclose(after.params['kernel'], kernel - 0.5 * gradient, atol=1e-6)
     assert float(metrics['loss']) == pytest.approx(loss, rel=1e-6)
     assert float(metrics['gradient_norm']) == pytest.approx(np.sqrt((gradient**2).sum()), rel=1e-5)
@@ -77,25 +82,25 @@ def test_a_step_is_gradient_descent_on_the_mean_loss_and_the_penalties(num_devic
 
 def test_rank_counts_the_classes_above_with_ties_in_class_order():
     scores = jnp.array([[1.0, 3.0, 2.0], [5.0, 5.0, 5.0], [5.0, 5.0, 5.0], [0.0, jnp.nan, 1.0]])
-    ranks = steps.rank_of_label(scores, jnp.array([0, 0, 2, 2]))
+    ranks = results.rank_of_label(scores, jnp.array([0, 0, 2, 2]))
     np.testing.assert_array_equal(ranks, [2, 0, 2, 3])
 
 
 def test_rank_zero_is_the_arg_max():
     scores = jnp.asarray(np.random.default_rng(0).integers(0, 4, (200, 5)), jnp.float32)
     labels = jnp.asarray(np.random.default_rng(1).integers(0, 5, 200), jnp.int32)
-    ranks = steps.rank_of_label(scores, labels)
+    ranks = results.rank_of_label(scores, labels)
     np.testing.assert_array_equal(ranks == 0, jnp.argmax(scores, -1) == labels)
 
 
 def test_the_key_of_an_image_does_not_depend_on_its_place_in_the_batch():
     batch = make_batch()
-    keys = jax.random.key_data(steps.image_keys(jax.random.key(1), batch))
+    keys = jax.random.key_data(image_keys(jax.random.key(1), batch))
     order = np.array([3, 1, 7, 0])
     some = {name: batch[name][order] for name in ('index', 'epoch')}
-    np.testing.assert_array_equal(jax.random.key_data(steps.image_keys(jax.random.key(1), some)), keys[order])
+    np.testing.assert_array_equal(jax.random.key_data(image_keys(jax.random.key(1), some)), keys[order])
     later = {**some, 'epoch': some['epoch'] + 1}
-    assert not np.array_equal(jax.random.key_data(steps.image_keys(jax.random.key(1), later)), keys[order])
+    assert not np.array_equal(jax.random.key_data(image_keys(jax.random.key(1), later)), keys[order])
 
 
 def test_augmentation_is_for_training_alone():
@@ -103,13 +108,13 @@ def test_augmentation_is_for_training_alone():
         return images * 0
 
     model, optimizer = Linear(), optax.sgd(0.1)
-    mesh = parallel.make_mesh(1)
-    state = steps.init_state(model, optimizer, preprocess=to_float, image_shape=PIXELS, seed=0)
-    state = jax.device_put(state, parallel.replicated(mesh))
+    mesh = mapping.make_mesh(1)
+    state = init_state(model, optimizer, preprocess=to_float, image_shape=PIXELS, seed=0)
+    state = jax.device_put(state, mapping.replicated(mesh))
     loss = optax.softmax_cross_entropy_with_integer_labels
-    batch = parallel.put_batch(mesh, make_batch())
-    eval_step = parallel.map_eval(steps.make_eval_step(model=model, loss=loss, preprocess=to_float), mesh)
+    batch = mapping.put_batch(mesh, make_batch())
+    eval_step = mapping.map_eval(make_eval_step(model=model, loss=loss, preprocess=to_float), mesh)
     assert float(jnp.std(eval_step(state.variables, batch)['loss'])) > 1e-3
-    train_step = steps.make_train_step(model=model, optimizer=optimizer, loss=loss, preprocess=to_float, augment=ruin)
-    _, metrics = parallel.map_step(train_step, mesh)(state, batch)
+    train_step = make_train_step(model=model, optimizer=optimizer, loss=loss, preprocess=to_float, augment=ruin)
+    _, metrics = mapping.map_step(train_step, mesh)(state, batch)
     assert float(metrics['loss']) == pytest.approx(np.log(3))

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from cnn_jax import experiment, parallel, restore
-from cnn_jax import train as training
-from cnn_jax.checkpoint import Checkpoints
-from cnn_jax.log import Log, read_metrics
-from cnn_jax.stop import StopRequest
+from cnn_jax import experiment
+from cnn_jax.devices import mapping
+from cnn_jax.devices.stop import StopRequest
+from cnn_jax.training import restore
+from cnn_jax.training import train as training
+from cnn_jax.workdir.checkpoint import Checkpoints
+from cnn_jax.workdir.log import Log, read_metrics
 
 TINY = 'tests/tiny_experiment.py'
 
@@ -120,7 +122,7 @@ def test_the_loop_reads_no_device_value_but_through_the_meter(tmp_path, monkeypa
 @pytest.mark.parametrize('mode', ['mapped', 'sharded'])
 def test_the_step_keeps_no_second_copy_of_the_state(mode):
     """Donation, by the compiler's own account: every leaf of the new state lies where the old one lay."""
-    made, mesh = experiment.load(TINY, {'ema_decay': 0.9}).experiment, parallel.make_mesh()
+    made, mesh = experiment.load(TINY, {'ema_decay': 0.9}).experiment, mapping.make_mesh()
     state = restore.abstract_state(made, mesh, mode)
     rows = NamedSharding(mesh, PartitionSpec('data'))
     batch = {
@@ -130,7 +132,7 @@ def test_the_step_keeps_no_second_copy_of_the_state(mode):
             *(('index', (), 'int32'), ('epoch', (), 'int32')),
         ]
     }
-    memory = parallel.map_step(made.train_step(), mesh, mode=mode).lower(state, batch).compile().memory_analysis()
+    memory = mapping.map_step(made.train_step(), mesh, parallel=mode).lower(state, batch).compile().memory_analysis()
     own = [math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)]
     assert memory.alias_size_in_bytes >= sum(own)
     assert memory.output_size_in_bytes - memory.alias_size_in_bytes < 500, 'new are the metrics, and a table of places'

@@ -6,7 +6,9 @@ import flax.linen as nn
 import numpy as np
 import pytest
 
-from cnn_jax import experiment, verify
+from cnn_jax import experiment
+from cnn_jax.main import main
+from cnn_jax.training import verify
 
 TINY = 'tests/tiny_experiment.py'
 
@@ -20,9 +22,11 @@ def test_an_experiment_that_keeps_them_all(tiny, tmp_path):
     checks = verify.verify(tiny, seed=0, data_dir=tmp_path)
     assert [check.name for check in checks] == ['repro', 'resume', 'devices', 'eval']
     assert all(check.holds for check in checks), checks
-    lines = []
-    verify.describe(checks, lines.append)
-    assert lines[0].startswith('repro    pass')
+
+
+def test_the_mode_says_each(tmp_path, capsys):
+    assert main(['--mode=verify', f'--experiment={TINY}', f'--data_dir={tmp_path}']) == 0
+    assert 'repro    pass' in capsys.readouterr().out
 
 
 class PerDeviceDropout(nn.Module):

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.tracing import affine, layers, scores
+from cnn_jax.tracing import program as programs
 from cnn_jax.visualize import (
     cam,
     grad_cam,
@@ -23,8 +25,7 @@ from cnn_jax.visualize import (
     occlusion,
     smooth_grad,
 )
-from cnn_jax.visualize.engine import affine, layers, methods, scores
-from cnn_jax.visualize.engine import program as programs
+from cnn_jax.visualize.engine import methods
 
 FEW = {
     'smooth_grad': {'samples': 3},

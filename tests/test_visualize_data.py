@@ -10,8 +10,9 @@ from cnn_jax import ops
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.layers import Conv2D, MaxPool
 from cnn_jax.models import googlenet, resnet
+from cnn_jax.tracing import scores
 from cnn_jax.visualize import embedding, feature_maps, image_grid, neighbours, top_patches
-from cnn_jax.visualize.engine import receptive_field, scores
+from cnn_jax.visualize.engine import receptive_field
 from cnn_jax.visualize.engine.examples import Examples, features
 
 

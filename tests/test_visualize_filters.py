@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cnn_jax import ops
+from cnn_jax.drawing import figure as drawing
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.layers import ConvNorm
-from cnn_jax.visualize import figure as drawing
 from cnn_jax.visualize import filters
 
 

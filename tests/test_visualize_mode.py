@@ -9,12 +9,16 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cnn_jax import experiment, parallel, restore, visualize_mode, workdir
+from cnn_jax import experiment
+from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.log import Log
 from cnn_jax.main import main
+from cnn_jax.modes import visualize as mode
 from cnn_jax.report import write_pictures
-from cnn_jax.stop import StopRequest
+from cnn_jax.training import restore
+from cnn_jax.visualize.engine import draw
+from cnn_jax.workdir.config import existing_config
+from cnn_jax.workdir.log import Log
 
 TINY = Path(__file__).parent / 'tiny_experiment.py'
 
@@ -27,10 +31,10 @@ def run(tmp_path_factory):
 
 
 def visualize(path, run=None, **given):
-    config = workdir.existing_config(run or path)
+    config = existing_config(run or path)
     loaded = experiment.load(config['experiment'], config['options'])
     options = {'init_from': None, 'method': None, 'layer': None, 'unit': None, 'image': None} | given
-    visualize_mode.visualize(loaded, path=path, data_dir=path, stop=StopRequest(), log=Log(None), **options)
+    mode.visualize(loaded, workdir=path, data_dir=path, log=Log(None), **options)
 
 
 def test_one_method_writes_picture_numbers_and_settings(run):
@@ -124,15 +128,23 @@ def test_a_file_that_cannot_be_finished_is_not_left_there(run, tmp_path, monkeyp
 
 def test_what_a_run_shows_at_its_end(run, tmp_path, monkeypatch):
     """The cheap pictures, of the mistakes; without a page there is a page of pictures alone."""
-    config = workdir.existing_config(run)
+    config = existing_config(run)
     loaded = experiment.load(config['experiment'], config['options'])
-    _, state = restore.latest_state(loaded.experiment, run, parallel.make_mesh(), report=print)
-    monkeypatch.setattr(visualize_mode, 'AT_THE_END', ('gradient', 'cam'))  # the second is not for this net
+    _, state = restore.latest_state(loaded.experiment, run, mapping.make_mesh(), report=print)
+    monkeypatch.setattr(draw, 'AT_THE_END', ('gradient', 'cam'))  # the second is not for this net
     source = loaded.experiment.data.open('test', run)
-    variables = parallel.fetch(state.variables)
-    visualize_mode.at_the_end(
-        loaded, variables=variables, source=source, rows=np.array([7, 3]), path=tmp_path, log=Log(None)
+    variables = mapping.fetch(state.variables)
+    left_out = draw.draw_at_the_end(
+        loaded.experiment.model,
+        variables,
+        data=loaded.experiment.data,
+        preprocess=loaded.experiment.preprocess,
+        about={'step': 2},
+        source=source,
+        rows=np.array([7, 3]),
+        folder=tmp_path / 'figures',
     )
+    assert [line.partition(':')[0] for line in left_out] == ['cam left out']
     with np.load(tmp_path / 'figures' / 'gradient.npz') as arrays:
         titles = json.loads(str(arrays['settings']))['images']
     assert [title.split(',')[0] for title in titles] == ['test image 7', 'test image 3']
@@ -142,7 +154,7 @@ def test_what_a_run_shows_at_its_end(run, tmp_path, monkeypatch):
 
 
 def test_methods_that_do_not_apply_are_left_out_of_the_set(run, capsys, monkeypatch):
-    monkeypatch.setattr(visualize_mode, 'SET', ('filters', 'cam', 'feature_maps', 'neighbours'))
+    monkeypatch.setattr(draw, 'SET', ('filters', 'cam', 'feature_maps', 'neighbours'))
     visualize(run)
     said = capsys.readouterr().out
     assert 'cam                    left out: cam: the net does not allow it' in said

@@ -9,9 +9,9 @@ import pytest
 from cnn_jax import ops
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.models import lenet, resnet
+from cnn_jax.tracing import program as programs
+from cnn_jax.tracing import relu, scores
 from cnn_jax.visualize import deconvnet, gradient, guided_backprop
-from cnn_jax.visualize.engine import program as programs
-from cnn_jax.visualize.engine import relu, scores
 
 RULES = ['guided', 'deconvnet']
 

@@ -5,12 +5,13 @@ import pytest
 from small_imagenet import cut
 
 from cnn_jax.data import imagenet as source
+from cnn_jax.data.formats import imagenet_words
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.weights import imagenet
 
 
 def test_the_words_stand_in_the_order_of_the_classes():
-    lines = [line.split('\t')[0] for line in imagenet.CLASSES.read_text().splitlines() if line[0] != '#']
+    lines = [line.split('\t')[0] for line in imagenet_words.CLASSES.read_text().splitlines() if line[0] != '#']
     assert tuple(lines) == source.class_names()
     names = imagenet.class_names()
     assert len(names) == 1000

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cnn_jax import workdir
 from cnn_jax.errors import CnnJaxError, StorageError
+from cnn_jax.workdir.config import check_same_run, existing_config, has_begun, make_folder, read_config, write_config
 
 
 def config(**changes):
@@ -12,7 +12,7 @@ def config(**changes):
 
 
 def test_the_same_run_may_go_on(tmp_path):
-    assert workdir.check_same_run(config(), config(), tmp_path) == []
+    assert check_same_run(config(), config(), tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -28,13 +28,13 @@ def test_the_same_run_may_go_on(tmp_path):
 )
 def test_another_run_is_refused_with_what_differs_and_the_way_out(tmp_path, changes, words):
     with pytest.raises(CnnJaxError) as caught:
-        workdir.check_same_run(config(), config(**changes), tmp_path)
+        check_same_run(config(), config(**changes), tmp_path)
     assert words in str(caught.value)
     assert f'--workdir=NEW --init_from={tmp_path}' in str(caught.value)
 
 
 def test_other_devices_are_only_mentioned(tmp_path):
-    lines = workdir.check_same_run(config(), config(devices=[8, 'tpu'], versions={'jax': '1'}), tmp_path)
+    lines = check_same_run(config(), config(devices=[8, 'tpu'], versions={'jax': '1'}), tmp_path)
     assert lines == [
         "since the last start devices changed from [1, 'cpu'] to [8, 'tpu']",
         'since the last start jax changed from None to 1',
@@ -42,8 +42,8 @@ def test_other_devices_are_only_mentioned(tmp_path):
 
 
 def test_config_is_written_and_read(tmp_path):
-    workdir.write_config(tmp_path, config())
-    assert workdir.existing_config(tmp_path) == config()
+    write_config(tmp_path, config())
+    assert existing_config(tmp_path) == config()
     assert [path.name for path in tmp_path.iterdir()] == ['config.json']
 
 
@@ -52,18 +52,18 @@ def test_a_broken_config_is_the_machines_fault(tmp_path, text):
     """F8: emptied, cut short, or something else."""
     (tmp_path / 'config.json').write_text(text)
     with pytest.raises(StorageError, match='cannot read'):
-        workdir.read_config(tmp_path)
+        read_config(tmp_path)
 
 
 @pytest.mark.parametrize('left', ['metrics.jsonl', 'checkpoints'])
 def test_a_run_has_begun_when_there_is_something_to_lose(tmp_path, left):
-    workdir.write_config(tmp_path, config())
+    write_config(tmp_path, config())
     (tmp_path / 'log.txt').touch()
-    assert not workdir.has_begun(tmp_path)
+    assert not has_begun(tmp_path)
     (tmp_path / left).mkdir()
-    assert workdir.has_begun(tmp_path)
+    assert has_begun(tmp_path)
 
 
 def test_a_new_folder_is_made_and_left_clean(tmp_path):
-    workdir.make(tmp_path / 'a' / 'b')
+    make_folder(tmp_path / 'a' / 'b')
     assert list((tmp_path / 'a' / 'b').iterdir()) == []

@@ -14,10 +14,12 @@ import optax
 from benchmarks.gpu import cases, roofline
 from benchmarks.gpu.cases import Case
 from benchmarks.gpu.twins import TWINS
-from cnn_jax import losses, optim, parallel
+from cnn_jax import losses, optim
+from cnn_jax.devices import mapping
 from cnn_jax.layers.fold import fold_batch_norm
 from cnn_jax.models import alexnet, googlenet, resnet, vgg
-from cnn_jax.steps import TrainState, make_train_step
+from cnn_jax.steps.state import TrainState
+from cnn_jax.steps.train import make_train_step
 
 OURS: dict[str, Callable[..., nn.Module]] = {
     'resnet50': resnet.VARIANTS['resnet50'],
@@ -56,7 +58,7 @@ def make_optimizer() -> optax.GradientTransformation:
 
 def train_ours(case: Case) -> Step:
     """The step that `--mode=train` runs, on bfloat16 images that are on the device."""
-    mesh = parallel.make_mesh(1)
+    mesh = mapping.make_mesh(1)
     model, optimizer = make_model('ours', case), make_optimizer()
     variables = dict(make_variables(model, case))
     params = variables.pop('params')
@@ -68,15 +70,15 @@ def train_ours(case: Case) -> Step:
         ema=None,
         rng=jax.random.key(0),
     )
-    state = jax.device_put(state, parallel.replicated(mesh))
+    state = jax.device_put(state, mapping.replicated(mesh))
     rows = np.arange(case.batch, dtype=np.int32)
     other = {'mask': rows >= 0, 'index': rows, 'epoch': 0 * rows}
     batches = [
-        parallel.put_batch(mesh, {'image': images.astype(jnp.bfloat16), 'label': labels, **other})
+        mapping.put_batch(mesh, {'image': images.astype(jnp.bfloat16), 'label': labels, **other})
         for images, labels in cases.batches(case)
     ]
     make_step = make_train_step(model=model, optimizer=optimizer, loss=loss_of, preprocess=lambda keys, images: images)
-    train_step = parallel.map_step(make_step, mesh)
+    train_step = mapping.map_step(make_step, mesh)
 
     def step(number: int) -> jax.Array:
         nonlocal state

@@ -1,7 +1,7 @@
 """Running cells one after another: the runs of a cell share what is compiled, each in a work folder of its own."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +9,24 @@ import jax
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
-from cnn_jax import parallel, restore, workdir
 from cnn_jax.ablate.grid import Cell
 from cnn_jax.ablate.programs import Program, unify
 from cnn_jax.ablate.score import note_diverged
-from cnn_jax.checkpoint import Checkpoints
+from cnn_jax.devices import mapping
+from cnn_jax.devices.feed import Feed, open_feed
+from cnn_jax.devices.stop import StopRequest
 from cnn_jax.errors import DivergedError
-from cnn_jax.evaluate import Evaluation, evaluate
-from cnn_jax.exam import Exam, make_exam
+from cnn_jax.evaluation.evaluate import evaluate
+from cnn_jax.evaluation.exam import Exam, make_exam
 from cnn_jax.experiment import Loaded
-from cnn_jax.feed import Feed, open_feed
-from cnn_jax.lock import WorkdirLock
-from cnn_jax.log import Log
-from cnn_jax.loop import SAVED, Tools, fit
-from cnn_jax.steps import TrainState
-from cnn_jax.stop import StopRequest
+from cnn_jax.steps.state import TrainState
+from cnn_jax.tasks.task import Evaluation
+from cnn_jax.training import restore
+from cnn_jax.training.loop import SAVED, Tools, fit
+from cnn_jax.workdir.checkpoint import Checkpoints
+from cnn_jax.workdir.claim import claimed
+from cnn_jax.workdir.config import describe_run
+from cnn_jax.workdir.log import Log
 
 
 class Shared:
@@ -39,11 +42,11 @@ class Shared:
     def __init__(self, loaded: Loaded, *, data_dir: Path, stop: StopRequest, log_to: tuple[str, ...] = ()):
         self.loaded, self.data_dir, self.stop, self.log_to = loaded, data_dir, stop, log_to
         self.experiment = loaded.experiment
-        self.mesh = parallel.make_mesh()
-        parallel.check_divides(self.experiment.data.batch_size, self.mesh)
+        self.mesh = mapping.make_mesh()
+        mapping.check_divides(self.experiment.data.batch_size, self.mesh)
         self.like = restore.abstract_state(self.experiment, self.mesh)
-        self.step = parallel.map_step(self.experiment.train_step(), self.mesh)
-        self.eval_step = parallel.map_eval(self.experiment.eval_step(), self.mesh)
+        self.step = mapping.map_step(self.experiment.train_step(), self.mesh)
+        self.eval_step = mapping.map_eval(self.experiment.eval_step(), self.mesh)
         self._init = jax.jit(self.experiment.init_state, out_shardings=restore.shardings_of(self.like))
 
     def initial_state(self, seed: int) -> TrainState:
@@ -52,7 +55,7 @@ class Shared:
 
     def config(self, seed: int) -> dict[str, Any]:
         """What `config.json` of a run holds."""
-        return workdir.describe_run(self.loaded, seed=seed, parallel='mapped', data_dir=self.data_dir)
+        return describe_run(self.loaded, seed=seed, parallel='mapped', data_dir=self.data_dir)
 
     def open_log(self, folder: Path) -> contextlib.closing[Log]:
         """The log of a run, for a `with` statement."""
@@ -62,7 +65,7 @@ class Shared:
         """What `fit` evaluates with; the compiled step is shared, but for averages and precise statistics."""
         experiment, size = self.experiment, self.experiment.data.batch_size
         if experiment.ema_decay is not None or experiment.precise_batch_norm:
-            return make_exam(experiment, feed, self.mesh, mode='mapped', batch_size=size, poll=self._poll)
+            return make_exam(experiment, feed, self.mesh, parallel='mapped', batch_size=size, poll=self._poll)
         return lambda state, step: {'test': self.evaluate(state, feed)}
 
     def evaluate(self, state: TrainState, feed: Feed) -> Evaluation:
@@ -99,34 +102,13 @@ def unify_steps(runs: Sequence[Shared]) -> Program | None:
     def step(state: TrainState, batch: Any, numbers: Any) -> Any:
         return program.run(numbers, state, batch)
 
-    specs = (P(), P(parallel.AXIS), P())
+    specs = (P(), P(mapping.AXIS), P())
     mapped = jax.shard_map(step, mesh=first.mesh, in_specs=specs, out_specs=(P(), P()), check_vma=True)
     compiled = jax.jit(mapped, donate_argnums=0)
     for place, run in enumerate(runs):
-        numbers = parallel.replicate(run.mesh, tuple(values[place] for values in program.numbers))
+        numbers = mapping.replicate(run.mesh, tuple(values[place] for values in program.numbers))
         run.step = lambda state, batch, numbers=numbers: compiled(state, batch, numbers)
     return program
-
-
-@contextlib.contextmanager
-def claimed(folder: Path, config: dict[str, Any]) -> Iterator[None]:
-    """Makes a folder the run's own while the block runs.
-
-    Raises:
-        CnnJaxError: it holds a run with other options.
-        StorageError: another process trains there.
-    """
-    workdir.make(folder)
-    lock = WorkdirLock(folder)
-    lock.acquire()
-    try:
-        saved = workdir.read_config(folder)
-        if saved is not None:
-            workdir.check_same_run(saved, config, folder)
-        workdir.write_config(folder, config if saved is None else {**config, 'started': saved['started']})
-        yield
-    finally:
-        lock.release()
 
 
 def run_cell(shared: Shared, cell: Cell, folder: Path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 
 from cnn_jax.ablate.score import WINDOW, Outcome
 from cnn_jax.ablate.summary import Row, Summary
-from cnn_jax.visualize import figure as drawing
-from cnn_jax.visualize.figure import BLUE, INK, MUTED, ORANGE
+from cnn_jax.drawing import figure as drawing
+from cnn_jax.drawing.figure import BLUE, INK, MUTED, ORANGE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

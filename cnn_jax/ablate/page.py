@@ -12,7 +12,7 @@ from cnn_jax import report
 from cnn_jax.ablate import figures, table
 from cnn_jax.ablate.figures import Drawn
 from cnn_jax.ablate.summary import Summary
-from cnn_jax.visualize import figure as drawing
+from cnn_jax.drawing import figure as drawing
 
 _TEMPLATE = Path(report.__file__).parent
 

@@ -9,10 +9,10 @@ import jax
 
 from cnn_jax.ablate.cells import Shared, unify_steps
 from cnn_jax.ablate.grid import Cell, Grid, alike
+from cnn_jax.devices.feed import open_feed
+from cnn_jax.devices.stop import StopRequest
 from cnn_jax.experiment import load
-from cnn_jax.feed import open_feed
-from cnn_jax.log import duration
-from cnn_jax.stop import StopRequest
+from cnn_jax.workdir.log import duration
 
 PROBE_STEPS = 8
 

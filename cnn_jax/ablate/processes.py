@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.stop import Stopped, StopRequest
 
 WORKER = 'CNN_JAX_ABLATE_WORKER'  # set in the processes that `share` starts, to the cores that each may use
 GPUS = Path('/proc/driver/nvidia/gpus')

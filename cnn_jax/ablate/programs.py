@@ -14,7 +14,7 @@ from jax.extend import core
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from cnn_jax.parallel import AXIS
+from cnn_jax.devices.mapping import AXIS
 
 INLINED = ('jit', 'pjit')  # calls whose insides are read too
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError, unknown
-from cnn_jax.log import read_metrics
+from cnn_jax.workdir.log import read_metrics
 
 OUTCOME = 'outcome.json'  # of a run that diverged
 LAST_SHARE = 0.1  # of the training lines, whose mean stands for the end of training

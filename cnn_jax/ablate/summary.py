@@ -8,10 +8,10 @@ import numpy as np
 
 from cnn_jax.ablate.grid import Grid
 from cnn_jax.ablate.score import Metric, Outcome, metric_of, read_outcome, score
-from cnn_jax.ablate.significance import ALPHA, Comparison, compare, holm, smallest_p
 from cnn_jax.ablation import Ablation, Claim
 from cnn_jax.describe import layer_table
 from cnn_jax.experiment import load
+from cnn_jax.statistics.significance import ALPHA, Comparison, compare, holm, smallest_p
 
 
 class Row(NamedTuple):

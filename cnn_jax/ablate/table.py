@@ -10,6 +10,7 @@ import numpy as np
 
 from cnn_jax.ablate.score import Metric
 from cnn_jax.ablate.summary import Judged, Row, Summary
+from cnn_jax.statistics.significance import show_p
 
 HEADS = ('cell', 'mean', 'sd', 'n', 'difference', '95 % interval', 'p (Holm)', 'verdict', 'time', 'parameters', 'MACs')
 CLAIM_HEADS = ('comparison', 'metric', 'published', 'measured', '95 % interval', 'p (Holm)', 'verdict')
@@ -64,19 +65,6 @@ def claim_text(judged: Judged) -> str:
 def _difference(metric: Metric, difference: float, low: float, high: float) -> tuple[str, str]:
     interval = f'{metric.show(low, sign=True)} to {metric.show(high, sign=True)}' if np.isfinite(low) else '-'
     return metric.show(difference, sign=True), interval
-
-
-def show_p(value: float) -> str:
-    """'0.016', '< 0.001'."""
-    return (
-        '-'
-        if not np.isfinite(value)
-        else '< 0.001'
-        if value < 0.001
-        else f'{value:.3f}'
-        if value < 0.1
-        else f'{value:.2f}'
-    )
 
 
 def show_seconds(seconds: float) -> str:

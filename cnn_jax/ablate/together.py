@@ -18,19 +18,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
-from cnn_jax import parallel
-from cnn_jax.ablate.cells import Shared, claimed
+from cnn_jax.ablate.cells import Shared
 from cnn_jax.ablate.grid import Cell
 from cnn_jax.ablate.programs import Program
 from cnn_jax.ablate.score import note_diverged
-from cnn_jax.checkpoint import Checkpoints
 from cnn_jax.data import order, pipeline
-from cnn_jax.feed import open_feed
-from cnn_jax.log import Log
-from cnn_jax.loop import due
-from cnn_jax.parallel import AXIS
-from cnn_jax.steps import TrainState
-from cnn_jax.stop import Stopped
+from cnn_jax.devices import mapping
+from cnn_jax.devices.feed import open_feed
+from cnn_jax.devices.mapping import AXIS
+from cnn_jax.devices.stop import Stopped
+from cnn_jax.steps.state import TrainState
+from cnn_jax.training.loop import due
+from cnn_jax.workdir.checkpoint import Checkpoints
+from cnn_jax.workdir.claim import claimed
+from cnn_jax.workdir.log import Log
 
 MOST_PARAMETERS = 5_000_000  # of all seeds together; larger nets fill a device by themselves
 
@@ -65,10 +66,10 @@ class Together:
         experiment, mesh = shared.experiment, shared.mesh
         places = [next(place for place, cell in enumerate(cells) if cell is run) for run, _ in runs]
         numbers = tuple(values[places] for values in program.numbers) if program else ()
-        self._numbers = parallel.replicate(mesh, numbers)
+        self._numbers = mapping.replicate(mesh, numbers)
         feed = open_feed(experiment.data, data_dir=shared.data_dir, seed=0, mesh=mesh)
         self.test_feed = feed
-        self._arrays = parallel.replicate(mesh, pipeline.load_arrays(feed.source('train')))
+        self._arrays = mapping.replicate(mesh, pipeline.load_arrays(feed.source('train')))
         self._rows = len(feed.source('train'))
         step = experiment.train_step()
 

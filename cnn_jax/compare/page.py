@@ -13,10 +13,10 @@ import numpy as np
 from cnn_jax.ablate.figures import Drawn
 from cnn_jax.ablate.page import figure_html, html_table, put_page
 from cnn_jax.compare import text
-from cnn_jax.compare.paired import Paired
 from cnn_jax.compare.runs import CIRCUMSTANCES, SETTINGS, Trained
-from cnn_jax.visualize import figure as drawing
-from cnn_jax.visualize.figure import BLUE, INK, MUTED, ORANGE
+from cnn_jax.drawing import figure as drawing
+from cnn_jax.drawing.figure import BLUE, INK, MUTED, ORANGE
+from cnn_jax.statistics.paired import Paired
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,13 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnn_jax import parallel, restore, workdir
+from cnn_jax.devices import mapping
+from cnn_jax.devices.feed import open_feed
+from cnn_jax.devices.stop import StopRequest
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.evaluate import Evaluation, evaluate
+from cnn_jax.evaluation.evaluate import evaluate
 from cnn_jax.experiment import load
-from cnn_jax.feed import open_feed
-from cnn_jax.log import read_metrics
-from cnn_jax.stop import StopRequest
+from cnn_jax.tasks.task import Evaluation
+from cnn_jax.training import restore
+from cnn_jax.workdir.config import existing_config
+from cnn_jax.workdir.log import read_metrics
 
 SETTINGS = ('experiment', 'seed', 'options')  # of config.json: what was asked for
 CIRCUMSTANCES = ('git_commit', 'python', 'devices', 'parallel', 'data_dir', 'versions')
@@ -68,13 +71,13 @@ def read_runs(paths: Sequence[Path], *, data_dir: Path, stop: StopRequest, say: 
 
 def read_run(path: Path, name: str, data_dir: Path, stop: StopRequest, say: Callable[[str], None]) -> Trained:
     """Reads a run and evaluates its newest whole checkpoint."""
-    config = workdir.existing_config(path)
+    config = existing_config(path)
     experiment = load(config['experiment'], config['options']).experiment
-    mesh = parallel.make_mesh()
+    mesh = mapping.make_mesh()
     step, state = restore.latest_state(experiment, path, mesh, report=say)
     feed = open_feed(experiment.data, data_dir=data_dir, seed=0, mesh=mesh)
     result = evaluate(
-        parallel.map_eval(experiment.eval_step(), mesh),
+        mapping.map_eval(experiment.eval_step(), mesh),
         state.variables,
         feed.test(experiment.data.batch_size),
         num_classes=experiment.data.num_classes,
@@ -86,7 +89,7 @@ def read_run(path: Path, name: str, data_dir: Path, stop: StopRequest, say: Call
 def test_images(run: Trained, places: np.ndarray, data_dir: Path) -> np.ndarray:
     """The images at some places of a run's results, uint8 (places, height, width, channels)."""
     data = load(run.config['experiment'], run.config['options']).experiment.data
-    feed = open_feed(data, data_dir=data_dir, seed=0, mesh=parallel.make_mesh())
+    feed = open_feed(data, data_dir=data_dir, seed=0, mesh=mapping.make_mesh())
     return feed.images('test', run.evaluation.results['index'][places])
 
 

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.ablate.significance import ALPHA
-from cnn_jax.ablate.table import show_p
-from cnn_jax.compare.paired import Paired
 from cnn_jax.compare.runs import CIRCUMSTANCES, SETTINGS, Trained, differences
-from cnn_jax.evaluate import share
+from cnn_jax.statistics.paired import Paired
+from cnn_jax.statistics.significance import ALPHA, show_p
+from cnn_jax.tasks.classification.words import share
 
 MOST_LISTED = 20  # images
 

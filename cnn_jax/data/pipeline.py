@@ -1,6 +1,6 @@
 """What a data set is, and two ways to feed its rows: resident arrays and a stream.
 
-Host memory only: placing batches on devices is `cnn_jax.parallel`'s. Nothing here opens a file before it is asked to.
+Host memory only: placing batches on devices is `cnn_jax.devices`'s. Nothing here opens a file before it is asked to.
 """
 
 import os

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.describe import fields
-from cnn_jax.describe.calls import Call
 from cnn_jax.ops import arguments
+from cnn_jax.tracing import fields
+from cnn_jax.tracing.calls import Call
 
 Pair = tuple[int, int]
 

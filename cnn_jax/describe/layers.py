@@ -15,9 +15,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax.describe import fields
-from cnn_jax.describe.calls import BATCH, Call, Path, random_keys, trace_calls
 from cnn_jax.describe.fit import Fit, Pair, find_fits, map_steps
+from cnn_jax.tracing import fields
+from cnn_jax.tracing.calls import BATCH, Call, Path, random_keys, trace_calls
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnn_jax.parallel import AXIS
+from cnn_jax.devices.mapping import AXIS
 
 _place: contextvars.ContextVar[jax.Array | None] = contextvars.ContextVar('place', default=None)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnn_jax import ops
-from cnn_jax.parallel import AXIS, is_mapped
+from cnn_jax.devices.mapping import AXIS, is_mapped
 
 
 class BatchNorm(nn.Module):

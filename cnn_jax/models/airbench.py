@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax import ops
+from cnn_jax.devices.mapping import AXIS, is_mapped
 from cnn_jax.layers import BatchNorm, Conv2D, Dense, MaxPool
 from cnn_jax.layers.variables import Initializer
-from cnn_jax.parallel import AXIS, is_mapped
 
 
 def dirac(key: jax.Array, shape: tuple[int, ...], dtype: jax.typing.DTypeLike = jnp.float32) -> jax.Array:

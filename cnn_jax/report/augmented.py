@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cnn_jax import parallel, steps
 from cnn_jax.data import order, pipeline
+from cnn_jax.devices import mapping
 from cnn_jax.experiment import Experiment
+from cnn_jax.steps.inputs import image_keys
 
 NAME = 'augmented'  # of the files in `figures/`
 COLUMNS, MOST = 8, 24
@@ -38,8 +39,8 @@ def write(experiment: Experiment, source: Any, folder: Path, *, seed: int) -> Pa
     index, epoch = (rows[:count] for rows in order.rows(len(source), seed, 0, data.batch_size, data.repeats))
     raw = pipeline.read(source, index, epoch=epoch, seed=seed, size=data.train_size(0))
     batch = {**raw, 'index': index, 'epoch': epoch}
-    mesh = parallel.make_mesh(1)
-    seen = jax.device_get(parallel.map_eval(_make_look(experiment, seed), mesh)({}, parallel.put_batch(mesh, batch)))
+    mesh = mapping.make_mesh(1)
+    seen = jax.device_get(mapping.map_eval(_make_look(experiment, seed), mesh)({}, mapping.put_batch(mesh, batch)))
     shown = {name: np.asarray(values)[:MOST] for name, values in seen.items()}
     pixels = to_pixels(shown['inputs'], shown.pop('black'), shown.pop('white'))
     captions = [caption(target, data.class_names) for target in shown['targets']]
@@ -57,7 +58,7 @@ def _make_look(experiment: Experiment, seed: int):
     def look(nothing: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         del nothing
         _, rng = jax.random.split(jax.random.key(seed))  # as `steps.init_state`
-        keys = steps.image_keys(rng, batch)
+        keys = image_keys(rng, batch)
         images = experiment.augment(keys, batch['image']) if experiment.augment else batch['image']
         black, white = (experiment.preprocess(keys, jnp.full_like(images, value)) for value in (0, 255))
         inputs = experiment.training_inputs(batch, rng)

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cnn_jax.metrics import wilson_interval
+from cnn_jax.drawing import figure as drawing
+from cnn_jax.drawing.figure import BLUE, INK, ORANGE, PAPER
 from cnn_jax.report.run import Run
-from cnn_jax.visualize import figure as drawing
+from cnn_jax.statistics.intervals import wilson_interval
 from cnn_jax.visualize import filters
-from cnn_jax.visualize.figure import BLUE, INK, ORANGE, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

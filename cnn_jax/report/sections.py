@@ -8,11 +8,11 @@ from html import escape
 import numpy as np
 
 from cnn_jax.describe import Layer
-from cnn_jax.metrics import wilson_interval
+from cnn_jax.drawing import figure as drawing
 from cnn_jax.report import figures
 from cnn_jax.report.figures import Drawn
 from cnn_jax.report.run import Run
-from cnn_jax.visualize import figure as drawing
+from cnn_jax.statistics.intervals import wilson_interval
 from cnn_jax.visualize import filters
 
 _SMALL = 64  # images of fewer pixels a side are small by nature

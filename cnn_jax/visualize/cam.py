@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.tracing import affine, layers, scores
+from cnn_jax.tracing import program as programs
 from cnn_jax.visualize import grad_cam
-from cnn_jax.visualize.engine import affine, layers, scores
-from cnn_jax.visualize.engine import program as programs
 
 
 def attribute(

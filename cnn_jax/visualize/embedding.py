@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnn_jax.drawing import figure as drawing
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.visualize import figure as drawing
 from cnn_jax.visualize.engine import tsne
 from cnn_jax.visualize.engine.examples import Examples, features
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnn_jax.drawing import figure as drawing
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.visualize import figure as drawing
-from cnn_jax.visualize.engine import scores
+from cnn_jax.tracing import scores
 from cnn_jax.visualize.filters import tile
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import jax
 import numpy as np
 
+from cnn_jax.drawing import figure as drawing
 from cnn_jax.errors import CnnJaxError, unknown
-from cnn_jax.visualize import figure as drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.visualize.engine import layers, scores
+from cnn_jax.tracing import layers, scores
 
 Weighting = Literal['mean', 'plus_plus']
 

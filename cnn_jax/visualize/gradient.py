@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from cnn_jax.visualize.engine import scores
+from cnn_jax.tracing import scores
 
 
 def attribute(

@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnn_jax.drawing import figure as drawing
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.visualize import figure as drawing
-from cnn_jax.visualize.engine import layers, methods, mixtures, scores
-from cnn_jax.visualize.engine import program as programs
+from cnn_jax.tracing import layers, scores
+from cnn_jax.tracing import program as programs
+from cnn_jax.visualize.engine import methods, mixtures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnn_jax.visualize import figure as drawing
+from cnn_jax.drawing import figure as drawing
 from cnn_jax.visualize.embedding import two_dimensions
 from cnn_jax.visualize.engine.examples import Examples, features
 

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.visualize.engine import layers, mixtures, scores
+from cnn_jax.tracing import layers, scores
+from cnn_jax.visualize.engine import mixtures
 
 Pair = int | Sequence[int]
 

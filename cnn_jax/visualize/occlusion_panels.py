@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cnn_jax.visualize import figure as drawing
+from cnn_jax.drawing import figure as drawing
 from cnn_jax.visualize import occlusion
 
 if TYPE_CHECKING:

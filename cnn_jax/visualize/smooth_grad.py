@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.visualize.engine import mixtures, scores
+from cnn_jax.tracing import scores
+from cnn_jax.visualize.engine import mixtures
 
 
 def attribute(

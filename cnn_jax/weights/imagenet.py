@@ -1,38 +1,17 @@
 """What nets with ImageNet's weights take and say: an image file as their input, and the words for their classes."""
 
-import functools
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cnn_jax.data.formats import image
+from cnn_jax.data.formats.imagenet_words import class_names, in_words, words
 from cnn_jax.errors import CnnJaxError
+
+__all__ = ['MEAN', 'STD', 'class_names', 'in_words', 'read_image', 'words']
 
 # Of the RGB values 0 .. 1 of ImageNet, as everyone's weights take them.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-CLASSES = Path(__file__).parent / 'imagenet_classes.txt'
-
-
-@functools.cache
-def class_names() -> tuple[str, ...]:
-    """The words for the 1,000 classes, by number: 'tench, Tinca tinca', 'goldfish, Carassius auratus', ...
-
-    Different classes may share them: 134 and 517 are both 'crane', the bird and the machine.
-    """
-    return tuple(words().values())
-
-
-@functools.cache
-def words() -> dict[str, str]:
-    """The words for the 1,000 classes by WordNet name: 'n01440764' is 'tench, Tinca tinca'."""
-    lines = CLASSES.read_text().splitlines()
-    return dict(line.split('\t', 1) for line in lines if not line.startswith('#'))
-
-
-def in_words(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of classes, where WordNet names become the first of their words: 'n01440764' is 'tench'."""
-    return tuple(words()[name].partition(', ')[0] if name in words() else name for name in names)
 
 
 def read_image(file: str | Path, *, image_size: int = 224, resize: int = 256) -> np.ndarray:

@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cnn_jax import optim, steps
+from cnn_jax import optim
 from cnn_jax.data import augment, cifar, imagenet
 from cnn_jax.experiment import Experiment
 from cnn_jax.models.alexnet import AlexNet
+from cnn_jax.steps.train import Loss
 from experiments import lenet_digits
 
 Size = Literal['desk', 'full']
@@ -72,7 +73,7 @@ def desk(
     *,
     pixels: int = 16,
     max_shift: int = 3,
-    loss: steps.Loss = optax.softmax_cross_entropy_with_integer_labels,
+    loss: Loss = optax.softmax_cross_entropy_with_integer_labels,
 ) -> Experiment:
     """A run on the digits with the optimizer and schedule of lenet_digits.
 
@@ -115,7 +116,7 @@ def on_imagenet(
     given: Given,
     *,
     image_size: int = 224,
-    loss: steps.Loss = optax.softmax_cross_entropy_with_integer_labels,
+    loss: Loss = optax.softmax_cross_entropy_with_integer_labels,
 ) -> Experiment:
     """A run on ImageNet-1k: random resized crops and flips; the centre of 256 pixels in evaluation."""
     recipe = recipe.changed(given)

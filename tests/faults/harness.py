@@ -12,11 +12,13 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from cnn_jax import cluster, experiment, parallel, restore
-from cnn_jax import train as training
-from cnn_jax.checkpoint import Checkpoints
-from cnn_jax.log import Log, read_metrics
-from cnn_jax.stop import StopRequest
+from cnn_jax import experiment
+from cnn_jax.devices import cluster, mapping
+from cnn_jax.devices.stop import StopRequest
+from cnn_jax.training import restore
+from cnn_jax.training import train as training
+from cnn_jax.workdir.checkpoint import Checkpoints
+from cnn_jax.workdir.log import Log, read_metrics
 
 ROOT = Path(__file__).parent.parent.parent
 TINY = str(ROOT / 'tests' / 'tiny_experiment.py')
@@ -67,7 +69,7 @@ def steps(workdir):
 def newest(workdir, **options):
     """The newest whole checkpoint and what was said of the others."""
     lines = []
-    like = restore.abstract_state(experiment.load(TINY, options).experiment, parallel.make_mesh())
+    like = restore.abstract_state(experiment.load(TINY, options).experiment, mapping.make_mesh())
     return Checkpoints(workdir / 'checkpoints').restore_latest_valid(like, report=lines.append), lines
 
 

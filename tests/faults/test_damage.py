@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_checkpoint import abstract, bits, make_state, restore, save
 
-from cnn_jax import checkpoint
-from cnn_jax.checkpoint import Checkpoints
 from cnn_jax.errors import CnnJaxError, StorageError
+from cnn_jax.workdir import checkpoint
+from cnn_jax.workdir.checkpoint import Checkpoints
 
 
 @pytest.fixture(scope='module', autouse=True)

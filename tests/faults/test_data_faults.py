@@ -7,10 +7,10 @@ import pytest
 from tiny_experiment import Rows
 
 from cnn_jax import experiment
-from cnn_jax import train as training
+from cnn_jax.devices.stop import StopRequest
 from cnn_jax.errors import DataError
-from cnn_jax.log import Log
-from cnn_jax.stop import StopRequest
+from cnn_jax.training import train as training
+from cnn_jax.workdir.log import Log
 
 
 class Broken(Rows):

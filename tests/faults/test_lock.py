@@ -8,7 +8,7 @@ import harness
 import pytest
 
 from cnn_jax.errors import StorageError
-from cnn_jax.lock import WorkdirLock
+from cnn_jax.workdir.lock import WorkdirLock
 
 
 def test_the_lock_names_its_holder_and_ends_with_it(tmp_path):

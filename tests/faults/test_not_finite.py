@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cnn_jax.data import order
+from cnn_jax.devices.stop import Stopped
 from cnn_jax.errors import DivergedError
-from cnn_jax.stop import Stopped
 
 NUM_STEPS, BATCH = 12, 16
 

@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from cnn_jax import cluster
+from cnn_jax.devices import cluster
 
 # Long enough for a signal to reach the other process while both still train.
 OPTIONS: dict[str, Any] = {'num_steps': 300, 'save_every': 20, 'evaluate_every': 100}
-SETTINGS = 'cnn_jax.parallel.HEARTBEAT_SECONDS=4,cnn_jax.watchdog.LEAST_SECONDS=4'
+SETTINGS = 'cnn_jax.devices.processes.HEARTBEAT_SECONDS=4,cnn_jax.training.watchdog.LEAST_SECONDS=4'
 
 
 def finish(processes):
@@ -37,8 +37,8 @@ def straight_two(tmp_path_factory):
 def test_two_processes_train_as_one_and_write_once(tmp_path, straight_two, monkeypatch):
     """F17: two processes with a device each, one process with two: each line once, an uneven last shard included."""
     workdir, output = straight_two
-    make_mesh = harness.parallel.make_mesh
-    monkeypatch.setattr(harness.parallel, 'make_mesh', lambda count=None: make_mesh(count or 2))
+    make_mesh = harness.mapping.make_mesh
+    monkeypatch.setattr(harness.mapping, 'make_mesh', lambda count=None: make_mesh(count or 2))
     harness.train(tmp_path / 'one', **OPTIONS)
     steps, values = losses(workdir)
     expected_steps, expected = losses(tmp_path / 'one')

@@ -8,9 +8,11 @@ import jax
 import numpy as np
 import pytest
 
-from cnn_jax import experiment, parallel, restore
-from cnn_jax.checkpoint import Checkpoints
-from cnn_jax.stop import Stopped
+from cnn_jax import experiment
+from cnn_jax.devices import mapping
+from cnn_jax.devices.stop import Stopped
+from cnn_jax.training import restore
+from cnn_jax.workdir.checkpoint import Checkpoints
 
 GOLDEN = Path(__file__).parent.parent / 'data' / 'golden_losses.json'  # written by make_golden_losses.py beside it
 
@@ -64,10 +66,10 @@ def test_a_damaged_newest_checkpoint_costs_only_its_steps(tmp_path, straight, ca
 
 def test_another_number_of_devices_goes_on_with_the_same_data(tmp_path, straight, monkeypatch):
     """F17: 8 devices, then 1, 4, 2 and 8 again: the state comes back bit-equal, the losses agree within 1e-4."""
-    make_mesh = parallel.make_mesh
+    make_mesh = mapping.make_mesh
     made = experiment.load(harness.TINY, {}).experiment
     for devices in (8, 1, 4, 2):
-        monkeypatch.setattr(parallel, 'make_mesh', lambda count=None, devices=devices: make_mesh(count or devices))
+        monkeypatch.setattr(mapping, 'make_mesh', lambda count=None, devices=devices: make_mesh(count or devices))
         with pytest.raises(Stopped):
             harness.train(tmp_path / 'w', harness.StopAt(3))
         checkpoints = Checkpoints(tmp_path / 'w' / 'checkpoints')
@@ -76,7 +78,7 @@ def test_another_number_of_devices_goes_on_with_the_same_data(tmp_path, straight
             for count in (devices, 8)
         ]
         assert harness.bits(states[0]) == harness.bits(states[1])
-    monkeypatch.setattr(parallel, 'make_mesh', make_mesh)
+    monkeypatch.setattr(mapping, 'make_mesh', make_mesh)
     resumed = harness.train(tmp_path / 'w')
     found, expected = harness.losses(tmp_path / 'w'), harness.losses(straight[0])
     assert [line[:2] for line in found] == [line[:2] for line in expected]

@@ -8,7 +8,7 @@ from typing import Any
 import harness
 import pytest
 
-from cnn_jax.lock import WorkdirLock
+from cnn_jax.workdir.lock import WorkdirLock
 
 OPTIONS: dict[str, Any] = {'num_steps': 24, 'save_every': 2, 'evaluate_every': 6}
 BEFORE = 'stopped before the first step; run the same command to start'

@@ -9,11 +9,11 @@ import harness
 import jax
 import pytest
 
-from cnn_jax import workdir as workdirs
+from cnn_jax.devices.stop import Stopped
 from cnn_jax.errors import StorageError
-from cnn_jax.log import Log
 from cnn_jax.main import main
-from cnn_jax.stop import Stopped
+from cnn_jax.workdir.config import default_path
+from cnn_jax.workdir.log import Log
 
 WIDE: dict[str, Any] = {
     'width': 64,
@@ -136,8 +136,8 @@ def test_two_runs_in_the_same_second_get_folders_of_their_own(tmp_path, monkeypa
     """F25: a clock that was put back must not lead a new run into an old folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(time, 'strftime', lambda form: '2026-11-22_01-30-00')
-    first = workdirs.default_path('tiny')
+    first = default_path('tiny')
     first.mkdir(parents=True)
-    second = workdirs.default_path('tiny')
+    second = default_path('tiny')
     second.mkdir()
-    assert len({first, second, workdirs.default_path('tiny')}) == 3
+    assert len({first, second, default_path('tiny')}) == 3

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax.visualize.engine import layers, scores
+from cnn_jax.tracing import layers, scores
 
 
 @dataclass(frozen=True)

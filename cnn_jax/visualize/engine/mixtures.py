@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.visualize.engine import affine, layers, scores
-from cnn_jax.visualize.engine import program as programs
+from cnn_jax.tracing import affine, layers, scores
+from cnn_jax.tracing import program as programs
 
 _FEWEST, _PIXELS = 16, 2**17  # points at once: 32 of 64 x 64 pixels, 16 of 224 x 224; more is not quicker
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnn_jax.visualize import figure as drawing
+from cnn_jax.drawing import figure as drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,9 +14,9 @@ from jax import lax
 from jax.core import Tracer
 
 from cnn_jax import ops
-from cnn_jax.visualize.engine import layers, scores
-from cnn_jax.visualize.engine import program as programs
-from cnn_jax.visualize.engine.program import Atom, Known, Program, Step
+from cnn_jax.tracing import layers, scores
+from cnn_jax.tracing import program as programs
+from cnn_jax.tracing.program import Atom, Known, Program, Step
 
 _SAME = """
 abs add add_any and atan2 clamp convert_element_type copy cos custom_jvp_call div eq erf exp exp2 expm1 floor ge gt

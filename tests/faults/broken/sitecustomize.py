@@ -118,9 +118,9 @@ def deleter(module):
 
 
 PATCHES = {
-    'cnn_jax.parallel': parallel,
-    'cnn_jax.checkpoint': checkpoint,
-    'cnn_jax.feed': feed,
+    'cnn_jax.devices.mapping': parallel,
+    'cnn_jax.workdir.checkpoint': checkpoint,
+    'cnn_jax.devices.feed': feed,
     'orbax.checkpoint._src.path.atomicity': atomicity,
     'orbax.checkpoint._src.path.deleter': deleter,
 }

@@ -1,0 +1,226 @@
+"""An ablation: makes or finds the grid, runs what is not finished, writes the table and the page."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cnn_jax.ablate import page, plan, processes, table, together
+from cnn_jax.ablate.cells import Shared, run_cell, unify_steps
+from cnn_jax.ablate.grid import Cell, Grid, alike, extend, make_grid, read_grid, write_grid
+from cnn_jax.ablate.score import metric_of, read_outcome, score
+from cnn_jax.ablate.summary import summarise
+from cnn_jax.ablation import published
+from cnn_jax.devices.processes import describe_devices
+from cnn_jax.devices.stop import Stopped, StopRequest
+from cnn_jax.errors import CnnJaxError, StorageError
+from cnn_jax.experiment import load
+from cnn_jax.workdir import sinks
+from cnn_jax.workdir.config import default_path, make_folder
+from cnn_jax.workdir.log import Log, duration
+
+
+def ablate(
+    experiment: str | None,
+    *,
+    options: Mapping[str, str],
+    vary: Mapping[str, str],
+    workdir: Path | None,
+    seed: int,
+    seeds: int | None,
+    metric: str | None,
+    cell: int | None,
+    jobs: int,
+    dry_run: bool,
+    log_to: str | None,
+    data_dir: Path,
+    stop: StopRequest,
+    log: Log,
+) -> None:
+    """Runs a grid of an experiment, each cell a run folder below `workdir`, and writes the table and the page.
+
+    Args:
+        experiment: its name; None: that of the grid in `path`, with all that goes with it.
+        options: the same in all cells.
+        vary: the values of each varied option, as typed; none: those of the experiment file's ABLATION.
+        workdir: of the grid; None: a new one.
+        seed: the first of the seeds.
+        seeds: how many; None: the ABLATION's number, else 5.
+        metric: what is compared, see `score`; None: the ABLATION's, else the test accuracy.
+        cell: the one run to do, and no table: an array job's index.
+        jobs: processes that share the cells.
+        dry_run: only says what would be run, and how long it would take.
+        log_to: the `sinks` of each run.
+
+    Raises:
+        CnnJaxError: what was asked for is not a grid, or another one than the folder has.
+        Stopped: a signal came; the runs in hand are saved.
+    """
+    processes.keep_to_cores()
+    sinks.parse(log_to)  # a wrong name is an error before anything starts
+    asked = None
+    if experiment is not None:
+        asked = ask(experiment, options, vary, seed=seed, seeds=seeds, metric=metric)
+        workdir = workdir or default_path(experiment)
+    grid = find_grid(asked, workdir, metric, typed=bool(options or vary or seeds))
+    assert workdir is not None  # else `find_grid` has said so
+    todo = unfinished(grid, workdir, grid.cells if cell is None else [pick(grid, cell)])
+    if dry_run:
+        return plan.show(grid, todo, data_dir=data_dir, say=log.say)
+    make_folder(workdir)
+    if read_grid(workdir) != grid:
+        write_grid(workdir, grid)
+    alone = not processes.is_worker()
+    if alone:
+        log.say(f'{grid.experiment}: {len(grid.variants)} cells, {len(grid.seeds)} seeds, in {workdir}')
+    begin = time.monotonic()
+    if jobs > 1 and len(todo) > 1:
+        processes.share(workdir, jobs, [f'--data_dir={data_dir}', f'--log_to={log_to or ""}'], stop=stop, say=log.say)
+    elif todo:
+        if alone:
+            log.say(describe_devices())
+        run_cells(grid, todo, workdir, data_dir=data_dir, stop=stop, log=log, log_to=sinks.parse(log_to))
+    if alone:
+        log.say(f'{len(todo)} runs in {duration(time.monotonic() - begin)}; {len(grid.cells)} in the grid')
+    if alone and cell is None:
+        report(grid, workdir, log)
+    return None
+
+
+def ask(
+    experiment: str,
+    options: Mapping[str, str],
+    vary: Mapping[str, str],
+    *,
+    seed: int,
+    seeds: int | None,
+    metric: str | None,
+) -> Grid:
+    """The grid that was typed, what is missing taken from the experiment file's ABLATION."""
+    known = published(experiment)
+    if not vary and known is None and seeds is None:
+        raise CnnJaxError(f'--mode=ablate needs --vary.OPTION=VALUE,VALUE or --seeds=N: {experiment} has no ABLATION')
+    if seeds is not None and seeds < 1:
+        raise CnnJaxError(f'--seeds: {seeds} is below 1')
+    count = seeds or (known.seeds if known else 5)
+    name = metric or (known.metric if known else 'top1')
+    metric_of(name)  # a wrong name is an error before anything starts
+    values = vary or (known.vary if known else {})
+    grid = make_grid(experiment, options, values, seeds=range(seed, seed + count), metric=name)
+    for variant in grid.variants.values():
+        load(experiment, {**grid.options, **variant})  # values out of range, likewise
+    return grid
+
+
+def find_grid(asked: Grid | None, path: Path | None, metric: str | None, *, typed: bool) -> Grid:
+    """The grid to run: the one asked for, joined with what the folder has."""
+    saved = read_grid(path) if path is not None else None
+    if asked is None:
+        if path is None or saved is None:
+            raise CnnJaxError(f'--mode=ablate needs an --experiment=NAME, or the --workdir of a grid (given: {path})')
+        if typed:
+            raise CnnJaxError(f'the grid in {path} remembers its options; name its --experiment too to extend it')
+        return saved if metric is None else replace(saved, metric=metric_of(metric).name)
+    assert path is not None
+    if (path / 'config.json').exists():
+        raise CnnJaxError(f'{path} holds a single run; give another --workdir')
+    return asked if saved is None else extend(saved, asked, path)
+
+
+def pick(grid: Grid, number: int) -> Cell:
+    """The run with that number."""
+    if not 0 <= number < len(grid.cells):
+        raise CnnJaxError(f'--cell: {number} given; the grid has the cells 0 to {len(grid.cells) - 1}')
+    return grid.cells[number]
+
+
+def unfinished(grid: Grid, path: Path, cells: Sequence[Cell]) -> list[Cell]:
+    """The cells that have neither finished nor diverged."""
+    steps = {
+        name: load(grid.experiment, {**grid.options, **v}).experiment.num_steps for name, v in grid.variants.items()
+    }
+    states = [read_outcome(path / cell.folder, steps[cell.name]).state for cell in cells]
+    return [cell for cell, state in zip(cells, states, strict=True) if state not in ('finished', 'diverged')]
+
+
+def run_cells(
+    grid: Grid,
+    cells: Sequence[Cell],
+    path: Path,
+    *,
+    data_dir: Path,
+    stop: StopRequest,
+    log: Log,
+    log_to: tuple[str, ...] = (),
+) -> None:
+    """Runs cells in this process: at once where that is faster, else one after the other.
+
+    Cells that differ only in numbers share a compiled step. Those that another process has in hand are left to it.
+    """
+    left = list(cells)
+    for group in alike(cells).values():
+        shared: dict[str, Shared] = {}
+        for cell in group:
+            if cell.name not in shared:
+                loaded = load(grid.experiment, cell.options)
+                shared[cell.name] = Shared(loaded, data_dir=data_dir, stop=stop, log_to=log_to)
+        program = unify_steps(list(shared.values()))
+        for part in _parts(group, shared, path, program):
+            begin = time.monotonic()
+            try:
+                done = _run_part([(shared[cell.name], cell) for cell in part], path, program)
+            except Stopped as stopped:
+                what = f'{len(left)} runs are left; the same command goes on'
+                raise Stopped(stopped.signal_number, what) from None
+            left = [cell for cell in left if cell not in part]
+            if done:
+                steps, seconds = shared[part[0].name].experiment.num_steps, duration(time.monotonic() - begin)
+                log.say(f'{len(cells) - len(left)}/{len(cells)}  {_said(part, path, steps)}  {seconds}')
+
+
+def _parts(group: list[Cell], shared: dict[str, Shared], path: Path, program: Any) -> list[list[Cell]]:
+    """Which of the cells are run at once: those that have not begun, where that is faster; the others one by one."""
+    first = shared[group[0].name]
+    steps = first.experiment.num_steps
+    fresh = [cell for cell in group if read_outcome(path / cell.folder, steps).state == 'absent']
+    if not together.suits(first, len(fresh)):
+        return [[cell] for cell in group]
+    sets = [fresh] if program else [[cell for cell in fresh if cell.name == name] for name in shared]
+    return [*filter(None, sets), *([cell] for cell in group if cell not in fresh)]
+
+
+def _run_part(runs: Sequence[tuple[Shared, Cell]], path: Path, program: Any) -> bool:
+    """Runs a part of a group; False if it was another process's to run."""
+    shared, cell = runs[0]
+    if read_outcome(path / cell.folder, shared.experiment.num_steps).state in ('finished', 'diverged'):
+        return False  # meanwhile
+    try:
+        if len(runs) > 1:
+            several = len({other.name for _, other in runs}) > 1
+            together.run_together(runs, path, program if several else None)
+        else:
+            run_cell(shared, cell, path / cell.folder)
+    except StorageError as error:
+        if processes.is_worker() and 'in use' in str(error):
+            return False
+        raise
+    return True
+
+
+def _said(part: Sequence[Cell], path: Path, steps: int) -> str:
+    """The result of runs in a few words."""
+    outcomes = [read_outcome(path / cell.folder, steps) for cell in part]
+    found = [score(outcome.lines, metric_of('top1')) for outcome in outcomes if outcome.state == 'finished']
+    where = part[0].folder if len(part) == 1 else f'{len(part)} runs at once, from {part[0].folder} on'
+    return f'{where}  ' + (f'test accuracy {sum(found) / len(found):.2%}' if found else 'diverged')
+
+
+def report(grid: Grid, path: Path, log: Log) -> None:
+    """Writes the tables and the page, and prints the table."""
+    summary = summarise(grid, path, published(grid.experiment))
+    table.write_tables(summary, path)
+    log.say('')
+    log.say(table.as_text(summary))
+    log.say('')
+    log.say(f'page           {page.write_page(summary, path)}')

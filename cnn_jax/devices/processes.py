@@ -1,0 +1,117 @@
+"""TODO."""
+
+import os
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from cnn_jax.devices import cluster
+from cnn_jax.errors import CnnJaxError, PeerError
+
+HEARTBEAT_SECONDS = 30  # a process that is silent for so long is lost
+
+
+def start(requested: bool, *, timeout_seconds: int = 300) -> bool:
+    """Joins the other processes of the run, if there are any: in a cluster that JAX knows, or as the launcher says.
+
+    Must come before JAX is asked for a device. A launcher of one's own sets JAX_COORDINATOR_ADDRESS (host:port of
+    process 0), JAX_NUM_PROCESSES and JAX_PROCESS_ID, and passes --distributed.
+
+    Args:
+        requested: whether --distributed was given; without it only a cluster of several processes is joined.
+        timeout_seconds: how long to wait for the others to come.
+
+    Returns:
+        Whether there are others.
+
+    Raises:
+        PeerError: the others did not come in time, or it is not known how to reach them.
+    """
+    if not (requested or cluster.in_cluster(os.environ)):
+        return False
+    address, count, index = (os.environ.get(name) for name in cluster.LAUNCHER)
+    try:
+        jax.distributed.initialize(
+            address,
+            int(count) if count else None,
+            int(index) if index else None,
+            initialization_timeout=timeout_seconds,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise PeerError(
+            f'process {index or "?"} of {count or "?"} could not join the others within {timeout_seconds} s: '
+            f'{str(error).strip().splitlines()[0][:200]}; check that all of them started, and '
+            f'{", ".join(cluster.LAUNCHER)}'
+        ) from error
+    return True
+
+
+def is_main_process() -> bool:
+    """Whether this process writes the files and talks to the person; exactly one does."""
+    return jax.process_index() == 0
+
+
+def main_process_first(action: Callable[[], Any]) -> Any:
+    """Runs `action` in the main process while the others wait; its result there, None in the others.
+
+    Raises:
+        PeerError: in the others, if it failed in the main process, which raises its own error.
+    """
+    if jax.process_count() == 1:
+        return action()
+    from jax.experimental import multihost_utils
+
+    result, error = None, None
+    if is_main_process():
+        try:
+            result = action()
+        except Exception as raised:
+            error = raised
+    if not multihost_utils.broadcast_one_to_all(np.int32(error is None)):
+        raise error or PeerError('process 0 gave up; its own line says why')
+    return result
+
+
+def check_same_everywhere(text: str) -> None:
+    """A psum over every device, and a comparison of `text` over all processes: the self-test at the start.
+
+    Raises:
+        CnnJaxError: another process was started with another text (its configuration).
+    """
+    if jax.process_count() == 1:
+        return
+    from jax.experimental import multihost_utils
+
+    digests = multihost_utils.process_allgather(np.uint32(zlib.crc32(text.encode())))
+    different = [int(index) for index in np.flatnonzero(digests != digests[0])]
+    if different:
+        raise CnnJaxError(f'processes {different} were started with other options than process 0; start all alike')
+
+
+def reached_common_stop(step: int) -> bool:
+    """Whether a process was told to stop and this is the step at which all of them save; to be asked at every step."""
+    from jax.experimental import multihost_utils
+
+    return multihost_utils.reached_preemption_sync_point(step)
+
+
+def name_peers() -> str:
+    """The other processes, for a message: 'process 1', 'one of the processes 0, 2, 3'."""
+    others = [str(index) for index in range(jax.process_count()) if index != jax.process_index()]
+    return f'process {others[0]}' if len(others) == 1 else f'one of the processes {", ".join(others)}'
+
+
+def describe_devices() -> str:
+    """What JAX found, in words: '8 TPU v4 devices on 2 hosts', '1 CPU device; for a GPU: ...'."""
+    devices = jax.devices()
+    kind = devices[0].device_kind.upper() if devices[0].platform == 'cpu' else devices[0].device_kind
+    text = f'{len(devices)} {kind} device{"s" * (len(devices) > 1)}'
+    if jax.process_count() > 1:
+        text += f' in {jax.process_count()} processes'
+    if devices[0].platform == 'cpu':
+        text += "; for a GPU: pip install 'jax[cuda13]'"
+    return text

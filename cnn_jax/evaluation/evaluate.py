@@ -1,0 +1,46 @@
+"""Exact evaluation: every image of a split counts once, whatever the batch size and the number of devices."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from cnn_jax.devices import mapping
+from cnn_jax.errors import DataError
+from cnn_jax.tasks.classification.results import confusion_matrix, summarise
+from cnn_jax.tasks.task import Evaluation
+
+
+def evaluate(
+    eval_step: Callable, variables: Any, batches: Iterable[Any], *, num_classes: int, poll: Callable[[], None]
+) -> Evaluation:
+    """Runs a mapped evaluation step over padded batches and adds up.
+
+    Args:
+        eval_step: from `parallel.map_eval`.
+        variables: of the model, on the devices.
+        batches: of `Feed.test`; rows whose mask is False are dropped here.
+        num_classes: of the data.
+        poll: called before each batch; may raise to stop.
+
+    Raises:
+        DataError: no image could be read.
+    """
+    parts = []
+    for batch in batches:
+        poll()
+        parts.append(eval_step(variables, batch))
+    fetched = [mapping.fetch(part) for part in parts]
+    joined = {name: np.concatenate([part[name] for part in fetched]) for name in fetched[0]}
+    counted = {name: values[joined['mask']] for name, values in joined.items()}
+    unread = int(np.sum(joined['index'] >= 0)) - len(counted['index'])
+    if not len(counted['index']):
+        raise DataError(f'none of the {unread} test images could be read; look at the data set')
+    order = np.argsort(counted['index'])
+    results = {name: values[order] for name, values in counted.items() if name != 'mask'}
+    return Evaluation(
+        results,
+        summarise(results, num_classes),
+        confusion_matrix(results['label'], results['prediction'], num_classes),
+        unread,
+    )

@@ -1,0 +1,71 @@
+"""What the command line can do: one file for each mode, found by its name.
+
+A mode is a module `cnn_jax/modes/<name>.py` with `FLAGS` and `run`; what else it may export is in `Mode`. Files whose
+names begin with `_` are no modes. A mode imports what it works with inside `run`: all modes are imported for `--help`.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from cnn_jax.errors import CnnJaxError, unknown
+from cnn_jax.modes._command import Command
+from cnn_jax.modes._flags import Flag
+
+
+class Mode(Protocol):
+    """The module of a mode.
+
+    A mode may also export `POLLS = True`: a signal is heard where the mode asks for it, and does not end it at once;
+    `GROUPS`, such as ('vary',) for flags `--vary.NAME=VALUE`; `TAKES_PATHS = True`: paths may stand beside the flags;
+    `ENVIRONMENT`: variables that are set, where they are not, before JAX looks for devices.
+
+    Attributes:
+        FLAGS: beside those of all modes.
+        run: does it.
+    """
+
+    FLAGS: Sequence[Flag]
+    run: Callable[[Command], None]
+
+
+class Traits(NamedTuple):
+    """What a mode exports beside `FLAGS` and `run`; see `Mode`."""
+
+    polls: bool
+    groups: tuple[str, ...]
+    takes_paths: bool
+    environment: dict[str, str]
+
+
+def names() -> list[str]:
+    """Every mode, in the order of the alphabet."""
+    return sorted(path.stem for path in Path(__file__).parent.glob('*.py') if not path.name.startswith('_'))
+
+
+def find(name: str) -> Mode:
+    """The module of a mode; CnnJaxError for a name that is none."""
+    if name not in names():
+        raise CnnJaxError(unknown('mode', name, names()))
+    module: Any = importlib.import_module(f'{__name__}.{name}')
+    return module
+
+
+def traits(mode: Mode) -> Traits:
+    """What a mode exports beside `FLAGS` and `run`, with the usual values where it does not."""
+    return Traits(
+        getattr(mode, 'POLLS', False),
+        getattr(mode, 'GROUPS', ()),
+        getattr(mode, 'TAKES_PATHS', False),
+        getattr(mode, 'ENVIRONMENT', {}),
+    )
+
+
+def owners(flag: str) -> list[str]:
+    """The modes that have a flag, or a group of flags such as `vary.`, of that name."""
+    return [
+        name
+        for name in names()
+        if any(one.name == flag for one in find(name).FLAGS) or flag.partition('.')[0] in traits(find(name)).groups
+    ]

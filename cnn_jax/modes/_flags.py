@@ -1,0 +1,33 @@
+"""What a flag is, and the flags that several modes have."""
+
+from typing import Any, Literal, NamedTuple
+
+
+class Flag(NamedTuple):
+    """A flag of the command line.
+
+    Attributes:
+        name: without the dashes.
+        help: one line.
+        kind: of its value; a switch is true where it is named.
+        default: None where nothing is chosen.
+        least, most: of a number.
+        choices: of a text; empty: any.
+    """
+
+    name: str
+    help: str
+    kind: Literal['text', 'number', 'switch'] = 'text'
+    default: Any = None
+    least: int | None = None
+    most: int | None = None
+    choices: tuple[str, ...] = ()
+
+
+SEED = Flag('seed', 'of all randomness', 'number', 0, least=0, most=2**32 - 1)
+INIT_FROM = Flag('init_from', 'weights to take: a file, or the work folder of a run')
+DATA_DIR = Flag('data_dir', 'data sets; default: $TFDS_DATA_DIR, else ~/tensorflow_datasets')
+EVAL_BATCH_SIZE = Flag('eval_batch_size', 'images per evaluation batch; changes no result', 'number', least=1)
+PARALLEL = Flag('parallel', 'how devices share a step', default='mapped', choices=('mapped', 'pmap', 'sharded'))
+DISTRIBUTED = Flag('distributed', 'join other processes; a cluster is joined without it', 'switch', False)
+LOG_TO = Flag('log_to', 'show the metrics elsewhere too: tensorboard,wandb')

@@ -1,0 +1,13 @@
+"""Compares runs with the first of them, image by image, on the console and on a page."""
+
+from cnn_jax.modes._command import Command
+from cnn_jax.modes._flags import DATA_DIR
+
+FLAGS = (DATA_DIR,)
+TAKES_PATHS = True
+
+
+def run(command: Command) -> None:
+    from cnn_jax.compare.run import compare_runs
+
+    compare_runs(command.paths, workdir=command.workdir, data_dir=command.data_dir, stop=command.stop, log=command.log)

@@ -1,0 +1,30 @@
+"""Trains an experiment in a work folder, evaluates it, writes its report."""
+
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.modes._command import Command
+from cnn_jax.modes._flags import DATA_DIR, DISTRIBUTED, EVAL_BATCH_SIZE, INIT_FROM, LOG_TO, PARALLEL, SEED
+
+FLAGS = (SEED, INIT_FROM, DATA_DIR, EVAL_BATCH_SIZE, PARALLEL, DISTRIBUTED, LOG_TO)
+POLLS = True
+
+
+def run(command: Command) -> None:
+    from cnn_jax.training.run import train_in_folder
+    from cnn_jax.workdir import sinks
+    from cnn_jax.workdir.config import default_path
+
+    loaded = command.load(new_options=True)
+    if command.workdir is None and command.joined:
+        raise CnnJaxError('several processes need to be told one --workdir=FOLDER that all of them see')
+    workdir = command.workdir or default_path(loaded.name)
+    train_in_folder(
+        loaded,
+        workdir=workdir,
+        seed=command.flags.seed,
+        data_dir=command.data_dir,
+        parallel=command.flags.parallel,
+        eval_batch_size=command.flags.eval_batch_size,
+        init_from=command.init_from,
+        stop=command.stop,
+        log=command.log_in(workdir, sinks.parse(command.flags.log_to)),
+    )

@@ -1,0 +1,22 @@
+"""Tries the promises on an experiment; a mistake if one does not hold."""
+
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.modes._command import Command
+from cnn_jax.modes._flags import DATA_DIR, SEED
+
+FLAGS = (SEED, DATA_DIR)
+ENVIRONMENT = {'XLA_FLAGS': '--xla_force_host_platform_device_count=4'}  # on a CPU: enough devices to compare with
+
+
+def run(command: Command) -> None:
+    from cnn_jax.devices import processes
+    from cnn_jax.training.verify import verify
+
+    loaded = command.load()
+    command.log.say(processes.describe_devices())
+    checks = verify(loaded.experiment, seed=command.flags.seed, data_dir=command.data_dir)
+    for check in checks:
+        command.log.say(f'{check.name:<8} {"pass" if check.holds else "FAIL"}  {check.detail}')
+    failed = [check.name for check in checks if not check.holds]
+    if failed:
+        raise CnnJaxError(f'{loaded.name} breaks a promise: {", ".join(failed)}; see the lines above')

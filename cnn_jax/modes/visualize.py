@@ -1,0 +1,118 @@
+"""Writes the pictures of one method, or of the set that suits a run, and puts them on its page."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.modes._command import Command
+from cnn_jax.modes._flags import DATA_DIR, INIT_FROM, Flag
+from cnn_jax.workdir.log import Log
+
+if TYPE_CHECKING:
+    from cnn_jax.experiment import Loaded
+
+FLAGS = (
+    INIT_FROM,
+    DATA_DIR,
+    Flag('method', 'a file of cnn_jax/visualize; default: the set that suits the run'),
+    Flag('layer', 'a layer by the name that --mode=describe shows'),
+    Flag('unit', 'a class, or a channel of --layer', 'number', least=0),
+    Flag('image', 'an image file, or the number of a test image'),
+)
+
+
+def run(command: Command) -> None:
+    given = command.flags
+    visualize(
+        command.load(beside_run=False),
+        workdir=command.workdir,
+        init_from=command.init_from,
+        data_dir=command.data_dir,
+        method=given.method,
+        layer=given.layer,
+        unit=given.unit,
+        image=given.image,
+        log=command.log,
+    )
+
+
+def visualize(
+    loaded: 'Loaded',
+    *,
+    workdir: Path | None,
+    init_from: Path | None,
+    data_dir: Path,
+    method: str | None,
+    layer: str | None,
+    unit: int | None,
+    image: str | None,
+    log: Log,
+) -> None:
+    """Writes `figures/NAME.png` and `.npz` in the work folder (or a new one), and puts them on its page.
+
+    Args:
+        workdir: of a run, or for the pictures of `init_from`.
+        method: None: the set that suits a run; a method that does not suit it is left out, and this is said.
+        unit: the class, or a channel of `layer`.
+        image: a file, or the number of a test image; None: the first ones.
+
+    Raises:
+        CnnJaxError: an unknown method, layer, unit or image.
+        DataError: the data is needed and not there.
+    """
+    from cnn_jax.devices import mapping
+    from cnn_jax.report import write_pictures
+    from cnn_jax.training import restore
+    from cnn_jax.visualize.engine import draw, methods
+    from cnn_jax.visualize.engine.subject import make_subject
+    from cnn_jax.workdir.config import default_path, make_folder, read_config
+
+    if method is not None:
+        methods.load(method)  # an unknown name is an error before anything is read
+    trained = workdir if workdir is not None and read_config(workdir) else None
+    variables, note = restore.trained_variables(loaded, trained, init_from, mapping.make_mesh(), log)
+    subject = make_subject(
+        loaded.experiment.model,
+        variables,
+        data=loaded.experiment.data,
+        preprocess=loaded.experiment.preprocess,
+        about={'experiment': loaded.name, 'options': loaded.options, **note},
+        data_dir=data_dir,
+        image=image,
+    )
+    workdir = workdir or default_path(loaded.name)
+    folder = workdir / 'figures'
+    make_folder(folder)
+    if method is None:
+        draw.check_layer_and_unit(subject, layer, unit)
+    names = (method,) if method else draw.SET
+    with _progress(len(names)) as advance:
+        for name in names:
+            advance(name)
+            try:
+                file = draw.draw_method(subject, name, layer, unit, folder)
+                log.say(f'{name:<22} {folder / file}.png')
+            except CnnJaxError as error:
+                if method:
+                    raise
+                log.say(f'{name:<22} left out: {error}')
+    source = ', '.join(f'{key} {value}' for key, value in note.items())
+    log.say(f'{"page":<22} {write_pictures(workdir, heading=loaded.name, source=f"Pictures of {source}")}')
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[str], None]]:
+    """A bar on a terminal, where there are several methods; elsewhere nothing."""
+    if total == 1 or not sys.stdout.isatty():
+        yield lambda name: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn('{task.description:<22}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task('', total=total)
+        done = iter(range(total))
+        yield lambda name: bar.update(task, completed=next(done), description=name)

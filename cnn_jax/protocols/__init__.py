@@ -1,6 +1,0 @@
-"""Evaluation as the papers did it: many views of an image, and the sets that were made to test ImageNet models."""
-
-from cnn_jax.protocols.run import PROTOCOLS, compare
-from cnn_jax.protocols.sets import SETS
-
-__all__ = ['PROTOCOLS', 'SETS', 'compare']

@@ -1,0 +1,111 @@
+"""Gradients of one device's share of a batch: at once, in parts (accumulation), or where the loss is flat (SAM).
+
+Each form is a function `(params, model_state, images, rngs) -> Gradient`, so that one can wrap another.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from cnn_jax.devices.mapping import AXIS
+from cnn_jax.layers.dropout import place_of_first
+from cnn_jax.steps.inputs import Inputs
+
+# Collections of variables that a training step may change, beside `params`.
+MUTABLE = ('batch_stats',)
+
+Loss = Callable[[Any, jax.Array], jax.Array]  # (what the model returns, labels or targets) -> loss of each image
+
+
+class Gradient(NamedTuple):
+    """One device's view of a step; the mean over devices is the batch's.
+
+    Attributes:
+        params: the gradient of the mean loss, shaped like the parameters.
+        model_state: the collections that the forward pass changed.
+        metrics: scalars: `loss` with regularisers, `top1`.
+    """
+
+    params: Any
+    model_state: dict[str, Any]
+    metrics: dict[str, jax.Array]
+
+
+GradientFunction = Callable[[Any, dict[str, Any], Inputs, dict[str, jax.Array]], Gradient]
+
+
+def make_gradient(model: nn.Module, loss: Loss) -> GradientFunction:
+    """The gradient of the mean loss of all images at once, with the regularisers of the collection `losses`."""
+
+    def gradient(params: Any, model_state: dict[str, Any], inputs: Inputs, rngs: dict[str, jax.Array]) -> Gradient:
+        def mean_loss(params: Any) -> tuple[jax.Array, tuple[Any, dict[str, Any]]]:
+            variables = {'params': params, **model_state}
+            mutable = [name for name in MUTABLE if name in model_state] + ['losses']
+            scores, changed = model.apply(variables, inputs.images, train=True, rngs=rngs, mutable=mutable)
+            changed = dict(changed)
+            penalty = sum(jnp.sum(term) for term in jax.tree.leaves(changed.pop('losses', {})))
+            return jnp.mean(loss(scores, inputs.targets)) + penalty, (scores, changed)
+
+        (value, (scores, changed)), slope = jax.value_and_grad(mean_loss, has_aux=True)(params)
+        scores = scores[0] if isinstance(scores, tuple) else scores  # without auxiliary heads
+        top1 = jnp.mean(jnp.argmax(scores, -1) == inputs.labels, dtype=jnp.float32)
+        return Gradient(slope, changed, {'loss': value, 'top1': top1})
+
+    return gradient
+
+
+def accumulated(gradient: GradientFunction, parts: int) -> GradientFunction:
+    """The mean gradient of `parts` equal runs of images, one after the other: the memory of one run.
+
+    Equal to the gradient of all at once, dropout included; but BatchNorm normalises each run by itself (over all
+    devices, as its mode says) and moves its running averages `parts` times.
+
+    Raises:
+        ValueError: when traced, if the parts do not divide the images of a device.
+    """
+
+    def in_parts(params: Any, model_state: dict[str, Any], inputs: Inputs, rngs: dict[str, jax.Array]) -> Gradient:
+        images = len(inputs.images)
+        if images % parts:
+            raise ValueError(f'accumulate: {parts} parts do not divide the {images} images of a device')
+        size = images // parts
+        first = jax.lax.axis_index(AXIS) * images
+        runs = jax.tree.map(lambda rows: rows.reshape(parts, size, *rows.shape[1:]), inputs)
+
+        def add(carry: tuple[Any, dict[str, Any]], run: tuple[jax.Array, Inputs]):
+            total, state = carry
+            number, part = run
+            with place_of_first(first + number * size):
+                part_rngs = {**rngs, 'dropout': jax.random.fold_in(rngs['dropout'], number)}
+                result = gradient(params, {**model_state, **state}, part, part_rngs)
+            total = jax.tree.map(lambda sum_, one: sum_ + one / parts, total, result.params)
+            return (total, result.model_state), result.metrics
+
+        changing = {name: model_state[name] for name in MUTABLE if name in model_state}
+        start = (jax.tree.map(jnp.zeros_like, params), changing)
+        (total, changed), metrics = jax.lax.scan(add, start, (jnp.arange(parts), runs))
+        return Gradient(total, changed, jax.tree.map(jnp.mean, metrics))
+
+    return in_parts
+
+
+def sharpness_aware(gradient: GradientFunction, radius: float) -> GradientFunction:
+    """The gradient at the worst point near by: Foret et al. 2020, arXiv:2010.01412 (SAM), at twice the cost.
+
+    The step up is along the gradient of the whole batch, over all devices, so that their number changes nothing (the
+    paper lets each device climb by itself). Metrics and running averages are those of the first pass.
+    """
+
+    def at_the_top(params: Any, model_state: dict[str, Any], inputs: Inputs, rngs: dict[str, jax.Array]) -> Gradient:
+        here = gradient(params, model_state, inputs, rngs)
+        up = jax.lax.pmean(here.params, AXIS)
+        scale = radius / (optax.tree.norm(up) + 1e-12)
+        top = jax.tree.map(lambda value, slope: value + scale * slope, params, up)
+        there = gradient(top, model_state, inputs, rngs)
+        return Gradient(there.params, here.model_state, here.metrics)
+
+    return at_the_top

@@ -1,0 +1,79 @@
+"""TODO."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cnn_jax.statistics.intervals import wilson_interval
+from cnn_jax.tasks.classification import results
+from cnn_jax.tasks.task import Evaluation, unread_lines
+
+MOST_CLASSES = 20  # of which the whole confusion matrix is shown
+
+
+def share(right: int, images: int) -> str:
+    """' 98.89%  (356 of 360)'"""
+    return f'{right / images:7.2%}  ({right} of {images})'
+
+
+def describe(evaluation: Evaluation, class_names: tuple[str, ...]) -> str:
+    """The result in words: accuracies with their counts, then each class, then the confusion matrix of small sets."""
+    rank = evaluation.results['rank']
+    images = len(rank)
+    top = min(5, len(class_names))
+    low, high = wilson_interval(np.sum(rank < 1), images)
+    calibration = results.calibration_error(evaluation.results['probability'], rank < 1)
+    lines = [
+        f'images      {images}',
+        f'top-1      {share(int(np.sum(rank < 1)), images)}, 95 % interval {float(low):.2%} to {float(high):.2%}',
+        f'top-{top}      {share(int(np.sum(rank < top)), images)}',
+        f'mean loss   {evaluation.summary["loss"]:.4f}',
+        f'calibration error  {calibration:.4f}  (expected, 15 bins)',
+        *unread_lines(evaluation.unread, images),
+        '',
+        *class_lines({'': evaluation.confusion}, class_names),
+    ]
+    return '\n'.join(lines)
+
+
+def class_lines(confusions: Mapping[str, np.ndarray], class_names: Sequence[str]) -> list[str]:
+    """The accuracy of each class, then the confusions: the matrix of a few classes, the most confused pairs of many.
+
+    confusions: of ways to look at the same images, side by side, by name; '' for the only one.
+    """
+    few, width = len(class_names) <= MOST_CLASSES, max(map(len, class_names))
+    rows = [('', *confusions)] if any(confusions) else []
+    for number, name in enumerate(class_names):
+        counts = [confusion[number] for confusion in confusions.values()]
+        if few or any(count.sum() for count in counts):
+            rows.append(
+                (name, *(share(count[number], count.sum()) if count.sum() else 'no images' for count in counts))
+            )
+    widths = [width, *(max(map(len, column)) for column in list(zip(*rows, strict=True))[1:])]
+    lines = ['accuracy of each class']
+    for row in rows:
+        first, *cells = (cell.ljust(size) for cell, size in zip(row, widths, strict=True))
+        lines.append(f'  {first} {"  ".join(cells)}'.rstrip())
+    for name, confusion in confusions.items():
+        lines += ['', *_confusion_lines(confusion, class_names, f'{name}: ' if name else '')]
+    return lines
+
+
+def _confusion_lines(confusion: np.ndarray, class_names: Sequence[str], what: str) -> list[str]:
+    if len(class_names) <= MOST_CLASSES:
+        return [f'{what}confusion matrix (rows: true class, columns: predicted)', *_matrix(confusion, class_names)]
+    pairs = results.confused_pairs(confusion)
+    listed = [f'  {count:>4}: {class_names[true]}, {class_names[taken]}' for true, taken, count in pairs]
+    return [f'{what}most confused (images: true class, taken for)', *listed]
+
+
+def _matrix(confusion: np.ndarray, class_names: Sequence[str]) -> list[str]:
+    digits = len(str(confusion.max()))
+    label = max(map(len, class_names))
+    cell = max(digits, *(len(name) for name in class_names)) + 1 if label <= 8 else digits + 1
+    header = ''.join(f'{name[: cell - 1]:>{cell}}' for name in class_names)
+    rows = [
+        f'  {name:<{label}}' + ''.join(f'{count or "·":>{cell}}' for count in row)
+        for name, row in zip(class_names, confusion, strict=True)
+    ]
+    return [f'  {"":<{label}}{header}', *rows]

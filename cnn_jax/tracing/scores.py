@@ -1,0 +1,187 @@
+"""From a model and images to numbers: scores of classes or units, and their gradients, compiled once per model.
+
+Variables are arguments of what is compiled, so that another checkpoint costs no compilation.
+"""
+
+import functools
+from collections.abc import Callable
+from math import ceil
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.tracing import layers, relu
+
+Array = jax.Array
+
+
+class Static:
+    """A model as an argument that a compiled function knows by its fields, or where they have no hash, by itself."""
+
+    def __init__(self, model: Any):
+        self.model = model
+        try:
+            self._key: Any = (type(model), hash(model))
+        except TypeError:
+            self._key = id(model)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Static) and (
+            self.model is other.model or (not isinstance(self._key, int) and self.model == other.model)
+        )
+
+
+def precisely(function: Callable) -> Callable:
+    """The function with matrix products in full precision."""
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        with jax.default_matmul_precision('highest'):
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+def check_images(images: Any) -> Array:
+    """Model inputs as an array; CnnJaxError unless they are (batch, height, width, channels), floating point."""
+    images = jnp.asarray(images)
+    if images.ndim != 4 or not len(images) or not jnp.issubdtype(images.dtype, jnp.floating):
+        raise CnnJaxError(
+            f'images: {images.dtype} {images.shape} given; give preprocessed images, floating point, '
+            '(batch, height, width, channels)'
+        )
+    return images
+
+
+@functools.lru_cache(maxsize=64)
+def _net_of_shapes(static: Static, structure: Any, shapes: tuple, image: tuple) -> layers.Net:
+    leaves = [jax.ShapeDtypeStruct(*shape) for shape in shapes]
+    return layers.trace(static.model, jax.tree.unflatten(structure, leaves), jax.ShapeDtypeStruct(*image))
+
+
+def net_of(model: Any, variables: Any, images: Any) -> layers.Net:
+    """The layers and shapes of a model, remembered; only the shapes of the arguments are looked at."""
+    leaves, structure = jax.tree.flatten(variables)
+    shapes = tuple((tuple(jnp.shape(leaf)), jnp.result_type(leaf)) for leaf in leaves)
+    image = (tuple(images.shape), images.dtype)
+    return _net_of_shapes(Static(model), structure, shapes, image)
+
+
+def check_targets(targets: Any, shape: tuple[int, ...], layer: str | None) -> Array | None:
+    """Targets as an int32 array: a class or channel of each image, or its (row, column, channel).
+
+    targets: None; one for all images, or one each. shape: of the scores, or of the layer.
+    Raises: CnnJaxError for what is not there.
+    """
+    if targets is None:
+        return None
+    values = np.asarray(targets)
+    batch, *sizes = shape
+    what = f'unit of {layer}' if layer else 'class'
+    if values.dtype.kind not in 'iu':
+        raise CnnJaxError(f'targets: {values.dtype} given; give whole numbers, one {what} for each image')
+    if values.shape == ():
+        values = np.broadcast_to(values, (batch,))
+    by_place = values.shape == (batch, 3) and len(sizes) == 3
+    if values.shape != (batch,) and not by_place:
+        raise CnnJaxError(f'targets: shape {values.shape} given; give one {what} for each of {batch} images')
+    allowed = np.array(sizes if by_place else sizes[-1:])
+    outside = ((values.reshape(batch, -1) < 0) | (values.reshape(batch, -1) >= allowed[None])).any(1)
+    if outside.any():
+        given, largest = values[outside][0].tolist(), (allowed - 1).tolist()
+        raise CnnJaxError(f'targets: {given} given; a {what} is 0 to {largest if by_place else largest[0]}')
+    return jnp.asarray(values, jnp.int32)
+
+
+def seeds(outputs: Array, targets: Array | None) -> Array:
+    """One at the unit of each image that is looked at, 0 elsewhere; in the shape and dtype of `outputs`.
+
+    None: the largest. A channel of a map: its largest unit. Of equals the first.
+    """
+    batch = len(outputs)
+    flat = outputs.reshape(batch, -1)
+    if targets is None:
+        index = jnp.argmax(flat, -1)
+    elif targets.ndim == 2:
+        _, _, width, channels = outputs.shape
+        index = (targets[:, 0] * width + targets[:, 1]) * channels + targets[:, 2]
+    elif outputs.ndim == 2:
+        index = targets
+    else:
+        channels = outputs.shape[-1]
+        own = jnp.take_along_axis(outputs.reshape(batch, -1, channels), targets[:, None, None], -1)[..., 0]
+        index = jnp.argmax(own, -1) * channels + targets
+    return jax.nn.one_hot(index, flat.shape[-1], dtype=outputs.dtype).reshape(outputs.shape)
+
+
+@functools.partial(jax.jit, static_argnames=('static', 'layer', 'rule'))
+def _gradients(static, variables, images, targets, *, layer, rule):
+    net = layers.trace(static.model, variables, images)
+
+    def outputs_of(images):
+        return net.run(variables, images, [net.output(layer)], rule=rule)[0]
+
+    outputs, pull = jax.vjp(outputs_of, images)
+    seed = seeds(outputs, targets)
+    return pull(seed)[0], jnp.sum((seed * outputs).reshape(len(images), -1), -1)
+
+
+def gradients(
+    model: Any,
+    variables: Any,
+    images: Any,
+    targets: Any = None,
+    *,
+    layer: str | None = None,
+    rule: relu.Name | None = None,
+    chunk: int | None = None,
+) -> tuple[Array, Array]:
+    """The gradient of one score with respect to each image, (batch, height, width, channels), and the scores.
+
+    targets: the class of each image, None: the highest; with `layer` a unit of it: its channel, at the place where
+    that is strongest, or (row, column, channel). rule: a backward rule for ReLUs. chunk: most images at a time.
+    """
+    images = check_images(images)
+    net = net_of(model, variables, images)
+    targets = check_targets(targets, net.program.types[net.output(layer)].shape, layer)
+    static = Static(model)
+
+    def of(images, targets):
+        return _gradients(static, variables, images, targets, layer=layer, rule=rule)
+
+    return in_chunks(precisely(of), (images, targets), chunk)
+
+
+def in_chunks(function: Callable, arrays: tuple[Any, ...], chunk: int | None) -> Any:
+    """`function(*arrays)` on at most `chunk` rows at a time, the last run padded so that one program serves all."""
+    if chunk is not None and chunk < 1:
+        raise CnnJaxError(f'chunk: {chunk} given; it is at least 1')
+    rows = len(arrays[0])
+    if chunk is None or chunk >= rows:
+        return function(*arrays)
+    parts, size = [], ceil(rows / ceil(rows / chunk))  # even parts, so that little is padded
+    for start in range(0, rows, size):
+        index = np.minimum(np.arange(start, start + size), rows - 1)
+        part = function(*(None if array is None else array[index] for array in arrays))
+        parts.append(jax.tree.map(lambda leaf, start=start: leaf[: rows - start], part))
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+
+
+@functools.partial(jax.jit, static_argnames=('static', 'reads'))
+def _read(static, variables, images, *, reads):
+    net = layers.trace(static.model, variables, images)
+    return net.run(variables, images, list(reads))
+
+
+def read(model: Any, variables: Any, images: Any, names: tuple[str | int | None, ...]) -> list[Array]:
+    """The outputs of layers by name, after their activation; None: the scores; a number: that array of the program."""
+    images = check_images(images)
+    net = net_of(model, variables, images)
+    reads = tuple(name if isinstance(name, int) else net.output(name) for name in names)
+    return precisely(_read)(Static(model), variables, images, reads=reads)

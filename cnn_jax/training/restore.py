@@ -1,0 +1,161 @@
+"""Where a run's state comes from: its own checkpoint, another run's variables, or a seed."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from cnn_jax.devices import mapping, processes
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.experiment import Experiment, Loaded, load
+from cnn_jax.steps import initialize
+from cnn_jax.steps.state import TrainState
+from cnn_jax.weights import variables_for
+from cnn_jax.workdir.checkpoint import Checkpoints
+from cnn_jax.workdir.config import existing_config
+from cnn_jax.workdir.log import Log
+
+
+def abstract_state(experiment: Experiment, mesh: Mesh, parallel: mapping.Parallel = 'mapped') -> TrainState:
+    """Shapes, dtypes and shardings of the state; nothing is computed.
+
+    Raises:
+        CnnJaxError: the model does not fit the images.
+    """
+    with fitting(experiment):
+        shapes = jax.eval_shape(lambda: experiment.init_state(0))
+    shardings = mapping.state_shardings(mesh, shapes, parallel)
+
+    def describe(leaf: Any, sharding: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    return jax.tree.map(describe, shapes, shardings)
+
+
+@contextlib.contextmanager
+def fitting(experiment: Experiment) -> Iterator[None]:
+    """Around a call of the model: what it says of its options or its input becomes a CnnJaxError."""
+    try:
+        yield
+    except CnnJaxError:
+        raise
+    except (ValueError, TypeError) as error:
+        data = experiment.data
+        raise CnnJaxError(
+            f'the model does not fit {data.name} images of {data.image_shape}: {_first(error)}'
+        ) from error
+
+
+def initial_state(experiment: Experiment, like: TrainState, *, seed: int) -> TrainState:
+    """The state before the first step, in the shardings of `like`."""
+    return initialize.evaluate(lambda: experiment.init_state(seed), shardings=shardings_of(like))
+
+
+def shardings_of(tree: Any) -> Any:
+    """The sharding of every leaf."""
+    return jax.tree.map(lambda leaf: leaf.sharding, tree)
+
+
+def start_or_resume(
+    experiment: Experiment,
+    checkpoints: Checkpoints,
+    like: TrainState,
+    *,
+    seed: int,
+    init_from: Path | None,
+    log: Log,
+) -> tuple[TrainState, float]:
+    """The state to go on from, and the seconds it was trained for.
+
+    Raises:
+        CnnJaxError: the checkpoint, or the run to start from, is of another model.
+        StorageError: there are checkpoints and none is whole.
+    """
+    restored = checkpoints.restore_latest_valid(like, report=lambda line: log.say(f'warning: {line}'))
+    if restored is not None:
+        processes.main_process_first(lambda: checkpoints.set_aside_after(restored.step))
+        log.say(f'resuming at step {restored.step} of {experiment.num_steps}')
+        return restored.state, float(restored.note.get('seconds', 0.0))
+    state = initial_state(experiment, like, seed=seed)
+    if init_from is not None:
+        variables = weights_from(init_from, experiment, mapping.fetch(state.variables), report=log.say)
+        variables = jax.device_put(variables, shardings_of(like.variables))
+        params = variables.pop('params')
+        state = dataclasses.replace(state, params=params, model_state=variables)
+        log.say(f'starting from the weights of {init_from}')
+    return state, 0.0
+
+
+def latest_state(
+    experiment: Experiment, folder: Path, mesh: Mesh, *, report: Callable[[str], None]
+) -> tuple[int, TrainState]:
+    """The newest whole checkpoint of a run, for reading: nothing in the folder changes.
+
+    Raises:
+        CnnJaxError: there is no checkpoint yet.
+    """
+    like = abstract_state(experiment, mesh)
+    restored = Checkpoints(folder / 'checkpoints').restore_latest_valid(like, report=report)
+    if restored is None:
+        raise CnnJaxError(f'no checkpoint in {folder} yet; train it first')
+    return restored.step, restored.state
+
+
+def trained_variables(
+    loaded: Loaded, folder: Path | None, init_from: Path | None, mesh: Mesh, log: Log
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The variables that a mode without training looks at, on the devices, and where they are from.
+
+    Args:
+        folder: a run: its newest checkpoint.
+        init_from: a weights file or another run.
+
+    Raises:
+        CnnJaxError: both or neither of the two, or weights that do not fit.
+    """
+    if folder is not None and init_from is not None:
+        raise CnnJaxError(
+            f'--init_from: the run in {folder} has weights of its own; leave --init_from or --workdir out'
+        )
+    if folder is not None:
+        step, state = latest_state(loaded.experiment, folder, mesh, report=log.say)
+        log.say(f'{loaded.name}, step {step} of {folder}')
+        return state.variables, {'workdir': str(folder), 'step': step}
+    if init_from is None:
+        raise CnnJaxError('no weights: give --workdir=RUN, or --experiment=NAME with --init_from=FILE_OR_RUN')
+    like = abstract_state(loaded.experiment, mesh).variables
+    variables = weights_from(init_from, loaded.experiment, like, report=log.say)
+    log.say(f'{loaded.name} with the weights of {init_from}')
+    return jax.device_put(variables, shardings_of(like)), {'init_from': str(init_from)}
+
+
+def weights_from(
+    source: Path, experiment: Experiment, like: dict[str, Any], *, report: Callable[[str], None]
+) -> dict[str, Any]:
+    """The variables of an experiment's model from a weights file, or from another run's newest checkpoint.
+
+    Args:
+        source: a file that `weights.variables_for` reads, or a work folder.
+        experiment: whose model is wanted.
+        like: its initial variables; shapes alone where nothing may stay untrained.
+        report: told what was not taken from the source.
+
+    Raises:
+        CnnJaxError: the source is not one, or is of another model.
+        StorageError: it cannot be read, or is refused.
+    """
+    what = str(source)
+    if source.is_dir():
+        config = existing_config(source)
+        other = load(config['experiment'], config['options']).experiment
+        _, state = latest_state(other, source, mapping.make_mesh(), report=report)
+        return variables_for(experiment.model, mapping.fetch(state.variables), like, report=report, what=what)
+    return variables_for(experiment.model, source, like, report=report, what=what)
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().partition('\n')[0]

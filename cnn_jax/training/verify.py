@@ -1,0 +1,145 @@
+"""The promises, tried on one experiment in small: repeatable, resumable, free of devices, exactly evaluated."""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from cnn_jax.devices import mapping
+from cnn_jax.devices.feed import open_feed
+from cnn_jax.evaluation.evaluate import evaluate
+from cnn_jax.experiment import Experiment
+from cnn_jax.steps.state import TrainState
+from cnn_jax.training import restore
+from cnn_jax.workdir.checkpoint import Checkpoints
+
+STEPS = 6
+LOSS_TOLERANCE = 1e-4  # between device counts, relative: sums are rounded in another order
+
+
+class Check(NamedTuple):
+    """One promise: its name, whether it holds, and the evidence or the first difference."""
+
+    name: str
+    holds: bool
+    detail: str
+
+
+class Trial(NamedTuple):
+    """A short training run: the losses of its steps, and the state after the last."""
+
+    losses: np.ndarray
+    state: TrainState
+
+
+def verify(experiment: Experiment, *, seed: int, data_dir: Path) -> list[Check]:
+    """Trains `experiment` for a few steps in several ways and compares.
+
+    Args:
+        seed: of the runs.
+        data_dir: where the data set lies.
+
+    Returns:
+        `repro`: the same seed twice is bit-equal; `resume`: stopped, saved, restored and finished is bit-equal;
+        `devices`: the losses on one device and on all of them agree; `eval`: so does every image's rank, at any batch
+        size.
+    """
+    trial = _Trials(dataclasses.replace(experiment, num_steps=STEPS), seed, data_dir)
+    most = max(n for n in range(1, jax.device_count() + 1) if experiment.data.batch_size % n == 0)
+    straight = trial.run(most)
+    return [
+        _bit_equal('repro', straight, trial.run(most), f'the same seed twice, {STEPS} steps on {most} devices'),
+        _bit_equal('resume', straight, trial.resumed(most), f'stopped after {STEPS // 2} of {STEPS} steps'),
+        _devices(trial.run(1), straight, most),
+        _evaluation(trial, straight.state, most),
+    ]
+
+
+class _Trials:
+    """Runs of one experiment, seed and data set."""
+
+    def __init__(self, experiment: Experiment, seed: int, data_dir: Path):
+        self.experiment, self.seed, self.data_dir = experiment, seed, data_dir
+
+    def feed(self, num_devices: int):
+        mesh = mapping.make_mesh(num_devices)
+        return open_feed(self.experiment.data, data_dir=self.data_dir, seed=self.seed, mesh=mesh)
+
+    def run(self, num_devices: int, *, state: TrainState | None = None, until: int = STEPS) -> Trial:
+        mesh = mapping.make_mesh(num_devices)
+        state = state or restore.initial_state(self.experiment, self.abstract(num_devices), seed=self.seed)
+        feed = self.feed(num_devices)
+        step = mapping.map_step(self.experiment.train_step(), mesh)
+        losses: list[float] = []
+        for number in range(int(jax.device_get(state.step)), until):
+            state, metrics = step(state, feed.train(number))
+            losses.append(float(jax.device_get(metrics['loss'])))
+        assert state is not None
+        return Trial(np.array(losses), state)
+
+    def abstract(self, num_devices: int) -> TrainState:
+        return restore.abstract_state(self.experiment, mapping.make_mesh(num_devices))
+
+    def resumed(self, num_devices: int) -> Trial:
+        """Half of the run, a checkpoint, and the other half from what the disk gives back."""
+        first = self.run(num_devices, until=STEPS // 2)
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoints = Checkpoints(Path(folder) / 'checkpoints')
+            checkpoints.save(STEPS // 2, first.state)
+            checkpoints.close()
+            restored = checkpoints.restore(STEPS // 2, self.abstract(num_devices))
+        second = self.run(num_devices, state=restored.state)
+        return Trial(np.concatenate([first.losses, second.losses]), second.state)
+
+    def ranks(self, variables: Any, num_devices: int, batch_size: int) -> np.ndarray:
+        experiment, mesh = self.experiment, mapping.make_mesh(num_devices)
+        variables = mapping.replicate(mesh, mapping.fetch(variables))
+        result = evaluate(
+            mapping.map_eval(experiment.eval_step(), mesh),
+            variables,
+            self.feed(num_devices).test(batch_size),
+            num_classes=experiment.data.num_classes,
+            poll=lambda: None,
+        )
+        return result.results['rank']
+
+
+def _bit_equal(name: str, one: Trial, other: Trial, how: str) -> Check:
+    different = [path for path, a, b in _pairs(one.state, other.state) if a.tobytes() != b.tobytes()]
+    if not different:
+        return Check(name, True, f'{how}: the state is bit-equal')
+    steps = np.flatnonzero(one.losses != other.losses)
+    where = f'the loss of step {steps[0] + 1}' if len(steps) else different[0]
+    return Check(name, False, f'{how}: {len(different)} arrays differ, first {where}')
+
+
+def _devices(one: Trial, many: Trial, num_devices: int) -> Check:
+    gap = np.abs(one.losses - many.losses) / np.maximum(np.abs(one.losses), 1e-6)
+    how = f'losses of {STEPS} steps on 1 and {num_devices} devices differ by {gap.max():.1e} at most'
+    if num_devices == 1:
+        return Check('devices', True, 'only one device here: nothing to compare')
+    return Check('devices', bool(gap.max() <= LOSS_TOLERANCE), f'{how} (allowed {LOSS_TOLERANCE:.0e})')
+
+
+def _evaluation(trial: _Trials, state: TrainState, most: int) -> Check:
+    ways = [(1, 7), (1, trial.experiment.data.batch_size), (most, 64)]
+    expected, *others = [trial.ranks(state.variables, devices, size) for devices, size in ways]
+    for (devices, size), ranks in zip(ways[1:], others, strict=True):
+        changed = np.flatnonzero(ranks != expected)
+        if len(changed):
+            how = f'batch {size} on {devices} devices'
+            return Check('eval', False, f'{len(changed)} images rank otherwise at {how}, first image {changed[0]}')
+    sizes = ', '.join(f'{size} on {devices}' for devices, size in ways)
+    return Check('eval', True, f'{len(expected)} images rank alike at batch size {sizes} device(s)')
+
+
+def _pairs(one: Any, other: Any) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    def plain(tree: TrainState):
+        tree = dataclasses.replace(tree, rng=jax.random.key_data(tree.rng))
+        return jax.tree_util.tree_flatten_with_path(mapping.fetch(tree))[0]
+
+    pairs = zip(plain(one), plain(other), strict=True)
+    return [(jax.tree_util.keystr(path, simple=True, separator='/'), a, b) for (path, a), (_, b) in pairs]

@@ -1,0 +1,111 @@
+"""What is looked at: a net with its weights, images, and the examples of the test split."""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn_jax.data.augment import Transform
+from cnn_jax.data.formats.imagenet_words import in_words
+from cnn_jax.data.pipeline import Data
+from cnn_jax.devices import mapping
+from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.visualize import honesty
+from cnn_jax.visualize.engine import image_file
+from cnn_jax.visualize.engine.examples import Examples
+
+NUM_IMAGES = 3  # of the test split, where no --image is given
+
+
+class Subject(NamedTuple):
+    """What is looked at, with arguments as methods name them: model inputs, the examples of the test split."""
+
+    model: Any
+    variables: Any
+    pixels: np.ndarray  # uint8 (batch, height, width, channels)
+    images: jax.Array  # the same as the model takes them
+    titles: list[str]  # of the images
+    examples: Examples | None  # None where the data set is not there
+    class_names: tuple[str, ...]  # in words
+    about: dict[str, Any]  # for the settings: the experiment, and where the variables are from
+    random: Callable[[], Any]  # the variables shuffled, for `honesty`
+    chosen: str | None = None  # the image that was asked for; the files are named after it
+
+
+def make_subject(
+    model: Any,
+    variables: Any,
+    *,
+    data: Data,
+    preprocess: Transform,
+    about: dict[str, Any],
+    data_dir: Path,
+    image: str | None,
+) -> Subject:
+    """The subject of a call: trained variables, with images of the test split or of a file.
+
+    Args:
+        variables: on any devices.
+        preprocess: of the experiment.
+        about: for the settings: the experiment, and where the variables are from.
+        data_dir: where the data set lies; it may be absent where `image` is a file.
+        image: a file, or the number of a test image; None: the first ones of different classes.
+    """
+    inputs_of = preprocessing(preprocess)
+    class_names = in_words(data.class_names)
+    examples, pixels, titles = None, None, []
+    try:
+        examples = Examples(data.open('test', data_dir), inputs_of)
+    except DataError:
+        if image is None or image.isdigit():
+            raise
+    if image is not None and not image.isdigit():
+        file = Path(image).expanduser()
+        pixels, titles = image_file.load(file, data.image_shape)[None], [file.name]
+    elif examples is not None:
+        pixels, titles = _test_images(examples, image, class_names)
+    assert pixels is not None  # a missing data set was raised above
+    on_one_device = jax.device_put(mapping.fetch(variables))
+    random, chosen = shuffled_once(on_one_device), image and Path(image).stem
+    inputs = inputs_of(pixels)
+    return Subject(model, on_one_device, pixels, inputs, titles, examples, class_names, about, random, chosen)
+
+
+def shuffled_once(variables: Any) -> Callable[[], Any]:
+    """All variables shuffled when first asked for, and then kept."""
+    return functools.cache(lambda: jax.device_put(honesty.shuffled(variables, None, 0)))
+
+
+def preprocessing(transform: Transform) -> Callable[[np.ndarray], jax.Array]:
+    """uint8 images to model inputs, compiled."""
+
+    def preprocess(images: Any) -> jax.Array:
+        return transform(jax.random.split(jax.random.key(0), len(images)), jnp.asarray(images))
+
+    return jax.jit(preprocess)
+
+
+def _test_images(examples: Examples, image: str | None, class_names: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
+    """One test image by number, or the first of NUM_IMAGES different classes."""
+    count = len(examples.source)
+    if image is not None and int(image) >= count:
+        raise CnnJaxError(f'--image={image}: the test split has images 0 to {count - 1}')
+    rows: dict[int, int] = {}
+    for row in [int(image)] if image is not None else range(min(count, 1000)):
+        rows.setdefault(int(examples.source[row]['label']), row)
+        if len(rows) == NUM_IMAGES:
+            break
+    return titled_rows(examples.source, list(rows.values()), class_names)
+
+
+def titled_rows(
+    source: Any, rows: Sequence[int] | np.ndarray, class_names: Sequence[str]
+) -> tuple[np.ndarray, list[str]]:
+    """Images of a split, and their titles."""
+    found = [source[int(row)] for row in rows]
+    titles = [f'test image {row}, label {class_names[one["label"]]}' for row, one in zip(rows, found, strict=True)]
+    return np.stack([one['image'] for one in found]), titles

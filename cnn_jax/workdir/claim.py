@@ -1,0 +1,39 @@
+"""A work folder made a run's own: locked, compared with the run that it holds, its configuration written."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cnn_jax.devices import processes
+from cnn_jax.workdir.config import check_same_run, has_begun, make_folder, read_config, write_config
+from cnn_jax.workdir.lock import WorkdirLock
+
+
+@contextlib.contextmanager
+def claimed(folder: Path, config: dict[str, Any]) -> Iterator[list[str]]:
+    """Makes a folder the run's own while the block runs; gives lines that say what changed since the last start.
+
+    A run that never began, stopped by a mistake in its options perhaps, may change all of them.
+
+    Raises:
+        CnnJaxError: the folder holds a run with other options.
+        StorageError: another process trains there, or it cannot be written.
+    """
+    lock = WorkdirLock(folder)
+    try:
+        yield processes.main_process_first(lambda: _claim(folder, config, lock)) or []
+    finally:
+        lock.release()
+
+
+def _claim(folder: Path, config: dict[str, Any], lock: WorkdirLock) -> list[str]:
+    make_folder(folder)
+    lock.acquire()
+    saved = read_config(folder)
+    if saved is None or not has_begun(folder):
+        write_config(folder, config)
+        return []
+    changed = check_same_run(saved, config, folder)
+    write_config(folder, {**config, 'started': saved['started']})
+    return changed

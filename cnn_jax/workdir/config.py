@@ -1,0 +1,155 @@
+"""The work folder of a run: where it is, and the `config.json` that remembers what made it."""
+
+import importlib.metadata
+import itertools
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from cnn_jax.errors import CnnJaxError, StorageError
+from cnn_jax.experiment import ROOT, Loaded
+
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
+COMPARED = ('experiment', 'options', 'seed')  # a run that resumes must have these equal
+NOTED = ('devices', 'parallel', 'data_dir', 'git_commit', 'versions')  # these may differ, and are said
+
+
+def default_path(name: str) -> Path:
+    """A new folder for a run: runs/<experiment>/<time>, with a number where that is taken."""
+    path = Path('runs') / Path(name).stem / time.strftime('%Y-%m-%d_%H-%M-%S')
+    taken = (path.with_name(f'{path.name}_{number}') for number in itertools.count(2))
+    return path if not path.exists() else next(other for other in taken if not other.exists())
+
+
+def make_folder(path: Path) -> None:
+    """Makes the folder, or checks that it can be written.
+
+    Raises:
+        CnnJaxError: it is a file.
+        StorageError: the machine does not let us write there.
+    """
+    blocked = next((part for part in (path, *path.parents) if part.exists() and not part.is_dir()), None)
+    if blocked is not None:
+        raise CnnJaxError(f'--workdir: {blocked} is a file; give a folder')
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / '.write_test'
+        probe.write_text('')
+        probe.unlink()
+    except OSError as error:
+        raise StorageError(
+            f'work folder not writable: {path}; {error.strerror}; give another --workdir, or mend its rights'
+        ) from error
+
+
+def describe_run(loaded: Loaded, *, seed: int, parallel: str, data_dir: Path) -> dict[str, Any]:
+    """What `config.json` holds: everything that made this run, as plain JSON values."""
+    return {
+        'experiment': loaded.name,
+        'options': json.loads(json.dumps(loaded.options)),
+        'seed': seed,
+        'parallel': parallel,
+        'devices': [jax.device_count(), jax.devices()[0].device_kind],
+        'data': loaded.experiment.data.name,
+        'data_dir': str(data_dir),
+        'class_names': list(loaded.experiment.data.class_names),
+        'git_commit': _git_commit(),
+        'python': sys.version.split()[0],
+        'versions': {name: importlib.metadata.version(name) for name in PACKAGES},
+        'started': time.strftime('%Y-%m-%d %H:%M:%S'),
+    }
+
+
+def write_config(path: Path, config: dict[str, Any]) -> None:
+    """Writes `config.json` in one move, so that it is whole or absent."""
+    temporary = path / 'config.json.tmp'
+    temporary.write_text(json.dumps(config, indent=2) + '\n')
+    temporary.replace(path / 'config.json')
+
+
+def read_config(path: Path) -> dict[str, Any] | None:
+    """The `config.json` of a run; None in a folder that holds no run yet.
+
+    Raises:
+        StorageError: there are checkpoints without it, or it cannot be read.
+    """
+    file = path / 'config.json'
+    if not file.exists():
+        if (path / 'checkpoints').exists():
+            raise StorageError(f'{path} holds checkpoints but no config.json; put it back, or use another --workdir')
+        return None
+    try:
+        config = json.loads(file.read_text())
+        if not isinstance(config, dict) or not {'experiment', 'options'} <= set(config):
+            raise ValueError('it is not the configuration of a run')
+        return config
+    except (OSError, ValueError) as error:
+        raise StorageError(f'cannot read {file}: {error}; put it back from a copy, or use another --workdir') from error
+
+
+def has_begun(path: Path) -> bool:
+    """Whether a run has left more in its folder than its configuration: a step that was logged, or a checkpoint."""
+    return any((path / name).exists() for name in ('checkpoints', 'metrics.jsonl'))
+
+
+def existing_config(path: Path) -> dict[str, Any]:
+    """The `config.json` of a run that must be there; CnnJaxError if not."""
+    config = read_config(path) if path.is_dir() else None
+    if config is None:
+        raise CnnJaxError(f'no run in {path}: there is no config.json; give the --workdir of a training run')
+    return config
+
+
+def check_same_run(saved: dict[str, Any], config: dict[str, Any], path: Path) -> list[str]:
+    """Checks that a run may resume; lines that say what else has changed.
+
+    Raises:
+        CnnJaxError: the experiment, an option, the seed or a class differs.
+    """
+    differ = [f'{name} was {before!r}, now {now!r}' for name, before, now in _differences(saved, config, COMPARED)]
+    differ += _other_class(saved.get('class_names', []), config.get('class_names', []))
+    if differ:
+        raise CnnJaxError(
+            f'{path} holds another run: {"; ".join(differ)}; '
+            f'repeat its options, or start anew with --workdir=NEW --init_from={path}'
+        )
+    return [
+        f'since the last start {name} changed from {before} to {now}'
+        for name, before, now in _differences(saved, config, NOTED)
+    ]
+
+
+def _differences(saved: dict[str, Any], config: dict[str, Any], names: tuple[str, ...]) -> list[tuple[str, Any, Any]]:
+    """(name, before, now) for what differs, one row for each option or version."""
+    rows = []
+    for name in names:
+        before, now = saved.get(name), config.get(name)
+        if isinstance(before, dict) and isinstance(now, dict):
+            rows += [
+                (key, before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)
+            ]
+        elif before != now:
+            rows.append((name, before, now))
+    return rows
+
+
+def _other_class(saved: list[str], now: list[str]) -> list[str]:
+    """The first class that differs, in words; a renamed folder must not become another class in silence."""
+    for number, (before, after) in enumerate(itertools.zip_longest(saved, now)):
+        if before != after:
+            return [f'class {number} was {before!r}, now {after!r}']
+    return []
+
+
+def _git_commit() -> str | None:
+    """The commit of the code, with '+' if files differ from it; None outside a git checkout."""
+    command = ['git', '-C', str(ROOT), 'describe', '--always', '--dirty=+', '--abbrev=40', '--exclude=*']
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,188 @@
+"""What a run says: `metrics.jsonl` for programs, `log.txt` and the console for people. Only the main process writes."""
+
+import contextlib
+import json
+import logging
+import math
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cnn_jax.workdir import sinks
+from cnn_jax.workdir.sinks import Sink
+
+PLAIN_EVERY_SECONDS = 10.0  # a line of progress where there is no terminal to draw a bar on
+
+
+class Log:
+    """Writes the files of one work folder and the console.
+
+    Args:
+        workdir: an existing folder; None: the console only.
+        enabled: False in every process but the main one: then all methods do nothing.
+        quiet: what is said goes to `log.txt` alone, and no progress is shown: for runs of which there are many.
+        log_to: names of `sinks` that get the metrics too.
+    """
+
+    def __init__(
+        self, workdir: Path | None, *, enabled: bool = True, quiet: bool = False, log_to: tuple[str, ...] = ()
+    ):
+        self._enabled = enabled
+        self._log_to = log_to
+        self._sinks: dict[str, Sink] = {}
+        self._quiet = quiet
+        self._workdir = workdir
+        self._bar: Any = None
+        self._task: Any = None
+        self._last_plain = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """One line for people: to the console, and to `log.txt` with the time of day."""
+        if not self._enabled:
+            return
+        if self._quiet:
+            pass
+        elif self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, flush=True)
+        self.note(text)
+
+    def note(self, text: str) -> bool:
+        """Text for `log.txt` alone; whether there is one."""
+        if not self._enabled or self._workdir is None:
+            return False
+        with (self._workdir / 'log.txt').open('a') as file:
+            file.write(f'{time.strftime("%Y-%m-%d %H:%M:%S")} {text}\n')
+        return True
+
+    def listen(self) -> None:
+        """Says until `close` what the modules of this package warn of, such as an image that cannot be decoded."""
+        logger = logging.getLogger('cnn_jax')
+        logger.handlers[:] = [_Said(self)] if self._enabled else []
+        logger.propagate = not self._enabled  # some libraries make the root logger print: nothing is said twice
+
+    def metrics(self, step: int, split: str, seconds: float, **values: float) -> None:
+        """One line of `metrics.jsonl`: `step`, `seconds` of training, `split`, then the values."""
+        if self._enabled and self._workdir is not None:
+            line = {'step': step, 'seconds': round(seconds, 3), 'split': split, **values}
+            line = {name: _tidy(value) for name, value in line.items()}
+            with (self._workdir / 'metrics.jsonl').open('a') as file:
+                file.write(json.dumps(line) + '\n')
+            for name in self._log_to:
+                self._hand_on(name, line, self._workdir)
+
+    def _hand_on(self, name: str, line: dict[str, Any], workdir: Path) -> None:
+        """Gives a line to a sink; one that fails is left out from then on: it must not end the run."""
+        try:
+            if name not in self._sinks:
+                self._sinks[name] = sinks.open_sink(name, workdir, line['step'])
+            self._sinks[name].write(line)
+        except Exception as error:
+            self._log_to = tuple(other for other in self._log_to if other != name)
+            self._sinks.pop(name, None)
+            self.say(f'warning: no more metrics go to {name}: {" ".join(str(error).split())[:200]}')
+
+    def close(self) -> None:
+        """Ends the sinks and the listening."""
+        logger = logging.getLogger('cnn_jax')
+        if any(isinstance(handler, _Said) and handler.log is self for handler in logger.handlers):
+            logger.handlers[:], logger.propagate = [], True
+        for name, sink in self._sinks.items():
+            try:
+                sink.close()
+            except Exception as error:
+                self.say(f'warning: {name} could not be ended: {" ".join(str(error).split())[:200]}')
+        self._sinks = {}
+
+    def cut_back(self, step: int) -> set[int]:
+        """Drops what was logged after `step` (a run that resumes logs it again); the steps evaluated so far.
+
+        A last line that was cut off by a kill is dropped too.
+        """
+        if self._workdir is None:
+            return set()
+        lines = [line for line in read_metrics(self._workdir) if line['step'] <= step]
+        if self._enabled and (self._workdir / 'metrics.jsonl').exists():
+            text = ''.join(json.dumps(line) + '\n' for line in lines)
+            temporary = self._workdir / 'metrics.jsonl.tmp'
+            temporary.write_text(text)
+            temporary.replace(self._workdir / 'metrics.jsonl')
+        return {line['step'] for line in lines if line['split'] == 'test'}
+
+    @contextlib.contextmanager
+    def progress(self, num_steps: int, start: int) -> Iterator[None]:
+        """Shows a bar on a terminal while the block runs; elsewhere `advance` prints a plain line now and then."""
+        if not self._enabled or self._quiet or not sys.stdout.isatty():
+            yield
+            return
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        text = TextColumn('{task.description}', markup=False)
+        with Progress(TextColumn('{task.completed}/{task.total}'), BarColumn(24), text) as self._bar:
+            self._task = self._bar.add_task('', total=num_steps, completed=start)
+            try:
+                yield
+            finally:
+                self._bar, bar = None, self._bar
+                bar.stop()
+
+    def advance(self, step: int, num_steps: int, values: dict[str, float]) -> None:
+        """Says where training is: the bar, or a plain line if the last one is some seconds old."""
+        if not self._enabled or self._quiet:
+            return
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step, description=describe_progress(step, num_steps, values))
+        elif time.monotonic() - self._last_plain > PLAIN_EVERY_SECONDS:
+            self._last_plain = time.monotonic()
+            self.say(f'step {step}/{num_steps}  {describe_progress(step, num_steps, values)}')
+
+
+class _Said(logging.Handler):
+    """Hands warnings to a log; those of other threads too."""
+
+    def __init__(self, log: Log):
+        super().__init__(logging.WARNING)
+        self.log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.log.say(f'warning: {record.getMessage()}')
+
+
+def describe_progress(step: int, num_steps: int, values: dict[str, float]) -> str:
+    """Loss, accuracy of the batch, speed and time left, in one short text."""
+    text = f'loss {values["loss"]:.4f}  accuracy {values["top1"]:.1%}'
+    if rate := values.get('images_per_second'):
+        text += f'  {rate:,.0f} images/s'
+    if (left := values.get('seconds_left')) is not None:
+        text += f'  {duration(left)} left'
+    return text
+
+
+def duration(seconds: float) -> str:
+    """'8 s', '3 min 20 s', '2 h 05 min'."""
+    whole = round(seconds)
+    if whole < 60:
+        return f'{whole} s'
+    if whole < 3600:
+        return f'{whole // 60} min {whole % 60:02d} s'
+    return f'{whole // 3600} h {whole % 3600 // 60:02d} min'
+
+
+def read_metrics(workdir: Path) -> list[dict[str, Any]]:
+    """The lines of `metrics.jsonl`; one that a kill cut short is left out."""
+    path = workdir / 'metrics.jsonl'
+    lines = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            lines.append(json.loads(line))
+    return lines
+
+
+def _tidy(value: Any) -> Any:
+    """Python numbers; what is not finite becomes None, since JSON has no word for it."""
+    if isinstance(value, int | str):
+        return value
+    return float(value) if math.isfinite(value) else None
