@@ -30,7 +30,7 @@ def make_turns(name: str, data_dir: Path, num_steps: int) -> tuple[dict[str, Tur
     from cnn_jax.data import pipeline
     from cnn_jax.devices import mapping
     from cnn_jax.devices.feed import ResidentFeed
-    from cnn_jax.training import restore
+    from cnn_jax.training import states
 
     made, mesh = experiment.load(name, {}).experiment, mapping.make_mesh(1)
     feed = ResidentFeed(made.data, data_dir=data_dir, seed=0, mesh=mesh)
@@ -56,8 +56,8 @@ def make_turns(name: str, data_dir: Path, num_steps: int) -> tuple[dict[str, Tur
         return turn
 
     turns = {f'{way}, {count}' if count else way: together(count, way == 'scan') for way, count in WAYS}
-    like = restore.abstract_state(made, mesh)
-    return {**turns, 'one by one': one_by_one}, lambda: restore.initial_state(made, like, seed=0)
+    like = states.abstract_state(made, mesh)
+    return {**turns, 'one by one': one_by_one}, lambda: states.initial_state(made, like, seed=0)
 
 
 def _several(step: Callable, mesh: Any, *, scan: bool) -> Callable:

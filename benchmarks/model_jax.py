@@ -19,8 +19,10 @@ from cnn_jax.devices import mapping
 from cnn_jax.devices.feed import open_feed
 from cnn_jax.layers.fold import fold_batch_norm
 from cnn_jax.models import lenet, resnet, vgg
+from cnn_jax.steps.recipe import Recipe
 from cnn_jax.steps.state import TrainState
 from cnn_jax.steps.train import make_train_step
+from cnn_jax.tasks import classification
 
 PLAIN: dict[str, Callable[[int], nn.Module]] = {
     'lenet5': lambda classes: plain_linen.LeNet(classes),
@@ -122,7 +124,9 @@ class OurSteps:
         return jax.device_put(jax.tree.map(jnp.copy, state), mapping.replicated(self.mesh))
 
     def _make(self, preprocess: Callable[..., jax.Array]) -> Callable[..., Any]:
-        step = make_train_step(model=self.model, optimizer=self.optimizer, loss=softmax_loss, preprocess=preprocess)
+        task = classification.task(loss=softmax_loss)
+        recipe = Recipe(model=self.model, task=task, optimizer=self.optimizer, preprocess=augment.on_images(preprocess))
+        step = make_train_step(recipe)
         return mapping.map_step(step, self.mesh)
 
     def train(self) -> Any:

@@ -38,14 +38,14 @@ class Ablation:
     Attributes:
         vary: values of each option; the first ones are the baseline.
         claims: what was published; none for comparisons that nobody published.
-        metric: see `ablate.score`.
+        metric: see `ablate.score`; None: the headline of the task.
         seeds: how many runs of each cell.
         margin: a difference that does not matter, for claims of 'no better', in the metric's own unit.
     """
 
     vary: Mapping[str, tuple[Any, ...]]
     claims: tuple[Claim, ...] = ()
-    metric: str = 'top1'
+    metric: str | None = None
     seeds: int = 10
     margin: float = 1.0
 

@@ -11,46 +11,37 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
-import flax.linen as nn
 import jax
-import optax
+import jax.numpy as jnp
 
 from cnn_jax import options
+from cnn_jax.data.augment import Batch
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError, unknown
-from cnn_jax.steps.evaluate import make_eval_step
-from cnn_jax.steps.inputs import Inputs, Mix, Transform, training_inputs
+from cnn_jax.steps.evaluate import EvalStep, make_eval_step
+from cnn_jax.steps.inputs import evaluation_inputs
+from cnn_jax.steps.recipe import Recipe
 from cnn_jax.steps.state import TrainState, init_state
-from cnn_jax.steps.train import Loss, OnNan, make_train_step
+from cnn_jax.steps.train import TrainStep, make_train_step
+from cnn_jax.tasks import classification
+from cnn_jax.tasks.task import Task
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / 'experiments'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """One run.
+class Experiment(Recipe):
+    """One run: a recipe (see there for its part of the attributes), its data, and when what is done.
 
     Attributes:
-        model: a Linen module, `model.apply(variables, images, train=...) -> scores` (batch, classes).
         data: where the images come from, and how many there are in a global batch.
-        optimizer: an optax transformation.
         num_steps: optimizer steps in all; at least 1.
-        preprocess: `(keys, images) -> images`, uint8 (batch, height, width, channels) to what the model takes.
-        loss: `(scores, labels) -> losses`, one for each image.
-        augment: `(keys, images) -> images` on the uint8 images of training, before `preprocess`.
-        mix: `(keys, images, labels) -> (images, targets)` in training, after `preprocess` (mixup, CutMix); the loss
-            then takes soft targets (batch, classes) in training and labels in evaluation.
-        learning_rate: the optimizer's schedule, for the log alone.
-        accumulate: parts that each device's images are taken in, one after the other (see `gradient.accumulated`).
-        sam_radius: of sharpness-aware minimisation (see `gradient.sharpness_aware`); None: without.
-        ema_decay: of a moving average of the variables, below 1, evaluated beside the last ones; None: without.
         precise_batch_norm: training batches whose statistics each evaluation takes in the place of the running averages
             (see `precise`); None: without.
-        on_nan: what a loss or gradient that is not finite does: 'stop' the run, or 'skip' that update.
-        make_train_step: for methods that change the step itself; takes the arguments of `steps.make_train_step`.
+        make_train_step: `recipe -> TrainStep`, for methods that change the step itself.
         evaluate_every: steps between evaluations; None: only at the end.
         save_every: steps between checkpoints; None: only at the end (and when stopped).
         log_every: steps between lines of `metrics.jsonl`.
@@ -58,37 +49,20 @@ class Experiment:
         on_save_error: what a checkpoint that cannot be written does, the last one aside: 'stop' the run, or 'go_on'.
     """
 
-    model: nn.Module
+    task: Task = dataclasses.field(default_factory=classification.task)
     data: Data
-    optimizer: optax.GradientTransformation
     num_steps: int
-    preprocess: Transform
-    loss: Loss = optax.softmax_cross_entropy_with_integer_labels
-    augment: Transform | None = None
-    mix: Mix | None = None
-    learning_rate: optax.Schedule | None = None
-    accumulate: int = 1
-    sam_radius: float | None = None
-    ema_decay: float | None = None
     precise_batch_norm: int | None = None
-    on_nan: OnNan = 'stop'
-    make_train_step: Callable[..., Callable] = make_train_step
+    make_train_step: Callable[[Recipe], TrainStep] = make_train_step
     evaluate_every: int | None = None
     save_every: int | None = None
     log_every: int = 1
     keep: int = 3
     on_save_error: Literal['stop', 'go_on'] = 'stop'
 
-    def __post_init__(self):
-        for name in (
-            'num_steps',
-            'evaluate_every',
-            'save_every',
-            'log_every',
-            'keep',
-            'accumulate',
-            'precise_batch_norm',
-        ):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ('num_steps', 'evaluate_every', 'save_every', 'log_every', 'keep', 'precise_batch_norm'):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f'{name}: {value} is below 1; give at least 1')
@@ -96,55 +70,35 @@ class Experiment:
             raise ValueError(
                 f'accumulate: {self.accumulate} parts do not divide a batch of {self.data.batch_size} images'
             )
-        if self.sam_radius is not None and self.sam_radius <= 0:
-            raise ValueError(f'sam_radius: {self.sam_radius} is not above 0; give None to train without')
-        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
-            raise ValueError(f'ema_decay: {self.ema_decay} is not at least 0 and below 1; give None to train without')
-        if self.on_nan not in get_args(OnNan):
-            raise ValueError(f'on_nan: {self.on_nan!r} is not one of {", ".join(get_args(OnNan))}')
+        self.task.check(self.data)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of the images behind `preprocess`, as the model sees them."""
-        images = jax.ShapeDtypeStruct((1, *self.data.image_shape), 'uint8')
-        return jax.eval_shape(
-            self.preprocess, jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1)), images
-        ).shape[1:]
+        return jax.eval_shape(lambda: evaluation_inputs(self._row(), preprocess=self.preprocess)['image']).shape[1:]
+
+    def batch_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """The shapes and types of a training batch as it comes from the data."""
+        size = self.data.batch_size
+        return {
+            name: jax.ShapeDtypeStruct((size, *shape), dtype) for name, (shape, dtype) in self.data.row_shapes().items()
+        }
+
+    def _row(self) -> Batch:
+        """A batch of one row, all zeros."""
+        return {name: jnp.zeros((1, *shape), dtype) for name, (shape, dtype) in self.data.row_shapes().items()}
 
     def init_state(self, seed: int) -> TrainState:
-        """The state before the first step; pure (see `steps.init_state`)."""
-        return init_state(
-            self.model,
-            self.optimizer,
-            preprocess=self.preprocess,
-            image_shape=self.data.image_shape,
-            seed=seed,
-            with_ema=self.ema_decay is not None,
-        )
+        """The state before the first step; pure (see `steps.state.init_state`)."""
+        return init_state(self, self._row(), seed)
 
-    def training_inputs(self, batch: dict[str, jax.Array], rng: jax.Array) -> Inputs:
-        """What the model is shown of a training batch; `rng` is the state's."""
-        return training_inputs(batch, rng, preprocess=self.preprocess, augment=self.augment, mix=self.mix)
+    def train_step(self) -> TrainStep:
+        """The training step that `mapping.map_step` runs."""
+        return self.make_train_step(self)
 
-    def train_step(self) -> Callable:
-        """The training step that `parallel.map_step` runs."""
-        return self.make_train_step(
-            model=self.model,
-            optimizer=self.optimizer,
-            loss=self.loss,
-            preprocess=self.preprocess,
-            augment=self.augment,
-            mix=self.mix,
-            learning_rate=self.learning_rate,
-            accumulate=self.accumulate,
-            sam_radius=self.sam_radius,
-            ema_decay=self.ema_decay,
-            on_nan=self.on_nan,
-        )
-
-    def eval_step(self) -> Callable:
-        """The evaluation step that `parallel.map_eval` runs."""
-        return make_eval_step(model=self.model, loss=self.loss, preprocess=self.preprocess)
+    def eval_step(self) -> EvalStep:
+        """The evaluation step that `mapping.map_eval` runs."""
+        return make_eval_step(self)
 
 
 class Loaded(NamedTuple):

@@ -12,6 +12,8 @@ from cnn_jax import optim
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.experiment import Experiment
 from cnn_jax.layers import BatchNorm
+from cnn_jax.steps.recipe import Recipe
+from cnn_jax.steps.train import TrainStep
 
 
 def freeze(experiment: Experiment, patterns: Sequence[str], *, statistics: bool = True) -> Experiment:
@@ -39,9 +41,10 @@ def freeze(experiment: Experiment, patterns: Sequence[str], *, statistics: bool 
 
 
 def _make_train_step(
-    make: Callable[..., Callable], patterns: tuple[str, ...], statistics: bool, *, model: nn.Module, **parts: Any
-) -> Callable:
-    return make(model=_Held(model, patterns, statistics), **parts)
+    make: Callable[[Recipe], TrainStep], patterns: tuple[str, ...], statistics: bool, recipe: Recipe
+) -> TrainStep:
+    held: Any = _Held(recipe.model, patterns, statistics)
+    return make(dataclasses.replace(recipe, model=held))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -67,8 +67,10 @@ def experiment(
         optimizer=optax.chain(optimizer, optim.scale_by_name({'*/bias': 2.0 if caffe_biases else 1.0})),
         learning_rate=schedule,
         num_steps=2 if smoke else round(epochs * steps_per_epoch),
-        preprocess=functools.partial(augment.standardise, mean=MEAN, std=PIXEL),
-        augment=augment.compose(augment.random_flip, functools.partial(augment_color.pca_lighting, std=lighting)),
+        preprocess=augment.on_images(augment.standardise, mean=MEAN, std=PIXEL),
+        augment=augment.on_images(
+            augment.compose(augment.random_flip, functools.partial(augment_color.pca_lighting, std=lighting))
+        ),
         evaluate_every=max(1, round(5 * steps_per_epoch)),
         save_every=1000,
         log_every=1 if smoke else 50,

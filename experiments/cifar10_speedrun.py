@@ -29,6 +29,8 @@ from cnn_jax.data import augment, cifar, synthetic
 from cnn_jax.experiment import Experiment
 from cnn_jax.models.airbench import AirBench
 from cnn_jax.steps import train
+from cnn_jax.steps.recipe import Recipe
+from cnn_jax.tasks import classification
 
 LOOKAHEAD_EVERY = 5  # steps
 
@@ -77,9 +79,11 @@ def experiment(
         optimizer=optax.chain(optax.multi_transform(groups, group_of), lookahead(num_steps)),
         learning_rate=schedule,
         num_steps=num_steps,
-        loss=functools.partial(losses.cross_entropy, smoothing=smoothing),
-        preprocess=functools.partial(augment.standardise, mean=cifar.MEAN['10'], std=cifar.STD['10']),
-        augment=functools.partial(augment.random_crop, size=32, padding=2, reflect=True),
+        task=classification.task(loss=functools.partial(losses.cross_entropy, smoothing=smoothing)),
+        preprocess=augment.on_images(
+            functools.partial(augment.standardise, mean=cifar.MEAN['10'], std=cifar.STD['10'])
+        ),
+        augment=augment.on_images(augment.random_crop, size=32, padding=2, reflect=True),
         make_train_step=make_train_step,
         log_every=1 if smoke else 50,
     )
@@ -135,14 +139,14 @@ def lookahead(num_steps: int, every: int = LOOKAHEAD_EVERY) -> optax.GradientTra
     return optax.GradientTransformation(init, update)
 
 
-def make_train_step(**parts: Any) -> train.TrainStep:
+def make_train_step(recipe: Recipe) -> train.TrainStep:
     """The usual step on images of which each is mirrored in every second epoch."""
-    usual = train.make_train_step(**parts)
+    usual = train.make_train_step(recipe)
 
-    def gradient(params: Any, model_state: Any, batch: dict[str, jax.Array], rng: jax.Array, step: jax.Array) -> Any:
-        return usual.gradient(params, model_state, {**batch, 'image': alternate_flip(batch, rng)}, rng, step)
+    def inputs(batch: dict[str, jax.Array], rng: jax.Array) -> dict[str, jax.Array]:
+        return usual.inputs({**batch, 'image': alternate_flip(batch, rng)}, rng)
 
-    return dataclasses.replace(usual, gradient=gradient)
+    return dataclasses.replace(usual, inputs=inputs)
 
 
 def alternate_flip(batch: dict[str, jax.Array], rng: jax.Array) -> jax.Array:

@@ -86,8 +86,8 @@ def experiment(
         optimizer=optax.chain(optimizer, optim.scale_by_name(factors)),
         learning_rate=schedule,
         num_steps=num_steps,
-        preprocess=functools.partial(augment.standardise, mean=MEAN, std=STD),
-        augment=augment.random_flip,
+        preprocess=augment.on_images(augment.standardise, mean=MEAN, std=STD),
+        augment=augment.on_images(augment.random_flip),
         evaluate_every=max(20, round(steps_per_epoch)),
         save_every=200,
     )

@@ -15,6 +15,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from cnn_jax.data import augment
 from cnn_jax.experiment import Experiment
 from cnn_jax.models import googlenet
 from experiments import lenet_digits
@@ -34,8 +35,8 @@ def experiment(
         batch_size=batch_size, epochs=epochs, learning_rate=learning_rate, max_shift=max_shift, smoke=smoke
     )
 
-    def preprocess(keys: jax.Array, images: jax.Array) -> jax.Array:
-        images = recipe.preprocess(keys, images)
+    def enlarge(keys: jax.Array, images: jax.Array) -> jax.Array:
+        del keys
         return jnp.repeat(jnp.repeat(images, 2, axis=1), 2, axis=2)  # 64x64, nearest
 
     model = googlenet.VARIANTS['batch_norm'](
@@ -45,4 +46,6 @@ def experiment(
         dropout_rate=dropout_rate,
         aux_heads=False,
     )
-    return dataclasses.replace(recipe, model=model, preprocess=preprocess)
+    return dataclasses.replace(
+        recipe, model=model, preprocess=augment.compose(recipe.preprocess, augment.on_images(enlarge))
+    )

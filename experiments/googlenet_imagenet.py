@@ -26,6 +26,7 @@ from cnn_jax.data import augment, augment_color, imagenet, synthetic
 from cnn_jax.experiment import Experiment
 from cnn_jax.layers import initializers
 from cnn_jax.models import googlenet
+from cnn_jax.tasks import classification
 
 MEAN = (0.485, 0.456, 0.406)  # of the RGB values 0 .. 1 of ImageNet
 PIXEL = (1 / 255,) * 3  # in place of a deviation: 0 .. 255 less the mean
@@ -70,11 +71,15 @@ def experiment(
         data=data,
         optimizer=optax.chain(optimizer, optim.scale_by_name({'*/bias': 2.0})),
         learning_rate=rate,
-        loss=losses.with_auxiliary_heads(optax.softmax_cross_entropy_with_integer_labels, weight=aux_weight),
+        task=classification.task(
+            loss=losses.with_auxiliary_heads(optax.softmax_cross_entropy_with_integer_labels, weight=aux_weight)
+        ),
         num_steps=num_steps,
         ema_decay=ema_decay,
-        preprocess=functools.partial(augment.standardise, mean=MEAN, std=PIXEL),
-        augment=augment.compose(augment.random_flip, functools.partial(augment_color.pca_lighting, std=lighting)),
+        preprocess=augment.on_images(augment.standardise, mean=MEAN, std=PIXEL),
+        augment=augment.on_images(
+            augment.compose(augment.random_flip, functools.partial(augment_color.pca_lighting, std=lighting))
+        ),
         evaluate_every=max(1, round(4 * steps_per_epoch)),
         save_every=4000,
         log_every=1 if smoke else 100,

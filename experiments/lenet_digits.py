@@ -10,7 +10,6 @@ Model and losses: LeCun et al. 1998, Proc. IEEE 86(11). The optimizer is Adam wi
 paper used a stochastic diagonal Levenberg-Marquardt method.
 """
 
-import functools
 from typing import Literal
 
 import optax
@@ -19,6 +18,7 @@ from cnn_jax import losses
 from cnn_jax.data import augment, digits
 from cnn_jax.experiment import Experiment
 from cnn_jax.models import lenet
+from cnn_jax.tasks import classification
 
 EPOCHS = {'modern': 15.0, 'faithful': 20.0}
 LEARNING_RATE = {'modern': 4e-3, 'faithful': 1e-2}
@@ -48,10 +48,12 @@ def experiment(
         data=data,
         optimizer=optax.adam(schedule),
         learning_rate=schedule,
-        loss=RBF_LOSS[rbf_loss] if faithful else optax.softmax_cross_entropy_with_integer_labels,
+        task=classification.task(
+            loss=RBF_LOSS[rbf_loss] if faithful else optax.softmax_cross_entropy_with_integer_labels
+        ),
         num_steps=num_steps,
-        preprocess=functools.partial(augment.to_range, low=lenet.BACKGROUND, high=lenet.FOREGROUND),
-        augment=functools.partial(augment.random_shift, max_shift=max_shift),
+        preprocess=augment.on_images(augment.to_range, low=lenet.BACKGROUND, high=lenet.FOREGROUND),
+        augment=augment.on_images(augment.random_shift, max_shift=max_shift),
         evaluate_every=max(1, round(3 * steps_per_epoch)),
         save_every=100,
     )

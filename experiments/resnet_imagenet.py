@@ -35,8 +35,8 @@ from cnn_jax.data.pipeline import Data
 from cnn_jax.devices.mapping import AXIS
 from cnn_jax.experiment import Experiment
 from cnn_jax.models.resnet import ResNet
-from cnn_jax.steps.inputs import Mix, Transform
-from cnn_jax.steps.train import Loss
+from cnn_jax.tasks import classification
+from cnn_jax.tasks.classification.task import Loss
 
 # Of the RGB values 0 .. 1 of ImageNet, as everyone's weights take them.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -153,8 +153,8 @@ def experiment(
         optimizer=make_optimizer(plan, schedule),
         learning_rate=schedule,
         num_steps=num_steps,
-        loss=make_loss(plan),
-        preprocess=functools.partial(augment.standardise, mean=MEAN, std=STD),
+        task=classification.task(loss=make_loss(plan)),
+        preprocess=augment.on_images(augment.standardise, mean=MEAN, std=STD),
         augment=make_augment(plan),
         mix=make_mix(plan, data.num_classes),
         accumulate=accumulate,
@@ -202,9 +202,9 @@ def make_loss(plan: Recipe) -> Loss:
     return functools.partial(losses.cross_entropy, smoothing=plan.smoothing)
 
 
-def make_augment(plan: Recipe) -> Transform:
+def make_augment(plan: Recipe) -> augment.BatchTransform:
     """What is done to a random crop on the device."""
-    parts: list[Transform] = [augment.random_flip]
+    parts: list[augment.Transform] = [augment.random_flip]
     if plan.rand_augment:  # timm's rand-m7-mstd0.5; its 0 .. 10 is 0 .. 30 here
         policy = functools.partial(augment_policy.rand_augment, magnitude=3 * plan.rand_augment, magnitude_std=1.5)
         parts.append(functools.partial(policy, probability=0.5))
@@ -213,19 +213,21 @@ def make_augment(plan: Recipe) -> Transform:
     if plan.erasing:  # the ranges are torchvision's
         ranges = {'area': (0.02, 0.33), 'ratio': (0.3, 3.3)}
         parts.append(functools.partial(augment.random_erasing, probability=plan.erasing, value=GREY, **ranges))
-    return augment.compose(*parts)
+    return augment.on_images(augment.compose(*parts))
 
 
-def make_mix(plan: Recipe, num_classes: int) -> Mix | None:
+def make_mix(plan: Recipe, num_classes: int) -> augment.BatchTransform | None:
     """Mixup or CutMix with the next other image of the batch; None where the recipe has neither."""
     if not plan.mixup:
         return None
-    return functools.partial(
-        augment_mix.mixup_or_cutmix,
-        num_classes=num_classes,
-        mixup_alpha=plan.mixup,
-        distance=plan.repeats,
-        axis_name=AXIS,
+    return augment_mix.on_classes(
+        functools.partial(
+            augment_mix.mixup_or_cutmix,
+            num_classes=num_classes,
+            mixup_alpha=plan.mixup,
+            distance=plan.repeats,
+            axis_name=AXIS,
+        )
     )
 
 

@@ -51,8 +51,12 @@ def experiment(
         optimizer=optim.torch_sgd(schedule, weight_decay=weight_decay),
         learning_rate=schedule,
         num_steps=num_steps,
-        preprocess=functools.partial(augment.standardise, mean=cifar.MEAN['10'], std=cifar.STD['10']),
-        augment=augment.compose(functools.partial(augment.random_crop, size=32, padding=4), augment.random_flip),
+        preprocess=augment.on_images(
+            functools.partial(augment.standardise, mean=cifar.MEAN['10'], std=cifar.STD['10'])
+        ),
+        augment=augment.on_images(
+            augment.compose(functools.partial(augment.random_crop, size=32, padding=4), augment.random_flip)
+        ),
         evaluate_every=max(1, round(4 * data.num_train / batch_size)),
         save_every=2000,
         log_every=1 if smoke else 50,

@@ -64,8 +64,10 @@ def experiment(
         optimizer=optim.caffe_sgd(schedule, weight_decay=weight_decay),
         learning_rate=schedule,
         num_steps=num_steps,
-        preprocess=functools.partial(augment.standardise, mean=MEAN, std=PIXEL),
-        augment=augment.compose(augment.random_flip, functools.partial(augment_color.pca_lighting, std=lighting)),
+        preprocess=augment.on_images(augment.standardise, mean=MEAN, std=PIXEL),
+        augment=augment.on_images(
+            augment.compose(augment.random_flip, functools.partial(augment_color.pca_lighting, std=lighting))
+        ),
         evaluate_every=max(1, round(2 * data.num_train / batch_size)),
         save_every=1000,
         log_every=1 if smoke else 50,

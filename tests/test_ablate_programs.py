@@ -8,7 +8,7 @@ import pytest
 from cnn_jax.ablate.programs import unify
 from cnn_jax.devices import mapping
 from cnn_jax.experiment import load
-from cnn_jax.training import restore
+from cnn_jax.training import states
 
 TINY = 'tests/tiny_experiment.py'
 
@@ -49,7 +49,7 @@ def test_learning_rates_become_inputs_and_the_steps_are_the_same():
         shared = mapping.map_step(lambda state, batch, numbers=numbers: program.run(numbers, state, batch), mesh)
         results = [
             step(
-                restore.initial_state(experiment, restore.abstract_state(experiment, mesh), seed=0),
+                states.initial_state(experiment, states.abstract_state(experiment, mesh), seed=0),
                 mapping.put_batch(mesh, batch),
             )
             for step in (shared, mapping.map_step(experiment.train_step(), mesh))

@@ -11,7 +11,7 @@ from cnn_jax import experiment, options
 from cnn_jax.describe import layer_table
 from cnn_jax.devices import mapping
 from cnn_jax.devices.feed import open_feed
-from cnn_jax.training import restore
+from cnn_jax.training import states
 
 # Those of ablations have a contract of their own, in test_experiments_ablations.py.
 NAMES = [name for name in experiment.available() if not name.startswith('ablations/')]
@@ -58,7 +58,7 @@ def test_smoke_form_takes_two_steps_and_evaluates(name, data_dir):
     assert made.num_steps == 2
     mesh = mapping.make_mesh(1)
     feed = open_feed(made.data, data_dir=data_dir, seed=0, mesh=mesh)
-    state = restore.initial_state(made, restore.abstract_state(made, mesh), seed=0)
+    state = states.initial_state(made, states.abstract_state(made, mesh), seed=0)
     step = mapping.map_step(made.train_step(), mesh)
     for number in range(2):
         state, metrics = step(state, feed.train(number))

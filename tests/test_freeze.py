@@ -12,7 +12,7 @@ from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.experiment import Experiment
 from cnn_jax.freeze import freeze
-from cnn_jax.training import restore
+from cnn_jax.training import states
 
 STEPS = 3
 
@@ -31,7 +31,7 @@ def make_batch(step: int):
 def run(made: Experiment):
     """Variables before and after three steps on two devices."""
     mesh = mapping.make_mesh(2)
-    state = restore.initial_state(made, restore.abstract_state(made, mesh), seed=0)
+    state = states.initial_state(made, states.abstract_state(made, mesh), seed=0)
     before = mapping.fetch(state.variables)
     step = mapping.map_step(made.train_step(), mesh)
     for number in range(STEPS):
@@ -57,7 +57,7 @@ def test_frozen_layers_stay_bit_for_bit(statistics):
 def convolutions(made: Experiment) -> int:
     """How many convolutions a training step has, forward and backward."""
     mesh = mapping.make_mesh(1)
-    state = restore.abstract_state(made, mesh)
+    state = states.abstract_state(made, mesh)
     text = mapping.map_step(made.train_step(), mesh).lower(state, make_batch(0)).as_text()
     return len(re.findall(r'stablehlo\.convolution', text))
 

@@ -11,7 +11,7 @@ from cnn_jax.devices import mapping
 from cnn_jax.devices.feed import open_feed
 from cnn_jax.steps.state import init_state
 from cnn_jax.steps.train import make_train_step
-from cnn_jax.training import restore
+from cnn_jax.training import states
 from tests.test_steps import PIXELS, Linear, make_batch, to_float
 
 TINY = 'tests/tiny_experiment.py'
@@ -23,7 +23,7 @@ def trained(options, data_dir, *, num_devices=1, num_steps=4, parallel: mapping.
     run = experiment.load(TINY, options).experiment
     mesh = mapping.make_mesh(num_devices)
     feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
-    state = restore.initial_state(run, restore.abstract_state(run, mesh, parallel), seed=0)
+    state = states.initial_state(run, states.abstract_state(run, mesh, parallel), seed=0)
     step = mapping.map_step(run.train_step(), mesh, parallel=parallel)
     values = []
     for number in range(num_steps):
@@ -103,7 +103,7 @@ def test_the_moving_average_forgets_early_weights_first(data_dir):
     run = experiment.load(TINY, {'ema_decay': 0.3}).experiment
     mesh = mapping.make_mesh(1)
     feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
-    state = restore.initial_state(run, restore.abstract_state(run, mesh), seed=0)
+    state = states.initial_state(run, states.abstract_state(run, mesh), seed=0)
     expected = {name: jax.device_get(state.variables[name]) for name in ('params', 'batch_stats')}
     step = mapping.map_step(run.train_step(), mesh)
     for number, share in enumerate([1 / 10, 2 / 11, 3 / 12, 0.3, 0.3]):

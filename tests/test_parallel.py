@@ -8,7 +8,7 @@ from cnn_jax import experiment
 from cnn_jax.devices import mapping
 from cnn_jax.devices.feed import open_feed
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.training import restore
+from cnn_jax.training import states
 
 TINY = 'tests/tiny_experiment.py'
 
@@ -18,8 +18,8 @@ def losses(name, options, data_dir, *, num_devices, parallel: mapping.Parallel =
     run = experiment.load(name, options).experiment
     mesh = mapping.make_mesh(num_devices)
     feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
-    like = restore.abstract_state(run, mesh)
-    state = restore.initial_state(run, like, seed=0)
+    like = states.abstract_state(run, mesh)
+    state = states.initial_state(run, like, seed=0)
     step = mapping.map_step(run.train_step(), mesh, parallel=parallel)
     values = []
     for number in range(num_steps):

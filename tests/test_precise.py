@@ -3,13 +3,13 @@
 import jax
 import numpy as np
 import pytest
+from cnn_jax.evaluation.exam import make_exam
 
 from cnn_jax import experiment
 from cnn_jax.devices import mapping
 from cnn_jax.devices.feed import open_feed
-from cnn_jax.evaluation.exam import make_exam
 from cnn_jax.steps import precise
-from cnn_jax.training import restore
+from cnn_jax.training import states
 
 TINY = 'tests/tiny_experiment.py'
 
@@ -19,7 +19,7 @@ def test_statistics_are_those_of_all_images_together(num_devices, data_dir):
     run = experiment.load(TINY, {}).experiment
     mesh = mapping.make_mesh(num_devices)
     feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
-    variables = restore.initial_state(run, restore.abstract_state(run, mesh), seed=0).variables
+    variables = states.initial_state(run, states.abstract_state(run, mesh), seed=0).variables
     batches = [feed.train(number) for number in range(3)]
     forward = precise.make_pass(run.model, run.preprocess, None, mesh)
     found = precise.precise_variables(variables, batches, forward)['batch_stats']['norm1']
@@ -37,7 +37,7 @@ def test_an_exam_shows_both_and_changes_nothing(data_dir):
     run = experiment.load(TINY, {'ema_decay': 0.9, 'precise_batch_norm': 2}).experiment
     mesh = mapping.make_mesh(1)
     feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
-    state = restore.initial_state(run, restore.abstract_state(run, mesh), seed=0)
+    state = states.initial_state(run, states.abstract_state(run, mesh), seed=0)
     step = mapping.map_step(run.train_step(), mesh)
     for number in range(3):
         state, _ = step(state, feed.train(number))

@@ -27,7 +27,7 @@ from cnn_jax.evaluation.protocols.dense import apply_densely
 from cnn_jax.experiment import load
 from cnn_jax.layers import Conv2D, Dense, MaxPool
 from cnn_jax.models.vgg import VGG
-from cnn_jax.training import restore
+from cnn_jax.training import states
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.config import describe_run, write_config
 
@@ -178,7 +178,7 @@ def test_one_table_whatever_the_batch_and_the_devices(experiment, source, data_d
 def test_two_processes_print_the_same_table(experiment, source, data_dir, tmp_path):
     loaded = load(colour_experiment.__file__, {})
     write_config(tmp_path, describe_run(loaded, seed=0, parallel='mapped', data_dir=data_dir))
-    state = restore.initial_state(experiment, restore.abstract_state(experiment, mapping.make_mesh()), seed=0)
+    state = states.initial_state(experiment, states.abstract_state(experiment, mapping.make_mesh()), seed=0)
     with contextlib.closing(Checkpoints(tmp_path / 'checkpoints')) as checkpoints:
         checkpoints.save(1, state)
     names = ('center', 'dense', 'ten_crop')

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cnn_jax.drawing.words import duration, percent, short_count
 from cnn_jax.report import Run, worst_mistakes, write_report
-from cnn_jax.report.figures import most_confused, running_mean
-from cnn_jax.report.sections import duration, percent, short_count
+from cnn_jax.report.figures import running_mean
 from cnn_jax.report.tables import command
 from cnn_jax.statistics.intervals import wilson_interval
+from cnn_jax.tasks.classification.figures import most_confused
 
 NAMES = ['cat & dog', '<script>alert("x")</script>', '$ship_1$']
 CONFIG = {

@@ -15,6 +15,7 @@ from cnn_jax.devices.feed import open_feed
 from cnn_jax.devices.mapping import AXIS
 from cnn_jax.report import augmented
 from cnn_jax.steps.inputs import image_keys
+from cnn_jax.tasks.classification import words
 
 TINY = 'tests/tiny_experiment.py'
 
@@ -60,7 +61,7 @@ def test_scaling_is_undone_pixel_by_pixel():
 
 def test_captions():
     names = ('cat', 'dog', 'eel')
-    assert augmented.caption(np.array([0, 1.0, 0]), names) == 'dog'
-    assert augmented.caption(np.array([0.63, 0, 0.37]), names) == '63 % cat, 37 % eel'
+    assert words.caption(np.array([0, 1.0, 0]), names) == 'dog'
+    assert words.caption(np.array([0.63, 0, 0.37]), names) == '63 % cat, 37 % eel'
     sheet = augmented.sheet(np.zeros((1, 40, 20, 1), np.uint8), ['a very long name that does not fit'])
     assert sheet.size == (56 + 8, 112 + 14 + 8)

@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from cnn_jax import experiment
 from cnn_jax.devices import mapping
 from cnn_jax.devices.stop import StopRequest
-from cnn_jax.training import restore
+from cnn_jax.training import states
 from cnn_jax.training import train as training
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.log import Log, read_metrics
@@ -123,7 +123,7 @@ def test_the_loop_reads_no_device_value_but_through_the_meter(tmp_path, monkeypa
 def test_the_step_keeps_no_second_copy_of_the_state(mode):
     """Donation, by the compiler's own account: every leaf of the new state lies where the old one lay."""
     made, mesh = experiment.load(TINY, {'ema_decay': 0.9}).experiment, mapping.make_mesh()
-    state = restore.abstract_state(made, mesh, mode)
+    state = states.abstract_state(made, mesh, mode)
     rows = NamedSharding(mesh, PartitionSpec('data'))
     batch = {
         name: jax.ShapeDtypeStruct((16, *shape), dtype, sharding=rows)

@@ -137,6 +137,7 @@ def test_what_a_run_shows_at_its_end(run, tmp_path, monkeypatch):
     left_out = draw.draw_at_the_end(
         loaded.experiment.model,
         variables,
+        task=loaded.experiment.task,
         data=loaded.experiment.data,
         preprocess=loaded.experiment.preprocess,
         about={'step': 2},

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from cnn_jax.data.augment import on_images
 from cnn_jax.data.pipeline import Data
 from cnn_jax.experiment import Experiment
 from cnn_jax.layers import BatchNorm, Dropout
 from cnn_jax.losses import cross_entropy, with_auxiliary_heads
+from cnn_jax.tasks import classification
 
 
 class TinyNet(nn.Module):
@@ -31,7 +33,12 @@ class TinyNet(nn.Module):
         return (scores, *heads) if train and heads else scores
 
 
-POISON = 255  # no other pixel has this value; `preprocess` makes a NaN of it
+POISON = 255  # no other pixel has this value; `to_unit_range` makes a NaN of it
+
+
+def to_unit_range(keys: jax.Array, images: jax.Array) -> jax.Array:
+    del keys
+    return jnp.where(images == POISON, jnp.nan, images.astype(jnp.float32) / 255)
 
 
 class Rows:
@@ -83,14 +90,14 @@ def experiment(
     return Experiment(
         model=TinyNet(width=width, norm=norm, auxiliary=auxiliary),
         data=data,
-        loss=with_auxiliary_heads(cross_entropy) if auxiliary else cross_entropy,
+        task=classification.task(loss=with_auxiliary_heads(cross_entropy) if auxiliary else cross_entropy),
         optimizer=optax.adam(learning_rate),
         learning_rate=optax.constant_schedule(learning_rate),
         num_steps=num_steps,
-        preprocess=lambda keys, images: jnp.where(images == POISON, jnp.nan, images.astype(jnp.float32) / 255),
-        augment=lambda keys, images: jax.vmap(
-            lambda key, image: jnp.where(jax.random.bernoulli(key), image, image[::-1])
-        )(keys, images),
+        preprocess=on_images(
+            lambda keys, images: jnp.where(images == POISON, jnp.nan, images.astype(jnp.float32) / 255)
+        ),
+        augment=on_images(jax.vmap(lambda key, image: jnp.where(jax.random.bernoulli(key), image, image[::-1]))),
         accumulate=accumulate,
         ema_decay=ema_decay,
         precise_batch_norm=precise_batch_norm,

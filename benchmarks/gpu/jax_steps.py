@@ -18,8 +18,10 @@ from cnn_jax import losses, optim
 from cnn_jax.devices import mapping
 from cnn_jax.layers.fold import fold_batch_norm
 from cnn_jax.models import alexnet, googlenet, resnet, vgg
+from cnn_jax.steps.recipe import Recipe
 from cnn_jax.steps.state import TrainState
 from cnn_jax.steps.train import make_train_step
+from cnn_jax.tasks import classification
 
 OURS: dict[str, Callable[..., nn.Module]] = {
     'resnet50': resnet.VARIANTS['resnet50'],
@@ -77,7 +79,14 @@ def train_ours(case: Case) -> Step:
         mapping.put_batch(mesh, {'image': images.astype(jnp.bfloat16), 'label': labels, **other})
         for images, labels in cases.batches(case)
     ]
-    make_step = make_train_step(model=model, optimizer=optimizer, loss=loss_of, preprocess=lambda keys, images: images)
+    make_step = make_train_step(
+        Recipe(
+            model=model,
+            task=classification.task(loss=loss_of),
+            optimizer=optimizer,
+            preprocess=lambda keys, batch: batch,
+        )
+    )
     train_step = mapping.map_step(make_step, mesh)
 
     def step(number: int) -> jax.Array:

@@ -8,6 +8,7 @@ from cnn_jax.ablate.score import WINDOW, Outcome
 from cnn_jax.ablate.summary import Row, Summary
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.drawing.figure import BLUE, INK, MUTED, ORANGE
+from cnn_jax.statistics.metric import Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,11 +74,12 @@ def scores(summary: Summary) -> Drawn | None:
 
 
 def curves(summary: Summary) -> Drawn | None:
-    """The test accuracy over the steps, a panel a cell with the baseline behind it; of the training batches where the
-    test split was looked at only at the end.
+    """The headline metric over the steps, a panel a cell with the baseline behind it; of the training batches where
+    the test split was looked at only at the end and the metric is one of theirs.
     """
+    headline = summary.grid.task.headline
     names = [row.name for row in summary.rows][:_MOST_PANELS]
-    found = {name: _curves(summary, name) for name in names}
+    found = {name: _curves(summary, name, headline) for name in names}
     found = {name: lines for name, lines in found.items() if lines}
     if not found:
         return None
@@ -96,14 +98,17 @@ def curves(summary: Summary) -> Drawn | None:
             axes.set_visible(False)
         for axes in list(grid.flat)[max(0, len(found) - columns) : len(found)]:
             axes.tick_params(labelbottom=True)  # of the lowest panel in each column
-        grid.flat[0].set_ylim(*_limits([values for runs in found.values() for _, values in runs]))
+        if headline.unit == 'points':
+            grid.flat[0].set_ylim(*_limits([values for runs in found.values() for _, values in runs]))
         figure.supxlabel('step', fontsize=9, color=MUTED)
-        figure.supylabel(f'{_curve_split(summary)} accuracy in %', fontsize=9, color=MUTED)
+        figure.supylabel(
+            f'{_curve_split(summary)} {headline.title}' + ' in %' * (headline.unit == 'points'), fontsize=9, color=MUTED
+        )
     arrays = {
         f'{axis}_{number}_{run}': array
         for number, runs in enumerate(found.values())
         for run, pair in enumerate(runs)
-        for axis, array in zip(('step', 'top1'), pair, strict=True)
+        for axis, array in zip(('step', headline.name), pair, strict=True)
     }
     caption = 'Thin: one run each; strong: their mean; grey: the baseline.'
     return Drawn(figure, {**arrays, 'cell': np.array(list(found))}, caption)
@@ -144,21 +149,26 @@ def _spread(values: np.ndarray) -> np.ndarray:
 
 
 def _curve_split(summary: Summary) -> str:
+    task = summary.grid.task
+    if task.headline.name not in [metric.name for metric in task.batch_metrics]:
+        return 'test'
     finished = [run for run in summary.outcomes.values() if run.state == 'finished']
     tested = [sum(line['split'] == 'test' for line in run.lines) for run in finished]
     return 'test' if tested and min(tested) > 2 else 'training'
 
 
-def _curves(summary: Summary, name: str) -> list[tuple[np.ndarray, np.ndarray]]:
+def _curves(summary: Summary, name: str, metric: Metric) -> list[tuple[np.ndarray, np.ndarray]]:
     runs = [run for (cell, _), run in summary.outcomes.items() if cell == name and run.state == 'finished']
-    return [_curve(run, _curve_split(summary)) for run in runs]
+    found = [_curve(run, _curve_split(summary), metric) for run in runs]
+    return [pair for pair in found if len(pair[0])]
 
 
-def _curve(run: Outcome, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and accuracies in %; of training batches the running mean."""
+def _curve(run: Outcome, split: str, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values in the metric's unit; of training batches the running mean."""
     lines = [line for line in run.lines if line['split'] == ('test' if split == 'test' else 'train')]
-    lines = [line for line in lines if line.get('top1') is not None]
-    steps, values = np.array([line['step'] for line in lines]), 100 * np.array([line['top1'] for line in lines], float)
+    lines = [line for line in lines if line.get(metric.name) is not None]
+    steps = np.array([line['step'] for line in lines])
+    values = metric.scale * np.array([line[metric.name] for line in lines], float)
     window = min(WINDOW, len(values))
     if split == 'test' or window < 2:
         return steps, values

@@ -1,5 +1,6 @@
 """The grid of an ablation: options and their values, seeds, and the cells that these make, each a run folder."""
 
+import functools
 import itertools
 import json
 import os
@@ -12,7 +13,8 @@ from typing import Any, NamedTuple
 
 from cnn_jax import options
 from cnn_jax.errors import CnnJaxError, StorageError
-from cnn_jax.experiment import function
+from cnn_jax.experiment import function, load
+from cnn_jax.tasks.task import Task
 
 FILE = 'grid.json'
 MOST_CELLS = 10_000
@@ -49,6 +51,7 @@ class Grid:
         vary: the values of each varied option, the baseline's first.
         seeds: of the runs of each cell.
         metric: what is compared, see `score`.
+        init_from: a weights file or another run, whose variables each run starts from; None: from its seed.
     """
 
     experiment: str
@@ -56,6 +59,7 @@ class Grid:
     vary: Mapping[str, tuple[Any, ...]]
     seeds: tuple[int, ...]
     metric: str
+    init_from: str | None = None
 
     @property
     def variants(self) -> dict[str, dict[str, Any]]:
@@ -63,6 +67,11 @@ class Grid:
         combinations = itertools.product(*self.vary.values())
         named = [dict(zip(self.vary, values, strict=True)) for values in combinations]
         return {cell_name(values): values for values in named}
+
+    @functools.cached_property
+    def task(self) -> Task:
+        """What the runs answer."""
+        return load(self.experiment, {**self.options, **self.variants[self.baseline]}).experiment.task
 
     @property
     def baseline(self) -> str:
@@ -117,6 +126,7 @@ def make_grid(
     *,
     seeds: Sequence[int],
     metric: str,
+    init_from: Path | None = None,
 ) -> Grid:
     """The grid that was asked for; texts are parsed as the experiment's options.
 
@@ -139,6 +149,7 @@ def make_grid(
         vary=values,
         seeds=tuple(seeds),
         metric=metric,
+        init_from=str(init_from.resolve()) if init_from else None,
     )
     if len(grid.cells) > MOST_CELLS:
         raise CnnJaxError(f'the grid has {len(grid.cells)} cells; at most {MOST_CELLS} are run')
@@ -167,6 +178,7 @@ def read_grid(folder: Path) -> Grid | None:
             vary=vary,
             seeds=tuple(saved['seeds']),
             metric=saved['metric'],
+            init_from=saved.get('init_from'),
         )
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise StorageError(
@@ -200,6 +212,7 @@ def extend(saved: Grid, asked: Grid, folder: Path) -> Grid:
             ('experiment', saved.experiment, asked.experiment),
             ('options', dict(saved.options), dict(asked.options)),
             ('varied options', list(saved.vary), list(asked.vary)),
+            ('init_from', saved.init_from, asked.init_from),
         )
         if before != now
     ]

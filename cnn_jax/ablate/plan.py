@@ -9,7 +9,6 @@ import jax
 
 from cnn_jax.ablate.cells import Shared, unify_steps
 from cnn_jax.ablate.grid import Cell, Grid, alike
-from cnn_jax.devices.feed import open_feed
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.experiment import load
 from cnn_jax.workdir.log import duration
@@ -62,15 +61,16 @@ def show(grid: Grid, todo: Sequence[Cell], *, data_dir: Path, say: Callable[[str
 def probe(shared: Shared, seed: int) -> Probe:
     """Compiles and times a few steps and an evaluation of a cell; nothing is written."""
     begin = time.monotonic()
-    feed = open_feed(shared.experiment.data, data_dir=shared.data_dir, seed=seed, mesh=shared.mesh)
-    state = shared.initial_state(seed)
-    state, _ = shared.step(state, feed.train(0))
-    shared.evaluate(state, feed)
+    setup = shared.setup
+    feed = setup.open_feed(seed)
+    state = setup.initial_state(seed)
+    state, _ = setup.train_step(state, feed.train(0))
+    setup.evaluate(state.variables, feed)
     compiled = time.monotonic()
     for step in range(1, PROBE_STEPS + 1):
-        state, _ = shared.step(state, feed.train(step))
+        state, _ = setup.train_step(state, feed.train(step))
     jax.block_until_ready(state)
     stepped = time.monotonic()
-    shared.evaluate(state, feed)
+    setup.evaluate(state.variables, feed)
     end = time.monotonic()
     return Probe(compiled - begin, (stepped - compiled) / PROBE_STEPS, end - stepped)

@@ -16,6 +16,7 @@ from cnn_jax.devices.processes import describe_devices
 from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.experiment import load
+from cnn_jax.tasks.task import Task
 from cnn_jax.workdir import sinks
 from cnn_jax.workdir.config import default_path, make_folder
 from cnn_jax.workdir.log import Log, duration
@@ -34,6 +35,7 @@ def ablate(
     jobs: int,
     dry_run: bool,
     log_to: str | None,
+    init_from: Path | None,
     data_dir: Path,
     stop: StopRequest,
     log: Log,
@@ -47,11 +49,12 @@ def ablate(
         workdir: of the grid; None: a new one.
         seed: the first of the seeds.
         seeds: how many; None: the ABLATION's number, else 5.
-        metric: what is compared, see `score`; None: the ABLATION's, else the test accuracy.
+        metric: what is compared, see `score`; None: the ABLATION's, else the headline of the task.
         cell: the one run to do, and no table: an array job's index.
         jobs: processes that share the cells.
         dry_run: only says what would be run, and how long it would take.
         log_to: the `sinks` of each run.
+        init_from: a weights file or another run, whose variables each run starts from.
 
     Raises:
         CnnJaxError: what was asked for is not a grid, or another one than the folder has.
@@ -61,9 +64,9 @@ def ablate(
     sinks.parse(log_to)  # a wrong name is an error before anything starts
     asked = None
     if experiment is not None:
-        asked = ask(experiment, options, vary, seed=seed, seeds=seeds, metric=metric)
+        asked = ask(experiment, options, vary, seed=seed, seeds=seeds, metric=metric, init_from=init_from)
         workdir = workdir or default_path(experiment)
-    grid = find_grid(asked, workdir, metric, typed=bool(options or vary or seeds))
+    grid = find_grid(asked, workdir, metric, typed=bool(options or vary or seeds or init_from))
     assert workdir is not None  # else `find_grid` has said so
     todo = unfinished(grid, workdir, grid.cells if cell is None else [pick(grid, cell)])
     if dry_run:
@@ -96,6 +99,7 @@ def ask(
     seed: int,
     seeds: int | None,
     metric: str | None,
+    init_from: Path | None = None,
 ) -> Grid:
     """The grid that was typed, what is missing taken from the experiment file's ABLATION."""
     known = published(experiment)
@@ -104,10 +108,10 @@ def ask(
     if seeds is not None and seeds < 1:
         raise CnnJaxError(f'--seeds: {seeds} is below 1')
     count = seeds or (known.seeds if known else 5)
-    name = metric or (known.metric if known else 'top1')
-    metric_of(name)  # a wrong name is an error before anything starts
     values = vary or (known.vary if known else {})
-    grid = make_grid(experiment, options, values, seeds=range(seed, seed + count), metric=name)
+    task = load(experiment, options).experiment.task
+    name = metric_of(metric or (known and known.metric) or task.headline.name, task).name
+    grid = make_grid(experiment, options, values, seeds=range(seed, seed + count), metric=name, init_from=init_from)
     for variant in grid.variants.values():
         load(experiment, {**grid.options, **variant})  # values out of range, likewise
     return grid
@@ -121,7 +125,7 @@ def find_grid(asked: Grid | None, path: Path | None, metric: str | None, *, type
             raise CnnJaxError(f'--mode=ablate needs an --experiment=NAME, or the --workdir of a grid (given: {path})')
         if typed:
             raise CnnJaxError(f'the grid in {path} remembers its options; name its --experiment too to extend it')
-        return saved if metric is None else replace(saved, metric=metric_of(metric).name)
+        return saved if metric is None else replace(saved, metric=metric_of(metric, saved.task).name)
     assert path is not None
     if (path / 'config.json').exists():
         raise CnnJaxError(f'{path} holds a single run; give another --workdir')
@@ -164,9 +168,10 @@ def run_cells(
         for cell in group:
             if cell.name not in shared:
                 loaded = load(grid.experiment, cell.options)
-                shared[cell.name] = Shared(loaded, data_dir=data_dir, stop=stop, log_to=log_to)
+                source = Path(grid.init_from) if grid.init_from else None
+                shared[cell.name] = Shared(loaded, data_dir=data_dir, stop=stop, log_to=log_to, init_from=source)
         program = unify_steps(list(shared.values()))
-        for part in _parts(group, shared, path, program):
+        for part in _parts(group, shared, program):
             begin = time.monotonic()
             try:
                 done = _run_part([(shared[cell.name], cell) for cell in part], path, program)
@@ -175,19 +180,18 @@ def run_cells(
                 raise Stopped(stopped.signal_number, what) from None
             left = [cell for cell in left if cell not in part]
             if done:
-                steps, seconds = shared[part[0].name].experiment.num_steps, duration(time.monotonic() - begin)
-                log.say(f'{len(cells) - len(left)}/{len(cells)}  {_said(part, path, steps)}  {seconds}')
+                made, seconds = shared[part[0].name].experiment, duration(time.monotonic() - begin)
+                said = _said(part, path, made.num_steps, made.task)
+                log.say(f'{len(cells) - len(left)}/{len(cells)}  {said}  {seconds}')
 
 
-def _parts(group: list[Cell], shared: dict[str, Shared], path: Path, program: Any) -> list[list[Cell]]:
-    """Which of the cells are run at once: those that have not begun, where that is faster; the others one by one."""
-    first = shared[group[0].name]
-    steps = first.experiment.num_steps
-    fresh = [cell for cell in group if read_outcome(path / cell.folder, steps).state == 'absent']
-    if not together.suits(first, len(fresh)):
+def _parts(group: list[Cell], shared: dict[str, Shared], program: Any) -> list[list[Cell]]:
+    """Which of the cells are run at once: those of one program or one name, where that is faster; else one by one."""
+    if not together.suits(shared[group[0].name], len(group)):
         return [[cell] for cell in group]
-    sets = [fresh] if program else [[cell for cell in fresh if cell.name == name] for name in shared]
-    return [*filter(None, sets), *([cell] for cell in group if cell not in fresh)]
+    if program and together.share_images(list(shared.values())):
+        return [group]
+    return [[cell for cell in group if cell.name == name] for name in shared]
 
 
 def _run_part(runs: Sequence[tuple[Shared, Cell]], path: Path, program: Any) -> bool:
@@ -208,12 +212,13 @@ def _run_part(runs: Sequence[tuple[Shared, Cell]], path: Path, program: Any) -> 
     return True
 
 
-def _said(part: Sequence[Cell], path: Path, steps: int) -> str:
+def _said(part: Sequence[Cell], path: Path, steps: int, task: Task) -> str:
     """The result of runs in a few words."""
     outcomes = [read_outcome(path / cell.folder, steps) for cell in part]
-    found = [score(outcome.lines, metric_of('top1')) for outcome in outcomes if outcome.state == 'finished']
+    headline = metric_of(task.headline.name, task)
+    found = [score(outcome.lines, headline) for outcome in outcomes if outcome.state == 'finished']
     where = part[0].folder if len(part) == 1 else f'{len(part)} runs at once, from {part[0].folder} on'
-    return f'{where}  ' + (f'test accuracy {sum(found) / len(found):.2%}' if found else 'diverged')
+    return f'{where}  ' + (f'test {task.headline.in_words(sum(found) / len(found))}' if found else 'diverged')
 
 
 def report(grid: Grid, path: Path, log: Log) -> None:

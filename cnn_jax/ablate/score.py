@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError, unknown
+from cnn_jax.statistics.metric import LOSS, Metric
+from cnn_jax.tasks import classification
+from cnn_jax.tasks.task import Task
 from cnn_jax.workdir.log import read_metrics
 
 OUTCOME = 'outcome.json'  # of a run that diverged
@@ -15,64 +18,44 @@ LAST_SHARE = 0.1  # of the training lines, whose mean stands for the end of trai
 WINDOW = 10  # lines of training that are averaged before they are compared with a target
 
 
-class Metric(NamedTuple):
-    """A number of a run.
-
-    Attributes:
-        name: as it is typed.
-        title: for tables.
-        unit: 'points' (hundredths), 'steps' or ''.
-        higher_is_better: whether it is.
-    """
-
-    name: str
-    title: str
-    unit: str
-    higher_is_better: bool
-
-    @property
-    def scale(self) -> float:
-        """What a value is multiplied with to be shown in its unit."""
-        return 100.0 if self.unit == 'points' else 1.0
-
-    def signed(self, difference: float) -> float:
-        """The difference, positive where it is an improvement."""
-        return difference if self.higher_is_better else -difference
-
-    def show(self, value: float, *, sign: bool = False) -> str:
-        """A value or difference in the metric's unit, without the unit."""
-        shape = {'points': '.2f', 'steps': '.0f', '': '.4f'}[self.unit]
-        return f'{value * self.scale:{"+" if sign else ""}{shape}}' if np.isfinite(value) else '-'
+STEPS_TO = 'steps_to_train_'
 
 
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric('top1', 'test accuracy, %', 'points', True),
-        Metric('top5', 'test accuracy (top-5), %', 'points', True),
-        Metric('loss', 'test loss', '', False),
-        Metric('train_top1', 'training accuracy at the end, %', 'points', True),
-        Metric('train_loss', 'training loss at the end', '', False),
-    )
-}
-STEPS_TO = 'steps_to_train_top1'
+def metrics_of(task: Task) -> dict[str, Metric]:
+    """What runs of a task may be compared by: its metrics of the test split, and those of training with 'train_'."""
+    test = [metric._replace(title=f'test {metric.titled_unit}') for metric in task.metrics]
+    train = [
+        metric._replace(name=f'train_{metric.name}', title=f'training {metric.title} at the end' + _unit(metric))
+        for metric in (*task.batch_metrics, LOSS)
+    ]
+    return {metric.name: metric for metric in (*test, *train)}
 
 
-def metric_of(name: str) -> Metric:
-    """The metric of that name; 'steps_to_train_top1=0.75' counts the steps to that training accuracy.
+def metric_of(name: str, task: Task | None = None) -> Metric:
+    """The metric of that name; 'steps_to_train_top1=0.75' counts the steps to that value of a share in training.
+
+    task: whose metrics they are; None: classification.
 
     Raises:
         CnnJaxError: there is no such metric.
     """
-    if name in METRICS:
-        return METRICS[name]
+    task = classification.task() if task is None else task
+    known = metrics_of(task)
+    if name in known:
+        return known[name]
+    shares = {f'{STEPS_TO}{metric.name}': metric for metric in task.batch_metrics if metric.unit == 'points'}
     kind, _, target = name.partition('=')
     try:
-        if kind == STEPS_TO and 0 < float(target) < 1:
-            return Metric(name, f'steps to {100 * float(target):g} % training accuracy', 'steps', False)
+        if kind in shares and 0 < float(target) < 1:
+            title = f'steps to {100 * float(target):g} % training {shares[kind].title}'
+            return Metric(name, title, 'steps', False)
     except ValueError:
         pass
-    raise CnnJaxError(unknown('metric', name, [*METRICS, f'{STEPS_TO}=0.75']))
+    raise CnnJaxError(unknown('metric', name, [*known, *(f'{kind}=0.75' for kind in shares)]))
+
+
+def _unit(metric: Metric) -> str:
+    return ', %' if metric.unit == 'points' else ''
 
 
 class Outcome(NamedTuple):
@@ -110,7 +93,7 @@ def score(lines: Sequence[dict[str, Any]], metric: Metric) -> float:
     """The metric of a finished run; not a number if it was not logged."""
     split, name = ('train', metric.name.removeprefix('train_')) if 'train' in metric.name else ('test', metric.name)
     if metric.unit == 'steps':
-        name = 'top1'
+        name = metric.name.removeprefix(STEPS_TO).partition('=')[0]
     rows = [(line['step'], line[name]) for line in lines if line['split'] == split and line.get(name) is not None]
     if not rows:
         return float('nan')

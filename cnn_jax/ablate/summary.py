@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnn_jax.ablate.grid import Grid
-from cnn_jax.ablate.score import Metric, Outcome, metric_of, read_outcome, score
+from cnn_jax.ablate.score import Outcome, metric_of, read_outcome, score
 from cnn_jax.ablation import Ablation, Claim
 from cnn_jax.describe import layer_table
 from cnn_jax.experiment import load
+from cnn_jax.statistics.metric import Metric
 from cnn_jax.statistics.significance import ALPHA, Comparison, compare, holm, smallest_p
 
 
@@ -125,7 +126,7 @@ class Summary(NamedTuple):
 
 def summarise(grid: Grid, folder: Path, published: Ablation | None = None) -> Summary:
     """Reads what the runs below `folder` have logged."""
-    metric = metric_of(grid.metric)
+    metric = metric_of(grid.metric, grid.task)
     outcomes, rows, costs = {}, [], {}
     for name, values in grid.variants.items():
         made = load(grid.experiment, {**grid.options, **values}).experiment
@@ -180,7 +181,7 @@ def _judge(grid: Grid, outcomes: Mapping[tuple[str, int], Outcome], published: A
     known = [(claim, one, other) for claim, one, other in pairs if one and other]
     compared = []
     for claim, one, other in known:
-        metric = metric_of(claim.metric or published.metric)
+        metric = metric_of(claim.metric or published.metric or grid.task.headline.name, grid.task)
         sides = [_scores(outcomes, grid, name, metric) for name in (one, other)]
         compared.append((claim, metric, _paired(*sides, comparisons=len(known))))
     adjusted = holm([measured.p for _, _, measured in compared])

@@ -13,7 +13,7 @@ import numpy as np
 from cnn_jax.ablate.figures import Drawn
 from cnn_jax.ablate.page import figure_html, html_table, put_page
 from cnn_jax.compare import text
-from cnn_jax.compare.runs import CIRCUMSTANCES, SETTINGS, Trained
+from cnn_jax.compare.runs import CIRCUMSTANCES, SETTINGS, Trained, changed_places
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.drawing.figure import BLUE, INK, MUTED, ORANGE
 from cnn_jax.statistics.paired import Paired
@@ -26,10 +26,9 @@ MOST_IMAGES = 42  # of each kind
 _THUMBNAIL = 96  # pixels a side at least
 
 
-def changed_places(run: Trained, other: Trained) -> tuple[np.ndarray, np.ndarray]:
+def shown_places(run: Trained, other: Trained) -> list[np.ndarray]:
     """The places in the results of the images gained and lost, at most MOST_IMAGES of each."""
-    gained, lost = np.flatnonzero(run.right & ~other.right), np.flatnonzero(~run.right & other.right)
-    return gained[:MOST_IMAGES], lost[:MOST_IMAGES]
+    return [places[:MOST_IMAGES] for places in changed_places(run, other)]
 
 
 def write_page(
@@ -43,14 +42,12 @@ def write_page(
         _section('Learning curves', _figures(runs, folder)),
         *(_pair_section(run, runs[0], pair, p, images) for run, (pair, p) in zip(runs[1:], pairs, strict=True)),
     ]
-    np.savez_compressed(
-        folder / 'figures' / 'changed.npz',
-        name=np.array(names),
-        right=np.stack([run.right for run in runs]),
-        prediction=np.stack([run.evaluation.results['prediction'] for run in runs]),
-        label=runs[0].evaluation.results['label'],
-    )
-    results = [f'{run.name}: {text.sentences(pair, p)[0]}' for run, (pair, p) in zip(runs[1:], pairs, strict=True)]
+    numbers: dict[str, Any] = _numbers(runs)
+    np.savez_compressed(folder / 'figures' / 'changed.npz', **numbers)
+    results = [
+        f'{run.name}: {text.sentences(pair, p, run.task.headline)[0]}'
+        for run, (pair, p) in zip(runs[1:], pairs, strict=True)
+    ]
     return put_page(
         folder,
         title=f'{names[0]} and {len(names) - 1} more',
@@ -60,6 +57,17 @@ def write_page(
         sections='\n'.join(sections),
         footer=f'Every image of every run is in figures/changed.npz of {folder.name}.',
     )
+
+
+def _numbers(runs: Sequence[Trained]) -> dict[str, np.ndarray]:
+    """The results of every image: what is true once, what the models say for each run."""
+    task, first = runs[0].task, runs[0].evaluation.results
+    found = {'name': np.array(text.names(runs)), **{name: first[name] for name in ('index', *task.truths)}}
+    for name in first:
+        if name not in found:
+            found[name] = np.stack([run.evaluation.results[name] for run in runs])
+    right = [run.right for run in runs]
+    return found if right[0] is None else {**found, 'right': np.stack([one for one in right if one is not None])}
 
 
 def _section(title: str, body: str) -> str:
@@ -78,11 +86,17 @@ def _both_tables(runs: Sequence[Trained]) -> str:
 
 
 def _figures(runs: Sequence[Trained], folder: Path) -> str:
-    settings = {'runs': [str(run.path) for run in runs]}
+    settings, headline = {'runs': [str(run.path) for run in runs]}, runs[0].task.headline
     shown = [
         figure_html(folder, f'curve_{name}', title, curve(runs, metric, scale, label), settings)
         for name, title, metric, scale, label in (
-            ('accuracy', 'Test accuracy', 'top1', 100.0, 'test accuracy in %'),
+            (
+                headline.title.replace(' ', '_'),
+                f'Test {headline.title}',
+                headline.name,
+                headline.scale,
+                f'test {headline.title}' + ' in %' * (headline.unit == 'points'),
+            ),
             ('loss', 'Test loss', 'loss', 1.0, 'test loss'),
         )
     ]
@@ -118,8 +132,8 @@ def _draw(axes: 'Axes', steps: np.ndarray, values: np.ndarray, number: int, name
 
 
 def _pair_section(run: Trained, other: Trained, pair: Paired, p: float, images: dict[int, np.ndarray]) -> str:
-    body = ''.join(f'<p class="note">{escape(line)}</p>' for line in text.sentences(pair, p))
-    for word, places in zip(('Gained', 'Lost'), changed_places(run, other), strict=True):
+    body = ''.join(f'<p class="note">{escape(line)}</p>' for line in text.sentences(pair, p, run.task.headline))
+    for word, places in zip(('Gained', 'Lost'), shown_places(run, other), strict=True):
         shown = ''.join(_thumbnail(images[int(place)], int(place), run, other) for place in places)
         body += f'<h3>{word}</h3><ol class="mistakes">{shown}</ol>' if shown else ''
     return _section(f'{run.name} against {other.name}', body)
@@ -128,15 +142,9 @@ def _pair_section(run: Trained, other: Trained, pair: Paired, p: float, images: 
 def _thumbnail(image: np.ndarray, place: int, run: Trained, other: Trained) -> str:
     from PIL import Image
 
-    names = run.config.get('class_names') or []
-    label, own, before = (
-        str(names[number]) if number < len(names) else str(number)
-        for number in (
-            int(run.evaluation.results['label'][place]),
-            int(run.evaluation.results['prediction'][place]),
-            int(other.evaluation.results['prediction'][place]),
-        )
-    )
+    task, names = run.task, run.class_names
+    one, two = ({name: values[place] for name, values in of.evaluation.results.items()} for of in (run, other))
+    label, own, before = task.truth(one, names), task.result_answer(one, names), task.result_answer(two, names)
     row = run.evaluation.results['index'][place]
     factor = max(1, _THUMBNAIL // image.shape[0])
     pixels = image.repeat(factor, axis=0).repeat(factor, axis=1)

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from cnn_jax.compare import page, text
-from cnn_jax.compare.runs import read_runs, test_images
+from cnn_jax.compare.runs import pair_of, read_runs, test_images
 from cnn_jax.devices.stop import StopRequest
-from cnn_jax.statistics.paired import compare as compare_pair
 from cnn_jax.statistics.significance import holm
 from cnn_jax.workdir.config import default_path
 from cnn_jax.workdir.log import Log
@@ -26,15 +25,12 @@ def compare_runs(runs: Sequence[str], *, workdir: Path | None, data_dir: Path, s
     """
     read = read_runs([Path(run).expanduser() for run in runs], data_dir=data_dir, stop=stop, say=log.say)
     first, *others = read
-    losses = [run.evaluation.results['loss'] for run in read]
-    found = [
-        compare_pair(run.right, first.right, loss, losses[0]) for run, loss in zip(others, losses[1:], strict=True)
-    ]
+    found = [pair_of(run, first) for run in others]
     pairs = list(zip(found, holm([pair.p for pair in found]), strict=True))
     log.say(text.describe(read, pairs))
     folder = workdir or default_path('compare')
     (folder / 'figures').mkdir(parents=True, exist_ok=True)
-    places = np.unique(np.concatenate([part for run in others for part in page.changed_places(run, first)]))
+    places = np.unique(np.concatenate([part for run in others for part in page.shown_places(run, first)]))
     images = dict(zip(places.tolist(), test_images(first, places, data_dir), strict=True))
     log.say('')
     log.say(f'page           {page.write_page(read, pairs, images, folder)}')

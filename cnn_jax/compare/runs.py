@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnn_jax.devices import mapping
-from cnn_jax.devices.feed import open_feed
+from cnn_jax.data.pipeline import Data
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.evaluation.evaluate import evaluate
 from cnn_jax.experiment import load
-from cnn_jax.tasks.task import Evaluation
+from cnn_jax.statistics.paired import Paired, compare, compare_resampled
+from cnn_jax.tasks.task import Evaluation, Task
 from cnn_jax.training import restore
+from cnn_jax.training.setup import Setup
 from cnn_jax.workdir.config import existing_config
 from cnn_jax.workdir.log import read_metrics
 
@@ -31,6 +31,8 @@ class Trained(NamedTuple):
         metrics: lines of `metrics.jsonl`.
         step: of the checkpoint.
         evaluation: of that checkpoint, computed now: of every run in the same way.
+        task: what its answers are.
+        data: the set that it is evaluated on.
     """
 
     name: str
@@ -39,11 +41,18 @@ class Trained(NamedTuple):
     metrics: list[dict[str, Any]]
     step: int
     evaluation: Evaluation
+    task: Task
+    data: Data
 
     @property
-    def right(self) -> np.ndarray:
-        """Whether each test image is classified right, (images,) bool."""
-        return self.evaluation.results['rank'] < 1
+    def right(self) -> np.ndarray | None:
+        """Whether each test image is answered right, (images,) bool; None where an answer is more or less right."""
+        return self.task.right(self.evaluation.results)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """As the run was trained with them."""
+        return tuple(self.config.get('class_names') or ())
 
 
 def read_runs(paths: Sequence[Path], *, data_dir: Path, stop: StopRequest, say: Callable[[str], None]) -> list[Trained]:
@@ -59,9 +68,11 @@ def read_runs(paths: Sequence[Path], *, data_dir: Path, stop: StopRequest, say: 
         raise CnnJaxError(f'--mode=compare: a run is given twice: {", ".join(map(str, paths))}')
     names = short_names(resolved)
     runs = [read_run(path, name, data_dir, stop, say) for path, name in zip(resolved, names, strict=True)]
-    first = runs[0].evaluation.results
+    first, task = runs[0].evaluation.results, runs[0].task
     for run in runs[1:]:
-        if not all(np.array_equal(run.evaluation.results[name], first[name]) for name in ('index', 'label')):
+        if type(run.task) is not type(task):
+            raise CnnJaxError(f'{run.name} is a run of {run.task.name}, {runs[0].name} of {task.name}: not comparable')
+        if not all(np.array_equal(run.evaluation.results[name], first[name]) for name in ('index', *task.truths)):
             raise CnnJaxError(
                 f'{run.name} has other test images ({run.config["data"]}) than {runs[0].name} '
                 f'({runs[0].config["data"]}); only runs on the same split can be compared image by image'
@@ -73,24 +84,48 @@ def read_run(path: Path, name: str, data_dir: Path, stop: StopRequest, say: Call
     """Reads a run and evaluates its newest whole checkpoint."""
     config = existing_config(path)
     experiment = load(config['experiment'], config['options']).experiment
-    mesh = mapping.make_mesh()
-    step, state = restore.latest_state(experiment, path, mesh, report=say)
-    feed = open_feed(experiment.data, data_dir=data_dir, seed=0, mesh=mesh)
-    result = evaluate(
-        mapping.map_eval(experiment.eval_step(), mesh),
-        state.variables,
-        feed.test(experiment.data.batch_size),
-        num_classes=experiment.data.num_classes,
-        poll=lambda: stop.poll('stopped during evaluation'),
+    setup = Setup(experiment, data_dir=data_dir, poll=lambda: stop.poll('stopped during evaluation'))
+    step, state = restore.latest_state(experiment, path, setup.mesh, report=say)
+    evaluation = setup.evaluate(state.variables, setup.open_feed(seed=0))
+    return Trained(
+        path=path,
+        name=name,
+        config=config,
+        metrics=read_metrics(path),
+        step=step,
+        evaluation=evaluation,
+        task=experiment.task,
+        data=experiment.data,
     )
-    return Trained(name, path, config, read_metrics(path), step, result)
+
+
+def changed_places(run: Trained, other: Trained) -> tuple[np.ndarray, np.ndarray]:
+    """The places in the results of the images gained and lost; none where no image is right or wrong."""
+    right, before = run.right, other.right
+    if right is None or before is None:
+        return np.zeros(0, int), np.zeros(0, int)
+    return np.flatnonzero(right & ~before), np.flatnonzero(~right & before)
+
+
+def pair_of(run: Trained, other: Trained) -> Paired:
+    """A run against another on the same images."""
+    results, others = run.evaluation.results, other.evaluation.results
+    if run.right is not None and other.right is not None:
+        return compare(run.right, other.right, results['loss'], others['loss'])
+
+    def headline(of: Trained, rows: np.ndarray) -> float:
+        some = {name: values[rows] for name, values in of.evaluation.results.items()}
+        return of.task.summarise(some, of.data)[of.task.headline.name]
+
+    return compare_resampled(lambda rows: headline(run, rows) - headline(other, rows), results['loss'], others['loss'])
 
 
 def test_images(run: Trained, places: np.ndarray, data_dir: Path) -> np.ndarray:
     """The images at some places of a run's results, uint8 (places, height, width, channels)."""
-    data = load(run.config['experiment'], run.config['options']).experiment.data
-    feed = open_feed(data, data_dir=data_dir, seed=0, mesh=mapping.make_mesh())
-    return feed.images('test', run.evaluation.results['index'][places])
+    source = run.data.open('test', data_dir)
+    rows = run.evaluation.results['index'][places]
+    found = [source[int(row)]['image'] for row in rows]
+    return np.stack(found) if found else np.zeros((0, *run.data.image_shape), np.uint8)
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:

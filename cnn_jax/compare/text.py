@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from cnn_jax.compare.runs import CIRCUMSTANCES, SETTINGS, Trained, differences
-from cnn_jax.statistics.paired import Paired
+from cnn_jax.compare.runs import CIRCUMSTANCES, SETTINGS, Trained, changed_places, differences
+from cnn_jax.statistics.metric import Metric
+from cnn_jax.statistics.paired import RESAMPLES, Paired
 from cnn_jax.statistics.significance import ALPHA, show_p
-from cnn_jax.tasks.classification.words import share
 
 MOST_LISTED = 20  # images
 
@@ -23,7 +21,10 @@ def describe(runs: Sequence[Trained], pairs: Sequence[tuple[Paired, float]]) -> 
         _table('on the test split', [['', *names(runs)], *metric_rows(runs)]),
     ]
     for run, (pair, p) in zip(runs[1:], pairs, strict=True):
-        parts.append(f'{run.name} against {runs[0].name}\n' + '\n'.join(f'  {line}' for line in sentences(pair, p)))
+        parts.append(
+            f'{run.name} against {runs[0].name}\n'
+            + '\n'.join(f'  {line}' for line in sentences(pair, p, run.task.headline))
+        )
         parts[-1] += '\n' + '\n'.join(f'  {line}' for line in changed(run, runs[0]))
     return '\n\n'.join(part for part in parts if part)
 
@@ -38,39 +39,40 @@ def setting_rows(runs: Sequence[Trained], entries: Sequence[str]) -> list[list[s
 
 
 def metric_rows(runs: Sequence[Trained]) -> list[list[str]]:
-    """Counts and means of each run."""
-    ranks = [run.evaluation.results['rank'] for run in runs]
-    top = min(5, len(runs[0].config.get('class_names') or [0] * 5))
+    """The metrics of each run, of its task."""
+    tables = [run.task.table(run.evaluation, run.data) for run in runs]
+    metrics = [[rows[0][0], *(value for _, value in rows)] for rows in zip(*tables, strict=True)]
     return [
         ['step', *(f'{run.step:,}' for run in runs)],
-        ['top-1', *(share(int(np.sum(rank < 1)), len(rank)).strip() for rank in ranks)],
-        [f'top-{top}', *(share(int(np.sum(rank < top)), len(rank)).strip() for rank in ranks)],
-        ['mean loss', *(f'{run.evaluation.summary["loss"]:.4f}' for run in runs)],
+        *metrics,
         ['seconds of training', *(f'{run.metrics[-1]["seconds"]:.1f}' if run.metrics else '-' for run in runs)],
     ]
 
 
-def sentences(pair: Paired, p: float) -> list[str]:
+def sentences(pair: Paired, p: float, metric: Metric) -> list[str]:
     """The paired numbers, and whether they are more than noise."""
-    verdict = 'within the noise of these images' if p > ALPHA else 'better' if pair.difference > 0 else 'worse'
-    loss, low, high = pair.loss
-    images = pair.both + pair.gained + pair.lost + pair.neither
-    return [
-        f'accuracy {100 * pair.difference:+.2f} points '
-        f'(95 % interval {100 * pair.low:+.2f} to {100 * pair.high:+.2f}): {verdict}',
-        f'{pair.gained} of {images} images gained, {pair.lost} lost, {pair.both} right in both, '
-        f'{pair.neither} in neither; McNemar, exact: p = {show_p(p)}',
-        f'mean loss {loss:+.4f} (95 % interval {low:+.4f} to {high:+.4f})',
-    ]
+    gain = metric.signed(pair.difference)
+    verdict = 'within the noise of these images' if p > ALPHA else 'better' if gain > 0 else 'worse'
+    difference, low, high = (metric.show(value, sign=True) for value in (pair.difference, pair.low, pair.high))
+    unit = f' {metric.unit}' if metric.unit else ''
+    lines = [f'{metric.title} {difference}{unit} (95 % interval {low} to {high}): {verdict}']
+    if pair.both is None or pair.gained is None or pair.lost is None or pair.neither is None:
+        lines.append(f'images drawn anew {RESAMPLES:,} times: p = {show_p(p)}')
+    else:
+        images = pair.both + pair.gained + pair.lost + pair.neither
+        lines.append(
+            f'{pair.gained} of {images} images gained, {pair.lost} lost, {pair.both} right in both, '
+            f'{pair.neither} in neither; McNemar, exact: p = {show_p(p)}'
+        )
+    loss, low_loss, high_loss = pair.loss
+    return [*lines, f'mean loss {loss:+.4f} (95 % interval {low_loss:+.4f} to {high_loss:+.4f})']
 
 
 def changed(run: Trained, other: Trained) -> list[str]:
     """Which test images one of two runs gets right and the other wrong."""
     lines = []
-    for word, rows in (
-        ('gained', run.evaluation.results['index'][run.right & ~other.right]),
-        ('lost', run.evaluation.results['index'][~run.right & other.right]),
-    ):
+    for word, places in zip(('gained', 'lost'), changed_places(run, other), strict=True):
+        rows = run.evaluation.results['index'][places]
         if len(rows):
             listed = ', '.join(map(str, rows[:MOST_LISTED]))
             more = f' and {len(rows) - MOST_LISTED} more' if len(rows) > MOST_LISTED else ''

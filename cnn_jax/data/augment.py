@@ -6,6 +6,7 @@ the batch or the device it is in. Settings are keyword arguments: bind them with
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +16,20 @@ Transform = Callable[[Array, Array], Array]
 """(keys, images) -> images"""
 
 
-def compose(*transforms: Transform) -> Transform:
+Batch = dict[str, Array]
+BatchTransform = Callable[[Array, Batch], Batch]
+"""(keys, batch) -> batch"""
+
+
+def on_images(transform: Callable[..., Array], **settings: Any) -> BatchTransform:
+    """Lifts."""
+    return lambda keys, batch: {**batch, 'image': transform(keys, batch['image'], **settings)}
+
+
+def compose(*transforms):
     """One after the other, each with random numbers of its own."""
 
-    def composed(keys: Array, images: Array) -> Array:
+    def composed(keys, images):
         for number, transform in enumerate(transforms):
             images = transform(fold(keys, number), images)
         return images

@@ -7,11 +7,26 @@ the other image is: at least `Data.repeats`, whose copies of an image stand side
 amount for the whole batch; here each image has its own.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cnn_jax.data.augment import in_box, to_dtype
+from cnn_jax.data.augment import BatchTransform, in_box, to_dtype
+
+Mix = Callable[[Array, Array, Array], tuple[Array, Array]]
+"""(keys, images, labels) -> (images, shares)"""
+
+
+def on_classes(mix: Mix) -> BatchTransform:
+    """A mixing of images and labels as a change of a whole batch, which gets 'shares' (batch, classes)."""
+
+    def mixed(keys: Array, batch: dict[str, Array]) -> dict[str, Array]:
+        images, shares = mix(keys, batch['image'], batch['label'])
+        return {**batch, 'image': images, 'shares': shares}
+
+    return mixed
 
 
 def mixup(

@@ -12,13 +12,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cnn_jax.data import fields as declared
+from cnn_jax.data.fields import Fields
 from cnn_jax.data.order import check_count, evaluation_rows, rows
 from cnn_jax.errors import CnnJaxError, DataError
 
 Batch = dict[str, np.ndarray]
-"""'image' uint8 (b, h, w, c), 'label' int32 (b,), 'mask' bool (b,), 'index' int32 (b,) row in the split or -1 where
-mask is False, 'epoch' int32 (b,)."""
+"""'image' uint8 (b, h, w, c), 'mask' bool (b,), 'index' int32 (b,) row in the split or -1 where mask is False, 'epoch'
+int32 (b,), and the fields that the set declares, 'label' int32 (b,) for instance."""
 
+CLASS = declared.of_class()  # the usual field, where nothing else is said
 RESIDENT_BYTES = 512 * 2**20  # a split up to this size, decoded, is kept whole
 
 
@@ -34,7 +37,7 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, row: int, /) -> dict[str, Any]:
-        """{'image': uint8 (height, width, channels), 'label': int}"""
+        """{'image': uint8 (height, width, channels)} and the fields that the set declares, such as 'label': int."""
         ...
 
 
@@ -43,10 +46,12 @@ class Data:
     """A data set described: known without touching the disk.
 
     `splits` are the counts of the published set, 'train' and 'test' at least; `image_shape` is (height, width,
-    channels). `open(split, data_dir)` gives the rows, preparing the set first where that needs nothing from the user,
-    and raises `DataError` with what to do otherwise. `prepare(data_dir, say)` builds or checks the set. `streamed`:
-    rows are read anew each time (a random crop, or too many), never kept whole in memory. `repeats`: how often an image
-    stands in a row, each time changed in another way (repeated augmentation, Hoffer et al. 2019, arXiv:1901.09335).
+    channels). `fields` are what a row carries beside its image; as long as none are given it is a class, 'label', of
+    `class_names`. `open(split, data_dir)` gives the rows, preparing the set first where that needs nothing from the
+    user, and raises `DataError` with what to do otherwise. `prepare(data_dir, say)` builds or checks the set.
+    `streamed`: rows are read anew each time (a random crop, or too many), never kept whole in memory. `repeats`: how
+    often an image stands in a row, each time changed in another way (repeated augmentation, Hoffer et al. 2019,
+    arXiv:1901.09335).
     `train_sizes`: (first step, side) of the training images of a streamed set, square, where they are not as large as
     those of evaluation, or grow in a few stages; each size is compiled once.
 
@@ -57,10 +62,11 @@ class Data:
     name: str
     batch_size: int
     splits: dict[str, int]
-    class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     open: Callable[[str, Path], Source]
     prepare: Callable[[Path, Callable[[str], None]], None]
+    class_names: tuple[str, ...] = ()
+    fields: Fields | None = None
     streamed: bool = False
     repeats: int = 1
     train_sizes: tuple[tuple[int, int], ...] = ()
@@ -70,8 +76,9 @@ class Data:
         check_count('repeats', self.repeats)
         for split in {'train': 0, 'test': 0} | self.splits:
             check_count(f'num_{split}', self.splits.get(split, 0))
-        if len(set(self.class_names)) != len(self.class_names) or len(self.class_names) < 2:
+        if len(set(self.class_names)) != len(self.class_names) or (self.fields is None and len(self.class_names) < 2):
             raise CnnJaxError(f'class_names: got {self.class_names}; needs at least 2, all different')
+        declared.check_names(self.row_fields)
         self._check_sizes()
         if len(self.image_shape) != 3 or any(not isinstance(size, int) or size < 1 for size in self.image_shape):
             raise CnnJaxError(f'image_shape: got {self.image_shape}; needs (height, width, channels), each at least 1')
@@ -102,6 +109,17 @@ class Data:
     def num_classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def row_fields(self) -> Fields:
+        """What a row carries beside its image."""
+        return declared.of_class(self.num_classes) if self.fields is None else self.fields
+
+    def row_shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """The shape and type of one row's part of each array of a batch."""
+        fields = {name: (field.shape, field.dtype) for name, field in self.row_fields.items()}
+        numbers = {'mask': ((), 'bool'), 'index': ((), 'int32'), 'epoch': ((), 'int32')}
+        return {'image': (self.image_shape, 'uint8'), **fields, **numbers}
+
 
 def default_data_dir() -> Path:
     """Where data sets are kept if no --data_dir is given: $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
@@ -128,6 +146,7 @@ def read(
     index: np.ndarray,
     shape: tuple[int, ...] | None = None,
     *,
+    fields: Fields = CLASS,
     epoch: Any = None,
     seed: int | None = None,
     size: int | None = None,
@@ -135,10 +154,10 @@ def read(
     """Rows `index` of a source, with `seed` as training sees them.
 
     Returns:
-        {'image': uint8 (b, h, w, c), 'label': int32 (b,), 'mask': bool (b,), False where an image could not be read}
+        {'image': uint8 (b, h, w, c), 'mask': bool (b,), False where an image could not be read}, and the fields.
 
     Raises:
-        DataError: images of unequal shape, or not of `shape` where it is given.
+        DataError: images of unequal shape, or not of `shape` where it is given; a field that is not as declared.
     """
     wanted = index.tolist()
     if seed is not None and hasattr(source, 'read_random'):
@@ -156,23 +175,24 @@ def read(
             )
     return {
         'image': np.stack([example['image'] for example in examples]),
-        'label': np.array([example['label'] for example in examples], np.int32),
+        **declared.stack(fields, examples, wanted),
         'mask': np.array([example.get('readable', True) for example in examples]),
     }
 
 
-def load_arrays(source: Source) -> Batch:
-    """A whole split, decoded once: {'image': uint8 (n, h, w, c), 'label': int32 (n,), 'mask': bool (n,)}, as `read`.
+def load_arrays(source: Source, fields: Fields = CLASS) -> Batch:
+    """A whole split, decoded once: {'image': uint8 (n, h, w, c), 'mask': bool (n,)} and the fields, as `read`.
 
     Raises:
-        DataError: no rows, or images of unequal shape.
+        DataError: no rows, images of unequal shape, or a field that is not as declared.
     """
     if not len(source):
         raise DataError('the split has no rows; prepare the set again')
-    first = read(source, np.arange(1))
+    first = read(source, np.arange(1), fields=fields)
     arrays = {key: np.empty((len(source), *value.shape[1:]), value.dtype) for key, value in first.items()}
     for start in range(0, len(source), 1024):  # in runs, so that a large split is never in memory twice
-        run = read(source, np.arange(start, min(start + 1024, len(source))), shape=first['image'].shape[1:])
+        rows = np.arange(start, min(start + 1024, len(source)))
+        run = read(source, rows, shape=first['image'].shape[1:], fields=fields)
         for key, value in run.items():
             arrays[key][start : start + 1024] = value
     return arrays
@@ -181,8 +201,7 @@ def load_arrays(source: Source) -> Batch:
 def gather(arrays: Batch, index: np.ndarray, *, epoch: np.ndarray | int = 0, mask: np.ndarray | bool = True) -> Batch:
     """The batch of resident rows `index`, on the host. Where `mask` is False the row is some row, not to be counted."""
     return {
-        'image': arrays['image'][index],  # -1, a padding row, reads the last row
-        'label': arrays['label'][index],
+        **{name: values[index] for name, values in arrays.items()},  # -1, a padding row, reads the last row
         'mask': arrays['mask'][index] & mask,
         'index': index,
         'epoch': np.broadcast_to(np.asarray(epoch, np.int32), index.shape),
@@ -197,6 +216,7 @@ def stream(
     start_step: int = 0,
     shard: tuple[int, int] = (0, 1),
     repeats: int = 1,
+    fields: Fields = CLASS,
     size: Callable[[int], int | None] = lambda step: None,
     **options: Any,
 ) -> Iterator[Batch]:
@@ -217,20 +237,20 @@ def stream(
 
     order(start_step)  # a bad argument is an error here and not in a thread
     run = _run(batch_size, shard)
-    return _feed(source, order, range(start_step, sys.maxsize), run, seed, size=size, **options)
+    return _feed(source, order, range(start_step, sys.maxsize), run, seed, fields=fields, size=size, **options)
 
 
 def stream_evaluation(
-    source: Source, *, batch_size: int, shard: tuple[int, int] = (0, 1), **options: Any
+    source: Source, *, batch_size: int, shard: tuple[int, int] = (0, 1), fields: Fields = CLASS, **options: Any
 ) -> Iterator[Batch]:
-    """Every row once, in order, the last batch padded: index -1, mask False, image and label 0. As `stream`."""
+    """Every row once, in order, the last batch padded: index -1, mask False, image and fields 0. As `stream`."""
     batches = list(evaluation_rows(len(source), batch_size))
 
     def order(step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         index, mask = batches[step]
         return index, np.zeros(batch_size, np.int32), mask
 
-    return _feed(source, order, range(len(batches)), _run(batch_size, shard), None, **options)
+    return _feed(source, order, range(len(batches)), _run(batch_size, shard), None, fields=fields, **options)
 
 
 def _run(batch_size: int, shard: tuple[int, int]) -> slice:
@@ -251,6 +271,7 @@ def _feed(
     run: slice,
     seed: int | None,
     *,
+    fields: Fields,
     size: Callable[[int], int | None] = lambda step: None,
     num_threads: int = 0,
     num_processes: int = 0,
@@ -261,9 +282,9 @@ def _feed(
     def batch(step: int) -> Batch:
         index, epoch, mask = (array[run] for array in order(step))
         # A padding row is read as row 0 and then cleared, so that shapes never change.
-        arrays = read(source, np.where(mask, index, 0), epoch=epoch, seed=seed, size=size(step))
-        arrays['image'][~mask] = 0
-        arrays['label'][~mask] = 0
+        arrays = read(source, np.where(mask, index, 0), fields=fields, epoch=epoch, seed=seed, size=size(step))
+        for values in arrays.values():
+            values[~mask] = 0
         return arrays | {'mask': mask & arrays['mask'], 'index': index, 'epoch': epoch}
 
     # Whole batches are Grain's elements: a row as an element costs 130 microseconds of Grain's own.

@@ -1,6 +1,7 @@
 """Batches on the devices: a small set lives there whole and each step gathers its rows; a large one is streamed."""
 
 import collections
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,12 @@ class Feed:
     def __init__(self, data: Data, *, data_dir: Path, seed: int, mesh: Mesh):
         self._data, self._data_dir, self._seed, self._mesh = data, data_dir, seed, mesh
         self._sources: dict[str, Source] = {}
+
+    def for_seed(self, seed: int) -> 'Feed':
+        """The same splits in the order of another seed; what is opened stays opened."""
+        feed = type(self)(self._data, data_dir=self._data_dir, seed=seed, mesh=self._mesh)
+        feed._sources = self._sources
+        return feed
 
     def source(self, split: str) -> Source:
         """The rows of a split; DataError if they are not there."""
@@ -68,6 +75,11 @@ class ResidentFeed(Feed):
         self._arrays: dict[str, Any] = {}
         self._readable: dict[str, np.ndarray] = {}
 
+    def for_seed(self, seed: int) -> 'ResidentFeed':
+        feed = copy.copy(self)  # with the same arrays on the devices
+        feed._seed = seed
+        return feed
+
     def train(self, step: int) -> Any:
         rows = len(self.source('train'))
         index, epoch = order.rows(rows, self._seed, step, self._data.batch_size, self._data.repeats)
@@ -79,7 +91,7 @@ class ResidentFeed(Feed):
 
     def _batch(self, split: str, index: np.ndarray, epoch: np.ndarray, mask: np.ndarray) -> Any:
         if split not in self._arrays:
-            arrays = pipeline.load_arrays(self.source(split))
+            arrays = pipeline.load_arrays(self.source(split), self._data.row_fields)
             self._readable[split] = arrays.pop('mask')
             self._arrays[split] = mapping.replicate(self._mesh, arrays)
         host = {'index': index, 'epoch': epoch, 'mask': mask & self._readable[split][index]}
@@ -105,6 +117,7 @@ class StreamedFeed(Feed):
                 repeats=self._data.repeats,
                 size=self._data.train_size,
                 start_step=step,
+                fields=self._data.row_fields,
                 shard=_shard(),
             )
             self._ready.clear()
@@ -115,7 +128,8 @@ class StreamedFeed(Feed):
 
     def test(self, batch_size: int) -> Iterator[Any]:
         size = self._round_up(batch_size)
-        for batch in pipeline.stream_evaluation(self.source('test'), batch_size=size, shard=_shard()):
+        fields = self._data.row_fields
+        for batch in pipeline.stream_evaluation(self.source('test'), batch_size=size, shard=_shard(), fields=fields):
             yield mapping.put_batch(self._mesh, batch)
 
 

@@ -8,8 +8,9 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
+from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -166,3 +167,23 @@ def as_svg(figure: 'Figure') -> str:
     width, height = (72 * inches for inches in figure.get_size_inches())
     opening = f'<svg viewBox="0 0 {width:g} {height:g}" style="max-width:{1.4 * width:.0f}px" role="img">'
     return re.sub(r'<svg [^>]*>', opening, text, count=1)
+
+
+class Drawn(NamedTuple):
+    """A figure, the numbers in it, and what it shows in words."""
+
+    figure: 'Figure'
+    arrays: dict[str, np.ndarray]
+    caption: str
+
+
+def tile(images: np.ndarray, *, columns: int, gap: int = 1) -> np.ndarray:
+    """Puts images (n, height, width, ...) in rows of `columns`, with gaps of NaN between them."""
+    count, height, width = images.shape[:3]
+    rows, columns = ceil(count / columns), min(columns, count)
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, *images.shape[3:])
+    picture = np.full(shape, np.nan, np.float32)
+    for number, image in enumerate(images):
+        top, left = number // columns * (height + gap), number % columns * (width + gap)
+        picture[top : top + height, left : left + width] = image
+    return picture

@@ -5,22 +5,29 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax.data.pipeline import Data
 from cnn_jax.devices import mapping
 from cnn_jax.errors import DataError
-from cnn_jax.tasks.classification.results import confusion_matrix, summarise
-from cnn_jax.tasks.task import Evaluation
+from cnn_jax.tasks.task import Evaluation, Task
 
 
 def evaluate(
-    eval_step: Callable, variables: Any, batches: Iterable[Any], *, num_classes: int, poll: Callable[[], None]
+    eval_step: Callable,
+    variables: Any,
+    batches: Iterable[Any],
+    *,
+    task: Task,
+    data: Data,
+    poll: Callable[[], None],
 ) -> Evaluation:
     """Runs a mapped evaluation step over padded batches and adds up.
 
     Args:
-        eval_step: from `parallel.map_eval`.
+        eval_step: from `mapping.map_eval`.
         variables: of the model, on the devices.
         batches: of `Feed.test`; rows whose mask is False are dropped here.
-        num_classes: of the data.
+        task: whose results they are.
+        data: the set that is evaluated.
         poll: called before each batch; may raise to stop.
 
     Raises:
@@ -38,9 +45,4 @@ def evaluate(
         raise DataError(f'none of the {unread} test images could be read; look at the data set')
     order = np.argsort(counted['index'])
     results = {name: values[order] for name, values in counted.items() if name != 'mask'}
-    return Evaluation(
-        results,
-        summarise(results, num_classes),
-        confusion_matrix(results['label'], results['prediction'], num_classes),
-        unread,
-    )
+    return Evaluation(results, task.summarise(results, data), unread)

@@ -1,15 +1,16 @@
 """Runs a grid of an experiment, each cell a run of its own, and writes the table and the page."""
 
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import DATA_DIR, LOG_TO, SEED, Flag
+from cnn_jax.modes._flags import DATA_DIR, INIT_FROM, LOG_TO, SEED, Flag
 
 FLAGS = (
     SEED,
     Flag('seeds', 'runs of each cell, with --seed and the next ones', 'number', least=1),
-    Flag('metric', 'what is compared: top1, top5, loss, train_loss, ...'),
+    Flag('metric', 'what is compared: the headline of the task, or loss, train_loss, ...'),
     Flag('cell', 'run this one of the grid: the index of an array job', 'number', least=0),
     Flag('jobs', 'processes that share the cells of a grid', 'number', 1, least=1),
     Flag('dry_run', 'show the cells and the expected time, run none', 'switch', False),
+    INIT_FROM,
     DATA_DIR,
     LOG_TO,
 )
@@ -33,6 +34,7 @@ def run(command: Command) -> None:
         jobs=given.jobs,
         dry_run=given.dry_run,
         log_to=given.log_to,
+        init_from=command.init_from,
         data_dir=command.data_dir,
         stop=command.stop,
         log=command.log,

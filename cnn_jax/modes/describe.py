@@ -18,12 +18,12 @@ FLAGS = (
 
 def run(command: Command) -> None:
     from cnn_jax.describe import format_difference, format_table, layer_table
-    from cnn_jax.training import restore
+    from cnn_jax.training import states
 
     loaded = command.load()
     model, data, shape = loaded.experiment.model, loaded.experiment.data, loaded.experiment.input_shape
     command.log.say(f'{loaded.name}: {model.__class__.__name__} on {data.name}')
-    with restore.fitting(loaded.experiment):
+    with states.fitting(loaded.experiment):
         table = layer_table(model, shape)
     variant = command.flags.diff
     if variant is None:

@@ -16,44 +16,36 @@ POLLS = True
 
 
 def run(command: Command) -> None:
-    from cnn_jax.devices import mapping
-    from cnn_jax.devices.feed import open_feed
-    from cnn_jax.evaluation.evaluate import evaluate
-    from cnn_jax.tasks.classification import words
     from cnn_jax.training import restore
+    from cnn_jax.training.setup import Setup
 
     loaded = command.load(beside_run=False)
-    experiment, mesh, log = loaded.experiment, mapping.make_mesh(), command.log
-    size = command.flags.eval_batch_size or experiment.data.batch_size
-
-    def poll() -> None:
-        command.stop.poll('stopped during evaluation')
-
-    variables, _ = restore.trained_variables(loaded, command.workdir, command.init_from, mesh, log)
-    feed = open_feed(experiment.data, data_dir=command.data_dir, seed=0, mesh=mesh)
+    experiment, log = loaded.experiment, command.log
+    setup = Setup(
+        experiment,
+        data_dir=command.data_dir,
+        parallel=command.flags.parallel,
+        eval_batch_size=command.flags.eval_batch_size,
+        poll=lambda: command.stop.poll('stopped during evaluation'),
+    )
+    variables, _ = restore.trained_variables(loaded, command.workdir, command.init_from, setup.mesh, log)
+    feed = setup.open_feed(seed=0)
     protocols, sets = command.flags.protocols, command.flags.sets
     if protocols or sets:
-        from cnn_jax.evaluation.protocols import compare
+        from cnn_jax.evaluation.protocols import compare_protocols
 
-        table = compare(
+        table = compare_protocols(
             experiment,
             variables,
             feed.source('test'),
             protocols=(protocols or 'center').split(','),
             sets=sets.split(',') if sets else [],
             data_dir=command.data_dir,
-            batch_size=size,
-            mesh=mesh,
+            batch_size=setup.eval_batch_size,
+            mesh=setup.mesh,
             say=log.say,
-            poll=poll,
+            poll=setup.poll,
         )
         log.say(f'\n{table}')
         return
-    result = evaluate(
-        mapping.map_eval(experiment.eval_step(), mesh, parallel=command.flags.parallel),
-        variables,
-        feed.test(size),
-        num_classes=experiment.data.num_classes,
-        poll=poll,
-    )
-    log.say(words.describe(result, experiment.data.class_names))
+    log.say(experiment.task.describe(setup.evaluate(variables, feed), experiment.data))

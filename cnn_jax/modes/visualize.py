@@ -77,6 +77,7 @@ def visualize(
     subject = make_subject(
         loaded.experiment.model,
         variables,
+        task=loaded.experiment.task,
         data=loaded.experiment.data,
         preprocess=loaded.experiment.preprocess,
         about={'experiment': loaded.name, 'options': loaded.options, **note},

@@ -12,9 +12,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cnn_jax.data import order, pipeline
+from cnn_jax.data.augment import Batch
 from cnn_jax.devices import mapping
 from cnn_jax.experiment import Experiment
 from cnn_jax.steps.inputs import image_keys
+from cnn_jax.steps.train import TrainStep
 
 NAME = 'augmented'  # of the files in `figures/`
 COLUMNS, MOST = 8, 24
@@ -23,47 +25,48 @@ TILE, CAPTION, GAP = 112, 14, 4  # pixels
 INK, PAPER = (28, 32, 36), (255, 255, 255)
 
 
-def write(experiment: Experiment, source: Any, folder: Path, *, seed: int) -> Path:
+def write(experiment: Experiment, step: TrainStep, source: Any, folder: Path, *, seed: int) -> Path:
     """Writes `augmented.png` and `augmented.npz` into a folder; the path of the picture.
 
-    The images are the first of the first step, changed by the keys that they have there, on one device. The numbers:
-    `inputs` (images, height, width, channels) as the model takes them, `targets` (images, classes), `index` in the
-    split, and `pixels` uint8, which are shown.
+    The images are the first of the first step, as that step shows them to the model, on one device. The numbers:
+    `inputs` (images, height, width, channels) as the model takes them, what the loss compares with (`targets`
+    (images, classes) for classification), `index` in the split, and `pixels` uint8, which are shown.
 
     Args:
+        step: the training step.
         source: of the training split.
         seed: of the run.
     """
-    data = experiment.data
+    data, task = experiment.data, experiment.task
     count = min(data.batch_size, MOST + SPARE)
     index, epoch = (rows[:count] for rows in order.rows(len(source), seed, 0, data.batch_size, data.repeats))
-    raw = pipeline.read(source, index, epoch=epoch, seed=seed, size=data.train_size(0))
+    raw = pipeline.read(source, index, fields=data.row_fields, epoch=epoch, seed=seed, size=data.train_size(0))
     batch = {**raw, 'index': index, 'epoch': epoch}
     mesh = mapping.make_mesh(1)
-    seen = jax.device_get(mapping.map_eval(_make_look(experiment, seed), mesh)({}, mapping.put_batch(mesh, batch)))
-    shown = {name: np.asarray(values)[:MOST] for name, values in seen.items()}
-    pixels = to_pixels(shown['inputs'], shown.pop('black'), shown.pop('white'))
-    captions = [caption(target, data.class_names) for target in shown['targets']]
+    look = mapping.map_eval(_make_look(experiment, step, seed), mesh)
+    seen = jax.device_get(look({}, mapping.put_batch(mesh, batch)))
+    inputs, black, white = ({name: values[:MOST] for name, values in part.items()} for part in seen)
+    pixels = to_pixels(inputs['image'], black['image'], white['image'])
+    targets = task.targets(inputs, data)
     folder.mkdir(parents=True, exist_ok=True)
-    arrays: dict[str, Any] = {**shown, 'pixels': pixels, 'index': index[:MOST]}
+    arrays: dict[str, Any] = {'inputs': inputs['image'], **targets, 'pixels': pixels, 'index': index[:MOST]}
     np.savez_compressed(folder / f'{NAME}.npz', **arrays)
-    sheet(pixels, captions).save(folder / f'{NAME}.png')
+    sheet(pixels, task.captions(targets, data)).save(folder / f'{NAME}.png')
     return folder / f'{NAME}.png'
 
 
-def _make_look(experiment: Experiment, seed: int):
+def _make_look(experiment: Experiment, step: TrainStep, seed: int):
     """(nothing, batch) -> what the model gets of it, and what it would get of black and of white images."""
-    num_classes = experiment.data.num_classes
 
-    def look(nothing: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    def look(nothing: Any, batch: Batch) -> tuple[Batch, Batch, Batch]:
         del nothing
-        _, rng = jax.random.split(jax.random.key(seed))  # as `steps.init_state`
-        keys = image_keys(rng, batch)
-        images = experiment.augment(keys, batch['image']) if experiment.augment else batch['image']
-        black, white = (experiment.preprocess(keys, jnp.full_like(images, value)) for value in (0, 255))
-        inputs = experiment.training_inputs(batch, rng)
-        targets = inputs.targets if experiment.mix else jax.nn.one_hot(inputs.labels, num_classes)
-        return {'inputs': inputs.images, 'targets': targets, 'black': black, 'white': white}
+        _, rng = jax.random.split(jax.random.key(seed))  # as `steps.state.init_state`
+        keys, size = image_keys(rng, batch), batch['image'].shape
+        if experiment.augment:
+            size = jax.eval_shape(experiment.augment, keys, batch)['image'].shape
+        plain = [{**batch, 'image': jnp.full(size, value, jnp.uint8)} for value in (0, 255)]
+        black, white = (experiment.preprocess(keys, one) for one in plain)
+        return step.inputs(batch, rng), black, white
 
     return look
 
@@ -76,14 +79,6 @@ def to_pixels(inputs: np.ndarray, black: np.ndarray, white: np.ndarray) -> np.nd
     span = white.astype(np.float64) - black
     unit = np.divide(inputs - black, span, out=np.zeros(span.shape), where=np.abs(span) > 1e-12)
     return np.clip(np.rint(255 * unit), 0, 255).astype(np.uint8)
-
-
-def caption(target: np.ndarray, class_names: Sequence[str]) -> str:
-    """'cat', or '63 % cat, 37 % dog' of a mixed image."""
-    most = [int(number) for number in np.argsort(-target, kind='stable')[:2] if target[number] >= 0.005]
-    if len(most) == 1:
-        return class_names[most[0]]
-    return ', '.join(f'{target[number]:.0%} {class_names[number]}'.replace('%', ' %') for number in most)
 
 
 def sheet(pixels: np.ndarray, captions: Sequence[str]) -> Image.Image:

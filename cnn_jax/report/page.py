@@ -6,7 +6,8 @@ from string import Template
 
 from cnn_jax import describe
 from cnn_jax.report import augmented, gallery, sections, tables
-from cnn_jax.report.run import Run
+from cnn_jax.tasks.classification import page
+from cnn_jax.tasks.run import Run
 
 _HERE = Path(__file__).parent
 
@@ -21,8 +22,8 @@ def write_report(run: Run) -> Path:
     parts = [
         sections.cards(run, layers),
         sections.curves(run),
-        sections.classes(run),
-        sections.mistakes(run),
+        page.classes(run),
+        page.mistakes(run),
         sections.first_filters(run, layers),
         augmented.section(run.workdir),
         gallery.section(run.workdir),
@@ -31,7 +32,7 @@ def write_report(run: Run) -> Path:
     ]
     return _write(
         run.workdir,
-        title=html.escape(f'{name}: {sections.short_result(run)}'),
+        title=html.escape(f'{name}: {page.short_result(run)}'),
         kind=html.escape(sections.kind(run)),
         heading=html.escape(name),
         result=html.escape(sections.result(run, type(run.model).__name__)),

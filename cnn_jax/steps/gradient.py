@@ -1,8 +1,9 @@
 """Gradients of one device's share of a batch: at once, in parts (accumulation), or where the loss is flat (SAM).
 
-Each form is a function `(params, model_state, images, rngs) -> Gradient`, so that one can wrap another.
+Each form is a function `(params, model_state, inputs, rngs) -> Gradient`, so that one can wrap another.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,14 +12,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cnn_jax.data.augment import Batch
 from cnn_jax.devices.mapping import AXIS
 from cnn_jax.layers.dropout import place_of_first
-from cnn_jax.steps.inputs import Inputs
+from cnn_jax.tasks.task import Task
 
 # Collections of variables that a training step may change, beside `params`.
 MUTABLE = ('batch_stats',)
 
-Loss = Callable[[Any, jax.Array], jax.Array]  # (what the model returns, labels or targets) -> loss of each image
+Forward = Callable[[dict[str, Any], Batch, dict[str, jax.Array]], tuple[Any, dict[str, Any]]]
 
 
 class Gradient(NamedTuple):
@@ -27,7 +29,7 @@ class Gradient(NamedTuple):
     Attributes:
         params: the gradient of the mean loss, shaped like the parameters.
         model_state: the collections that the forward pass changed.
-        metrics: scalars: `loss` with regularisers, `top1`.
+        metrics: scalars: `loss` with regularisers, and those of the task.
     """
 
     params: Any
@@ -35,25 +37,32 @@ class Gradient(NamedTuple):
     metrics: dict[str, jax.Array]
 
 
-GradientFunction = Callable[[Any, dict[str, Any], Inputs, dict[str, jax.Array]], Gradient]
+GradientFunction = Callable[[Any, dict[str, Any], Batch, dict[str, jax.Array]], Gradient]
 
 
-def make_gradient(model: nn.Module, loss: Loss) -> GradientFunction:
+def make_forward(model: nn.Module | Any, task: Task) -> Forward:
+    """The function (variables, inputs, rngs) -> (outputs, changed collections): a forward pass in training."""
+
+    def forward(variables: dict[str, Any], inputs: Batch, rngs: dict[str, jax.Array]) -> tuple[Any, dict[str, Any]]:
+        mutable = [name for name in MUTABLE if name in variables] + ['losses']
+        apply = functools.partial(model.apply, rngs=rngs, mutable=mutable)
+        outputs, changed = task.forward(apply, variables, inputs, train=True)
+        return outputs, dict(changed)
+
+    return forward
+
+
+def make_gradient(forward: Forward, task: Task) -> GradientFunction:
     """The gradient of the mean loss of all images at once, with the regularisers of the collection `losses`."""
 
-    def gradient(params: Any, model_state: dict[str, Any], inputs: Inputs, rngs: dict[str, jax.Array]) -> Gradient:
+    def gradient(params: Any, model_state: dict[str, Any], inputs: Batch, rngs: dict[str, jax.Array]) -> Gradient:
         def mean_loss(params: Any) -> tuple[jax.Array, tuple[Any, dict[str, Any]]]:
-            variables = {'params': params, **model_state}
-            mutable = [name for name in MUTABLE if name in model_state] + ['losses']
-            scores, changed = model.apply(variables, inputs.images, train=True, rngs=rngs, mutable=mutable)
-            changed = dict(changed)
+            outputs, changed = forward({'params': params, **model_state}, inputs, rngs)
             penalty = sum(jnp.sum(term) for term in jax.tree.leaves(changed.pop('losses', {})))
-            return jnp.mean(loss(scores, inputs.targets)) + penalty, (scores, changed)
+            return jnp.mean(task.loss(outputs, inputs)) + penalty, (outputs, changed)
 
-        (value, (scores, changed)), slope = jax.value_and_grad(mean_loss, has_aux=True)(params)
-        scores = scores[0] if isinstance(scores, tuple) else scores  # without auxiliary heads
-        top1 = jnp.mean(jnp.argmax(scores, -1) == inputs.labels, dtype=jnp.float32)
-        return Gradient(slope, changed, {'loss': value, 'top1': top1})
+        (value, (outputs, changed)), slope = jax.value_and_grad(mean_loss, has_aux=True)(params)
+        return Gradient(slope, changed, {'loss': value, **task.train_metrics(outputs, inputs)})
 
     return gradient
 
@@ -68,15 +77,15 @@ def accumulated(gradient: GradientFunction, parts: int) -> GradientFunction:
         ValueError: when traced, if the parts do not divide the images of a device.
     """
 
-    def in_parts(params: Any, model_state: dict[str, Any], inputs: Inputs, rngs: dict[str, jax.Array]) -> Gradient:
-        images = len(inputs.images)
+    def in_parts(params: Any, model_state: dict[str, Any], inputs: Batch, rngs: dict[str, jax.Array]) -> Gradient:
+        images = len(inputs['image'])
         if images % parts:
             raise ValueError(f'accumulate: {parts} parts do not divide the {images} images of a device')
         size = images // parts
         first = jax.lax.axis_index(AXIS) * images
         runs = jax.tree.map(lambda rows: rows.reshape(parts, size, *rows.shape[1:]), inputs)
 
-        def add(carry: tuple[Any, dict[str, Any]], run: tuple[jax.Array, Inputs]):
+        def add(carry: tuple[Any, dict[str, Any]], run: tuple[jax.Array, Batch]):
             total, state = carry
             number, part = run
             with place_of_first(first + number * size):
@@ -100,7 +109,7 @@ def sharpness_aware(gradient: GradientFunction, radius: float) -> GradientFuncti
     paper lets each device climb by itself). Metrics and running averages are those of the first pass.
     """
 
-    def at_the_top(params: Any, model_state: dict[str, Any], inputs: Inputs, rngs: dict[str, jax.Array]) -> Gradient:
+    def at_the_top(params: Any, model_state: dict[str, Any], inputs: Batch, rngs: dict[str, jax.Array]) -> Gradient:
         here = gradient(params, model_state, inputs, rngs)
         up = jax.lax.pmean(here.params, AXIS)
         scale = radius / (optax.tree.norm(up) + 1e-12)

@@ -1,17 +1,14 @@
 """What the model is shown of a batch, and the randomness of a step."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
 import jax
 
+from cnn_jax.data.augment import Batch, BatchTransform
 from cnn_jax.devices.mapping import AXIS
 
-Transform = Callable[[jax.Array, jax.Array], jax.Array]  # (keys, images) -> images
-Mix = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]  # (keys, images, labels) -> (, targets)
 
-
-def image_keys(rng: jax.Array, batch: dict[str, jax.Array]) -> jax.Array:
+def image_keys(rng: jax.Array, batch: Batch) -> jax.Array:
     """A key for each image, (batch,), from (seed, epoch, index) alone: the same on any number of devices."""
 
     def key(epoch, index):
@@ -20,35 +17,43 @@ def image_keys(rng: jax.Array, batch: dict[str, jax.Array]) -> jax.Array:
     return jax.vmap(key)(batch['epoch'], batch['index'])
 
 
-class Inputs(NamedTuple):
-    """What the model sees of a batch.
-
-    Attributes:
-        images: (batch, height, width, channels), preprocessed.
-        targets: what the loss compares with: int32 (batch,) labels, or (batch, classes) soft targets.
-        labels: int32 (batch,), for the accuracy.
-    """
-
-    images: jax.Array
-    targets: jax.Array
-    labels: jax.Array
-
-
 def training_inputs(
-    batch: dict[str, jax.Array],
+    batch: Batch,
     rng: jax.Array,
     *,
-    preprocess: Transform,
-    augment: Transform | None = None,
-    mix: Mix | None = None,
-) -> Inputs:
-    """What the model is shown of a training batch, and what the loss compares with; `rng` is the state's."""
+    preprocess: BatchTransform,
+    augment: BatchTransform | None = None,
+    mix: BatchTransform | None = None,
+) -> Batch:
+    """A training batch as model and loss are shown it; `rng` is the state's."""
     keys = image_keys(rng, batch)
-    images = augment(keys, batch['image']) if augment else batch['image']
-    images, targets = preprocess(keys, images), batch['label']
+    if augment:
+        batch = applied('augment', augment, keys, batch)
+    batch = applied('preprocess', preprocess, keys, batch)
     if mix:
-        images, targets = mix(jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys), images, targets)
-    return Inputs(images, targets, batch['label'])
+        batch = applied('mix', mix, jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys), batch)
+    return batch
+
+
+def evaluation_inputs(batch: Batch, *, preprocess: BatchTransform) -> Batch:
+    """A batch as model and loss are shown it in evaluation: preprocessed, without chance."""
+    return applied('preprocess', preprocess, image_keys(jax.random.key(0), batch), batch)
+
+
+def applied(name: str, transform: BatchTransform, keys: jax.Array, batch: Batch) -> Batch:
+    """What a transform makes of a batch.
+
+    Raises:
+        ValueError: it does not take a batch, or gives none.
+    """
+    lift = f'{name}: it takes (keys, batch) and gives the batch; augment.on_images lifts a function of images alone'
+    try:
+        changed: Any = transform(keys, batch)
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f'{lift} ({error})') from error
+    if not isinstance(changed, dict) or 'image' not in changed:
+        raise ValueError(f'{lift} (it gave {type(changed).__name__})')
+    return changed
 
 
 def training_rngs(rng: jax.Array, step: jax.Array) -> dict[str, jax.Array]:

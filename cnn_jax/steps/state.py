@@ -1,16 +1,16 @@
-"""TODO."""
+"""The state of a run, its first value, and its moving average."""
 
 import dataclasses
 from typing import Any
 
-import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
-import optax
 
+from cnn_jax.data.augment import Batch
 from cnn_jax.steps.gradient import MUTABLE
-from cnn_jax.steps.inputs import Transform
+from cnn_jax.steps.inputs import applied
+from cnn_jax.steps.recipe import Recipe
 
 
 @flax.struct.dataclass
@@ -44,36 +44,29 @@ class TrainState:
         return {**self.variables, **self.ema}
 
 
-def init_state(
-    model: nn.Module,
-    optimizer: optax.GradientTransformation,
-    *,
-    preprocess: Transform,
-    image_shape: tuple[int, int, int],
-    seed: int,
-    with_ema: bool = False,
-) -> TrainState:
+def init_state(recipe: Recipe, batch: Batch, seed: int) -> TrainState:
     """The state before the first step; pure, so `jax.eval_shape` gives its shapes without any work.
 
     Args:
-        image_shape: (height, width, channels) of the data; `preprocess` decides what the model sees.
+        batch: one row as it comes from the data, all zeros.
         seed: of the parameters, the augmentation and the dropout.
-        with_ema: whether a moving average goes along.
     """
     init_key, rng = jax.random.split(jax.random.key(seed))
-    images = preprocess(jax.random.split(rng, 1), jnp.zeros((1, *image_shape), jnp.uint8))
-    variables = dict(model.init(init_key, images, train=False))
+    inputs = applied('preprocess', recipe.preprocess, jax.random.split(rng, 1), batch)
+    variables = dict(recipe.task.forward(recipe.model.init, init_key, inputs, train=False))
     params = variables.pop('params')
     variables.pop('losses', None)  # regularisers: recomputed in each step
     state = TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         model_state=variables,
-        opt_state=optimizer.init(params),
+        opt_state=recipe.optimizer.init(params),
         ema=None,
         rng=rng,
     )
-    return dataclasses.replace(state, ema=jax.tree.map(jnp.copy, averaged(state))) if with_ema else state
+    if recipe.ema_decay is None:
+        return state
+    return dataclasses.replace(state, ema=jax.tree.map(jnp.copy, averaged(state)))
 
 
 def moved_average(state: TrainState, decay: float) -> dict[str, Any]:

@@ -1,25 +1,220 @@
-"""TODO."""
+"""What a task is: the only place that knows what an answer is. Training, evaluation, reports and comparisons ask it."""
 
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
+
+from cnn_jax.data.fields import Fields
+from cnn_jax.data.pipeline import Data
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.statistics.metric import LOSS, Metric
+from cnn_jax.tasks import page
+from cnn_jax.tasks.run import Run
+
+if TYPE_CHECKING:
+    import jax
+
+Batch = Mapping[str, Any]
+"""'image' and the fields of the rows, (batch, ...) arrays on a device, as the model and the loss are shown them."""
+Results = Mapping[str, np.ndarray]
+"""Arrays (images, ...) over a split, in its order: 'index' (the row in the split), 'loss', and the task's own."""
 
 
 class Evaluation(NamedTuple):
     """What a model does on a split.
 
     Attributes:
-        results: arrays (images,) in the order of the split: `index` (the row in the split), `label`, `prediction`,
-            `probability`, `loss`, `rank`.
-        summary: `loss`, `top1`, `top5`, `images`.
-        confusion: counts (classes, classes), rows are true classes.
+        results: see `Results`.
+        summary: the metrics of the task, the headline first, and `images`, the count.
         unread: images that could not be read; nothing here counts them.
     """
 
     results: dict[str, np.ndarray]
     summary: dict[str, float]
-    confusion: np.ndarray
     unread: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a model is trained to answer; a value of the experiment.
+
+    A task is one file: a subclass with the five functions that raise NotImplementedError here, and `metrics`. The
+    others have a form that suits most tasks. What a model returns is called its outputs.
+
+    Attributes:
+        metrics: of a split, in the order of `summarise`; the first is the headline, by which runs are compared.
+        batch_metrics: of training batches, beside the loss.
+        model_inputs: fields that the model takes after the images.
+        truths: the arrays of `results` that are not the model's: the same for every model.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]]
+    batch_metrics: ClassVar[tuple[Metric, ...]] = ()
+    model_inputs: ClassVar[tuple[str, ...]] = ()
+    truths: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def headline(self) -> Metric:
+        """The metric that runs are compared by."""
+        return self.metrics[0]
+
+    # What the data must have, and what the numbers are.
+
+    def fields(self, data: Data) -> Fields:
+        """The fields that a row must carry beside its image for this task."""
+        raise NotImplementedError
+
+    def loss(self, outputs: Any, batch: Batch) -> 'jax.Array':
+        """The loss of each image, (batch,), of the model's outputs in training or evaluation."""
+        raise NotImplementedError
+
+    def train_metrics(self, outputs: Any, batch: Batch) -> dict[str, 'jax.Array']:
+        """Scalars of a training batch, by the names of `batch_metrics`."""
+        raise NotImplementedError
+
+    def results(self, outputs: Any, batch: Batch) -> dict[str, 'jax.Array']:
+        """What is kept of each image of an evaluation, (batch, ...) arrays; computed on the devices.
+
+        Each depends on its own image alone: that makes the metrics exact for any batch size and device count. Scores
+        that are not numbers must never look right.
+        """
+        raise NotImplementedError
+
+    def summarise(self, results: Results, data: Data) -> dict[str, float]:
+        """The metrics of a split, by name, in the order of `metrics`, and `images`."""
+        raise NotImplementedError
+
+    def forward(self, apply: Callable[..., Any], variables: Any, batch: Batch, *, train: bool) -> Any:
+        """The model's outputs of a batch: one call of `apply(variables, images, *inputs, train=...)`."""
+        inputs = [batch[name] for name in self.model_inputs]
+        return apply(variables, batch['image'], *inputs, train=train)
+
+    def check(self, data: Data) -> None:
+        """Raises CnnJaxError for a data set that does not declare what this task needs."""
+        declared = data.row_fields
+        for name, field in self.fields(data).items():
+            if name not in declared:
+                raise CnnJaxError(
+                    f'task {self.name}: {data.name} has no {name!r} in its rows; it has {", ".join(declared)}; '
+                    'give the experiment another task, or other data'
+                )
+            if declared[name] != field:
+                raise CnnJaxError(f'task {self.name}: {name!r} of {data.name} is {declared[name]}; needed is {field}')
+
+    def check_loss(self, data: Data) -> None:
+        """Raises CnnJaxError for a loss that does not fit the metrics: a better answer must have a lower loss."""
+
+    @property
+    def name(self) -> str:
+        """In one word, for messages."""
+        return type(self).__name__.lower()
+
+    # What people read.
+
+    def progress(self, values: Mapping[str, float]) -> str:
+        """Loss and metrics of a training batch in one short text."""
+        shown = [LOSS.in_words(values['loss'])]
+        shown += [metric.in_words(values[metric.name], 1) for metric in self.batch_metrics if metric.name in values]
+        return '  '.join(shown)
+
+    def line(self, split: str, summary: Mapping[str, float]) -> str:
+        """An evaluation during training in one line: 'test accuracy 97.22%  test loss 0.1226'."""
+        shown = (self.headline, LOSS)
+        return '  '.join(f'{split} {metric.in_words(summary[metric.name])}' for metric in shown)
+
+    def outcome(self, split: str, evaluation: Evaluation) -> list[str]:
+        """The last evaluation of a run, a line for each number."""
+        rows = [(f'{split} {metric.title}', self.shown(metric, evaluation)) for metric in (self.headline, LOSS)]
+        width = max(len(title) for title, _ in rows)
+        return [f'{title:<{width}} {value}' for title, value in rows]
+
+    def shown(self, metric: Metric, evaluation: Evaluation) -> str:
+        """The value of a metric in words, as wide as the others."""
+        value = evaluation.summary[metric.name]
+        return f'{value:7.2%}' if metric.unit == 'points' else f' {value:.4f}'
+
+    def describe(self, evaluation: Evaluation, data: Data) -> str:
+        """An evaluation in words, as --mode=evaluate prints it."""
+        rows = [('images', f'{len(evaluation.results["index"])}')]
+        rows += self.table(evaluation, data)
+        width = max(len(title) for title, _ in rows) + 2
+        lines = [f'{title:<{width}}{value}' for title, value in rows]
+        return '\n'.join([*lines, *unread_lines(evaluation.unread, len(evaluation.results['index']))])
+
+    def table(self, evaluation: Evaluation, data: Data) -> list[tuple[str, str]]:
+        """Titles and values of an evaluation, for a table of several runs."""
+        return [(metric.title, self.shown(metric, evaluation).strip()) for metric in self.metrics]
+
+    def truth(self, example: Mapping[str, Any], class_names: Sequence[str]) -> str:
+        """What is right for a row of a source, or for one image of `results`, in words."""
+        return ''
+
+    def answer(self, outputs: Any, class_names: Sequence[str]) -> str:
+        """What the model says of one image, in words; `outputs` on the host, without the batch axis."""
+        return ''
+
+    def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
+        """What the model says of one image, in words, from its `results`."""
+        return ''
+
+    def group(self, example: Mapping[str, Any]) -> int:
+        """The number in `groups` of a row of a source: what pictures of many images colour it by."""
+        return 0
+
+    def groups(self, class_names: Sequence[str]) -> tuple[str, ...]:
+        """The names of the groups that `group` gives; one where rows belong to no class."""
+        return ('all',)
+
+    def targets(self, batch: Batch, data: Data) -> dict[str, np.ndarray]:
+        """What the loss compares with of a training batch on the host, for the contact sheet and its numbers."""
+        return {name: np.asarray(batch[name]) for name in self.fields(data) if name in batch}
+
+    def captions(self, targets: Results, data: Data) -> list[str]:
+        """A short text for each image of `targets`."""
+        count = len(next(iter(targets.values()))) if targets else 0
+        return [
+            self.truth({name: values[place] for name, values in targets.items()}, data.class_names)
+            for place in range(count)
+        ]
+
+    # What a comparison asks.
+
+    def right(self, results: Results) -> np.ndarray | None:
+        """Whether each image is answered right, (images,) bool; None where an answer is more or less right."""
+        return None
+
+    # What the page shows.
+
+    def worst(self, results: Results, *, most: int = 42) -> np.ndarray:
+        """The places in `results` of the images that the page shows: the highest losses, highest first."""
+        return worst_of(results, np.arange(len(results['loss'])), most)
+
+    def sections(self, run: Run) -> list[str]:
+        """The sections of the page that are the task's own, as HTML."""
+        return [page.hardest(run)]
+
+    def cards(self, run: Run) -> list[tuple[str, str, str]]:
+        """Titles, values and remarks for the numbers on top of the page."""
+        return page.cards(run)
+
+    def short_result(self, run: Run) -> str:
+        """The result in a few words, for the title of the page."""
+        value = run.last(self.headline.name, 'test')
+        return 'not evaluated' if value is None else f'test {self.headline.in_words(value)}'
+
+    def result(self, run: Run) -> str:
+        """The result as the middle of a sentence: 'reaches a test accuracy of 98.9 %'."""
+        value = run.last(self.headline.name, 'test')
+        text = f'{100 * value:.1f} %' if self.headline.unit == 'points' else f'{value:.4f}'
+        return f'reaches a test {self.headline.title} of {text}'
+
+
+def worst_of(results: Results, places: np.ndarray, most: int) -> np.ndarray:
+    """Those of some places that have the highest losses, highest first; what is not a number comes first."""
+    order = np.argsort(-np.nan_to_num(results['loss'][places], nan=np.inf), kind='stable')
+    return places[order][:most]
 
 
 def unread_lines(unread: int, counted: int) -> list[str]:

@@ -19,10 +19,10 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from cnn_jax import describe
 from cnn_jax.devices import mapping, processes
-from cnn_jax.devices.feed import Feed, open_feed
+from cnn_jax.devices.feed import Feed
 from cnn_jax.errors import StorageError
 from cnn_jax.experiment import Experiment, Loaded
-from cnn_jax.training import restore
+from cnn_jax.training.setup import Setup
 from cnn_jax.workdir.log import Log
 
 WARM_UP_STEPS = 3
@@ -148,16 +148,14 @@ def table(rows: list[Row]) -> list[str]:
 def _measure(
     experiment: Experiment, devices: int, *, seed: int, data_dir: Path, parallel: mapping.Parallel, log: Log
 ) -> Row:
-    mesh = mapping.make_mesh(devices)
-    like = restore.abstract_state(experiment, mesh, parallel)
-    feed = open_feed(experiment.data, data_dir=data_dir, seed=seed, mesh=mesh)
-    step = mapping.map_step(experiment.train_step(), mesh, parallel=parallel)
+    setup = Setup(experiment, data_dir=data_dir, parallel=parallel, num_devices=devices)
+    feed, step = setup.open_feed(seed), setup.train_step
     batch = feed.train(0)
     begin = time.perf_counter()
     memory = None
     if hasattr(step, 'lower'):
         with _without_cache():
-            step = step.lower(like, batch).compile()
+            step = step.lower(setup.like, batch).compile()
         memory = memory_of(step, devices)
     compile_seconds = time.perf_counter() - begin
     if memory is not None and not memory.fits:
@@ -167,12 +165,12 @@ def _measure(
             'give more devices, a smaller batch_size, or --parallel=sharded'
         )
         return Row(devices, compile_seconds, memory)
-    return _time(experiment, like, step, feed, seed, Row(devices, compile_seconds, memory))
+    return _time(setup, step, feed, seed, Row(devices, compile_seconds, memory))
 
 
-def _time(experiment: Experiment, like: Any, step: Callable, feed: Feed, seed: int, row: Row) -> Row:
+def _time(setup: Setup, step: Callable, feed: Feed, seed: int, row: Row) -> Row:
     """Runs steps for some seconds; the batches come as in training."""
-    state = restore.initial_state(experiment, like, seed=seed)
+    state = setup.initial_state(seed)
     begin = time.perf_counter()
     for number in range(WARM_UP_STEPS):
         state, metrics = step(state, feed.train(number))
@@ -189,7 +187,7 @@ def _time(experiment: Experiment, like: Any, step: Callable, feed: Feed, seed: i
         number += 1
     seconds = time.perf_counter() - begin
     steps = number - WARM_UP_STEPS
-    rate = steps * experiment.data.batch_size / seconds
+    rate = steps * setup.experiment.data.batch_size / seconds
     return row._replace(step_seconds=seconds / steps, data_wait=waited / seconds, images_per_second=rate)
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -29,31 +29,42 @@ class NotFinite(Exception):
 
 
 class Meter:
-    """The clock of training, and the metrics on their way from the devices to the log.
+    """The clock of training, and the metrics on their way from the devices to the logs of the runs.
 
     The scalars of a step are read when those of the next logged step are handed in: by then they are there, and the
-    devices never wait for the host.
+    devices never wait for the host. Of several runs that advance together each scalar is an array (runs,), and each
+    run has an equal share of the time.
 
     Args:
-        experiment: the run.
-        log: who is told.
+        experiment: of the runs.
+        logs: who is told, one for each run.
         seconds: training time of the attempts before.
-        skipped: called with the number of a step that changed nothing, and what was not finite in it.
+        skipped: called with a run, the number of a step that changed nothing, and what was not finite in it.
+        broken: called with a run and its NotFinite.
     """
 
-    def __init__(self, experiment: Experiment, log: Log, *, seconds: float, skipped: Callable[[int, str], None]):
-        self._experiment, self._log, self._tell_skipped = experiment, log, skipped
+    def __init__(
+        self,
+        experiment: Experiment,
+        logs: Sequence[Log],
+        *,
+        seconds: float,
+        skipped: Callable[[int, int, str], None],
+        broken: Callable[[int, NotFinite], None],
+    ):
+        self._experiment, self._logs, self._tell_skipped, self._tell_broken = experiment, logs, skipped, broken
         self._waiting: tuple[int, float, dict[str, jax.Array]] | None = None
         self._unchecked: list[tuple[int, dict[str, jax.Array]]] = []
-        self._skipped_in_a_row = 0
-        self._begin = time.monotonic() - seconds
+        self._skipped_in_a_row = [0] * len(logs)
+        self._alive = [True] * len(logs)
+        self._begin = time.monotonic() - seconds * len(logs)
         self._data_wait, self._last_share = 0.0, seconds
         self._marks: list[tuple[float, int]] = []
 
     @property
     def seconds(self) -> float:
-        """Training time so far, over all attempts, evaluations left out."""
-        return time.monotonic() - self._begin
+        """A run's training time so far, over all attempts, evaluations left out."""
+        return (time.monotonic() - self._begin) / len(self._logs)
 
     def pause(self, seconds: float) -> None:
         """Leaves out what was not training."""
@@ -64,7 +75,7 @@ class Meter:
         """Around what waits for a batch."""
         begin = time.monotonic()
         yield
-        self._data_wait += time.monotonic() - begin
+        self._data_wait += (time.monotonic() - begin) / len(self._logs)
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
         """Takes the scalars of the step that ended as number `step`; the ones before go to the log."""
@@ -74,11 +85,7 @@ class Meter:
             self._waiting = (step, self.seconds, metrics)
 
     def flush(self) -> None:
-        """Reads and logs what is on its way, and checks every step so far.
-
-        Raises:
-            NotFinite: the loss or the gradient of a step is not, and the step was not skipped; or too many were.
-        """
+        """Reads and logs what is on its way, and checks every step so far."""
         self._write()
         self._check()
 
@@ -88,14 +95,22 @@ class Meter:
             return
         step, seconds, device_metrics = self._waiting
         self._waiting = None
-        values = {name: float(value) for name, value in jax.device_get(device_metrics).items()}
-        rate = self._images_per_second(step)
-        values |= {'images_per_second': rate, 'data_wait': self._share_waited()}
-        self._log.metrics(step, 'train', seconds, **values)
+        metrics = {name: np.ravel(value) for name, value in jax.device_get(device_metrics).items()}
+        rate, wait = self._images_per_second(step), self._share_waited()
+        found = {}
+        for run in self._runs():
+            found[run] = {name: float(value[run]) for name, value in metrics.items()}
+            self._logs[run].metrics(step, 'train', seconds, **found[run], images_per_second=rate, data_wait=wait)
         self._check(up_to=step)
         left = (self._experiment.num_steps - step) * self._experiment.data.batch_size / rate if rate else None
-        progress = values if left is None else {**values, 'seconds_left': left}
-        self._log.advance(step, self._experiment.num_steps, progress)
+        for run in self._runs():
+            words = self._experiment.task.progress(found[run])
+            total = self._experiment.num_steps
+            self._logs[run].advance(step, total, words, images_per_second=rate, seconds_left=left)
+
+    def _runs(self) -> list[int]:
+        """Those that are not broken."""
+        return [run for run, alive in enumerate(self._alive) if alive]
 
     def _share_waited(self) -> float:
         """The fraction of the time since the last call that the loop spent waiting for batches."""
@@ -116,14 +131,23 @@ class Meter:
         done = [entry for entry in self._unchecked if up_to is None or entry[0] <= up_to]
         self._unchecked = self._unchecked[len(done) :]
         for step, values in jax.device_get(done):
-            bad = [name for name in ('loss', 'gradient_norm') if not np.isfinite(values.get(name, 0.0))]
-            what = f'{bad[0].replace("_", " ")} is {values[bad[0]]}' if bad else 'not finite'
-            if not values.get('skipped', 0.0):
-                self._skipped_in_a_row = 0
-                if bad:
-                    raise NotFinite(step, what)
-                continue
-            self._skipped_in_a_row += 1
-            self._tell_skipped(step, what)
-            if self._skipped_in_a_row == MOST_SKIPPED_IN_A_ROW:
-                raise NotFinite(step, f'{what}, after {MOST_SKIPPED_IN_A_ROW} skipped steps in a row', skipped=True)
+            for run in self._runs():
+                self._check_run(run, step, {name: np.ravel(value)[run] for name, value in values.items()})
+
+    def _check_run(self, run: int, step: int, values: dict[str, float]) -> None:
+        bad = [name for name in ('loss', 'gradient_norm') if not np.isfinite(values.get(name, 0.0))]
+        what = f'{bad[0].replace("_", " ")} is {values[bad[0]]}' if bad else 'not finite'
+        if not values.get('skipped', 0.0):
+            self._skipped_in_a_row[run] = 0
+            if bad:
+                self._break(run, NotFinite(step, what))
+            return
+        self._skipped_in_a_row[run] += 1
+        self._tell_skipped(run, step, what)
+        if self._skipped_in_a_row[run] == MOST_SKIPPED_IN_A_ROW:
+            text = f'{what}, after {MOST_SKIPPED_IN_A_ROW} skipped steps in a row'
+            self._break(run, NotFinite(step, text, skipped=True))
+
+    def _break(self, run: int, error: NotFinite) -> None:
+        self._alive[run] = False
+        self._tell_broken(run, error)

@@ -6,13 +6,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from cnn_jax.devices import mapping
-from cnn_jax.experiment import Experiment
-from cnn_jax.steps.gradient import MUTABLE
 from cnn_jax.steps.inputs import training_rngs
 from cnn_jax.steps.state import TrainState
+from cnn_jax.training.setup import Setup
 
 IMAGES, LOSS = 'the images after preprocessing', 'the loss'
 MOST_NAMED = 8  # images in one line; the rest are counted
@@ -43,8 +41,8 @@ class Origin(NamedTuple):
         return f'its batch is {_list(self.batch)}; first not finite {where}'
 
 
-def find_origin(experiment: Experiment, mesh: Mesh, state: TrainState, batch: Any) -> Origin:
-    """Follows a training batch through the model, one forward pass.
+def find_origin(setup: Setup, state: TrainState, batch: Any) -> Origin:
+    """Follows a training batch through the model, one forward pass as the training step has it.
 
     Args:
         state: before the step that went wrong; it is not donated.
@@ -53,11 +51,11 @@ def find_origin(experiment: Experiment, mesh: Mesh, state: TrainState, batch: An
     names: list[str] = []
 
     def forward(state: TrainState, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        finite = _finite_by_place(experiment, state, batch)
+        finite = _finite_by_place(setup, state, batch)
         names[:] = finite
         return {'index': batch['index'], **finite}
 
-    found = mapping.fetch(mapping.map_eval(forward, mesh)(state, batch))
+    found = mapping.fetch(mapping.map_eval(forward, setup.mesh)(state, batch))
     index = found['index']
     for name in names:
         if not found[name].all():
@@ -78,10 +76,10 @@ def _all_finite(leaves: list[jax.Array]) -> list[jax.Array]:
     return [jnp.all(jnp.isfinite(leaf)) for leaf in leaves]
 
 
-def _finite_by_place(experiment: Experiment, state: TrainState, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def _finite_by_place(setup: Setup, state: TrainState, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
     """For each place on the way from the images to the loss: which images are finite there, (batch,).
 
-    The batch, the noise and the statistics are those of `steps.make_train_step`, without its accumulation.
+    Inputs, noise and statistics are those of the training step, but it takes the images in one part.
     """
     size = len(batch['index'])
     finite: dict[str, jax.Array] = {}
@@ -99,12 +97,11 @@ def _finite_by_place(experiment: Experiment, state: TrainState, batch: dict[str,
             note('/'.join(context.module.path), outputs)
         return outputs
 
-    inputs, rngs = experiment.training_inputs(batch, state.rng), training_rngs(state.rng, state.step)
-    note(IMAGES, inputs.images)
-    mutable = [name for name in MUTABLE if name in state.model_state] + ['losses']
+    inputs, rngs = setup.step.inputs(batch, state.rng), training_rngs(state.rng, state.step)
+    note(IMAGES, inputs['image'])
     with nn.intercept_methods(record):
-        scores, _ = experiment.model.apply(state.variables, inputs.images, train=True, rngs=rngs, mutable=mutable)
-    note(LOSS, experiment.loss(scores, inputs.targets))
+        outputs, _ = setup.step.forward(state.variables, inputs, rngs)
+    note(LOSS, setup.experiment.task.loss(outputs, inputs))
     return finite
 
 

@@ -1,8 +1,7 @@
 """Where a run's state comes from: its own checkpoint, another run's variables, or a seed."""
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,62 +11,17 @@ from jax.sharding import Mesh
 from cnn_jax.devices import mapping, processes
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.experiment import Experiment, Loaded, load
-from cnn_jax.steps import initialize
 from cnn_jax.steps.state import TrainState
+from cnn_jax.training.setup import Setup
+from cnn_jax.training.states import abstract_state, shardings_of
 from cnn_jax.weights import variables_for
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.config import existing_config
 from cnn_jax.workdir.log import Log
 
 
-def abstract_state(experiment: Experiment, mesh: Mesh, parallel: mapping.Parallel = 'mapped') -> TrainState:
-    """Shapes, dtypes and shardings of the state; nothing is computed.
-
-    Raises:
-        CnnJaxError: the model does not fit the images.
-    """
-    with fitting(experiment):
-        shapes = jax.eval_shape(lambda: experiment.init_state(0))
-    shardings = mapping.state_shardings(mesh, shapes, parallel)
-
-    def describe(leaf: Any, sharding: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-    return jax.tree.map(describe, shapes, shardings)
-
-
-@contextlib.contextmanager
-def fitting(experiment: Experiment) -> Iterator[None]:
-    """Around a call of the model: what it says of its options or its input becomes a CnnJaxError."""
-    try:
-        yield
-    except CnnJaxError:
-        raise
-    except (ValueError, TypeError) as error:
-        data = experiment.data
-        raise CnnJaxError(
-            f'the model does not fit {data.name} images of {data.image_shape}: {_first(error)}'
-        ) from error
-
-
-def initial_state(experiment: Experiment, like: TrainState, *, seed: int) -> TrainState:
-    """The state before the first step, in the shardings of `like`."""
-    return initialize.evaluate(lambda: experiment.init_state(seed), shardings=shardings_of(like))
-
-
-def shardings_of(tree: Any) -> Any:
-    """The sharding of every leaf."""
-    return jax.tree.map(lambda leaf: leaf.sharding, tree)
-
-
 def start_or_resume(
-    experiment: Experiment,
-    checkpoints: Checkpoints,
-    like: TrainState,
-    *,
-    seed: int,
-    init_from: Path | None,
-    log: Log,
+    setup: Setup, checkpoints: Checkpoints, *, seed: int, init_from: Path | None, log: Log
 ) -> tuple[TrainState, float]:
     """The state to go on from, and the seconds it was trained for.
 
@@ -75,15 +29,15 @@ def start_or_resume(
         CnnJaxError: the checkpoint, or the run to start from, is of another model.
         StorageError: there are checkpoints and none is whole.
     """
-    restored = checkpoints.restore_latest_valid(like, report=lambda line: log.say(f'warning: {line}'))
+    restored = checkpoints.restore_latest_valid(setup.like, report=lambda line: log.say(f'warning: {line}'))
     if restored is not None:
         processes.main_process_first(lambda: checkpoints.set_aside_after(restored.step))
-        log.say(f'resuming at step {restored.step} of {experiment.num_steps}')
+        log.say(f'resuming at step {restored.step} of {setup.experiment.num_steps}')
         return restored.state, float(restored.note.get('seconds', 0.0))
-    state = initial_state(experiment, like, seed=seed)
+    state = setup.initial_state(seed)
     if init_from is not None:
-        variables = weights_from(init_from, experiment, mapping.fetch(state.variables), report=log.say)
-        variables = jax.device_put(variables, shardings_of(like.variables))
+        variables = weights_from(init_from, setup.experiment, mapping.fetch(state.variables), report=log.say)
+        variables = jax.device_put(variables, shardings_of(setup.like.variables))
         params = variables.pop('params')
         state = dataclasses.replace(state, params=params, model_state=variables)
         log.say(f'starting from the weights of {init_from}')
@@ -155,7 +109,3 @@ def weights_from(
         _, state = latest_state(other, source, mapping.make_mesh(), report=report)
         return variables_for(experiment.model, mapping.fetch(state.variables), like, report=report, what=what)
     return variables_for(experiment.model, source, like, report=report, what=what)
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().partition('\n')[0]

@@ -1,4 +1,4 @@
-"""Training: the assembly of a run from its parts, from the first look at the devices to the last evaluation."""
+"""Training a run from its first or newest state to its last step and evaluation."""
 
 import time
 from pathlib import Path
@@ -6,15 +6,14 @@ from typing import NamedTuple
 
 import jax
 
-from cnn_jax.devices import mapping
-from cnn_jax.devices.feed import Feed, open_feed
+from cnn_jax.devices.feed import Feed
 from cnn_jax.devices.stop import StopRequest
-from cnn_jax.evaluation.exam import make_exam
-from cnn_jax.experiment import Experiment
 from cnn_jax.steps.state import TrainState
 from cnn_jax.tasks.task import Evaluation
-from cnn_jax.training import not_finite, restore
-from cnn_jax.training.loop import SAVED, Tools, fit
+from cnn_jax.training import restore
+from cnn_jax.training.loop import SAVED, Lane, Program, fit
+from cnn_jax.training.replay import Replay
+from cnn_jax.training.setup import Setup
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.log import Log, duration
 
@@ -24,7 +23,7 @@ class Trained(NamedTuple):
 
     Attributes:
         state: the last.
-        evaluations: by name, see `exam`; 'test' is always there.
+        evaluations: by name, see `Setup.evaluate_state`; 'test' is always there.
         seconds: of training, over all attempts.
         feed: its data.
     """
@@ -36,73 +35,61 @@ class Trained(NamedTuple):
 
 
 def train(
-    experiment: Experiment,
-    *,
-    workdir: Path,
-    seed: int,
-    data_dir: Path,
-    log: Log,
-    stop: StopRequest,
-    parallel: mapping.Parallel = 'mapped',
-    eval_batch_size: int | None = None,
-    init_from: Path | None = None,
+    setup: Setup, *, seed: int, workdir: Path, log: Log, stop: StopRequest, init_from: Path | None = None
 ) -> Trained:
     """Trains an experiment in a work folder, from its latest valid checkpoint if there is one, and evaluates it.
 
     Args:
-        workdir: an existing folder that no other run uses (see `lock`).
+        setup: the experiment on the devices.
         seed: of parameters, order, augmentation and dropout.
-        data_dir: where the data set lies.
+        workdir: an existing folder that no other run uses (see `workdir.claim`).
         log: of the work folder.
-        stop: listens for signals.
-        parallel: how the step is mapped over the devices.
-        eval_batch_size: global, any number; None: the training batch size.
-        init_from: work folder of another run whose variables a new run starts from.
+        stop: whether a signal has come.
+        init_from: work folder of another run, or a weights file, whose variables a new run starts from.
+
+    Raises:
+        Stopped: a signal came; the state is saved.
+        DivergedError: the loss, the gradient or a parameter is not finite.
     """
-    mesh = mapping.make_mesh()
-    mapping.check_divides(experiment.data.batch_size, mesh)
-    checkpoints = Checkpoints(workdir / 'checkpoints', keep=experiment.keep)
-    like = restore.abstract_state(experiment, mesh, parallel)  # finds shapes that do not fit before anything is opened
-    feed = open_feed(experiment.data, data_dir=data_dir, seed=seed, mesh=mesh)
+    num_steps = setup.experiment.num_steps
+    lane, state, seconds = open_lane(setup, seed=seed, workdir=workdir, log=log, stop=stop, init_from=init_from)
+    begin, first = time.monotonic(), int(jax.device_get(state.step))
+    program = Program(setup.train_step, lane.feed.train)
+    try:
+        state, seconds = fit(state, [lane], program, first=first, seconds=seconds, stop=stop)
+    finally:
+        lane.checkpoints.close()
+    log.say(f'trained {num_steps - first} steps in {duration(time.monotonic() - begin)}; evaluating')
+    return Trained(state, evaluate_last(lane, state, seconds), seconds, lane.feed)
+
+
+def open_lane(
+    setup: Setup, *, seed: int, workdir: Path, log: Log, stop: StopRequest, init_from: Path | None = None
+) -> tuple[Lane, TrainState, float]:
+    """A run ready for the loop, the state that it goes on from, and the seconds that it was trained for."""
+    checkpoints = Checkpoints(workdir / 'checkpoints', keep=setup.experiment.keep)
+    _ = setup.like, setup.train_step  # what does not fit is found before anything is opened
+    feed = setup.open_feed(seed)
     for split in ('train', 'test'):
         log.say(feed.describe(split))
     stop.poll('stopped before the first step; run the same command to start')
+    # True of the last evaluation; `fit` saves in the ones before.
+    setup.poll = lambda: stop.poll(SAVED.format(setup.experiment.num_steps))
 
     def start(log: Log) -> tuple[TrainState, float]:
-        return restore.start_or_resume(experiment, checkpoints, like, seed=seed, init_from=init_from, log=log)
-
-    def explain(state: TrainState, step: int) -> str:
-        origin = not_finite.find_origin(experiment, mesh, state, feed.train(step - 1))
-        log.note(f'the batch of step {step} is images {origin.batch.tolist()}')
-        return str(origin)
+        return restore.start_or_resume(setup, checkpoints, seed=seed, init_from=init_from, log=log)
 
     state, seconds = start(log)
+    replay = Replay(setup, feed, lambda: start(Log(None, enabled=False))[0], log)
+    evaluated = log.cut_back(int(jax.device_get(state.step)))
+    return Lane(setup, feed, checkpoints, log, replay, evaluated), state, seconds
 
-    def poll() -> None:
-        stop.poll(SAVED.format(experiment.num_steps))  # true of the last evaluation; `fit` saves in the ones before
 
-    exam = make_exam(
-        experiment, feed, mesh, parallel=parallel, batch_size=eval_batch_size or experiment.data.batch_size, poll=poll
-    )
-    tools = Tools(
-        step=mapping.map_step(experiment.train_step(), mesh, parallel=parallel),
-        batch=feed.train,
-        evaluate=exam,
-        checkpoints=checkpoints,
-        log=log,
-        stop=stop,
-        again=lambda: start(Log(None, enabled=False))[0],
-        explain=explain,
-    )
-    begin, first = time.monotonic(), int(jax.device_get(state.step))
-    evaluated = log.cut_back(first)
-    try:
-        state, seconds = fit(state, experiment, tools, seconds=seconds, evaluated=evaluated)
-    finally:
-        checkpoints.close()
-    log.say(f'trained {experiment.num_steps - first} steps in {duration(time.monotonic() - begin)}; evaluating')
-    evaluations = exam(state, experiment.num_steps)
-    if experiment.num_steps not in evaluated:
+def evaluate_last(lane: Lane, state: TrainState, seconds: float) -> dict[str, Evaluation]:
+    """The evaluations of a run's last state, logged where they are not yet."""
+    num_steps = lane.setup.experiment.num_steps
+    evaluations = lane.setup.evaluate_state(state, num_steps, lane.feed)
+    if num_steps not in lane.evaluated:
         for split, evaluation in evaluations.items():
-            log.metrics(experiment.num_steps, split, seconds, **evaluation.summary)
-    return Trained(state, evaluations, seconds, feed)
+            lane.log.metrics(num_steps, split, seconds, **evaluation.summary)
+    return evaluations

@@ -9,11 +9,9 @@ import jax
 import numpy as np
 
 from cnn_jax.devices import mapping
-from cnn_jax.devices.feed import open_feed
-from cnn_jax.evaluation.evaluate import evaluate
 from cnn_jax.experiment import Experiment
 from cnn_jax.steps.state import TrainState
-from cnn_jax.training import restore
+from cnn_jax.training.setup import Setup
 from cnn_jax.workdir.checkpoint import Checkpoints
 
 STEPS = 6
@@ -44,8 +42,8 @@ def verify(experiment: Experiment, *, seed: int, data_dir: Path) -> list[Check]:
 
     Returns:
         `repro`: the same seed twice is bit-equal; `resume`: stopped, saved, restored and finished is bit-equal;
-        `devices`: the losses on one device and on all of them agree; `eval`: so does every image's rank, at any batch
-        size.
+        `devices`: the losses on one device and on all of them agree; `eval`: so does every image's result, at any
+        batch size.
     """
     trial = _Trials(dataclasses.replace(experiment, num_steps=STEPS), seed, data_dir)
     most = max(n for n in range(1, jax.device_count() + 1) if experiment.data.batch_size % n == 0)
@@ -64,24 +62,19 @@ class _Trials:
     def __init__(self, experiment: Experiment, seed: int, data_dir: Path):
         self.experiment, self.seed, self.data_dir = experiment, seed, data_dir
 
-    def feed(self, num_devices: int):
-        mesh = mapping.make_mesh(num_devices)
-        return open_feed(self.experiment.data, data_dir=self.data_dir, seed=self.seed, mesh=mesh)
+    def setup(self, num_devices: int, eval_batch_size: int | None = None) -> Setup:
+        return Setup(self.experiment, data_dir=self.data_dir, num_devices=num_devices, eval_batch_size=eval_batch_size)
 
     def run(self, num_devices: int, *, state: TrainState | None = None, until: int = STEPS) -> Trial:
-        mesh = mapping.make_mesh(num_devices)
-        state = state or restore.initial_state(self.experiment, self.abstract(num_devices), seed=self.seed)
-        feed = self.feed(num_devices)
-        step = mapping.map_step(self.experiment.train_step(), mesh)
+        """Trains up to step `until`, from the start or from `state`."""
+        setup = self.setup(num_devices)
+        feed = setup.open_feed(self.seed)
+        state = setup.initial_state(self.seed) if state is None else state
         losses: list[float] = []
         for number in range(int(jax.device_get(state.step)), until):
-            state, metrics = step(state, feed.train(number))
+            state, metrics = setup.train_step(state, feed.train(number))
             losses.append(float(jax.device_get(metrics['loss'])))
-        assert state is not None
         return Trial(np.array(losses), state)
-
-    def abstract(self, num_devices: int) -> TrainState:
-        return restore.abstract_state(self.experiment, mapping.make_mesh(num_devices))
 
     def resumed(self, num_devices: int) -> Trial:
         """Half of the run, a checkpoint, and the other half from what the disk gives back."""
@@ -90,21 +83,16 @@ class _Trials:
             checkpoints = Checkpoints(Path(folder) / 'checkpoints')
             checkpoints.save(STEPS // 2, first.state)
             checkpoints.close()
-            restored = checkpoints.restore(STEPS // 2, self.abstract(num_devices))
+            restored = checkpoints.restore(STEPS // 2, self.setup(num_devices).like)
         second = self.run(num_devices, state=restored.state)
         return Trial(np.concatenate([first.losses, second.losses]), second.state)
 
-    def ranks(self, variables: Any, num_devices: int, batch_size: int) -> np.ndarray:
-        experiment, mesh = self.experiment, mapping.make_mesh(num_devices)
-        variables = mapping.replicate(mesh, mapping.fetch(variables))
-        result = evaluate(
-            mapping.map_eval(experiment.eval_step(), mesh),
-            variables,
-            self.feed(num_devices).test(batch_size),
-            num_classes=experiment.data.num_classes,
-            poll=lambda: None,
-        )
-        return result.results['rank']
+    def counts(self, variables: Any, num_devices: int, batch_size: int) -> dict[str, np.ndarray]:
+        """The whole numbers among the results of each test image: ranks, predictions, matches."""
+        setup = self.setup(num_devices, batch_size)
+        on_devices = mapping.replicate(setup.mesh, mapping.fetch(variables))
+        results = setup.evaluate(on_devices, setup.open_feed(self.seed)).results
+        return {name: values for name, values in results.items() if values.dtype.kind in 'biu'}
 
 
 def _bit_equal(name: str, one: Trial, other: Trial, how: str) -> Check:
@@ -126,14 +114,17 @@ def _devices(one: Trial, many: Trial, num_devices: int) -> Check:
 
 def _evaluation(trial: _Trials, state: TrainState, most: int) -> Check:
     ways = [(1, 7), (1, trial.experiment.data.batch_size), (most, 64)]
-    expected, *others = [trial.ranks(state.variables, devices, size) for devices, size in ways]
-    for (devices, size), ranks in zip(ways[1:], others, strict=True):
-        changed = np.flatnonzero(ranks != expected)
-        if len(changed):
-            how = f'batch {size} on {devices} devices'
-            return Check('eval', False, f'{len(changed)} images rank otherwise at {how}, first image {changed[0]}')
+    expected, *others = [trial.counts(state.variables, devices, size) for devices, size in ways]
+    images = len(expected['index'])
+    for (devices, size), found in zip(ways[1:], others, strict=True):
+        for name, values in found.items():
+            changed = np.flatnonzero((values != expected[name]).reshape(images, -1).any(1))
+            if len(changed):
+                how = f'at batch {size} on {devices} devices'
+                what = f'{len(changed)} images have another {name} {how}, first image {changed[0]}'
+                return Check('eval', False, what)
     sizes = ', '.join(f'{size} on {devices}' for devices, size in ways)
-    return Check('eval', True, f'{len(expected)} images rank alike at batch size {sizes} device(s)')
+    return Check('eval', True, f'{images} images have the same results at batch size {sizes} device(s)')
 
 
 def _pairs(one: Any, other: Any) -> list[tuple[str, np.ndarray, np.ndarray]]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnn_jax.drawing import figure as drawing
+from cnn_jax.drawing.figure import tile
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.tracing import scores
-from cnn_jax.visualize.filters import tile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

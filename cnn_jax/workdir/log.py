@@ -129,15 +129,27 @@ class Log:
                 self._bar, bar = None, self._bar
                 bar.stop()
 
-    def advance(self, step: int, num_steps: int, values: dict[str, float]) -> None:
-        """Says where training is: the bar, or a plain line if the last one is some seconds old."""
+    def advance(
+        self,
+        step: int,
+        num_steps: int,
+        words: str,
+        *,
+        images_per_second: float = 0.0,
+        seconds_left: float | None = None,
+    ) -> None:
+        """Says where training is: the bar, or a plain line if the last one is some seconds old.
+
+        words: of the loss and the metrics of the batch.
+        """
         if not self._enabled or self._quiet:
             return
         if self._bar is not None:
-            self._bar.update(self._task, completed=step, description=describe_progress(step, num_steps, values))
+            text = describe_progress(words, images_per_second, seconds_left)
+            self._bar.update(self._task, completed=step, description=text)
         elif time.monotonic() - self._last_plain > PLAIN_EVERY_SECONDS:
             self._last_plain = time.monotonic()
-            self.say(f'step {step}/{num_steps}  {describe_progress(step, num_steps, values)}')
+            self.say(f'step {step}/{num_steps}  {describe_progress(words, images_per_second, seconds_left)}')
 
 
 class _Said(logging.Handler):
@@ -151,14 +163,12 @@ class _Said(logging.Handler):
         self.log.say(f'warning: {record.getMessage()}')
 
 
-def describe_progress(step: int, num_steps: int, values: dict[str, float]) -> str:
-    """Loss, accuracy of the batch, speed and time left, in one short text."""
-    text = f'loss {values["loss"]:.4f}  accuracy {values["top1"]:.1%}'
-    if rate := values.get('images_per_second'):
-        text += f'  {rate:,.0f} images/s'
-    if (left := values.get('seconds_left')) is not None:
-        text += f'  {duration(left)} left'
-    return text
+def describe_progress(words: str, images_per_second: float, seconds_left: float | None) -> str:
+    """Loss and metrics of the batch, speed and time left, in one short text."""
+    parts = [words]
+    parts += [f'{images_per_second:,.0f} images/s'] if images_per_second else []
+    parts += [f'{duration(seconds_left)} left'] if seconds_left is not None else []
+    return '  '.join(parts)
 
 
 def duration(seconds: float) -> str:

@@ -18,7 +18,8 @@ from cnn_jax import optim
 from cnn_jax.data import augment, cifar, imagenet
 from cnn_jax.experiment import Experiment
 from cnn_jax.models.alexnet import AlexNet
-from cnn_jax.steps.train import Loss
+from cnn_jax.tasks import classification
+from cnn_jax.tasks.classification.task import Loss
 from experiments import lenet_digits
 
 Size = Literal['desk', 'full']
@@ -94,8 +95,8 @@ def desk(
         smoke=given.smoke,
     )
 
-    def preprocess(keys: jax.Array, images: jax.Array) -> jax.Array:
-        images = base.preprocess(keys, images)
+    def resize(keys: jax.Array, images: jax.Array) -> jax.Array:
+        del keys
         if pixels == 64:
             return jnp.repeat(jnp.repeat(images, 2, axis=1), 2, axis=2)
         if pixels == 32:
@@ -106,7 +107,13 @@ def desk(
 
     evaluate_every = max(1, base.num_steps // 8)
     return dataclasses.replace(
-        base, model=model, preprocess=preprocess, loss=loss, evaluate_every=evaluate_every, save_every=None, keep=1
+        base,
+        model=model,
+        preprocess=augment.compose(base.preprocess, augment.on_images(resize)),
+        task=classification.task(loss=loss),
+        evaluate_every=evaluate_every,
+        save_every=None,
+        keep=1,
     )
 
 
@@ -125,9 +132,9 @@ def on_imagenet(
         recipe,
         data=data,
         model=model,
-        preprocess=functools.partial(augment.standardise, mean=MEAN, std=STD),
-        augment=augment.random_flip,
-        loss=loss,
+        preprocess=augment.on_images(augment.standardise, mean=MEAN, std=STD),
+        augment=augment.on_images(augment.random_flip),
+        task=classification.task(loss=loss),
     )
 
 
@@ -139,8 +146,10 @@ def on_cifar10(model: nn.Module, recipe: Recipe, given: Given, *, augmented: boo
         recipe,
         data=cifar.load(batch_size=recipe.batch_size),
         model=model,
-        preprocess=functools.partial(augment.standardise, mean=cifar.MEAN['10'], std=cifar.STD['10']),
-        augment=crops if augmented else None,
+        preprocess=augment.on_images(
+            functools.partial(augment.standardise, mean=cifar.MEAN['10'], std=cifar.STD['10'])
+        ),
+        augment=augment.on_images(crops) if augmented else None,
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from cnn_jax import experiment
 from cnn_jax.devices import cluster, mapping
 from cnn_jax.devices.stop import StopRequest
-from cnn_jax.training import restore
+from cnn_jax.training import states
 from cnn_jax.training import train as training
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.log import Log, read_metrics
@@ -69,7 +69,7 @@ def steps(workdir):
 def newest(workdir, **options):
     """The newest whole checkpoint and what was said of the others."""
     lines = []
-    like = restore.abstract_state(experiment.load(TINY, options).experiment, mapping.make_mesh())
+    like = states.abstract_state(experiment.load(TINY, options).experiment, mapping.make_mesh())
     return Checkpoints(workdir / 'checkpoints').restore_latest_valid(like, report=lines.append), lines
 
 

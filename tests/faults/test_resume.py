@@ -11,7 +11,7 @@ import pytest
 from cnn_jax import experiment
 from cnn_jax.devices import mapping
 from cnn_jax.devices.stop import Stopped
-from cnn_jax.training import restore
+from cnn_jax.training import states
 from cnn_jax.workdir.checkpoint import Checkpoints
 
 GOLDEN = Path(__file__).parent.parent / 'data' / 'golden_losses.json'  # written by make_golden_losses.py beside it
@@ -74,7 +74,7 @@ def test_another_number_of_devices_goes_on_with_the_same_data(tmp_path, straight
             harness.train(tmp_path / 'w', harness.StopAt(3))
         checkpoints = Checkpoints(tmp_path / 'w' / 'checkpoints')
         states = [
-            checkpoints.restore(checkpoints.steps()[-1], restore.abstract_state(made, make_mesh(count))).state
+            checkpoints.restore(checkpoints.steps()[-1], states.abstract_state(made, make_mesh(count))).state
             for count in (devices, 8)
         ]
         assert harness.bits(states[0]) == harness.bits(states[1])

@@ -21,7 +21,7 @@ from cnn_jax.evaluation.protocols.dense import apply_densely
 from cnn_jax.evaluation.protocols.sets import SETS, open_set
 from cnn_jax.experiment import Experiment
 from cnn_jax.statistics.intervals import wilson_interval
-from cnn_jax.tasks.classification import results
+from cnn_jax.tasks.classification import Classification, results
 from cnn_jax.tasks.classification.words import class_lines
 from cnn_jax.tasks.task import unread_lines
 
@@ -65,7 +65,7 @@ class Row(NamedTuple):
     unread: int = 0
 
 
-def compare(
+def compare_protocols(
     experiment: Experiment,
     variables: Any,
     source: Any,
@@ -91,6 +91,8 @@ def compare(
         CnnJaxError: an unknown name, or a protocol that needs encoded images on a set that has none.
         DataError: a set that is not there, or has no image that can be read.
     """
+    if not isinstance(experiment.task, Classification):
+        raise CnnJaxError(f'--protocols and --sets are for classification; the task here is {experiment.task.name}')
     for name, known in [(name, PROTOCOLS) for name in protocols] + [(name, SETS) for name in sets]:
         if name not in known:
             raise CnnJaxError(unknown('protocol' if known is PROTOCOLS else 'set', name, known))
@@ -205,7 +207,7 @@ def make_step(
 
     def scores(variables: Any, images: jax.Array) -> jax.Array:
         keys = jax.random.split(jax.random.key(0), len(images))
-        inputs = preprocess(keys, images)
+        inputs = preprocess(keys, {'image': images})['image']
         found: Any = apply_densely(model, variables, inputs) if dense else model.apply(variables, inputs, train=False)
         return jax.nn.softmax(found)
 

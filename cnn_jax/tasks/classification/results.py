@@ -15,16 +15,21 @@ def summarise(results: Mapping[str, np.ndarray], num_classes: int) -> dict[str, 
         num_classes: top-5 is top-k with k = min(5, num_classes).
 
     Returns:
-        `loss`, `top1`, `top5` (fractions) and `images`, the count.
+        `top1`, `top5` (fractions), `loss` and `images`, the count.
     """
     images = len(results['rank'])
     top = min(5, num_classes)
     return {
-        'loss': float(np.sum(results['loss'], dtype=np.float64) / images),
         'top1': float(np.sum(results['rank'] < 1) / images),
         'top5': float(np.sum(results['rank'] < top) / images),
+        'loss': float(np.sum(results['loss'], dtype=np.float64) / images),
         'images': images,
     }
+
+
+def is_right(results: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Whether each image is right: no class comes before the true one (`rank`), else by the prediction."""
+    return np.asarray(results['rank'] < 1 if 'rank' in results else results['label'] == results['prediction'])
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:

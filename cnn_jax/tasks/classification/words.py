@@ -1,4 +1,4 @@
-"""TODO."""
+"""Classification in words: accuracies, classes, confusions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,13 +16,23 @@ def share(right: int, images: int) -> str:
     return f'{right / images:7.2%}  ({right} of {images})'
 
 
+def rows(evaluation: Evaluation, num_classes: int) -> list[tuple[str, str]]:
+    """Titles and values: accuracies with their counts, and the mean loss."""
+    rank = evaluation.results['rank']
+    top = min(5, num_classes)
+    counts = [('top-1', int(np.sum(rank < 1))), (f'top-{top}', int(np.sum(rank < top)))]
+    shares = [(title, share(right, len(rank)).strip()) for title, right in counts]
+    return [*shares, ('mean loss', f'{evaluation.summary["loss"]:.4f}')]
+
+
 def describe(evaluation: Evaluation, class_names: tuple[str, ...]) -> str:
     """The result in words: accuracies with their counts, then each class, then the confusion matrix of small sets."""
-    rank = evaluation.results['rank']
-    images = len(rank)
+    found = evaluation.results
+    rank, images = found['rank'], len(found['rank'])
     top = min(5, len(class_names))
     low, high = wilson_interval(np.sum(rank < 1), images)
-    calibration = results.calibration_error(evaluation.results['probability'], rank < 1)
+    calibration = results.calibration_error(found['probability'], rank < 1)
+    confusion = results.confusion_matrix(found['label'], found['prediction'], len(class_names))
     lines = [
         f'images      {images}',
         f'top-1      {share(int(np.sum(rank < 1)), images)}, 95 % interval {float(low):.2%} to {float(high):.2%}',
@@ -31,9 +41,17 @@ def describe(evaluation: Evaluation, class_names: tuple[str, ...]) -> str:
         f'calibration error  {calibration:.4f}  (expected, 15 bins)',
         *unread_lines(evaluation.unread, images),
         '',
-        *class_lines({'': evaluation.confusion}, class_names),
+        *class_lines({'': confusion}, class_names),
     ]
     return '\n'.join(lines)
+
+
+def caption(target: np.ndarray, class_names: Sequence[str]) -> str:
+    """'cat', or '63 % cat, 37 % dog' of a mixed image; target: shares (classes,)."""
+    most = [int(number) for number in np.argsort(-target, kind='stable')[:2] if target[number] >= 0.005]
+    if len(most) == 1:
+        return class_names[most[0]]
+    return ', '.join(f'{target[number]:.0%} {class_names[number]}'.replace('%', ' %') for number in most)
 
 
 def class_lines(confusions: Mapping[str, np.ndarray], class_names: Sequence[str]) -> list[str]:

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.data.augment import Transform
+from cnn_jax.data.augment import BatchTransform
 from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.data.pipeline import Data
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.tasks.task import Task
 from cnn_jax.tracing import layers, scores
 from cnn_jax.visualize import honesty
 from cnn_jax.visualize.engine import methods, pictures
@@ -32,8 +33,9 @@ def draw_at_the_end(
     model: Any,
     variables: Any,
     *,
+    task: Task,
     data: Data,
-    preprocess: Transform,
+    preprocess: BatchTransform,
     about: dict[str, Any],
     source: Any,
     rows: np.ndarray,
@@ -49,12 +51,12 @@ def draw_at_the_end(
         rows: of it, whose maps are drawn; none: the first ones.
     """
     rows = rows[:NUM_IMAGES] if len(rows) else np.arange(min(NUM_IMAGES, len(source)))
-    examples = Examples(source, preprocessing(preprocess))
+    examples = Examples(source, preprocessing(preprocess), group=task.group)
     class_names, left_out = in_words(data.class_names), []
-    pixels, titles = titled_rows(source, rows, class_names)
+    pixels, titles = titled_rows(source, rows, task, class_names)
     inputs = examples.preprocess(pixels)
     random = shuffled_once(variables)
-    subject = Subject(model, variables, pixels, inputs, titles, examples, class_names, about, random)
+    subject = Subject(model, variables, pixels, inputs, titles, examples, class_names, task, about, random)
     for name in AT_THE_END:
         try:
             draw_method(subject, name, None, None, folder)
@@ -107,7 +109,8 @@ def _attribution(
     maps = np.asarray(module.attribute(model, subject.variables, images, unit, layer=layer))
     logits = np.asarray(scores.read(model, subject.variables, images, (None,))[0])
     labels = subject.class_names
-    titles = [f'{title}, predicted {labels[row.argmax()]}' for title, row in zip(subject.titles, logits, strict=True)]
+    answers = [subject.task.answer(row, labels) for row in logits]
+    titles = [f'{title}, predicted {answer}' for title, answer in zip(subject.titles, answers, strict=True)]
     scored, of_maps = (None, layer or _last_map(subject)) if name in methods.OF_MAPS else (layer, None)
     if unit is None:
         what = f'the strongest unit of {layer}' if scored else 'the highest score'
@@ -143,7 +146,8 @@ def _visualization(
         given['examples'] = subject.examples
     arguments = methods.accepted(module.visualize, given)
     arrays = module.visualize(subject.model, subject.variables, **arguments)
-    style = methods.accepted(module.draw, {'class_names': subject.class_names})
+    names = subject.task.groups(subject.class_names) if 'examples' in arguments else subject.class_names
+    style = methods.accepted(module.draw, {'class_names': names})
     return module.draw(arrays, **style), arrays, {}
 
 

@@ -1,6 +1,6 @@
 """Images of a data set, a batch at a time, and what a layer makes of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,22 +15,27 @@ from cnn_jax.tracing import layers, scores
 class Examples:
     """Rows of a data set.
 
-    source: `len` and `[row]` to {'image': uint8 (height, width, channels), 'label': int}. preprocess: uint8 images
-    (batch, ...) to model inputs. rows: which, in what order; None: all.
+    source: `len` and `[row]` to {'image': uint8 (height, width, channels), ...}. preprocess: uint8 images (batch, ...)
+    to model inputs. rows: which, in what order; None: all. group: what a row belongs to, of the task; its class.
     """
 
     source: Any
     preprocess: Callable[[np.ndarray], Any]
     batch_size: int = 64
     rows: np.ndarray | None = None
+    group: Callable[[Mapping[str, Any]], int] = lambda example: example['label']
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """(rows, images, labels); all batches but the last are full."""
+        """(rows, images, groups); all batches but the last are full."""
         rows = np.arange(len(self.source)) if self.rows is None else np.asarray(self.rows)
         for start in range(0, len(rows), self.batch_size):
             part = rows[start : start + self.batch_size]
             found = [self.source[int(row)] for row in part]
-            yield part, np.stack([one['image'] for one in found]), np.array([one['label'] for one in found], np.int32)
+            yield (
+                part,
+                np.stack([one['image'] for one in found]),
+                np.array([self.group(one) for one in found], np.int32),
+            )
 
     def inputs(self, images: np.ndarray) -> jax.Array:
         """Model inputs, padded with copies of the last image to a full batch, so that one program serves all."""

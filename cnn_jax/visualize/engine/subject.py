@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax.data.augment import Transform
+from cnn_jax.data.augment import BatchTransform
 from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.data.pipeline import Data
 from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.tasks.task import Task
 from cnn_jax.visualize import honesty
 from cnn_jax.visualize.engine import image_file
 from cnn_jax.visualize.engine.examples import Examples
@@ -31,6 +32,7 @@ class Subject(NamedTuple):
     titles: list[str]  # of the images
     examples: Examples | None  # None where the data set is not there
     class_names: tuple[str, ...]  # in words
+    task: Task
     about: dict[str, Any]  # for the settings: the experiment, and where the variables are from
     random: Callable[[], Any]  # the variables shuffled, for `honesty`
     chosen: str | None = None  # the image that was asked for; the files are named after it
@@ -40,8 +42,9 @@ def make_subject(
     model: Any,
     variables: Any,
     *,
+    task: Task,
     data: Data,
-    preprocess: Transform,
+    preprocess: BatchTransform,
     about: dict[str, Any],
     data_dir: Path,
     image: str | None,
@@ -59,7 +62,7 @@ def make_subject(
     class_names = in_words(data.class_names)
     examples, pixels, titles = None, None, []
     try:
-        examples = Examples(data.open('test', data_dir), inputs_of)
+        examples = Examples(data.open('test', data_dir), inputs_of, group=task.group)
     except DataError:
         if image is None or image.isdigit():
             raise
@@ -67,12 +70,12 @@ def make_subject(
         file = Path(image).expanduser()
         pixels, titles = image_file.load(file, data.image_shape)[None], [file.name]
     elif examples is not None:
-        pixels, titles = _test_images(examples, image, class_names)
+        pixels, titles = _test_images(examples, task, image, class_names)
     assert pixels is not None  # a missing data set was raised above
     on_one_device = jax.device_put(mapping.fetch(variables))
     random, chosen = shuffled_once(on_one_device), image and Path(image).stem
     inputs = inputs_of(pixels)
-    return Subject(model, on_one_device, pixels, inputs, titles, examples, class_names, about, random, chosen)
+    return Subject(model, on_one_device, pixels, inputs, titles, examples, class_names, task, about, random, chosen)
 
 
 def shuffled_once(variables: Any) -> Callable[[], Any]:
@@ -80,32 +83,35 @@ def shuffled_once(variables: Any) -> Callable[[], Any]:
     return functools.cache(lambda: jax.device_put(honesty.shuffled(variables, None, 0)))
 
 
-def preprocessing(transform: Transform) -> Callable[[np.ndarray], jax.Array]:
+def preprocessing(transform: BatchTransform) -> Callable[[np.ndarray], jax.Array]:
     """uint8 images to model inputs, compiled."""
 
     def preprocess(images: Any) -> jax.Array:
-        return transform(jax.random.split(jax.random.key(0), len(images)), jnp.asarray(images))
+        keys = jax.random.split(jax.random.key(0), len(images))
+        return transform(keys, {'image': jnp.asarray(images)})['image']
 
     return jax.jit(preprocess)
 
 
-def _test_images(examples: Examples, image: str | None, class_names: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
-    """One test image by number, or the first of NUM_IMAGES different classes."""
+def _test_images(
+    examples: Examples, task: Task, image: str | None, class_names: tuple[str, ...]
+) -> tuple[np.ndarray, list[str]]:
+    """One test image by number, or the first of NUM_IMAGES with different truths."""
     count = len(examples.source)
     if image is not None and int(image) >= count:
         raise CnnJaxError(f'--image={image}: the test split has images 0 to {count - 1}')
-    rows: dict[int, int] = {}
+    rows: dict[str, int] = {}
     for row in [int(image)] if image is not None else range(min(count, 1000)):
-        rows.setdefault(int(examples.source[row]['label']), row)
+        rows.setdefault(task.truth(examples.source[row], class_names), row)
         if len(rows) == NUM_IMAGES:
             break
-    return titled_rows(examples.source, list(rows.values()), class_names)
+    return titled_rows(examples.source, list(rows.values()), task, class_names)
 
 
 def titled_rows(
-    source: Any, rows: Sequence[int] | np.ndarray, class_names: Sequence[str]
+    source: Any, rows: Sequence[int] | np.ndarray, task: Task, class_names: Sequence[str]
 ) -> tuple[np.ndarray, list[str]]:
     """Images of a split, and their titles."""
     found = [source[int(row)] for row in rows]
-    titles = [f'test image {row}, label {class_names[one["label"]]}' for row, one in zip(rows, found, strict=True)]
+    titles = [f'test image {row}, label {task.truth(one, class_names)}' for row, one in zip(rows, found, strict=True)]
     return np.stack([one['image'] for one in found]), titles
