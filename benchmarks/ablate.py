@@ -52,25 +52,25 @@ def steps(num_steps: int = 100) -> dict[str, float]:
     import jax
 
     from cnn_jax.ablate.cells import Shared
-    from cnn_jax.ablate.together import Together
+    from cnn_jax.ablate.together import Together, stack
     from cnn_jax.data.pipeline import default_data_dir
-    from cnn_jax.devices.feed import open_feed
     from cnn_jax.devices.stop import StopRequest
     from cnn_jax.experiment import load
 
     shared = Shared(load('lenet_digits', {}), data_dir=default_data_dir(), stop=StopRequest())
     at_once = Together([(shared, seed) for seed in range(SEEDS)], [shared])
-    stacked, _ = at_once.step(at_once.initial_state(), 0)
-    feed = open_feed(shared.experiment.data, data_dir=shared.data_dir, seed=0, mesh=shared.mesh)
-    single, _ = shared.step(shared.initial_state(0), feed.train(0))
+    setup = shared.setup
+    stacked, _ = at_once.step(stack([setup.initial_state(seed) for seed in range(SEEDS)]), at_once.batch(0))
+    feed = setup.open_feed(0)
+    single, _ = setup.train_step(setup.initial_state(0), feed.train(0))
     jax.block_until_ready((stacked, single))
     begin = time.monotonic()
     for step in range(1, num_steps + 1):
-        stacked, _ = at_once.step(stacked, step)
+        stacked, _ = at_once.step(stacked, at_once.batch(step))
     jax.block_until_ready(stacked)
     middle = time.monotonic()
     for step in range(1, num_steps + 1):
-        single, _ = shared.step(single, feed.train(step))
+        single, _ = setup.train_step(single, feed.train(step))
     jax.block_until_ready(single)
     end = time.monotonic()
     scale = 1e3 / num_steps

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cnn_jax.data import photographs
+from cnn_jax.data import augment, photographs
 from cnn_jax.experiment import Experiment
 from cnn_jax.layers import Dense
 
@@ -28,5 +28,5 @@ def experiment(*, batch_size: int = 8) -> Experiment:
         data=photographs.load(batch_size=batch_size, image_size=SIZE, resize=RESIZE),
         optimizer=optax.sgd(0.1),
         num_steps=1,
-        preprocess=lambda keys, images: images.astype(jnp.float32) / 255,
+        preprocess=augment.on_images(augment.to_unit_range),
     )

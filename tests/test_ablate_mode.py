@@ -191,7 +191,7 @@ def test_seeds_at_once_are_the_seeds_alone(both_ways):
     folder, grid, shared = both_ways
     for cell in grid.cells:
         states = [
-            restore.latest_state(shared.experiment, folder / way / cell.folder, shared.mesh, report=print)[1]
+            restore.latest_state(shared.experiment, folder / way / cell.folder, shared.setup.mesh, report=print)[1]
             for way in ('at_once', 'alone')
         ]
         for one, other in zip(*(jax.tree.leaves(state.variables) for state in states), strict=True):
@@ -218,10 +218,10 @@ def test_learning_rates_at_once_are_the_cells_alone(tmp_path):
         cell.name: Shared(experiment.load(TINY, cell.options), data_dir=tmp_path, stop=StopRequest())
         for cell in grid.cells
     }
-    alone = [shared.step for shared in runs.values()]
+    alone = [shared.setup.train_step for shared in runs.values()]
     program = unify_steps(list(runs.values()))
     assert program is not None
-    assert [shared.step for shared in runs.values()] != alone, 'they share a compiled step'
+    assert [shared.setup.train_step for shared in runs.values()] != alone, 'they share a compiled step'
     pairs = [(runs[cell.name], cell) for cell in (grid.cells[0], grid.cells[3])]
     together.run_together(pairs, tmp_path / 'at_once', program)
     for shared, cell in pairs:

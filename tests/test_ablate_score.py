@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cnn_jax.ablate.score import METRICS, metric_of, note_diverged, read_outcome, score, steps_to
+from cnn_jax.ablate.score import metric_of, note_diverged, read_outcome, score, steps_to
 from cnn_jax.errors import CnnJaxError
 
 LINES = [
@@ -34,8 +34,8 @@ def test_scores(name, value):
 
 
 def test_what_was_not_logged_is_not_a_number():
-    assert np.isnan(score(LINES[:3], METRICS['top1']))
-    assert np.isnan(score([{'step': 1, 'split': 'test', 'top1': None}], METRICS['top1']))
+    assert np.isnan(score(LINES[:3], metric_of('top1')))
+    assert np.isnan(score([{'step': 1, 'split': 'test', 'top1': None}], metric_of('top1')))
 
 
 def test_a_target_that_is_never_reached_takes_the_whole_run():
@@ -52,10 +52,10 @@ def test_an_unknown_metric_lists_those_there_are(name):
 
 
 def test_lower_losses_and_fewer_steps_are_better():
-    assert METRICS['loss'].signed(-0.1) > 0
+    assert metric_of('loss').signed(-0.1) > 0
     assert metric_of('steps_to_train_top1=0.5').signed(-3) > 0
-    assert METRICS['top1'].signed(0.1) > 0
-    assert METRICS['top1'].show(0.0123, sign=True) == '+1.23'
+    assert metric_of('top1').signed(0.1) > 0
+    assert metric_of('top1').show(0.0123, sign=True) == '+1.23'
 
 
 def test_states_of_a_run(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from cnn_jax.ablate import page, table
 from cnn_jax.ablate.grid import make_grid
-from cnn_jax.ablate.score import METRICS, note_diverged
+from cnn_jax.ablate.score import metric_of, note_diverged
 from cnn_jax.ablate.summary import judge, summarise
 from cnn_jax.ablation import Ablation, Claim
 from cnn_jax.statistics.significance import Comparison
@@ -92,9 +92,9 @@ def test_claims_are_judged_where_their_cells_are_in_the_grid(summary):
 )
 def test_verdicts(sign, difference, high, p, verdict):
     measured = Comparison(5, difference, difference - 0.01, high, p)
-    assert judge(sign, METRICS['top1'], measured, p, margin=1.0) == verdict
+    assert judge(sign, metric_of('top1'), measured, p, margin=1.0) == verdict
     mirrored = Comparison(5, -difference, -high, -difference + 0.01, p)
-    assert judge(sign, METRICS['loss'], mirrored, p, margin=0.01) == verdict, 'a lower loss is better'
+    assert judge(sign, metric_of('loss'), mirrored, p, margin=0.01) == verdict, 'a lower loss is better'
 
 
 def test_missing_and_diverged_runs_are_left_out_and_said(tmp_path):

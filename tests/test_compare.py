@@ -14,6 +14,7 @@ from cnn_jax.experiment import load
 from cnn_jax.main import main
 from cnn_jax.statistics import paired
 from cnn_jax.training import train as training
+from cnn_jax.training.setup import Setup
 from cnn_jax.workdir.config import describe_run, write_config
 from cnn_jax.workdir.log import Log
 
@@ -65,7 +66,7 @@ def two(tmp_path_factory):
         config = describe_run(loaded, seed=seed, parallel='mapped', data_dir=folder)
         write_config(folder / name, config if name == 'one' else {**config, 'git_commit': 'abc'})
         log, stop = Log(folder / name, quiet=True), StopRequest()
-        training.train(loaded.experiment, workdir=folder / name, seed=seed, data_dir=folder, log=log, stop=stop)
+        training.train(Setup(loaded.experiment, data_dir=folder), workdir=folder / name, seed=seed, log=log, stop=stop)
     return folder
 
 

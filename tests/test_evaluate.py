@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from cnn_jax.data import synthetic
 from cnn_jax.errors import DataError
 from cnn_jax.evaluation.evaluate import evaluate
+from cnn_jax.tasks import classification
 from cnn_jax.tasks.classification.results import (
     calibration_error,
     confused_pairs,
@@ -13,7 +15,10 @@ from cnn_jax.tasks.classification.results import (
     summarise,
 )
 from cnn_jax.tasks.classification.words import class_lines, describe
-from cnn_jax.tasks.task import Evaluation
+
+
+def data_of(num_classes):
+    return synthetic.load(batch_size=4, num_classes=num_classes)
 
 
 def fake_step(variables, batch):
@@ -38,21 +43,22 @@ def batches(images, size):
 
 @pytest.mark.parametrize('size', [1, 4, 10, 64])
 def test_padding_is_never_counted(size):
-    result = evaluate(fake_step, {}, batches(10, size), num_classes=3, poll=lambda: None)
+    result = evaluate(fake_step, {}, batches(10, size), task=classification.task(), data=data_of(3), poll=lambda: None)
     assert result.summary == {'loss': 4.5, 'top1': 0.3, 'top5': 0.3, 'images': 10}
-    np.testing.assert_array_equal(result.confusion, [[0, 4, 0], [0, 3, 0], [0, 3, 0]])
+    confusion = confusion_matrix(result.results['label'], result.results['prediction'], 3)
+    np.testing.assert_array_equal(confusion, [[0, 4, 0], [0, 3, 0], [0, 3, 0]])
     np.testing.assert_array_equal(result.results['index'], np.arange(10))
 
 
 def test_what_could_not_be_read_is_not_counted():
     unread = [{**batch, 'mask': batch['mask'] & (batch['index'] != 4)} for batch in batches(10, 4)]
-    result = evaluate(fake_step, {}, unread, num_classes=3, poll=lambda: None)
+    result = evaluate(fake_step, {}, unread, task=classification.task(), data=data_of(3), poll=lambda: None)
     assert result.summary == {'loss': pytest.approx(41 / 9), 'top1': 2 / 9, 'top5': 2 / 9, 'images': 9}
     assert 4 not in result.results['index']
     assert '1 of 10 test images could not be read and is not counted' in describe(result, ('cat', 'dog', 'bird'))
     nothing = [{**batch, 'mask': np.zeros(4, bool)} for batch in batches(10, 4)]
     with pytest.raises(DataError, match='none of the 10 test images could be read'):
-        evaluate(fake_step, {}, nothing, num_classes=3, poll=lambda: None)
+        evaluate(fake_step, {}, nothing, task=classification.task(), data=data_of(3), poll=lambda: None)
 
 
 def test_a_poll_may_stop_it():
@@ -60,7 +66,7 @@ def test_a_poll_may_stop_it():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(fake_step, {}, batches(10, 4), num_classes=3, poll=stop)
+        evaluate(fake_step, {}, batches(10, 4), task=classification.task(), data=data_of(3), poll=stop)
 
 
 def test_top5_of_few_classes_is_all_of_them():
@@ -78,13 +84,12 @@ def test_class_without_images_has_no_accuracy():
 
 
 def test_the_words_have_the_counts():
-    result = evaluate(fake_step, {}, batches(10, 4), num_classes=3, poll=lambda: None)
+    result = evaluate(fake_step, {}, batches(10, 4), task=classification.task(), data=data_of(3), poll=lambda: None)
     text = describe(result, ('cat', 'dog', 'bird'))
     assert 'top-1       30.00%  (3 of 10)' in text
     assert 'dog  100.00%  (3 of 3)' in text
     assert 'confusion matrix' in text
-    many = Evaluation(result.results, result.summary, np.zeros((30, 30), int))
-    assert 'confusion matrix' not in describe(many, tuple(f'class {i}' for i in range(30)))
+    assert 'confusion matrix' not in describe(result, tuple(f'class {i}' for i in range(30)))
 
 
 def test_calibration_error_by_hand():
@@ -102,7 +107,7 @@ def test_confused_pairs():
 
 
 def test_many_classes_list_their_confusions():
-    result = evaluate(fake_step, {}, batches(30, 8), num_classes=25, poll=lambda: None)
+    result = evaluate(fake_step, {}, batches(30, 8), task=classification.task(), data=data_of(25), poll=lambda: None)
     text = describe(result, tuple(f'class {number}' for number in range(25)))
     assert '10: class 0, class 1' in text
     assert 'calibration error' in text

@@ -46,12 +46,13 @@ def test_options_can_be_typed(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_claims_are_about_cells_of_the_grid(name):
     ablation = ablation_of(name)
-    grid = make_grid(name, {}, ablation.vary, seeds=range(ablation.seeds), metric=ablation.metric)
+    metric = ablation.metric or 'top1'
+    grid = make_grid(name, {}, ablation.vary, seeds=range(ablation.seeds), metric=metric)
     assert len(ablation.claims) >= 1
     for claim in ablation.claims:
         assert grid.name_of(claim.cell) != grid.name_of(claim.against)
         assert None not in (grid.name_of(claim.cell), grid.name_of(claim.against))
-        assert metric_of(claim.metric or ablation.metric)
+        assert metric_of(claim.metric or metric)
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -1,5 +1,7 @@
 """Forms of the gradient: in parts it is the whole one, sharpness-aware it is that of a point near by."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,15 +9,15 @@ import optax
 import pytest
 
 from cnn_jax import experiment
+from cnn_jax.data.augment import on_images
 from cnn_jax.devices import mapping
 from cnn_jax.devices.feed import open_feed
 from cnn_jax.steps.state import init_state
 from cnn_jax.steps.train import make_train_step
 from cnn_jax.training import states
-from tests.test_steps import PIXELS, Linear, make_batch, to_float
+from tests.test_steps import Linear, make_batch
 
 TINY = 'tests/tiny_experiment.py'
-LOSS = optax.softmax_cross_entropy_with_integer_labels
 
 
 def trained(options, data_dir, *, num_devices=1, num_steps=4, parallel: mapping.Parallel = 'mapped'):
@@ -60,7 +62,8 @@ def test_parts_must_divide_the_images_of_a_device(data_dir):
 @pytest.mark.parametrize('num_devices', [1, 2])
 def test_sharpness_aware_is_the_gradient_uphill(num_devices):
     model, radius, mesh = Linear(), 0.5, mapping.make_mesh(num_devices)
-    state = init_state(model, optax.sgd(1.0), preprocess=to_float, image_shape=PIXELS, seed=0)
+    recipe = make_recipe(model, optax.sgd(1.0), sam_radius=radius)
+    state = init_state(recipe, make_batch(1), seed=0)
     batch, kernel = make_batch(), np.asarray(state.params['kernel'], np.float64)
     pixels, onehot = batch['image'].reshape(8, 4) / 255, np.eye(3)[batch['label']]
 
@@ -71,7 +74,7 @@ def test_sharpness_aware_is_the_gradient_uphill(num_devices):
 
     here = gradient(kernel)
     top = kernel + radius * here / np.linalg.norm(here)
-    step = make_train_step(model=model, optimizer=optax.sgd(1.0), loss=LOSS, preprocess=to_float, sam_radius=radius)
+    step = make_train_step(recipe)
     state = jax.device_put(state, mapping.replicated(mesh))
     after, _ = mapping.map_step(step, mesh)(state, mapping.put_batch(mesh, batch))
     np.testing.assert_allclose(after.params['kernel'], kernel - gradient(top), atol=1e-5)
@@ -117,17 +120,16 @@ def test_the_moving_average_forgets_early_weights_first(data_dir):
 def test_a_step_that_is_not_finite_is_skipped_whole():
     mesh = mapping.make_mesh(2)
     optimizer = optax.adam(0.1)
-    state = init_state(Linear(), optimizer, preprocess=to_float, image_shape=PIXELS, seed=0)
-    before = jax.device_get(state)
 
     def spoil(keys, images):  # the image whose first pixel is 0
         return jnp.where(images[:, :1, :1] == 0, jnp.nan, images / 255.0)
 
+    recipe = dataclasses.replace(make_recipe(Linear(), optimizer, on_nan='skip'), preprocess=on_images(spoil))
     batch = make_batch()
     batch['image'][:, 0, 0] = 1
-    step = mapping.map_step(
-        make_train_step(model=Linear(), optimizer=optimizer, loss=LOSS, preprocess=spoil, on_nan='skip'), mesh
-    )
+    state = init_state(recipe, make_batch(1), seed=0)
+    before = jax.device_get(state)
+    step = mapping.map_step(make_train_step(recipe), mesh)
     bad = {**batch, 'image': batch['image'].copy()}
     bad['image'][5, 0, 0] = 0
     state = jax.device_put(state, mapping.replicated(mesh))

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from cnn_jax.tasks import classification
 from cnn_jax.workdir.log import Log, describe_progress, duration, read_metrics
 
 
@@ -40,7 +41,7 @@ def test_only_the_main_process_writes(tmp_path, capsys):
     log = Log(tmp_path, enabled=False)
     log.say('hello')
     log.metrics(1, 'train', 0.0, loss=1.0)
-    log.advance(1, 2, {'loss': 1.0, 'top1': 0.5})
+    log.advance(1, 2, 'loss 1.0000')
     with log.progress(2, 0):
         pass
     assert capsys.readouterr().out == ''
@@ -72,7 +73,8 @@ def test_a_bar_on_a_terminal_shows_step_loss_speed_and_time_left(tmp_path, monke
     monkeypatch.setenv('FORCE_COLOR', '1')
     log = Log(tmp_path)
     with log.progress(200, 0):
-        log.advance(100, 200, {'loss': 0.25, 'top1': 0.9, 'images_per_second': 1234.0, 'seconds_left': 65.0})
+        words = classification.task().progress({'loss': 0.25, 'top1': 0.9})
+        log.advance(100, 200, words, images_per_second=1234.0, seconds_left=65.0)
         log.say('a line above the bar')
     output = capsys.readouterr().out
     for word in ('100/200', 'loss 0.2500', 'accuracy 90.0%', '1,234 images/s', '1 min 05 s left', 'a line above'):
@@ -85,4 +87,5 @@ def test_durations(seconds, text):
 
 
 def test_progress_without_a_rate_yet():
-    assert describe_progress(1, 10, {'loss': 1.0, 'top1': 0.5}) == 'loss 1.0000  accuracy 50.0%'
+    words = classification.task().progress({'loss': 1.0, 'top1': 0.5})
+    assert describe_progress(words, 0.0, None) == 'loss 1.0000  accuracy 50.0%'

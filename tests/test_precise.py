@@ -1,15 +1,18 @@
 """Statistics of many images instead of running averages, in an evaluation that shows the moving average too."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
-from cnn_jax.evaluation.exam import make_exam
 
 from cnn_jax import experiment
 from cnn_jax.devices import mapping
 from cnn_jax.devices.feed import open_feed
+from cnn_jax.freeze import freeze
 from cnn_jax.steps import precise
 from cnn_jax.training import states
+from cnn_jax.training.setup import Setup
 
 TINY = 'tests/tiny_experiment.py'
 
@@ -21,7 +24,7 @@ def test_statistics_are_those_of_all_images_together(num_devices, data_dir):
     feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
     variables = states.initial_state(run, states.abstract_state(run, mesh), seed=0).variables
     batches = [feed.train(number) for number in range(3)]
-    forward = precise.make_pass(run.model, run.preprocess, None, mesh)
+    forward = precise.make_pass(dataclasses.replace(run, augment=None).train_step(), mesh)
     found = precise.precise_variables(variables, batches, forward)['batch_stats']['norm1']
 
     kernel, bias = (np.asarray(variables['params']['conv1'][name], np.float64) for name in ('kernel', 'bias'))
@@ -33,22 +36,35 @@ def test_statistics_are_those_of_all_images_together(num_devices, data_dir):
     np.testing.assert_allclose(found['var'], values.var((0, 1, 2)), rtol=2e-3)
 
 
-def test_an_exam_shows_both_and_changes_nothing(data_dir):
+def test_an_evaluation_shows_both_and_changes_nothing(data_dir):
     run = experiment.load(TINY, {'ema_decay': 0.9, 'precise_batch_norm': 2}).experiment
-    mesh = mapping.make_mesh(1)
-    feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
-    state = states.initial_state(run, states.abstract_state(run, mesh), seed=0)
-    step = mapping.map_step(run.train_step(), mesh)
+    setup = Setup(run, data_dir=data_dir, num_devices=1)
+    feed, state = setup.open_feed(0), setup.initial_state(0)
     for number in range(3):
-        state, _ = step(state, feed.train(number))
+        state, _ = setup.train_step(state, feed.train(number))
     before = jax.device_get(state.variables)
-    exam = make_exam(run, feed, mesh, parallel='mapped', batch_size=16, poll=lambda: None)
-    results = exam(state, 3)
+    results = setup.evaluate_state(state, 3, feed)
     assert set(results) == {'test', 'test_ema'}
     assert results['test'].summary['loss'] != results['test_ema'].summary['loss']
     assert jax.tree.all(jax.tree.map(np.array_equal, before, jax.device_get(state.variables)))
-    assert exam(state, 3)['test'].summary == results['test'].summary
-    running = make_exam(
-        experiment.load(TINY, {}).experiment, feed, mesh, parallel='mapped', batch_size=16, poll=lambda: None
-    )
-    assert running(state, 3)['test'].summary['loss'] != results['test'].summary['loss']
+    assert setup.evaluate_state(state, 3, feed)['test'].summary == results['test'].summary
+    running = Setup(experiment.load(TINY, {}).experiment, data_dir=data_dir, num_devices=1)
+    assert running.evaluate_state(state, 3, feed)['test'].summary['loss'] != results['test'].summary['loss']
+
+
+def test_what_the_step_holds_is_held(data_dir):
+    """A frozen norm keeps its running averages; a kernel that lies among the statistics stays."""
+    run = freeze(experiment.load(TINY, {'precise_batch_norm': 2}).experiment, ['norm1'])
+    setup = Setup(run, data_dir=data_dir, num_devices=1)
+    feed, state = setup.open_feed(0), setup.initial_state(0)
+    kernel = np.array([[1, 2], [3, 4]], np.float32)
+    moved = jax.tree.map(lambda leaf: leaf + 0.5, state.model_state['batch_stats'])
+    variables = {**state.variables, 'batch_stats': {**moved, 'whiten': {'kernel': kernel}}}
+
+    def keep(*arguments):  # the model has no such kernel; its pass gives back what it got
+        changed, _ = precise.make_pass(setup.step, setup.mesh)(*arguments)
+        return {**changed, 'whiten': arguments[0]['batch_stats']['whiten']}, {}
+
+    found = precise.precise_variables(variables, [feed.train(0), feed.train(1)], keep)['batch_stats']
+    jax.tree.map(np.testing.assert_array_equal, found['norm1'], moved['norm1'])
+    np.testing.assert_array_equal(found['whiten']['kernel'], kernel)

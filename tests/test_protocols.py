@@ -22,7 +22,7 @@ from cnn_jax.data.formats import shards, tree, views
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
 from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError, DataError
-from cnn_jax.evaluation.protocols import PROTOCOLS, compare, run, sets
+from cnn_jax.evaluation.protocols import PROTOCOLS, compare_protocols, run, sets
 from cnn_jax.evaluation.protocols.dense import apply_densely
 from cnn_jax.experiment import load
 from cnn_jax.layers import Conv2D, Dense, MaxPool
@@ -142,7 +142,7 @@ def source(experiment, data_dir):
 
 def table(experiment, source, variables, data_dir, *, batch_size=8, devices=1, sets=(), protocols=('center',)):
     mesh = mapping.make_mesh(devices)
-    return compare(
+    return compare_protocols(
         experiment,
         mapping.replicate(mesh, variables),
         source,

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from cnn_jax.drawing.words import duration, percent, short_count
-from cnn_jax.report import Run, worst_mistakes, write_report
+from cnn_jax.report import Run, write_report
 from cnn_jax.report.figures import running_mean
 from cnn_jax.report.tables import command
 from cnn_jax.statistics.intervals import wilson_interval
+from cnn_jax.tasks import classification
 from cnn_jax.tasks.classification.figures import most_confused
 
 NAMES = ['cat & dog', '<script>alert("x")</script>', '$ship_1$']
@@ -51,7 +52,7 @@ def make_run(folder, *, evaluated=True, mistakes=True, config=CONFIG):
         'probability': np.full(30, 0.625),
         'loss': loss,
     }
-    rows = worst_mistakes(results)
+    rows = classification.task().worst(results)
     metrics = [
         {
             'step': step,
@@ -66,6 +67,7 @@ def make_run(folder, *, evaluated=True, mistakes=True, config=CONFIG):
     metrics += [{'step': 100, 'seconds': 10.0, 'split': 'test', 'loss': 0.25, 'top1': 27 / 30, 'top5': None}]
     return Run(
         workdir=folder,
+        task=classification.task(),
         config=config,
         metrics=metrics if evaluated else metrics[:1],
         model=Tiny(),
@@ -73,7 +75,7 @@ def make_run(folder, *, evaluated=True, mistakes=True, config=CONFIG):
         image_shape=(12, 12, 1),
         input_shape=(12, 12, 1),
         results=results if evaluated else {},
-        mistakes=rows if evaluated else np.zeros(0, int),
+        worst=rows if evaluated else np.zeros(0, int),
         images=rng.integers(0, 256, (len(rows), 12, 12, 1), dtype=np.uint8),
     )
 
@@ -201,8 +203,8 @@ def test_worst_mistakes_are_the_highest_losses():
         'prediction': np.array([1, 0, 0, 0]),
         'loss': np.array([1.0, 9.0, np.nan, 2.0]),
     }
-    assert worst_mistakes(results).tolist() == [2, 3, 0]
-    assert worst_mistakes(results, most=1).tolist() == [2]
+    assert classification.task().worst(results).tolist() == [2, 3, 0]
+    assert classification.task().worst(results, most=1).tolist() == [2]
 
 
 def test_wilson_intervals_against_published_values():

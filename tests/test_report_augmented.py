@@ -22,16 +22,16 @@ TINY = 'tests/tiny_experiment.py'
 
 def test_it_shows_what_the_step_sees(tmp_path):
     made = experiment.load(TINY, {}).experiment
-    mix = functools.partial(augment_mix.mixup, num_classes=10, alpha=1.0, axis_name=AXIS)
-    made = dataclasses.replace(made, mix=mix, preprocess=augment.to_unit_range)
+    mix = augment_mix.on_classes(functools.partial(augment_mix.mixup, num_classes=10, alpha=1.0, axis_name=AXIS))
+    made = dataclasses.replace(made, mix=mix, preprocess=augment.on_images(augment.to_unit_range))
     feed = open_feed(made.data, data_dir=tmp_path, seed=3, mesh=mapping.make_mesh(1))
-    path = augmented.write(made, feed.source('train'), tmp_path / 'figures', seed=3)
+    path = augmented.write(made, made.train_step(), feed.source('train'), tmp_path / 'figures', seed=3)
     with np.load(path.with_suffix('.npz')) as arrays:
         found = dict(arrays)
     batch = jax.device_get(feed.train(0))
     keys = image_keys(jax.random.split(jax.random.key(3))[1], batch)
     assert made.augment is not None
-    images = made.preprocess(keys, made.augment(keys, jnp.asarray(batch['image'])))
+    images = made.preprocess(keys, made.augment(keys, jax.tree.map(jnp.asarray, batch)))['image']
     alone = functools.partial(augment_mix.mixup, num_classes=10, alpha=1.0)
     own = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
     inputs, targets = jax.jit(alone)(own, images, batch['label'])

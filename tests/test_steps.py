@@ -7,11 +7,14 @@ import numpy as np
 import optax
 import pytest
 
+from cnn_jax.data.augment import on_images
 from cnn_jax.devices import mapping
 from cnn_jax.steps.evaluate import make_eval_step
 from cnn_jax.steps.inputs import image_keys
+from cnn_jax.steps.recipe import Recipe
 from cnn_jax.steps.state import init_state
 from cnn_jax.steps.train import make_train_step
+from cnn_jax.tasks import classification
 from cnn_jax.tasks.classification import results
 
 PIXELS = (2, 2, 1)
@@ -35,6 +38,10 @@ def to_float(keys, images):
     return images.astype(jnp.float32) / 255
 
 
+def make_recipe(model, optimizer, **more):
+    return Recipe(model=model, task=classification.task(), optimizer=optimizer, preprocess=on_images(to_float), **more)
+
+
 def make_batch(size=8):
     rng = np.random.default_rng(0)
     return {
@@ -51,7 +58,8 @@ def make_batch(size=8):
 def test_a_step_is_gradient_descent_on_the_mean_loss_and_the_penalties(num_devices, penalty):
     model, optimizer = Linear(penalty), optax.sgd(0.5)
     mesh = mapping.make_mesh(num_devices)
-    state = init_state(model, optimizer, preprocess=to_float, image_shape=PIXELS, seed=0)
+    recipe = make_recipe(model, optimizer, learning_rate=optax.constant_schedule(0.5))
+    state = init_state(recipe, make_batch(1), seed=0)
     state = jax.device_put(state, mapping.replicated(mesh))
     batch, kernel = make_batch(), np.asarray(state.params['kernel'], np.float64)
 
@@ -62,14 +70,7 @@ def test_a_step_is_gradient_descent_on_the_mean_loss_and_the_penalties(num_devic
     loss = -np.log(softmax[np.arange(8), batch['label']]).mean() + penalty * (kernel**2).sum()
     gradient = 2 * pixels.T @ (softmax - onehot) / 8 + 2 * penalty * kernel
 
-    train_step = make_train_step(
-        model=model,
-        optimizer=optimizer,
-        loss=optax.softmax_cross_entropy_with_integer_labels,
-        preprocess=to_float,
-        learning_rate=optax.constant_schedule(0.5),
-    )
-    after, metrics = mapping.map_step(train_step, mesh)(state, mapping.put_batch(mesh, batch))
+    after, metrics = mapping.map_step(make_train_step(recipe), mesh)(state, mapping.put_batch(mesh, batch))
     np.testing.assert_allclose(after.params['kernel'], kernel - 0.5 * gradient, atol=1e-6)
     assert float(metrics['loss']) == pytest.approx(loss, rel=1e-6)
     assert float(metrics['gradient_norm']) == pytest.approx(np.sqrt((gradient**2).sum()), rel=1e-5)
@@ -107,14 +108,12 @@ def test_augmentation_is_for_training_alone():
     def ruin(keys, images):
         return images * 0
 
-    model, optimizer = Linear(), optax.sgd(0.1)
+    recipe = make_recipe(Linear(), optax.sgd(0.1), augment=on_images(ruin))
     mesh = mapping.make_mesh(1)
-    state = init_state(model, optimizer, preprocess=to_float, image_shape=PIXELS, seed=0)
+    state = init_state(recipe, make_batch(1), seed=0)
     state = jax.device_put(state, mapping.replicated(mesh))
-    loss = optax.softmax_cross_entropy_with_integer_labels
     batch = mapping.put_batch(mesh, make_batch())
-    eval_step = mapping.map_eval(make_eval_step(model=model, loss=loss, preprocess=to_float), mesh)
+    eval_step = mapping.map_eval(make_eval_step(recipe), mesh)
     assert float(jnp.std(eval_step(state.variables, batch)['loss'])) > 1e-3
-    train_step = make_train_step(model=model, optimizer=optimizer, loss=loss, preprocess=to_float, augment=ruin)
-    _, metrics = mapping.map_step(train_step, mesh)(state, batch)
+    _, metrics = mapping.map_step(make_train_step(recipe), mesh)(state, batch)
     assert float(metrics['loss']) == pytest.approx(np.log(3))

@@ -13,6 +13,7 @@ from cnn_jax.devices import mapping
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.training import states
 from cnn_jax.training import train as training
+from cnn_jax.training.setup import Setup
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.log import Log, read_metrics
 
@@ -23,7 +24,8 @@ def run(workdir, stop=None, **options):
     workdir.mkdir(exist_ok=True)
     made = experiment.load(TINY, options).experiment
     log = Log(workdir)
-    return training.train(made, workdir=workdir, seed=0, data_dir=workdir, log=log, stop=stop or StopRequest())
+    setup = Setup(made, data_dir=workdir)
+    return training.train(setup, workdir=workdir, seed=0, log=log, stop=stop or StopRequest())
 
 
 def leaves(state):
@@ -76,10 +78,9 @@ def test_another_run_can_be_started_from(tmp_path, straight):
     made = experiment.load(TINY, {'num_steps': 1, 'learning_rate': 0.0}).experiment
     (tmp_path / 'w').mkdir()
     started = training.train(
-        made,
+        Setup(made, data_dir=tmp_path),
         workdir=tmp_path / 'w',
         seed=1,
-        data_dir=tmp_path,
         log=Log(tmp_path / 'w'),
         stop=StopRequest(),
         init_from=workdir,
@@ -91,18 +92,16 @@ def test_another_run_can_be_started_from(tmp_path, straight):
 def test_evaluation_counts_every_image_once(tmp_path, straight, eval_batch_size):
     made = experiment.load(TINY, {}).experiment
     again = training.train(
-        made,
+        Setup(made, data_dir=tmp_path, eval_batch_size=eval_batch_size),
         workdir=straight[0],
         seed=0,
-        data_dir=tmp_path,
         log=Log(None),
         stop=StopRequest(),
-        eval_batch_size=eval_batch_size,
     )
     expected = straight[1].evaluations['test']
     np.testing.assert_array_equal(again.evaluations['test'].results['index'], np.arange(23))
     np.testing.assert_array_equal(again.evaluations['test'].results['rank'], expected.results['rank'])
-    np.testing.assert_array_equal(again.evaluations['test'].confusion, expected.confusion)
+    np.testing.assert_array_equal(again.evaluations['test'].results['prediction'], expected.results['prediction'])
     assert again.evaluations['test'].summary['top1'] == expected.summary['top1']
     assert again.evaluations['test'].summary['loss'] == pytest.approx(expected.summary['loss'], rel=1e-6)
 

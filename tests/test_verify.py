@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import experiment
+from cnn_jax.data.augment import on_images
 from cnn_jax.main import main
 from cnn_jax.training import verify
 
@@ -53,7 +54,7 @@ def test_noise_from_outside_is_caught(tiny, tmp_path):
 
     checks = {
         check.name: check
-        for check in verify.verify(dataclasses.replace(tiny, preprocess=noisy), seed=0, data_dir=tmp_path)
+        for check in verify.verify(dataclasses.replace(tiny, preprocess=on_images(noisy)), seed=0, data_dir=tmp_path)
     }
     assert not checks['repro'].holds
     assert 'first the loss of step 1' in checks['repro'].detail

@@ -17,6 +17,7 @@ from cnn_jax.devices import cluster, mapping
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.training import states
 from cnn_jax.training import train as training
+from cnn_jax.training.setup import Setup
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.log import Log, read_metrics
 
@@ -45,9 +46,8 @@ def train(workdir, stop=None, log=None, **options):
     """A run in this process; it goes on where the folder stands."""
     workdir.mkdir(exist_ok=True)
     made = experiment.load(TINY, options).experiment
-    return training.train(
-        made, workdir=workdir, seed=0, data_dir=workdir, log=log or Log(workdir), stop=stop or StopRequest()
-    )
+    setup = Setup(made, data_dir=workdir)
+    return training.train(setup, workdir=workdir, seed=0, log=log or Log(workdir), stop=stop or StopRequest())
 
 
 def bits(state):

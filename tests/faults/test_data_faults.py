@@ -10,6 +10,7 @@ from cnn_jax import experiment
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.errors import DataError
 from cnn_jax.training import train as training
+from cnn_jax.training.setup import Setup
 from cnn_jax.workdir.log import Log
 
 
@@ -31,10 +32,9 @@ def test_a_source_that_fails_is_exit_3(tmp_path, streamed):
         DataError, match=r'the batch of step \d+ cannot be read: OSError: .*images\.array_record'
     ) as caught:
         training.train(
-            dataclasses.replace(made, data=data),
+            Setup(dataclasses.replace(made, data=data), data_dir=tmp_path),
             workdir=tmp_path,
             seed=0,
-            data_dir=tmp_path,
             log=Log(None),
             stop=StopRequest(),
         )

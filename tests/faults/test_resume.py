@@ -73,11 +73,11 @@ def test_another_number_of_devices_goes_on_with_the_same_data(tmp_path, straight
         with pytest.raises(Stopped):
             harness.train(tmp_path / 'w', harness.StopAt(3))
         checkpoints = Checkpoints(tmp_path / 'w' / 'checkpoints')
-        states = [
+        restored = [
             checkpoints.restore(checkpoints.steps()[-1], states.abstract_state(made, make_mesh(count))).state
             for count in (devices, 8)
         ]
-        assert harness.bits(states[0]) == harness.bits(states[1])
+        assert harness.bits(restored[0]) == harness.bits(restored[1])
     monkeypatch.setattr(mapping, 'make_mesh', make_mesh)
     resumed = harness.train(tmp_path / 'w')
     found, expected = harness.losses(tmp_path / 'w'), harness.losses(straight[0])
