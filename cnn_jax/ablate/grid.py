@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 from cnn_jax import options
 from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.experiment import function
+from cnn_jax.whole_file import write_whole
 
 FILE = 'grid.json'
 MOST_CELLS = 10_000
@@ -179,11 +179,9 @@ def _frozen(value: Any) -> Any:
 
 
 def write_grid(folder: Path, grid: Grid) -> None:
-    """Writes `grid.json` in one move."""
+    """Writes `grid.json`; the tasks of an array job may all write it."""
     record = {**asdict(grid), 'baseline': grid.baseline, 'written': time.strftime('%Y-%m-%d %H:%M:%S')}
-    temporary = folder / f'{FILE}.{os.getpid()}.tmp'  # the tasks of an array job may all write it
-    temporary.write_text(json.dumps(record, indent=2) + '\n')
-    temporary.replace(folder / FILE)
+    write_whole(folder / FILE, json.dumps(record, indent=2) + '\n')
 
 
 def extend(saved: Grid, asked: Grid, folder: Path) -> Grid:

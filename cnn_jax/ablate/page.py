@@ -13,6 +13,7 @@ from cnn_jax.ablate import figures, table
 from cnn_jax.ablate.figures import Drawn
 from cnn_jax.ablate.summary import Summary
 from cnn_jax.drawing import figure as drawing
+from cnn_jax.whole_file import write_whole
 
 _TEMPLATE = Path(report.__file__).parent
 
@@ -53,9 +54,7 @@ def put_page(folder: Path, *, sections: str, **texts: str) -> Path:
     escaped = {name: escape(text) for name, text in texts.items()}
     path = folder / 'report' / 'index.html'
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name('index.html.tmp')
-    temporary.write_text(template.substitute(escaped, sections=sections, style=style), encoding='utf-8')
-    temporary.replace(path)
+    write_whole(path, template.substitute(escaped, sections=sections, style=style))
     return path
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError, unknown
+from cnn_jax.whole_file import write_whole
 from cnn_jax.workdir.log import read_metrics
 
 OUTCOME = 'outcome.json'  # of a run that diverged
@@ -103,7 +104,7 @@ def read_outcome(run: Path, num_steps: int) -> Outcome:
 
 def note_diverged(run: Path, reason: str) -> None:
     """Remembers that training this run again would diverge again."""
-    (run / OUTCOME).write_text(json.dumps({'state': 'diverged', 'reason': reason}) + '\n')
+    write_whole(run / OUTCOME, json.dumps({'state': 'diverged', 'reason': reason}) + '\n')
 
 
 def score(lines: Sequence[dict[str, Any]], metric: Metric) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from cnn_jax.ablate.score import Metric
 from cnn_jax.ablate.summary import Judged, Row, Summary
 from cnn_jax.statistics.significance import show_p
+from cnn_jax.whole_file import write_whole
 
 HEADS = ('cell', 'mean', 'sd', 'n', 'difference', '95 % interval', 'p (Holm)', 'verdict', 'time', 'parameters', 'MACs')
 CLAIM_HEADS = ('comparison', 'metric', 'published', 'measured', '95 % interval', 'p (Holm)', 'verdict')
@@ -162,4 +163,4 @@ def write_tables(summary: Summary, folder: Path) -> None:
         'tex': as_latex(summary),
     }
     for ending, text in written.items():
-        (folder / f'table.{ending}').write_text(text, encoding='utf-8')
+        write_whole(folder / f'table.{ending}', text)

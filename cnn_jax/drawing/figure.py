@@ -3,15 +3,16 @@
 Only `matplotlib.figure.Figure` is used, never pyplot, which takes longer to import and keeps every figure alive.
 """
 
-import contextlib
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from cnn_jax.whole_file import written_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,7 +125,7 @@ def save_figure(
 ) -> None:
     """Writes NAME.png, and NAME.npz with the numbers in it; `settings` is there as a JSON text."""
     folder.mkdir(parents=True, exist_ok=True)
-    with style(), _written_whole(folder / f'{name}.png') as file:
+    with style(), written_beside(folder / f'{name}.png') as temporary, temporary.open('wb') as file:
         figure.savefig(file, format='png')
         figure.set_layout_engine('none')  # it is laid out now; another look would take as long again
     save_arrays(folder, name, arrays, settings)
@@ -134,20 +135,8 @@ def save_arrays(folder: Path, name: str, arrays: Mapping[str, np.ndarray], setti
     """Writes NAME.npz: arrays, and `settings` as a JSON text."""
     folder.mkdir(parents=True, exist_ok=True)
     text = np.array(json.dumps(settings, default=str))
-    with _written_whole(folder / f'{name}.npz') as file:
+    with written_beside(folder / f'{name}.npz') as temporary, temporary.open('wb') as file:
         np.savez_compressed(file, allow_pickle=False, **arrays, settings=text)
-
-
-@contextlib.contextmanager
-def _written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` when all is written; if that fails, nothing has changed."""
-    temporary = path.with_name(f'.{path.name}.tmp')
-    try:
-        with temporary.open('wb') as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def as_svg(figure: 'Figure') -> str:

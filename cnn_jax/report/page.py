@@ -7,6 +7,7 @@ from string import Template
 from cnn_jax import describe
 from cnn_jax.report import augmented, gallery, sections, tables
 from cnn_jax.report.run import Run
+from cnn_jax.whole_file import write_whole
 
 _HERE = Path(__file__).parent
 
@@ -70,7 +71,5 @@ def _write(workdir: Path, **parts: str) -> Path:
 def _put(path: Path, page: str) -> Path:
     """Writes a page in one move, so that it is whole or the one before."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name('index.html.tmp')
-    temporary.write_text(page, encoding='utf-8')
-    temporary.replace(path)
+    write_whole(path, page)
     return path

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cnn_jax.whole_file import write_whole
 from cnn_jax.workdir import sinks
 from cnn_jax.workdir.sinks import Sink
 
@@ -107,9 +108,7 @@ class Log:
         lines = [line for line in read_metrics(self._workdir) if line['step'] <= step]
         if self._enabled and (self._workdir / 'metrics.jsonl').exists():
             text = ''.join(json.dumps(line) + '\n' for line in lines)
-            temporary = self._workdir / 'metrics.jsonl.tmp'
-            temporary.write_text(text)
-            temporary.replace(self._workdir / 'metrics.jsonl')
+            write_whole(self._workdir / 'metrics.jsonl', text)
         return {line['step'] for line in lines if line['split'] == 'test'}
 
     @contextlib.contextmanager
