@@ -13,6 +13,7 @@ from cnn_jax.ablate import figures, table
 from cnn_jax.ablate.figures import Drawn
 from cnn_jax.ablate.summary import Summary
 from cnn_jax.drawing import figure as drawing
+from cnn_jax.drawing.words import duration
 from cnn_jax.whole_file import write_whole
 
 _TEMPLATE = Path(report.__file__).parent
@@ -88,7 +89,7 @@ def cards(summary: Summary) -> str:
         ('Baseline', metric.show(baseline.mean), f'{metric.title}; sd {metric.show(baseline.deviation)}'),
         ('Cells', str(len(summary.rows)), f'{len(summary.grid.seeds)} seeds each'),
         ('Runs', str(done), f'of {len(summary.outcomes)} finished'),
-        ('Training time', table.show_seconds(seconds), 'of all runs together'),
+        ('Training time', duration(seconds), 'of all runs together'),
     ]
     cells = [
         f'<div><dt>{escape(name)}</dt><dd class="value">{escape(value)}</dd><dd class="more">{escape(more)}</dd></div>'

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.compare.runs import CIRCUMSTANCES, SETTINGS, Trained, differences
+from cnn_jax.drawing.words import duration
 from cnn_jax.statistics.paired import Paired
 from cnn_jax.statistics.significance import ALPHA, show_p
 from cnn_jax.tasks.classification.words import share
@@ -46,7 +47,7 @@ def metric_rows(runs: Sequence[Trained]) -> list[list[str]]:
         ['top-1', *(share(int(np.sum(rank < 1)), len(rank)).strip() for rank in ranks)],
         [f'top-{top}', *(share(int(np.sum(rank < top)), len(rank)).strip() for rank in ranks)],
         ['mean loss', *(f'{run.evaluation.summary["loss"]:.4f}' for run in runs)],
-        ['seconds of training', *(f'{run.metrics[-1]["seconds"]:.1f}' if run.metrics else '-' for run in runs)],
+        ['training time', *(duration(run.metrics[-1]['seconds']) if run.metrics else '-' for run in runs)],
     ]
 
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cnn_jax.data import order, pipeline
 from cnn_jax.devices import mapping
+from cnn_jax.drawing.words import percent
 from cnn_jax.experiment import Experiment
 from cnn_jax.steps.inputs import image_keys
 
@@ -83,7 +84,7 @@ def caption(target: np.ndarray, class_names: Sequence[str]) -> str:
     most = [int(number) for number in np.argsort(-target, kind='stable')[:2] if target[number] >= 0.005]
     if len(most) == 1:
         return class_names[most[0]]
-    return ', '.join(f'{target[number]:.0%} {class_names[number]}'.replace('%', ' %') for number in most)
+    return ', '.join(f'{percent(target[number], 0)} {class_names[number]}' for number in most)
 
 
 def sheet(pixels: np.ndarray, captions: Sequence[str]) -> Image.Image:

@@ -9,6 +9,7 @@ import numpy as np
 
 from cnn_jax.describe import Layer
 from cnn_jax.drawing import figure as drawing
+from cnn_jax.drawing.words import duration, percent, short_count
 from cnn_jax.report import figures
 from cnn_jax.report.figures import Drawn
 from cnn_jax.report.run import Run
@@ -17,28 +18,6 @@ from cnn_jax.visualize import filters
 
 _SMALL = 64  # images of fewer pixels a side are small by nature
 _LARGEST_THUMBNAIL = 160  # pixels a side; larger images are scaled down
-
-
-def percent(fraction: float) -> str:
-    """0.98889 as '98.9 %'; two decimals near the ends."""
-    digits = 2 if 0.995 <= fraction < 1 else 1
-    return f'{100 * fraction:.{digits}f} %'
-
-
-def short_count(number: int) -> str:
-    """61706 as '61,706', 138357544 as '138.4 M'."""
-    for unit, size in (('G', 10**9), ('M', 10**6)):
-        if number >= 10 * size or (unit == 'G' and number >= size):
-            return f'{number / size:.1f} {unit}'
-    return f'{number:,}'
-
-
-def duration(seconds: float) -> str:
-    """'12.3 s', '3 min 20 s', '2 h 05 min'."""
-    if seconds < 59.5:
-        return f'{seconds:.1f} s' if seconds < 10 else f'{seconds:.0f} s'
-    minutes, rest = divmod(round(seconds), 60)
-    return f'{minutes} min {rest:02d} s' if minutes < 60 else f'{minutes // 60} h {minutes % 60:02d} min'
 
 
 def accuracy(run: Run) -> float | None:
@@ -228,7 +207,7 @@ def _mistake(run: Run, place: int) -> str:
     return (
         f'<li><img src="data:image/png;base64,{source}" alt="{words}" title="test image {row}: {words}" loading="lazy">'
         f'<div class="labels">{escape(label)} <span class="wrong">&rarr;&nbsp;{escape(prediction)}</span></div>'
-        f'<div class="more"><span>{100 * probability:.0f} %</span> <span>loss {loss:.2f}</span></div></li>'
+        f'<div class="more"><span>{percent(float(probability), 0)}</span> <span>loss {loss:.2f}</span></div></li>'
     )
 
 

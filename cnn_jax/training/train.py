@@ -9,6 +9,7 @@ import jax
 from cnn_jax.devices import mapping
 from cnn_jax.devices.feed import Feed, open_feed
 from cnn_jax.devices.stop import StopRequest
+from cnn_jax.drawing.words import duration
 from cnn_jax.evaluation.exam import make_exam
 from cnn_jax.experiment import Experiment
 from cnn_jax.steps.state import TrainState
@@ -16,7 +17,7 @@ from cnn_jax.tasks.task import Evaluation
 from cnn_jax.training import not_finite, restore
 from cnn_jax.training.loop import SAVED, Tools, fit
 from cnn_jax.workdir.checkpoint import Checkpoints
-from cnn_jax.workdir.log import Log, duration
+from cnn_jax.workdir.log import Log
 
 
 class Trained(NamedTuple):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cnn_jax.drawing.words import duration
 from cnn_jax.whole_file import write_whole
 from cnn_jax.workdir import sinks
 from cnn_jax.workdir.sinks import Sink
@@ -158,16 +159,6 @@ def describe_progress(step: int, num_steps: int, values: dict[str, float]) -> st
     if (left := values.get('seconds_left')) is not None:
         text += f'  {duration(left)} left'
     return text
-
-
-def duration(seconds: float) -> str:
-    """'8 s', '3 min 20 s', '2 h 05 min'."""
-    whole = round(seconds)
-    if whole < 60:
-        return f'{whole} s'
-    if whole < 3600:
-        return f'{whole // 60} min {whole % 60:02d} s'
-    return f'{whole // 3600} h {whole % 3600 // 60:02d} min'
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
