@@ -1,28 +1,19 @@
 """The figures of an ablation: differences with their intervals, every run's score, and curves."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cnn_jax.ablate.score import WINDOW, Outcome
 from cnn_jax.ablate.summary import Row, Summary
 from cnn_jax.drawing import figure as drawing
-from cnn_jax.drawing.figure import BLUE, INK, MUTED, ORANGE
+from cnn_jax.drawing.figure import BLUE, INK, MUTED, ORANGE, Drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _ROW = 0.30  # inches
 _MOST_PANELS = 24
-
-
-class Drawn(NamedTuple):
-    """A figure, the numbers in it, and what it shows in words."""
-
-    figure: 'Figure'
-    arrays: dict[str, np.ndarray]
-    caption: str
 
 
 def differences(summary: Summary) -> Drawn | None:
@@ -73,8 +64,9 @@ def scores(summary: Summary) -> Drawn | None:
 
 
 def curves(summary: Summary) -> Drawn | None:
-    """The test accuracy over the steps, a panel a cell with the baseline behind it; of the training batches where the
-    test split was looked at only at the end.
+    """The accuracy over the steps: a panel for each cell, with the baseline behind it.
+
+    It is the test accuracy, or that of the training batches where runs were tested only at the end.
     """
     names = [row.name for row in summary.rows][:_MOST_PANELS]
     found = {name: _curves(summary, name) for name in names}

@@ -1,29 +1,20 @@
 """The figures of a report: each function returns a figure and the numbers in it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cnn_jax.drawing import figure as drawing
-from cnn_jax.drawing.figure import BLUE, INK, ORANGE, PAPER
+from cnn_jax.drawing.figure import BLUE, INK, ORANGE, PAPER, Drawn
 from cnn_jax.report.run import Run
 from cnn_jax.statistics.intervals import wilson_interval
 from cnn_jax.visualize import filters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _MOST_LISTED_CLASSES = 20  # of sets with more than twice as many classes
-
-
-class Drawn(NamedTuple):
-    """A figure, the numbers in it, and what it shows in words."""
-
-    figure: 'Figure'
-    arrays: dict[str, np.ndarray]
-    caption: str
 
 
 def curve(run: Run, name: str, *, percent: bool) -> Drawn | None:
@@ -197,6 +188,6 @@ def filter_grid(run: Run, layer: str) -> Drawn:
 def mistake_grid(run: Run) -> np.ndarray:
     """The misclassified images side by side, uint8, enlarged to be seen; the order is that of `run.mistakes`."""
     images = run.images if run.images.shape[-1] == 3 else run.images[..., :1].repeat(3, axis=-1)
-    grid = filters.tile(images.astype(np.float32), columns=10, gap=2)
+    grid = drawing.tile(images.astype(np.float32), columns=10, gap=2)
     factor = max(1, 96 // images.shape[1])
     return np.nan_to_num(grid, nan=255).astype(np.uint8).repeat(factor, axis=0).repeat(factor, axis=1)

@@ -1,7 +1,5 @@
 """The sections of the page as HTML. Every text that comes from a run is escaped here."""
 
-import base64
-import io
 from collections.abc import Sequence
 from html import escape
 
@@ -9,12 +7,14 @@ import numpy as np
 
 from cnn_jax.describe import Layer
 from cnn_jax.drawing import figure as drawing
+from cnn_jax.drawing import page
+from cnn_jax.drawing.page import figure_html, image_source, section
 from cnn_jax.drawing.words import duration, percent, short_count
 from cnn_jax.report import figures
-from cnn_jax.report.figures import Drawn
 from cnn_jax.report.run import Run
 from cnn_jax.statistics.intervals import wilson_interval
 from cnn_jax.visualize import filters
+from cnn_jax.whole_file import write_whole
 
 _SMALL = 64  # images of fewer pixels a side are small by nature
 _LARGEST_THUMBNAIL = 160  # pixels a side; larger images are scaled down
@@ -71,11 +71,7 @@ def cards(run: Run, layers: Sequence[Layer]) -> str:
     rows.append(('Parameters', short_count(parameters), ' '.join(besides) or 'trained numbers'))
     rows.append(('Multiply-adds', short_count(macs), 'for one image'))
     rows += _device_card(run)
-    cells = [
-        f'<div><dt>{escape(name)}</dt><dd class="value">{escape(value)}</dd><dd class="more">{escape(more)}</dd></div>'
-        for name, value, more in rows
-    ]
-    return f'<dl class="cards">{"".join(cells)}</dl>'
+    return page.cards(rows)
 
 
 def _accuracy_card(run: Run) -> tuple[str, str, str]:
@@ -111,24 +107,16 @@ def _device_card(run: Run) -> list[tuple[str, str, str]]:
     return [('Devices', str(devices), '')]
 
 
-def _figure(run: Run, name: str, drawn: Drawn, title: str, note: str = '') -> str:
-    """Saves a figure with its numbers, and returns it for the page."""
-    settings = {'figure': name, 'workdir': run.workdir.name, **run.config}
-    drawing.save_figure(drawn.figure, run.workdir / 'figures', name, drawn.arrays, settings)
-    text = f'{drawn.caption} {note}'.strip()
-    under = f'<figcaption>{escape(text)}</figcaption>' if text else ''
-    svg = drawing.as_svg(drawn.figure).replace('<svg ', f'<svg aria-label="{escape(title)}" ', 1)
-    return f'<figure><h3>{escape(title)}</h3>{svg}{under}</figure>'
-
-
 def curves(run: Run) -> str:
     """Loss and accuracy over the steps."""
     drawn = [
         ('loss', 'Loss', figures.curve(run, 'loss', percent=False)),
         ('accuracy', 'Accuracy', figures.curve(run, 'top1', percent=True)),
     ]
-    shown = [_figure(run, f'curve_{name}', figure, title) for name, title, figure in drawn if figure]
-    return f'<section><h2>Learning curves</h2><div class="figures">{"".join(shown)}</div></section>' if shown else ''
+    shown = [
+        figure_html(run.workdir, f'curve_{name}', title, figure, run.record) for name, title, figure in drawn if figure
+    ]
+    return section('Learning curves', '', f'<div class="figures">{"".join(shown)}</div>') if shown else ''
 
 
 def classes(run: Run) -> str:
@@ -137,22 +125,24 @@ def classes(run: Run) -> str:
     if matrix is None or each is None:
         return ''
     shown = [
-        _figure(
-            run,
+        figure_html(
+            run.workdir,
             'confusion',
-            matrix,
             'Confusion matrix',
-            'Counts of test images. Blue: right; orange: wrong; the stronger, the more often.',
+            matrix,
+            run.record,
+            note='Counts of test images. Blue: right; orange: wrong; the stronger, the more often.',
         ),
-        _figure(
-            run,
+        figure_html(
+            run.workdir,
             'class_accuracy',
-            each,
             'Accuracy of each class',
-            'Dots: measured; bands: 95 % interval (Wilson), wide where images are few.',
+            each,
+            run.record,
+            note='Dots: measured; bands: 95 % interval (Wilson), wide where images are few.',
         ),
     ]
-    return f'<section><h2>Classes</h2>{_confused_pairs(run)}<div class="figures">{"".join(shown)}</div></section>'
+    return section('Classes', _confused_pairs(run), f'<div class="figures">{"".join(shown)}</div>')
 
 
 def _confused_pairs(run: Run, most: int = 3) -> str:
@@ -165,7 +155,7 @@ def _confused_pairs(run: Run, most: int = 3) -> str:
         return ''
     names = run.class_names
     listed = [f'{names[pairs[0, place]]} taken for {names[pairs[1, place]]} ({counts[place]} times)' for place in often]
-    return f'<p class="note">Most frequent mistakes: {escape(", ".join(listed))}.</p>'
+    return f'Most frequent mistakes: {", ".join(listed)}.'
 
 
 def mistakes(run: Run) -> str:
@@ -174,21 +164,19 @@ def mistakes(run: Run) -> str:
         return ''
     total = int((~run.right).sum())
     if not total:
-        return '<section><h2>Misclassified test images</h2><p class="note">There are none.</p></section>'
+        return section('Misclassified test images', 'There are none.', '')
     if not len(run.mistakes):
         return ''
     arrays = {name: run.results[name][run.mistakes] for name in ('index', 'label', 'prediction', 'probability', 'loss')}
     folder = run.workdir / 'figures'
     numbers = {'row': arrays.pop('index'), **arrays, 'images': run.images}
-    drawing.save_arrays(folder, 'mistakes', numbers, {'figure': 'mistakes', 'workdir': run.workdir.name, **run.config})
-    (folder / 'mistakes.png').write_bytes(_png(figures.mistake_grid(run)))
+    drawing.save_arrays(folder, 'mistakes', numbers, {'figure': 'mistakes', **run.record})
+    write_whole(folder / 'mistakes.png', drawing.as_png(figures.mistake_grid(run)))
     count = f'All {total}' if total == len(run.mistakes) else f'{len(run.mistakes)} of {total}'
     text = f'{count}, the highest loss first. The probability is what the network gave its wrong answer.'
     items = [_mistake(run, place) for place in range(len(run.mistakes))]
-    return (
-        f'<section><h2>Misclassified test images</h2><p class="note">{text} {_size_note(run)}</p>'
-        f'<ol class="mistakes">{"".join(items)}</ol></section>'
-    )
+    note = f'{text} {_size_note(run)}'.strip()
+    return section('Misclassified test images', note, f'<ol class="mistakes">{"".join(items)}</ol>')
 
 
 def _size_note(run: Run) -> str:
@@ -202,25 +190,13 @@ def _mistake(run: Run, place: int) -> str:
     names = run.class_names
     row, probability, loss = (run.results[name][run.mistakes[place]] for name in ('index', 'probability', 'loss'))
     label, prediction = (names[run.results[name][run.mistakes[place]]] for name in ('label', 'prediction'))
-    source = base64.b64encode(_png(run.images[place], _LARGEST_THUMBNAIL)).decode()
+    source = image_source(drawing.as_png(run.images[place], _LARGEST_THUMBNAIL))
     words = escape(f'{label}, taken for {prediction}')
     return (
-        f'<li><img src="data:image/png;base64,{source}" alt="{words}" title="test image {row}: {words}" loading="lazy">'
+        f'<li><img src="{source}" alt="{words}" title="test image {row}: {words}" loading="lazy">'
         f'<div class="labels">{escape(label)} <span class="wrong">&rarr;&nbsp;{escape(prediction)}</span></div>'
         f'<div class="more"><span>{percent(float(probability), 0)}</span> <span>loss {loss:.2f}</span></div></li>'
     )
-
-
-def _png(image: np.ndarray, largest: int | None = None) -> bytes:
-    """A uint8 image (height, width, 1 or 3) as PNG, scaled down if a side is more than `largest` pixels."""
-    from PIL import Image
-
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    if largest is not None:
-        picture.thumbnail((largest, largest))
-    buffer = io.BytesIO()
-    picture.save(buffer, 'PNG')
-    return buffer.getvalue()
 
 
 def first_filters(run: Run, layers: Sequence[Layer]) -> str:
@@ -230,5 +206,6 @@ def first_filters(run: Run, layers: Sequence[Layer]) -> str:
     if first is None:
         return ''
     note = 'Smooth filters are a sign of enough training, noisy ones of too little.'
-    shown = _figure(run, 'filters', figures.filter_grid(run, first), f'Filters of {first}', note)
-    return f'<section><h2>What the first layer looks for</h2><div class="wide">{shown}</div></section>'
+    drawn = figures.filter_grid(run, first)
+    shown = figure_html(run.workdir, 'filters', f'Filters of {first}', drawn, run.record, note=note)
+    return section('What the first layer looks for', '', f'<div class="wide">{shown}</div>')

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from cnn_jax.drawing import figure as drawing
+from cnn_jax.drawing.figure import tile
 from cnn_jax.errors import CnnJaxError, unknown
 
 if TYPE_CHECKING:
@@ -110,18 +111,6 @@ def convolution_kernels(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 def _by_number(name: str) -> list[tuple[int, str]]:
     return [(int(part), '') if part.isdigit() else (-1, part) for part in re.split(r'(\d+)', name)]
-
-
-def tile(images: np.ndarray, *, columns: int, gap: int = 1) -> np.ndarray:
-    """Puts images (n, height, width, ...) in rows of `columns`, with gaps of NaN between them."""
-    count, height, width = images.shape[:3]
-    rows, columns = ceil(count / columns), min(columns, count)
-    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, *images.shape[3:])
-    picture = np.full(shape, np.nan, np.float32)
-    for number, image in enumerate(images):
-        top, left = number // columns * (height + gap), number % columns * (width + gap)
-        picture[top : top + height, left : left + width] = image
-    return picture
 
 
 def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
