@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from cnn_jax.statistics.significance import compare, flips_signs, holm, smallest_p
+from cnn_jax.statistics.significance import compare, flips_signs, holm, show_p, smallest_p
 
 
 def exact_signs(differences):
@@ -75,6 +75,11 @@ def test_holms_example():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, float('nan')]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_p_values_in_words():
+    shown = [show_p(value) for value in (float('nan'), 0.0009, 0.001, 0.0163, 0.1, 1.0)]
+    assert shown == ['-', '< 0.001', '0.001', '0.016', '0.10', '1.00']
 
 
 def test_noise_alone_is_rarely_called_a_difference():

@@ -15,7 +15,7 @@ from cnn_jax.devices.feed import open_feed
 from cnn_jax.steps.state import init_state
 from cnn_jax.steps.train import make_train_step
 from cnn_jax.training import states
-from tests.test_steps import Linear, make_batch
+from tests.test_steps import Linear, make_batch, make_recipe
 
 TINY = 'tests/tiny_experiment.py'
 

@@ -19,6 +19,7 @@ MOST_ROOMS, MOST_FLOORS = 38, 11
 # A room imports only from those before it.
 ORDER = [
     'errors',
+    'whole_file',
     'options',
     'ops',
     'data',

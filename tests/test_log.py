@@ -3,10 +3,8 @@
 import json
 import logging
 
-import pytest
-
 from cnn_jax.tasks import classification
-from cnn_jax.workdir.log import Log, describe_progress, duration, read_metrics
+from cnn_jax.workdir.log import Log, describe_progress, read_metrics
 
 
 def test_a_line_of_metrics_is_flat_json(tmp_path):
@@ -79,11 +77,6 @@ def test_a_bar_on_a_terminal_shows_step_loss_speed_and_time_left(tmp_path, monke
     output = capsys.readouterr().out
     for word in ('100/200', 'loss 0.2500', 'accuracy 90.0%', '1,234 images/s', '1 min 05 s left', 'a line above'):
         assert word in output
-
-
-@pytest.mark.parametrize(('seconds', 'text'), [(8.4, '8 s'), (200, '3 min 20 s'), (7500, '2 h 05 min')])
-def test_durations(seconds, text):
-    assert duration(seconds) == text
 
 
 def test_progress_without_a_rate_yet():

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax.drawing.words import duration, percent, short_count
 from cnn_jax.report import Run, write_report
 from cnn_jax.report.figures import running_mean
 from cnn_jax.report.tables import command
@@ -221,15 +220,6 @@ def test_running_mean_and_most_confused_classes():
     counts = np.diag([9, 9, 9, 9])
     counts[3, 1], counts[0, 2] = 5, 2
     assert most_confused(counts, 2).tolist() == [1, 3]
-
-
-def test_numbers_in_words():
-    assert [percent(value) for value in (0.9, 0.98889, 0.9975, 1.0)] == ['90.0 %', '98.9 %', '99.75 %', '100.0 %']
-    assert [duration(value) for value in (3.21, 59.6, 200, 7500)] == ['3.2 s', '1 min 00 s', '3 min 20 s', '2 h 05 min']
-    assert [short_count(value) for value in (61_706, 416_520, 138_357_544, 15_470_264_320)] == [
-        *('61,706', '416,520'),
-        *('138.4 M', '15.5 G'),
-    ]
 
 
 def test_command_repeats_the_run():

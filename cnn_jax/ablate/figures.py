@@ -1,29 +1,20 @@
 """The figures of an ablation: differences with their intervals, every run's score, and curves."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cnn_jax.ablate.score import WINDOW, Outcome
 from cnn_jax.ablate.summary import Row, Summary
 from cnn_jax.drawing import figure as drawing
-from cnn_jax.drawing.figure import BLUE, INK, MUTED, ORANGE
+from cnn_jax.drawing.figure import BLUE, INK, MUTED, ORANGE, Drawn
 from cnn_jax.statistics.metric import Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _ROW = 0.30  # inches
 _MOST_PANELS = 24
-
-
-class Drawn(NamedTuple):
-    """A figure, the numbers in it, and what it shows in words."""
-
-    figure: 'Figure'
-    arrays: dict[str, np.ndarray]
-    caption: str
 
 
 def differences(summary: Summary) -> Drawn | None:
@@ -74,8 +65,9 @@ def scores(summary: Summary) -> Drawn | None:
 
 
 def curves(summary: Summary) -> Drawn | None:
-    """The headline metric over the steps, a panel a cell with the baseline behind it; of the training batches where
-    the test split was looked at only at the end and the metric is one of theirs.
+    """The headline metric over the steps: a panel for each cell, with the baseline behind it.
+
+    It is that of the test split, or of the training batches where runs were tested only at the end.
     """
     headline = summary.grid.task.headline
     names = [row.name for row in summary.rows][:_MOST_PANELS]

@@ -3,7 +3,6 @@
 import functools
 import itertools
 import json
-import os
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from cnn_jax import options
 from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.experiment import function, load
 from cnn_jax.tasks.task import Task
+from cnn_jax.whole_file import write_whole
 
 FILE = 'grid.json'
 MOST_CELLS = 10_000
@@ -191,11 +191,9 @@ def _frozen(value: Any) -> Any:
 
 
 def write_grid(folder: Path, grid: Grid) -> None:
-    """Writes `grid.json` in one move."""
+    """Writes `grid.json`; the tasks of an array job may all write it."""
     record = {**asdict(grid), 'baseline': grid.baseline, 'written': time.strftime('%Y-%m-%d %H:%M:%S')}
-    temporary = folder / f'{FILE}.{os.getpid()}.tmp'  # the tasks of an array job may all write it
-    temporary.write_text(json.dumps(record, indent=2) + '\n')
-    temporary.replace(folder / FILE)
+    write_whole(folder / FILE, json.dumps(record, indent=2) + '\n')
 
 
 def extend(saved: Grid, asked: Grid, folder: Path) -> Grid:

@@ -10,8 +10,8 @@ import jax
 from cnn_jax.ablate.cells import Shared, unify_steps
 from cnn_jax.ablate.grid import Cell, Grid, alike
 from cnn_jax.devices.stop import StopRequest
+from cnn_jax.drawing.words import duration
 from cnn_jax.experiment import load
-from cnn_jax.workdir.log import duration
 
 PROBE_STEPS = 8
 

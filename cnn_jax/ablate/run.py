@@ -14,12 +14,13 @@ from cnn_jax.ablate.summary import summarise
 from cnn_jax.ablation import published
 from cnn_jax.devices.processes import describe_devices
 from cnn_jax.devices.stop import Stopped, StopRequest
+from cnn_jax.drawing.words import duration
 from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.experiment import load
 from cnn_jax.tasks.task import Task
 from cnn_jax.workdir import sinks
 from cnn_jax.workdir.config import default_path, make_folder
-from cnn_jax.workdir.log import Log, duration
+from cnn_jax.workdir.log import Log
 
 
 def ablate(

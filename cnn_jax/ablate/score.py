@@ -11,6 +11,7 @@ from cnn_jax.errors import CnnJaxError, unknown
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks import classification
 from cnn_jax.tasks.task import Task
+from cnn_jax.whole_file import write_whole
 from cnn_jax.workdir.log import read_metrics
 
 OUTCOME = 'outcome.json'  # of a run that diverged
@@ -86,7 +87,7 @@ def read_outcome(run: Path, num_steps: int) -> Outcome:
 
 def note_diverged(run: Path, reason: str) -> None:
     """Remembers that training this run again would diverge again."""
-    (run / OUTCOME).write_text(json.dumps({'state': 'diverged', 'reason': reason}) + '\n')
+    write_whole(run / OUTCOME, json.dumps({'state': 'diverged', 'reason': reason}) + '\n')
 
 
 def score(lines: Sequence[dict[str, Any]], metric: Metric) -> float:

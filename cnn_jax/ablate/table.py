@@ -10,7 +10,9 @@ import numpy as np
 
 from cnn_jax.ablate.score import Metric
 from cnn_jax.ablate.summary import Judged, Row, Summary
+from cnn_jax.drawing.words import duration
 from cnn_jax.statistics.significance import show_p
+from cnn_jax.whole_file import write_whole
 
 HEADS = ('cell', 'mean', 'sd', 'n', 'difference', '95 % interval', 'p (Holm)', 'verdict', 'time', 'parameters', 'MACs')
 CLAIM_HEADS = ('comparison', 'metric', 'published', 'measured', '95 % interval', 'p (Holm)', 'verdict')
@@ -32,7 +34,7 @@ def cells_of(row: Row, metric: Metric) -> list[str]:
         f'{row.n}' + (f' of {row.n + row.missing + row.diverged}' if row.missing or row.diverged else ''),
         *difference,
         row.verdict(metric),
-        show_seconds(row.seconds),
+        duration(row.seconds),
         f'{row.parameters:,}',
         f'{row.macs:,}',
     ]
@@ -65,16 +67,6 @@ def claim_text(judged: Judged) -> str:
 def _difference(metric: Metric, difference: float, low: float, high: float) -> tuple[str, str]:
     interval = f'{metric.show(low, sign=True)} to {metric.show(high, sign=True)}' if np.isfinite(low) else '-'
     return metric.show(difference, sign=True), interval
-
-
-def show_seconds(seconds: float) -> str:
-    """'12.3 s', '5.2 min', '3.1 h'."""
-    if not np.isfinite(seconds):
-        return '-'
-    for size, unit in ((3600, 'h'), (60, 'min')):
-        if seconds >= 2 * size:
-            return f'{seconds / size:.1f} {unit}'
-    return f'{seconds:.1f} s'
 
 
 def as_text(summary: Summary, width: int | None = None) -> str:
@@ -162,4 +154,4 @@ def write_tables(summary: Summary, folder: Path) -> None:
         'tex': as_latex(summary),
     }
     for ending, text in written.items():
-        (folder / f'table.{ending}').write_text(text, encoding='utf-8')
+        write_whole(folder / f'table.{ending}', text)

@@ -1,7 +1,5 @@
 """The page of a comparison: what differs, the curves beside each other, and the images that changed."""
 
-import base64
-import io
 import time
 from collections.abc import Sequence
 from html import escape
@@ -10,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnn_jax.ablate.figures import Drawn
-from cnn_jax.ablate.page import figure_html, html_table, put_page
 from cnn_jax.compare import text
 from cnn_jax.compare.runs import CIRCUMSTANCES, SETTINGS, Trained, changed_places
 from cnn_jax.drawing import figure as drawing
-from cnn_jax.drawing.figure import BLUE, INK, MUTED, ORANGE
+from cnn_jax.drawing.figure import BLUE, INK, MUTED, ORANGE, Drawn
+from cnn_jax.drawing.page import figure_html, html_table, image_source, put_page, section
 from cnn_jax.statistics.paired import Paired
 
 if TYPE_CHECKING:
@@ -37,13 +34,12 @@ def write_page(
     """Writes `report/index.html` below `folder`; `images` are those that changed, by their place."""
     names = text.names(runs)
     sections = [
-        _section('What differs', _both_tables(runs)),
-        _section('On the test split', html_table(['', *names], text.metric_rows(runs))),
-        _section('Learning curves', _figures(runs, folder)),
+        section('What differs', '', _both_tables(runs)),
+        section('On the test split', '', html_table(['', *names], text.metric_rows(runs))),
+        section('Learning curves', '', _figures(runs, folder)),
         *(_pair_section(run, runs[0], pair, p, images) for run, (pair, p) in zip(runs[1:], pairs, strict=True)),
     ]
-    numbers: dict[str, Any] = _numbers(runs)
-    np.savez_compressed(folder / 'figures' / 'changed.npz', **numbers)
+    drawing.save_arrays(folder / 'figures', 'changed', _numbers(runs), _settings(runs))
     results = [
         f'{run.name}: {text.sentences(pair, p, run.task.headline)[0]}'
         for run, (pair, p) in zip(runs[1:], pairs, strict=True)
@@ -54,7 +50,7 @@ def write_page(
         kind=f'Comparison · {time.strftime("%Y-%m-%d %H:%M")}',
         heading=' · '.join(names),
         result=f'Against {names[0]}: {"; ".join(results)}.',
-        sections='\n'.join(sections),
+        sections=sections,
         footer=f'Every image of every run is in figures/changed.npz of {folder.name}.',
     )
 
@@ -70,8 +66,8 @@ def _numbers(runs: Sequence[Trained]) -> dict[str, np.ndarray]:
     return found if right[0] is None else {**found, 'right': np.stack([one for one in right if one is not None])}
 
 
-def _section(title: str, body: str) -> str:
-    return f'<section><h2>{escape(title)}</h2>{body}</section>'
+def _settings(runs: Sequence[Trained]) -> dict[str, Any]:
+    return {'runs': [str(run.path) for run in runs]}
 
 
 def _both_tables(runs: Sequence[Trained]) -> str:
@@ -86,9 +82,9 @@ def _both_tables(runs: Sequence[Trained]) -> str:
 
 
 def _figures(runs: Sequence[Trained], folder: Path) -> str:
-    settings, headline = {'runs': [str(run.path) for run in runs]}, runs[0].task.headline
+    headline = runs[0].task.headline
     shown = [
-        figure_html(folder, f'curve_{name}', title, curve(runs, metric, scale, label), settings)
+        figure_html(folder, f'curve_{name}', title, curve(runs, metric, scale, label), _settings(runs))
         for name, title, metric, scale, label in (
             (
                 headline.title.replace(' ', '_'),
@@ -136,24 +132,20 @@ def _pair_section(run: Trained, other: Trained, pair: Paired, p: float, images: 
     for word, places in zip(('Gained', 'Lost'), shown_places(run, other), strict=True):
         shown = ''.join(_thumbnail(images[int(place)], int(place), run, other) for place in places)
         body += f'<h3>{word}</h3><ol class="mistakes">{shown}</ol>' if shown else ''
-    return _section(f'{run.name} against {other.name}', body)
+    return section(f'{run.name} against {other.name}', '', body)
 
 
 def _thumbnail(image: np.ndarray, place: int, run: Trained, other: Trained) -> str:
-    from PIL import Image
-
     task, names = run.task, run.class_names
     one, two = ({name: values[place] for name, values in of.evaluation.results.items()} for of in (run, other))
     label, own, before = task.truth(one, names), task.result_answer(one, names), task.result_answer(two, names)
     row = run.evaluation.results['index'][place]
     factor = max(1, _THUMBNAIL // image.shape[0])
     pixels = image.repeat(factor, axis=0).repeat(factor, axis=1)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, 'PNG')
-    source = base64.b64encode(buffer.getvalue()).decode()
+    source = image_source(drawing.as_png(pixels))
     words = escape(f'{label}: taken for {before} by {other.name}, for {own} by {run.name}')
     return (
-        f'<li><img src="data:image/png;base64,{source}" alt="{words}" title="test image {row}: {words}" loading="lazy">'
+        f'<li><img src="{source}" alt="{words}" title="test image {row}: {words}" loading="lazy">'
         f'<div class="labels">{escape(label)}</div>'
         f'<div class="more"><span>{escape(before)} &rarr;&nbsp;{escape(own)}</span> <span>image {row}</span></div></li>'
     )

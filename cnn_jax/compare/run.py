@@ -29,7 +29,6 @@ def compare_runs(runs: Sequence[str], *, workdir: Path | None, data_dir: Path, s
     pairs = list(zip(found, holm([pair.p for pair in found]), strict=True))
     log.say(text.describe(read, pairs))
     folder = workdir or default_path('compare')
-    (folder / 'figures').mkdir(parents=True, exist_ok=True)
     places = np.unique(np.concatenate([part for run in others for part in page.shown_places(run, first)]))
     images = dict(zip(places.tolist(), test_images(first, places, data_dir), strict=True))
     log.say('')

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cnn_jax.compare.runs import CIRCUMSTANCES, SETTINGS, Trained, changed_places, differences
+from cnn_jax.drawing.words import duration
 from cnn_jax.statistics.metric import Metric
 from cnn_jax.statistics.paired import RESAMPLES, Paired
 from cnn_jax.statistics.significance import ALPHA, show_p
@@ -45,7 +46,7 @@ def metric_rows(runs: Sequence[Trained]) -> list[list[str]]:
     return [
         ['step', *(f'{run.step:,}' for run in runs)],
         *metrics,
-        ['seconds of training', *(f'{run.metrics[-1]["seconds"]:.1f}' if run.metrics else '-' for run in runs)],
+        ['training time', *(duration(run.metrics[-1]['seconds']) if run.metrics else '-' for run in runs)],
     ]
 
 

@@ -1,18 +1,19 @@
-"""Drawing for all methods: figures without global state, colours that everyone can tell apart, numbers beside pictures.
+"""Figures: one style, colours that everyone can tell apart, and the numbers saved beside each picture.
 
 Only `matplotlib.figure.Figure` is used, never pyplot, which takes longer to import and keeps every figure alive.
 """
 
-import contextlib
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from cnn_jax.whole_file import written_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,15 +53,23 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+class Drawn(NamedTuple):
+    """A figure, the numbers in it, and what it shows in words."""
+
+    figure: 'Figure'
+    arrays: dict[str, np.ndarray]
+    caption: str
+
+
 def style() -> Any:
-    """A context in which figures are drawn and written in this project's style; what is outside stays untouched."""
+    """A context in which figures are drawn and written in this project's style. Other figures keep theirs."""
     import matplotlib
 
     return matplotlib.rc_context(_STYLE)
 
 
 def new_figure(width: float, height: float, *, layout: Any = 'constrained') -> 'Figure':
-    """An empty figure, width and height in inches. layout: None where all is placed by hand, which is quicker."""
+    """An empty figure, width and height in inches. layout: None is quicker, and leaves all places to the caller."""
     from matplotlib.figure import Figure
 
     return Figure((width, height), dpi=120, layout=layout, facecolor=PAPER)
@@ -97,7 +106,7 @@ def oklab_to_rgb(colours: np.ndarray) -> np.ndarray:
 
 
 def tint(strength: np.ndarray, colour: str = BLUE) -> np.ndarray:
-    """Values 0 .. 1 as a colour of that opacity, (..., 4): on white or on black, more is more."""
+    """Values 0 .. 1 as the opacity of a colour, (..., 4): a larger value is stronger on white and on black."""
     rgb = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
     return np.concatenate([np.broadcast_to(rgb, (*strength.shape, 3)), strength[..., None]], axis=-1)
 
@@ -108,9 +117,21 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def stretched(image: np.ndarray) -> np.ndarray:
-    """Any floating-point image in 0 .. 1, from its least to its greatest value, for looking at model inputs."""
+    """A floating-point image with its values stretched to 0 .. 1, so that model inputs can be looked at."""
     low, high = float(np.min(image)), float(np.max(image))
     return np.zeros_like(image) if high == low else (image - low) / (high - low)
+
+
+def tile(images: np.ndarray, *, columns: int, gap: int = 1) -> np.ndarray:
+    """Puts images (n, height, width, ...) in rows of `columns`, with gaps of NaN between them."""
+    count, height, width = images.shape[:3]
+    rows, columns = ceil(count / columns), min(columns, count)
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, *images.shape[3:])
+    picture = np.full(shape, np.nan, np.float32)
+    for number, image in enumerate(images):
+        top, left = number // columns * (height + gap), number % columns * (width + gap)
+        picture[top : top + height, left : left + width] = image
+    return picture
 
 
 def color_bar(figure: 'Figure', mappable: 'ScalarMappable', axes: 'Axes', label: str) -> None:
@@ -123,9 +144,9 @@ def color_bar(figure: 'Figure', mappable: 'ScalarMappable', axes: 'Axes', label:
 def save_figure(
     figure: 'Figure', folder: Path, name: str, arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any]
 ) -> None:
-    """Writes NAME.png, and NAME.npz with the numbers in it; `settings` is there as a JSON text."""
+    """Writes NAME.png, and NAME.npz with the numbers and with `settings` as a JSON text."""
     folder.mkdir(parents=True, exist_ok=True)
-    with style(), _written_whole(folder / f'{name}.png') as file:
+    with style(), written_beside(folder / f'{name}.png') as temporary, temporary.open('wb') as file:
         figure.savefig(file, format='png')
         figure.set_layout_engine('none')  # it is laid out now; another look would take as long again
     save_arrays(folder, name, arrays, settings)
@@ -135,24 +156,24 @@ def save_arrays(folder: Path, name: str, arrays: Mapping[str, np.ndarray], setti
     """Writes NAME.npz: arrays, and `settings` as a JSON text."""
     folder.mkdir(parents=True, exist_ok=True)
     text = np.array(json.dumps(settings, default=str))
-    with _written_whole(folder / f'{name}.npz') as file:
+    with written_beside(folder / f'{name}.npz') as temporary, temporary.open('wb') as file:
         np.savez_compressed(file, allow_pickle=False, **arrays, settings=text)
 
 
-@contextlib.contextmanager
-def _written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` when all is written; if that fails, nothing has changed."""
-    temporary = path.with_name(f'.{path.name}.tmp')
-    try:
-        with temporary.open('wb') as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def as_png(image: np.ndarray, largest: int | None = None) -> bytes:
+    """A uint8 image (height, width, 1 or 3) as PNG, scaled down if a side is more than `largest` pixels."""
+    from PIL import Image
+
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    if largest is not None:
+        picture.thumbnail((largest, largest))
+    buffer = io.BytesIO()
+    picture.save(buffer, 'PNG')
+    return buffer.getvalue()
 
 
 def as_svg(figure: 'Figure') -> str:
-    """The figure as an inline SVG element whose colours are CSS variables, so that it follows the page's theme."""
+    """The figure as an inline SVG element. Its colours are CSS variables, so it follows the theme of the page."""
     buffer = io.StringIO()
     with style():
         figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None})
@@ -167,23 +188,3 @@ def as_svg(figure: 'Figure') -> str:
     width, height = (72 * inches for inches in figure.get_size_inches())
     opening = f'<svg viewBox="0 0 {width:g} {height:g}" style="max-width:{1.4 * width:.0f}px" role="img">'
     return re.sub(r'<svg [^>]*>', opening, text, count=1)
-
-
-class Drawn(NamedTuple):
-    """A figure, the numbers in it, and what it shows in words."""
-
-    figure: 'Figure'
-    arrays: dict[str, np.ndarray]
-    caption: str
-
-
-def tile(images: np.ndarray, *, columns: int, gap: int = 1) -> np.ndarray:
-    """Puts images (n, height, width, ...) in rows of `columns`, with gaps of NaN between them."""
-    count, height, width = images.shape[:3]
-    rows, columns = ceil(count / columns), min(columns, count)
-    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, *images.shape[3:])
-    picture = np.full(shape, np.nan, np.float32)
-    for number, image in enumerate(images):
-        top, left = number // columns * (height + gap), number % columns * (width + gap)
-        picture[top : top + height, left : left + width] = image
-    return picture

@@ -1,26 +1,36 @@
-"""Numbers and times in words."""
+"""Numbers as people read them, on the console and on pages: durations, shares and counts."""
+
+import math
 
 
-def percent(fraction: float) -> str:
-    """0.98889 as '98.9 %'; two decimals near the ends."""
-    digits = 2 if 0.995 <= fraction < 1 else 1
+def duration(seconds: float) -> str:
+    """'8.2 s', '12 s', '3 min 20 s', '2 h 05 min'; '-' for what is not finite."""
+    if not math.isfinite(seconds):
+        return '-'
+    if seconds < 9.95:  # 9.96 is '10 s', not '10.0 s'
+        return f'{seconds:.1f} s'
+    whole = round(seconds)
+    if whole < 60:
+        return f'{whole} s'
+    if whole < 3600:
+        return f'{whole // 60} min {whole % 60:02d} s'
+    return f'{whole // 3600} h {whole % 3600 // 60:02d} min'
+
+
+def percent(fraction: float, digits: int | None = None) -> str:
+    """0.98889 as '98.9 %'. Without `digits` there is one, and two just below 1."""
+    if digits is None:
+        digits = 2 if 0.995 <= fraction < 1 else 1
     return f'{100 * fraction:.{digits}f} %'
 
 
 def short_count(number: int) -> str:
     """61706 as '61,706', 138357544 as '138.4 M'."""
-    for unit, size in (('G', 10**9), ('M', 10**6)):
-        if number >= 10 * size or (unit == 'G' and number >= size):
-            return f'{number / size:.1f} {unit}'
+    if number >= 10**9:
+        return f'{number / 10**9:.1f} G'
+    if number >= 10**7:
+        return f'{number / 10**6:.1f} M'
     return f'{number:,}'
-
-
-def duration(seconds: float) -> str:
-    """'12.3 s', '3 min 20 s', '2 h 05 min'."""
-    if seconds < 59.5:
-        return f'{seconds:.1f} s' if seconds < 10 else f'{seconds:.0f} s'
-    minutes, rest = divmod(round(seconds), 60)
-    return f'{minutes} min {rest:02d} s' if minutes < 60 else f'{minutes // 60} h {minutes % 60:02d} min'
 
 
 def capitalised(text: str) -> str:

@@ -1,8 +1,6 @@
 """A contact sheet of what the model was shown in training: the first images, augmented, preprocessed and mixed."""
 
-import base64
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from cnn_jax.data import order, pipeline
 from cnn_jax.data.augment import Batch
 from cnn_jax.devices import mapping
+from cnn_jax.drawing import page
 from cnn_jax.experiment import Experiment
 from cnn_jax.steps.inputs import image_keys
 from cnn_jax.steps.train import TrainStep
@@ -106,10 +105,9 @@ def section(workdir: Path) -> str:
     path = workdir / 'figures' / f'{NAME}.png'
     if not path.exists():
         return ''
-    source = base64.b64encode(path.read_bytes()).decode()
     note = 'The first training images as the model was shown them: augmented, mixed, and scaled back to be seen.'
-    return (
-        f'<section><h2>What the model was shown</h2><figure><img src="data:image/png;base64,{source}" '
-        f'alt="augmented training images" loading="lazy"><figcaption>{escape(note)} Numbers: figures/{NAME}.npz.'
-        '</figcaption></figure></section>'
+    picture = (
+        f'<figure><img src="{page.image_source(path.read_bytes())}" alt="augmented training images" loading="lazy">'
+        f'<figcaption>{note} Numbers: figures/{NAME}.npz.</figcaption></figure>'
     )
+    return page.section('What the model was shown', '', picture)

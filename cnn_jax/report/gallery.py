@@ -1,6 +1,5 @@
 """The pictures of the methods on the page: each with its settings, maps with what they are worth beside them."""
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cnn_jax.drawing import page
 from cnn_jax.report import tables
 from cnn_jax.visualize.engine import methods
 
@@ -55,7 +55,7 @@ def pictures(workdir: Path) -> list[Picture]:
 
 
 def section(workdir: Path) -> str:
-    """All pictures of a work folder as HTML, between marks by which `refresh` finds them again."""
+    """All pictures of a work folder as HTML. `replaced` finds them again by the marks around them."""
     found = pictures(workdir)
     maps = [one for one in found if one.method not in _INSIDE + _SPACE]
     parts = [
@@ -66,9 +66,9 @@ def section(workdir: Path) -> str:
     return f'{START}\n{"".join(parts)}\n{END}'
 
 
-def replaced(page: str, workdir: Path) -> str | None:
-    """The page with the pictures of today; None if it has no place for them."""
-    before, start, rest = page.partition(START)
+def replaced(old: str, workdir: Path) -> str | None:
+    """An old page with the pictures that are in `figures/` now; None if it has no marks."""
+    before, start, rest = old.partition(START)
     _, end, after = rest.partition(END)
     return before + section(workdir) + after if start and end else None
 
@@ -76,8 +76,7 @@ def replaced(page: str, workdir: Path) -> str | None:
 def _group(title: str, note: str, found: Sequence[Picture], more: str = '') -> str:
     if not found:
         return ''
-    under = f'<p class="note">{note.strip()}</p>' if note.strip() else ''
-    return f'<section><h2>{title}</h2>{under}{more}{"".join(_figure(one) for one in found)}</section>'
+    return page.section(title, note.strip(), more + ''.join(_figure(one) for one in found))
 
 
 def _figure(picture: Picture) -> str:
@@ -98,8 +97,8 @@ def _figure(picture: Picture) -> str:
 
 
 def _image(file: Path, title: str) -> str:
-    source = base64.b64encode(file.with_name(file.name + '.png').read_bytes()).decode()
-    return f'<img src="data:image/png;base64,{source}" alt="{title}" loading="lazy">'
+    source = page.image_source(file.with_name(file.name + '.png').read_bytes())
+    return f'<img src="{source}" alt="{title}" loading="lazy">'
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """The sections of the page as HTML. Every text that comes from a run is escaped here."""
 
 from collections.abc import Sequence
-from html import escape
 
 from cnn_jax.describe import Layer
-from cnn_jax.drawing.page import run_figure
+from cnn_jax.drawing import page
+from cnn_jax.drawing.page import figure_html, section
 from cnn_jax.drawing.words import capitalised, duration, short_count
 from cnn_jax.report import figures
 from cnn_jax.tasks.run import Run
@@ -49,11 +49,7 @@ def cards(run: Run, layers: Sequence[Layer]) -> str:
     rows.append(('Parameters', short_count(parameters), ' '.join(besides) or 'trained numbers'))
     rows.append(('Multiply-adds', short_count(macs), 'for one image'))
     rows += _device_card(run)
-    cells = [
-        f'<div><dt>{escape(name)}</dt><dd class="value">{escape(value)}</dd><dd class="more">{escape(more)}</dd></div>'
-        for name, value, more in rows
-    ]
-    return f'<dl class="cards">{"".join(cells)}</dl>'
+    return page.cards(rows)
 
 
 def _loss_card(run: Run) -> list[tuple[str, str, str]]:
@@ -82,18 +78,15 @@ def _device_card(run: Run) -> list[tuple[str, str, str]]:
 def curves(run: Run) -> str:
     """The loss and the headline metric over the steps."""
     headline = run.task.headline
+    of_headline = figures.curve(run, headline.name, percent=headline.unit == 'points')
     drawn = [
         ('loss', 'Loss', figures.curve(run, 'loss', percent=False)),
-        (
-            headline.title,
-            capitalised(headline.title),
-            figures.curve(run, headline.name, percent=headline.unit == 'points'),
-        ),
+        (headline.title.replace(' ', '_'), capitalised(headline.title), of_headline),
     ]
     shown = [
-        run_figure(run, f'curve_{name.replace(" ", "_")}', figure, title) for name, title, figure in drawn if figure
+        figure_html(run.workdir, f'curve_{name}', title, figure, run.record) for name, title, figure in drawn if figure
     ]
-    return f'<section><h2>Learning curves</h2><div class="figures">{"".join(shown)}</div></section>' if shown else ''
+    return section('Learning curves', '', f'<div class="figures">{"".join(shown)}</div>') if shown else ''
 
 
 def first_filters(run: Run, layers: Sequence[Layer]) -> str:
@@ -103,5 +96,6 @@ def first_filters(run: Run, layers: Sequence[Layer]) -> str:
     if first is None:
         return ''
     note = 'Smooth filters are a sign of enough training, noisy ones of too little.'
-    shown = run_figure(run, 'filters', figures.filter_grid(run, first), f'Filters of {first}', note)
-    return f'<section><h2>What the first layer looks for</h2><div class="wide">{shown}</div></section>'
+    drawn = figures.filter_grid(run, first)
+    shown = figure_html(run.workdir, 'filters', f'Filters of {first}', drawn, run.record, note=note)
+    return section('What the first layer looks for', '', f'<div class="wide">{shown}</div>')

@@ -7,6 +7,7 @@ from typing import Any
 
 from cnn_jax import describe
 from cnn_jax.describe import Layer
+from cnn_jax.drawing.page import section
 
 _MOST_NOTES = 8  # layers whose unread inputs are explained
 
@@ -22,7 +23,7 @@ def layers(table: Sequence[Layer]) -> str:
     if any(layer.depth > 1 for layer in table):
         title = f'All {len(table)} layers, inside blocks too'
         everything = f'<details><summary>{title}</summary>{_layer_rows(table, table)}</details>'
-    return f'<section><h2>Layers</h2><p class="note">{notes}</p>{shown}{_unread(table)}{everything}</section>'
+    return section('Layers', notes, f'{shown}{_unread(table)}{everything}')
 
 
 def _layer_rows(shown: Sequence[Layer], table: Sequence[Layer]) -> str:
@@ -84,10 +85,8 @@ def settings(config: Mapping[str, Any]) -> str:
     skipped = {'options', 'versions', 'class_names'}
     rest = {name: value for name, value in config.items() if name not in skipped}
     tables = [values('Run', rest), values('Options', options), values('Versions', versions)]
-    return (
-        f'<section><h2>Settings</h2><p class="note">This command repeats the run:</p>'
-        f'<pre>{escape(command(config))}</pre><div class="settings">{"".join(tables)}</div></section>'
-    )
+    body = f'<pre>{escape(command(config))}</pre><div class="settings">{"".join(tables)}</div>'
+    return section('Settings', 'This command repeats the run:', body)
 
 
 def values(title: str, values: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The interval of an accuracy that was counted on some images."""
 
 from typing import Any
 

@@ -106,13 +106,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def show_p(value: float) -> str:
-    """'0.016', '< 0.001'."""
-    return (
-        '-'
-        if not np.isfinite(value)
-        else '< 0.001'
-        if value < 0.001
-        else f'{value:.3f}'
-        if value < 0.1
-        else f'{value:.2f}'
-    )
+    """'0.35', '0.016', '< 0.001'; '-' for what is not a number."""
+    if not np.isfinite(value):
+        return '-'
+    if value < 0.001:
+        return '< 0.001'
+    return f'{value:.3f}' if value < 0.1 else f'{value:.2f}'

@@ -1,11 +1,11 @@
 """What the page of a run shows for any task: its metrics on top, and the images that are hardest for the net."""
 
-import base64
-import io
 from html import escape
 
 import numpy as np
 
+from cnn_jax.drawing import figure as drawing
+from cnn_jax.drawing.page import image_source, section
 from cnn_jax.tasks.run import Run
 
 SMALL = 64  # images of fewer pixels a side are small by nature
@@ -32,18 +32,16 @@ def hardest(run: Run) -> str:
         truth, answer = run.task.truth(one, names), run.task.result_answer(one, names)
         items.append(thumbnail(image, int(one['index']), truth, answer, f'<span>loss {one["loss"]:.2f}</span>'))
     note = f'The {len(items)} of {len(run.results["index"])} with the highest loss: what is right, and the answer.'
-    return (
-        f'<section><h2>Hardest test images</h2><p class="note">{note} {size_note(run)}</p>'
-        f'<ol class="mistakes">{"".join(items)}</ol></section>'
-    )
+    note = f'{note} {size_note(run)}'.strip()
+    return section('Hardest test images', note, f'<ol class="mistakes">{"".join(items)}</ol>')
 
 
 def thumbnail(image: np.ndarray, row: int, truth: str, answer: str, more: str) -> str:
     """An image of the test split as an item of a list; `more` is HTML."""
-    source = base64.b64encode(png(image, LARGEST_THUMBNAIL)).decode()
+    source = image_source(drawing.as_png(image, LARGEST_THUMBNAIL))
     words = escape(f'{truth}, taken for {answer}')
     return (
-        f'<li><img src="data:image/png;base64,{source}" alt="{words}" title="test image {row}: {words}" loading="lazy">'
+        f'<li><img src="{source}" alt="{words}" title="test image {row}: {words}" loading="lazy">'
         f'<div class="labels">{escape(truth)} <span class="wrong">&rarr;&nbsp;{escape(answer)}</span></div>'
         f'<div class="more">{more}</div></li>'
     )
@@ -55,15 +53,3 @@ def size_note(run: Run) -> str:
     if min(height, width) > SMALL:
         return ''
     return f'The images are {width} x {height} pixels, so these pictures are coarse by nature: nothing was smoothed.'
-
-
-def png(image: np.ndarray, largest: int | None = None) -> bytes:
-    """A uint8 image (height, width, 1 or 3) as PNG, scaled down if a side is more than `largest` pixels."""
-    from PIL import Image
-
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    if largest is not None:
-        picture.thumbnail((largest, largest))
-    buffer = io.BytesIO()
-    picture.save(buffer, 'PNG')
-    return buffer.getvalue()

@@ -46,6 +46,11 @@ class Run:
         right = self.task.right(self.results) if self.results else None
         return np.zeros(0, bool) if right is None else right
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What is saved with each figure of the page: what made the run."""
+        return {'workdir': self.workdir.name, **self.config}
+
     def last(self, name: str, split: str | None = None) -> Any:
         """The last value of that name in the metrics; None if there is none."""
         values = [line.get(name) for line in self.metrics if split in (None, line.get('split'))]

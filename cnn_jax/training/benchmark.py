@@ -20,6 +20,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from cnn_jax import describe
 from cnn_jax.devices import mapping, processes
 from cnn_jax.devices.feed import Feed
+from cnn_jax.drawing.words import duration
 from cnn_jax.errors import StorageError
 from cnn_jax.experiment import Experiment, Loaded
 from cnn_jax.training.setup import Setup
@@ -131,7 +132,7 @@ def table(rows: list[Row]) -> list[str]:
     cells = [names] + [
         [
             str(row.devices),
-            f'{row.compile_seconds:.1f} s',
+            duration(row.compile_seconds),
             _or_dash(row.step_seconds, lambda value: f'{value * 1e3:,.2f} ms'),
             _or_dash(row.images_per_second, lambda value: f'{value:,.0f}'),
             _or_dash(row.data_wait, lambda value: f'{value:.1%}'),

@@ -8,13 +8,14 @@ from typing import Any
 
 from cnn_jax.devices import mapping, processes
 from cnn_jax.devices.stop import StopRequest
+from cnn_jax.drawing.words import duration
 from cnn_jax.experiment import Loaded
 from cnn_jax.tasks.task import unread_lines
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.train import Trained, train
 from cnn_jax.workdir.claim import claimed
 from cnn_jax.workdir.config import COMPARED, describe_run
-from cnn_jax.workdir.log import Log, duration, read_metrics
+from cnn_jax.workdir.log import Log, read_metrics
 
 PICTURES_AFTER = 3.0  # seconds of training; drawing takes about two
 

@@ -8,6 +8,7 @@ import jax
 
 from cnn_jax.devices.feed import Feed
 from cnn_jax.devices.stop import StopRequest
+from cnn_jax.drawing.words import duration
 from cnn_jax.steps.state import TrainState
 from cnn_jax.tasks.task import Evaluation
 from cnn_jax.training import restore
@@ -15,7 +16,7 @@ from cnn_jax.training.loop import SAVED, Lane, Program, fit
 from cnn_jax.training.replay import Replay
 from cnn_jax.training.setup import Setup
 from cnn_jax.workdir.checkpoint import Checkpoints
-from cnn_jax.workdir.log import Log, duration
+from cnn_jax.workdir.log import Log
 
 
 class Trained(NamedTuple):

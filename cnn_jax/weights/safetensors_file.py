@@ -1,6 +1,5 @@
 """Safetensors files: the header is checked here before the library maps the file."""
 
-import contextlib
 import json
 import math
 import os
@@ -14,6 +13,7 @@ import safetensors
 import safetensors.numpy
 
 from cnn_jax.errors import StorageError
+from cnn_jax.whole_file import written_beside
 
 MOST_HEADER_BYTES = 16 * 2**20  # a ResNet-152 has 0.1 MB
 
@@ -104,17 +104,14 @@ def _check(header: dict[str, Any], data_size: int) -> None:
 
 
 def write_safetensors(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
-    """Writes the file beside its place and moves it there, so that no half file is ever at `path`.
+    """Writes a file; no half file is ever at `path`.
 
     Raises:
         StorageError: the folder is missing, unwritable or full.
     """
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
     contiguous = {name: np.asarray(value, order='C') for name, value in arrays.items()}
     try:
-        safetensors.numpy.save_file(contiguous, temporary, metadata)
-        temporary.replace(path)
+        with written_beside(path) as temporary:
+            safetensors.numpy.save_file(contiguous, temporary, metadata)
     except (safetensors.SafetensorError, OSError) as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise StorageError(f'{path}: cannot be written: {str(error)[:200]}; give another place') from error

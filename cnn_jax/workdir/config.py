@@ -13,6 +13,7 @@ import jax
 
 from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.experiment import ROOT, Loaded
+from cnn_jax.whole_file import write_whole
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
 COMPARED = ('experiment', 'options', 'seed')  # a run that resumes must have these equal
@@ -66,10 +67,8 @@ def describe_run(loaded: Loaded, *, seed: int, parallel: str, data_dir: Path) ->
 
 
 def write_config(path: Path, config: dict[str, Any]) -> None:
-    """Writes `config.json` in one move, so that it is whole or absent."""
-    temporary = path / 'config.json.tmp'
-    temporary.write_text(json.dumps(config, indent=2) + '\n')
-    temporary.replace(path / 'config.json')
+    """Writes `config.json`, so that it is whole or absent."""
+    write_whole(path / 'config.json', json.dumps(config, indent=2) + '\n')
 
 
 def read_config(path: Path) -> dict[str, Any] | None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cnn_jax.drawing.words import duration
+from cnn_jax.whole_file import write_whole
 from cnn_jax.workdir import sinks
 from cnn_jax.workdir.sinks import Sink
 
@@ -107,9 +109,7 @@ class Log:
         lines = [line for line in read_metrics(self._workdir) if line['step'] <= step]
         if self._enabled and (self._workdir / 'metrics.jsonl').exists():
             text = ''.join(json.dumps(line) + '\n' for line in lines)
-            temporary = self._workdir / 'metrics.jsonl.tmp'
-            temporary.write_text(text)
-            temporary.replace(self._workdir / 'metrics.jsonl')
+            write_whole(self._workdir / 'metrics.jsonl', text)
         return {line['step'] for line in lines if line['split'] == 'test'}
 
     @contextlib.contextmanager
@@ -169,16 +169,6 @@ def describe_progress(words: str, images_per_second: float, seconds_left: float 
     parts += [f'{images_per_second:,.0f} images/s'] if images_per_second else []
     parts += [f'{duration(seconds_left)} left'] if seconds_left is not None else []
     return '  '.join(parts)
-
-
-def duration(seconds: float) -> str:
-    """'8 s', '3 min 20 s', '2 h 05 min'."""
-    whole = round(seconds)
-    if whole < 60:
-        return f'{whole} s'
-    if whole < 3600:
-        return f'{whole // 60} min {whole % 60:02d} s'
-    return f'{whole // 3600} h {whole % 3600 // 60:02d} min'
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:

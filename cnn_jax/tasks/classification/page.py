@@ -1,16 +1,15 @@
 """What the page of a run shows of classification: accuracies, confusions, misclassified images."""
 
-from html import escape
-
 import numpy as np
 
 from cnn_jax.drawing import figure as drawing
-from cnn_jax.drawing.page import run_figure
+from cnn_jax.drawing.page import figure_html, section
 from cnn_jax.drawing.words import percent
 from cnn_jax.statistics.intervals import wilson_interval
 from cnn_jax.tasks.classification import figures
-from cnn_jax.tasks.page import png, size_note, thumbnail
+from cnn_jax.tasks.page import size_note, thumbnail
 from cnn_jax.tasks.run import Run
+from cnn_jax.whole_file import write_whole
 
 
 def accuracy(run: Run) -> float | None:
@@ -50,22 +49,24 @@ def classes(run: Run) -> str:
     if matrix is None or each is None:
         return ''
     shown = [
-        run_figure(
-            run,
+        figure_html(
+            run.workdir,
             'confusion',
-            matrix,
             'Confusion matrix',
-            'Counts of test images. Blue: right; orange: wrong; the stronger, the more often.',
+            matrix,
+            run.record,
+            note='Counts of test images. Blue: right; orange: wrong; the stronger, the more often.',
         ),
-        run_figure(
-            run,
+        figure_html(
+            run.workdir,
             'class_accuracy',
-            each,
             'Accuracy of each class',
-            'Dots: measured; bands: 95 % interval (Wilson), wide where images are few.',
+            each,
+            run.record,
+            note='Dots: measured; bands: 95 % interval (Wilson), wide where images are few.',
         ),
     ]
-    return f'<section><h2>Classes</h2>{_confused_pairs(run)}<div class="figures">{"".join(shown)}</div></section>'
+    return section('Classes', _confused_pairs(run), f'<div class="figures">{"".join(shown)}</div>')
 
 
 def _confused_pairs(run: Run, most: int = 3) -> str:
@@ -78,7 +79,7 @@ def _confused_pairs(run: Run, most: int = 3) -> str:
         return ''
     names = figures.named_classes(run)
     listed = [f'{names[pairs[0, place]]} taken for {names[pairs[1, place]]} ({counts[place]} times)' for place in often]
-    return f'<p class="note">Most frequent mistakes: {escape(", ".join(listed))}.</p>'
+    return f'Most frequent mistakes: {", ".join(listed)}.'
 
 
 def mistakes(run: Run) -> str:
@@ -87,25 +88,23 @@ def mistakes(run: Run) -> str:
         return ''
     total = int((~run.right).sum())
     if not total:
-        return '<section><h2>Misclassified test images</h2><p class="note">There are none.</p></section>'
+        return section('Misclassified test images', 'There are none.', '')
     if not len(run.worst):
         return ''
     arrays = {name: run.results[name][run.worst] for name in ('index', 'label', 'prediction', 'probability', 'loss')}
     folder = run.workdir / 'figures'
     numbers = {'row': arrays.pop('index'), **arrays, 'images': run.images}
-    drawing.save_arrays(folder, 'mistakes', numbers, {'figure': 'mistakes', 'workdir': run.workdir.name, **run.config})
-    (folder / 'mistakes.png').write_bytes(png(figures.mistake_grid(run)))
+    drawing.save_arrays(folder, 'mistakes', numbers, {'figure': 'mistakes', **run.record})
+    write_whole(folder / 'mistakes.png', drawing.as_png(figures.mistake_grid(run)))
     count = f'All {total}' if total == len(run.worst) else f'{len(run.worst)} of {total}'
     text = f'{count}, the highest loss first. The probability is what the network gave its wrong answer.'
     items = [_mistake(run, place) for place in range(len(run.worst))]
-    return (
-        f'<section><h2>Misclassified test images</h2><p class="note">{text} {size_note(run)}</p>'
-        f'<ol class="mistakes">{"".join(items)}</ol></section>'
-    )
+    note = f'{text} {size_note(run)}'.strip()
+    return section('Misclassified test images', note, f'<ol class="mistakes">{"".join(items)}</ol>')
 
 
 def _mistake(run: Run, place: int) -> str:
     names = figures.named_classes(run)
     one = {name: values[run.worst[place]] for name, values in run.results.items()}
-    more = f'<span>{100 * one["probability"]:.0f} %</span> <span>loss {one["loss"]:.2f}</span>'
+    more = f'<span>{percent(float(one["probability"]), 0)}</span> <span>loss {one["loss"]:.2f}</span>'
     return thumbnail(run.images[place], int(one['index']), names[one['label']], names[one['prediction']], more)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cnn_jax.drawing.words import percent
 from cnn_jax.statistics.intervals import wilson_interval
 from cnn_jax.tasks.classification import results
 from cnn_jax.tasks.task import Evaluation, unread_lines
@@ -51,7 +52,7 @@ def caption(target: np.ndarray, class_names: Sequence[str]) -> str:
     most = [int(number) for number in np.argsort(-target, kind='stable')[:2] if target[number] >= 0.005]
     if len(most) == 1:
         return class_names[most[0]]
-    return ', '.join(f'{target[number]:.0%} {class_names[number]}'.replace('%', ' %') for number in most)
+    return ', '.join(f'{percent(target[number], 0)} {class_names[number]}' for number in most)
 
 
 def class_lines(confusions: Mapping[str, np.ndarray], class_names: Sequence[str]) -> list[str]:
