@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cnn_jax.data import fields as declared
-from cnn_jax.data.fields import Fields
+from cnn_jax.data.formats import fields as declared
+from cnn_jax.data.formats.fields import Fields
 from cnn_jax.data.order import check_count, evaluation_rows, rows
 from cnn_jax.errors import CnnJaxError, DataError
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from cnn_jax.data.fields import Fields
+from cnn_jax.data.formats.fields import Fields
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cnn_jax.data.fields import Fields, of_class
+from cnn_jax.data.formats.fields import Fields, of_class
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
