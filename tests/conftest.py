@@ -1,7 +1,8 @@
 """Eight virtual CPU devices, strict ranks, a compilation cache that lasts from one run of the suite to the next.
 
-Compiling is most of the suite's time, and optimised code takes twice as long to compile as plain code; so the tests
-compile plain code, but for those that ask for `optimised`; so do the processes of tests/faults and of the launchers.
+Compiling is most of the suite's time. Optimised code takes twice as long to compile as plain code, and XLA's fusion
+emitters, which go through MLIR, three times as long as the older ones; so the tests compile plain code with the older
+emitters, and so do the processes that they start. Modules that ask for `optimised` have the optimisations back.
 """
 
 import os
@@ -11,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Before JAX is imported anywhere.
-os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+QUICK = '--xla_cpu_use_fusion_emitters=false'  # a jaxlib that no longer knows this flag ends at once and says so
+os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {QUICK} --xla_force_host_platform_device_count=8'
+os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
 os.environ['JAX_PLATFORMS'] = 'cpu'
 CACHE = Path(os.environ.get('JAX_COMPILATION_CACHE_DIR') or Path.home() / '.cache' / 'cnn_jax' / 'tests')
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(CACHE)
@@ -25,7 +28,6 @@ MOST_KILOBYTES = 2_500_000
 hypothesis.settings.register_profile('untimed', deadline=None)  # a first call compiles, on a machine that may be busy
 hypothesis.settings.load_profile('untimed')
 jax.config.update('jax_numpy_rank_promotion', 'raise')
-jax.config.update('jax_disable_most_optimizations', True)
 jax.config.update('jax_compilation_cache_dir', str(CACHE))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)

@@ -19,8 +19,9 @@ TINY = Path(__file__).parent / 'tiny_experiment.py'
 SCRIPTS = ['local.sh', 'slurm.sbatch', 'tpu_pod.sh']
 SHELLCHECK = shutil.which('shellcheck', path=f'{Path(sys.executable).parent}{os.pathsep}{os.environ.get("PATH", "")}')
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(('JAX_', 'SLURM_', 'XLA_'))}
-FOR_JAX = {name: os.environ[name] for name in ('JAX_PLATFORMS', 'JAX_COMPILATION_CACHE_DIR')}  # from conftest.py
-FOR_JAX['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
+FROM_CONFTEST = ('JAX_PLATFORMS', 'JAX_COMPILATION_CACHE_DIR', 'JAX_DISABLE_MOST_OPTIMIZATIONS')
+FLAGS = ' '.join(flag for flag in os.environ['XLA_FLAGS'].split() if 'device_count' not in flag)  # DEVICES says that
+FOR_JAX = {'XLA_FLAGS': FLAGS, **{name: os.environ[name] for name in FROM_CONFTEST}}
 
 # Stands in for cnn_jax.main. Its one argument lists what each process does: 'wait', 'stubborn', 'worker', or an exit
 # code and after how many seconds. A process holds a lock until it ends, and its worker holds it too.

@@ -115,9 +115,9 @@ def start(workdir, *more, fault='', settings='', environment=None, devices=DEVIC
         cwd=ROOT,
         env={
             **os.environ,
-            'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
+            # The rest as in tests/conftest.py: the same bits. The last of two flags counts.
+            'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count={devices}',
             'PYTHONUNBUFFERED': '1',
-            'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',  # as in tests/conftest.py: the same bits
             **(broken if fault or settings else {}),
             **(environment or {}),
         },
