@@ -16,6 +16,7 @@ QUICK = '--xla_cpu_use_fusion_emitters=false'  # a jaxlib that no longer knows t
 os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {QUICK} --xla_force_host_platform_device_count=8'
 os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
 os.environ['JAX_PLATFORMS'] = 'cpu'
+os.environ.pop('PYTHONDONTWRITEBYTECODE', None)  # dozens of processes import the package
 CACHE = Path(os.environ.get('JAX_COMPILATION_CACHE_DIR') or Path.home() / '.cache' / 'cnn_jax' / 'tests')
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(CACHE)
 
@@ -31,6 +32,14 @@ jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_compilation_cache_dir', str(CACHE))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def pictures_where_asked() -> Iterator[None]:
+    """No run draws pictures because a busy machine trained it for some seconds; a test that looks at them asks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('cnn_jax.training.run.PICTURES_AFTER', float('inf'))
+        yield
 
 
 @pytest.fixture(scope='session')
