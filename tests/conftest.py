@@ -5,6 +5,7 @@ emitters, which go through MLIR, three times as long as the older ones; so the t
 emitters, and so do the processes that they start. Modules that ask for `optimised` have the optimisations back.
 """
 
+import gc
 import os
 import resource
 import tempfile
@@ -48,6 +49,13 @@ def data_dir() -> Path:
     folder = Path(tempfile.gettempdir()) / f'cnn_jax_test_data_{os.getuid()}'
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: the garbage collector need not go through it each time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def pytest_xdist_auto_num_workers() -> int:
