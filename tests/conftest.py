@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Before JAX is imported anywhere.
-QUICK = '--xla_cpu_use_fusion_emitters=false'  # a jaxlib that no longer knows this flag ends at once and says so
+QUICK = '--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1'  # a jaxlib without them says so
 os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {QUICK} --xla_force_host_platform_device_count=8'
 os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
 os.environ['JAX_PLATFORMS'] = 'cpu'
