@@ -1,9 +1,11 @@
 """Eight virtual CPU devices, strict ranks, a compilation cache that lasts from one run of the suite to the next.
 
-Compiling is most of the suite's time, and optimised code takes twice as long to compile as plain code; so the tests
-compile plain code, but for those that ask for `optimised`; so do the processes of tests/faults and of the launchers.
+Compiling is most of the suite's time. Optimised code takes twice as long to compile as plain code, and XLA's fusion
+emitters, which go through MLIR, three times as long as the older ones; so the tests compile plain code with the older
+emitters, and so do the processes that they start. Modules that ask for `optimised` have the optimisations back.
 """
 
+import gc
 import os
 import resource
 import tempfile
@@ -11,8 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Before JAX is imported anywhere.
-os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+QUICK = '--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1'  # a jaxlib without them says so
+os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {QUICK} --xla_force_host_platform_device_count=8'
+os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
 os.environ['JAX_PLATFORMS'] = 'cpu'
+os.environ.pop('PYTHONDONTWRITEBYTECODE', None)  # dozens of processes import the package
 CACHE = Path(os.environ.get('JAX_COMPILATION_CACHE_DIR') or Path.home() / '.cache' / 'cnn_jax' / 'tests')
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(CACHE)
 
@@ -25,10 +30,17 @@ MOST_KILOBYTES = 2_500_000
 hypothesis.settings.register_profile('untimed', deadline=None)  # a first call compiles, on a machine that may be busy
 hypothesis.settings.load_profile('untimed')
 jax.config.update('jax_numpy_rank_promotion', 'raise')
-jax.config.update('jax_disable_most_optimizations', True)
 jax.config.update('jax_compilation_cache_dir', str(CACHE))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def pictures_where_asked() -> Iterator[None]:
+    """No run draws pictures because a busy machine trained it for some seconds; a test that looks at them asks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('cnn_jax.training.run.PICTURES_AFTER', float('inf'))
+        yield
 
 
 @pytest.fixture(scope='session')
@@ -37,6 +49,13 @@ def data_dir() -> Path:
     folder = Path(tempfile.gettempdir()) / f'cnn_jax_test_data_{os.getuid()}'
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: the garbage collector need not go through it each time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -1,6 +1,7 @@
 """Forms of the gradient: in parts it is the whole one, sharpness-aware it is that of a point near by."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +21,14 @@ from tests.test_steps import Linear, make_batch, make_recipe
 TINY = 'tests/tiny_experiment.py'
 
 
-def trained(options, data_dir, *, num_devices=1, num_steps=4, parallel: mapping.Parallel = 'mapped'):
-    """The losses of the first steps of the tiny experiment and the state after them."""
-    run = experiment.load(TINY, options).experiment
+def trained(options, data_dir, **how):
+    """The losses of the first steps of the tiny experiment and the state after them; each kind of run once."""
+    return _trained(tuple(options.items()), data_dir, **how)
+
+
+@functools.cache
+def _trained(options, data_dir, *, num_devices=1, num_steps=4, parallel: mapping.Parallel = 'mapped'):
+    run = experiment.load(TINY, dict(options)).experiment
     mesh = mapping.make_mesh(num_devices)
     feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
     state = states.initial_state(run, states.abstract_state(run, mesh, parallel), seed=0)

@@ -15,12 +15,15 @@ from pathlib import Path
 import pytest
 
 LAUNCH = Path(__file__).parent.parent / 'launch'
+BROKEN = Path(__file__).parent / 'faults' / 'broken'
 TINY = Path(__file__).parent / 'tiny_experiment.py'
 SCRIPTS = ['local.sh', 'slurm.sbatch', 'tpu_pod.sh']
 SHELLCHECK = shutil.which('shellcheck', path=f'{Path(sys.executable).parent}{os.pathsep}{os.environ.get("PATH", "")}')
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(('JAX_', 'SLURM_', 'XLA_'))}
-FOR_JAX = {name: os.environ[name] for name in ('JAX_PLATFORMS', 'JAX_COMPILATION_CACHE_DIR')}  # from conftest.py
-FOR_JAX['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
+FROM_CONFTEST = ('JAX_PLATFORMS', 'JAX_COMPILATION_CACHE_DIR', 'JAX_DISABLE_MOST_OPTIMIZATIONS')
+FLAGS = ' '.join(flag for flag in os.environ['XLA_FLAGS'].split() if 'device_count' not in flag)  # DEVICES says that
+FOR_JAX = {'XLA_FLAGS': FLAGS, **{name: os.environ[name] for name in FROM_CONFTEST}}
+NO_PICTURES = {'CNN_JAX_SET': 'cnn_jax.training.run.PICTURES_AFTER=1e9', 'PYTHONPATH': str(BROKEN)}
 
 # Stands in for cnn_jax.main. Its one argument lists what each process does: 'wait', 'stubborn', 'worker', or an exit
 # code and after how many seconds. A process holds a lock until it ends, and its worker holds it too.
@@ -192,7 +195,7 @@ def test_local_passes_a_signal_to_each_process_once(folder, sent, received):
 
 def test_local_trains_in_two_processes(tmp_path):
     options = [f'--experiment={TINY}', '--config.num_steps=2', '--parallel=sharded', f'--workdir={tmp_path}/run']
-    environment = {**CLEAN, **FOR_JAX, 'DEVICES': '2', 'PYTHON': sys.executable}
+    environment = {**CLEAN, **FOR_JAX, **NO_PICTURES, 'DEVICES': '2', 'PYTHON': sys.executable}
     command = ['bash', LAUNCH / 'local.sh', '2', *options]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert run.returncode == 0, run.stdout + run.stderr

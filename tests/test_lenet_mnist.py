@@ -7,7 +7,6 @@ import struct
 import numpy as np
 import pytest
 
-from cnn_jax import modes
 from cnn_jax.main import main
 
 
@@ -52,8 +51,7 @@ def test_without_the_files_it_says_what_to_do(tmp_path, capsys):
             assert word in captured.err
 
 
-def test_prepare_train_and_evaluate(idx_files, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(modes, 'PICTURES_AFTER', float('inf'))
+def test_prepare_train_and_evaluate(idx_files, tmp_path, capsys):
     where = f'--data_dir={idx_files}'
     assert main(['--mode=prepare', '--experiment=lenet_mnist', where]) == 0
     said = capsys.readouterr().out

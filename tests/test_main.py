@@ -136,7 +136,9 @@ def train(workdir, data_dir, *more):
 def finished(tmp_path_factory):
     """A run that was trained from the command line."""
     folder = tmp_path_factory.mktemp('finished')
-    assert train(folder / 'run', folder) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('cnn_jax.training.run.PICTURES_AFTER', 0.0)
+        assert train(folder / 'run', folder) == 0
     return folder / 'run'
 
 
@@ -148,7 +150,9 @@ def test_a_run_leaves_its_files(finished):
     assert config['versions']['jax']
     assert (finished / 'report' / 'index.html').stat().st_size > 10_000
     assert '8 CPU devices' in (finished / 'log.txt').read_text()
-    for figure in (finished / 'figures').glob('*.png'):
+    figures = list((finished / 'figures').glob('*.png'))
+    assert {'feature_maps', 'gradient', 'neighbours', 'embedding'} <= {figure.stem for figure in figures}
+    for figure in figures:
         assert figure.with_suffix('.npz').exists()
 
 

@@ -1,5 +1,7 @@
 """One step on many devices is the step on one device."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -13,9 +15,14 @@ from cnn_jax.training import states
 TINY = 'tests/tiny_experiment.py'
 
 
-def losses(name, options, data_dir, *, num_devices, parallel: mapping.Parallel = 'mapped', num_steps):
-    """The training losses of the first steps, and the state after them."""
-    run = experiment.load(name, options).experiment
+def losses(name, options, data_dir, **how):
+    """The training losses of the first steps, and the state after them; what several tests compare with runs once."""
+    return _losses(name, tuple(options.items()), data_dir, **how)
+
+
+@functools.cache
+def _losses(name, options, data_dir, *, num_devices, parallel: mapping.Parallel = 'mapped', num_steps):
+    run = experiment.load(name, dict(options)).experiment
     mesh = mapping.make_mesh(num_devices)
     feed = open_feed(run.data, data_dir=data_dir, seed=0, mesh=mesh)
     like = states.abstract_state(run, mesh)

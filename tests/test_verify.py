@@ -1,6 +1,8 @@
 """The verifier passes what keeps the promises and catches what does not."""
 
+import contextlib
 import dataclasses
+import io
 
 import flax.linen as nn
 import numpy as np
@@ -19,15 +21,32 @@ def tiny():
     return experiment.load(TINY, {}).experiment
 
 
-def test_an_experiment_that_keeps_them_all(tiny, tmp_path):
-    checks = verify.verify(tiny, seed=0, data_dir=tmp_path)
+@pytest.fixture(scope='module')
+def kept(tmp_path_factory):
+    """The checks of an experiment that keeps all promises, the exit code of the mode and what it says."""
+    folder, found, said = tmp_path_factory.mktemp('kept'), [], io.StringIO()
+    inner = verify.verify
+
+    def heard(*arguments, **options):
+        found.extend(inner(*arguments, **options))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setattr(verify, 'verify', heard)
+        code = main(['--mode=verify', f'--experiment={TINY}', f'--data_dir={folder}'])
+    return found, code, said.getvalue()
+
+
+def test_an_experiment_that_keeps_them_all(kept):
+    checks, _, _ = kept
     assert [check.name for check in checks] == ['repro', 'resume', 'devices', 'eval']
     assert all(check.holds for check in checks), checks
 
 
-def test_the_mode_says_each(tmp_path, capsys):
-    assert main(['--mode=verify', f'--experiment={TINY}', f'--data_dir={tmp_path}']) == 0
-    assert 'repro    pass' in capsys.readouterr().out
+def test_the_mode_says_each(kept):
+    _, code, said = kept
+    assert code == 0
+    assert 'repro    pass' in said
 
 
 class PerDeviceDropout(nn.Module):

@@ -1,5 +1,6 @@
 """torchvision's and timm's names, layouts and options. Whole nets against stored outputs: test_weights_golden.py."""
 
+import functools
 import hashlib
 import json
 import zlib
@@ -20,7 +21,8 @@ from cnn_jax.models.lenet import LeNet
 from cnn_jax.models.resnet import ResNet
 from cnn_jax.models.vgg import VGG
 from cnn_jax.weights import architectures
-from cnn_jax.weights.convert import COUNTER, convert, slots, variable_shapes
+from cnn_jax.weights import convert as converting
+from cnn_jax.weights.convert import COUNTER, convert, slots
 from cnn_jax.weights.parity import Runner
 
 DATA = Path(__file__).parent / 'data'
@@ -33,12 +35,35 @@ NAMES = [
 ]
 
 
+TRACED: dict[Any, dict[str, Any]] = {}
+
+
+def variable_shapes(model, image_shape=(224, 224, 3)) -> dict[str, Any]:
+    """Those of the package; each net is traced once, which takes up to a second."""
+    key = repr(model), image_shape
+    if key not in TRACED:
+        TRACED[key] = converting.variable_shapes(model, image_shape)
+    return TRACED[key]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def traced_once():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(architectures, 'variable_shapes', variable_shapes)
+        yield
+
+
 def torch_shapes(model, library: Any = 'torchvision', image_shape=(224, 224, 3)) -> dict[str, tuple[int, ...]]:
     """What a state dict of torch would hold, BatchNorm's counters too."""
     wanted = slots(model, variable_shapes(model, image_shape), library)
     shapes = {name: slot.theirs for name, slot in wanted.items()}
     counters = {f'{name.rpartition(".")[0]}.{COUNTER}': () for name, slot in wanted.items() if slot.path[-1] == 'mean'}
     return shapes | counters
+
+
+@functools.cache
+def shapes_of(architecture: str) -> dict[str, tuple[int, ...]]:
+    return torch_shapes(architectures.ARCHITECTURES[architecture]())
 
 
 def zeros(shapes) -> dict[str, np.ndarray]:
@@ -133,7 +158,7 @@ def test_timms_convolutions_are_the_same_dense_layers(batch_norm):
 
 
 def test_what_does_not_fit_is_listed():
-    state = zeros(torch_shapes(architectures.ARCHITECTURES['resnet18']()))
+    state = zeros(shapes_of('resnet18'))
     del state['layer1.0.conv1.weight'], state['bn1.running_var']
     state |= {'layer5.0.conv1.weight': np.zeros(3), 'conv1.weight': np.zeros((64, 3, 7, 8), np.float32)}
     with pytest.raises(CnnJaxError) as caught:
@@ -147,7 +172,7 @@ def test_what_does_not_fit_is_listed():
 
 
 def test_a_file_of_another_architecture_is_refused_with_a_short_list():
-    state = zeros(torch_shapes(architectures.ARCHITECTURES['alexnet']()))
+    state = zeros(shapes_of('alexnet'))
     with pytest.raises(CnnJaxError, match=r'102 missing: .* and 92 more; 16 unexpected: .* and 6 more'):
         weights.torchvision('resnet18', state)
 
@@ -163,13 +188,13 @@ def test_a_file_of_another_architecture_is_refused_with_a_short_list():
     ],
 )
 def test_arrays_hold_finite_floating_point_numbers(name, value, words):
-    state = zeros(torch_shapes(architectures.ARCHITECTURES['resnet18']()))
+    state = zeros(shapes_of('resnet18'))
     with pytest.raises(CnnJaxError, match=words):
         weights.torchvision('resnet18', {**state, name: value})
 
 
 def test_counters_may_be_absent_and_names_may_have_torchs_parallel_prefix():
-    state = zeros(torch_shapes(architectures.ARCHITECTURES['resnet18']()))
+    state = zeros(shapes_of('resnet18'))
     state = {f'module.{name}': array for name, array in state.items() if not name.endswith(COUNTER)}
     _, variables = weights.torchvision('resnet18', state)
     assert len(jax.tree.leaves(variables)) == len(state)
@@ -192,7 +217,7 @@ def test_unknown_names_get_the_closest():
 
 
 def test_timms_names_have_tags(tmp_path):
-    state = zeros(torch_shapes(architectures.ARCHITECTURES['resnet18']()))
+    state = zeros(shapes_of('resnet18'))
     path = tmp_path / 'model.safetensors'
     safetensors.numpy.save_file({name: np.array(array) for name, array in state.items()}, path)
     for name in ('resnet18.a1_in1k', 'timm/resnet18.tv_in1k', 'resnet18'):
@@ -200,7 +225,7 @@ def test_timms_names_have_tags(tmp_path):
 
 
 def test_half_precision_becomes_float32():
-    state = zeros(torch_shapes(architectures.ARCHITECTURES['resnet18']()))
+    state = zeros(shapes_of('resnet18'))
     state['fc.bias'] = np.full(1000, 0.1, jnp.bfloat16)
     state['bn1.bias'] = np.full(64, 0.1, np.float16)
     _, variables = weights.torchvision('resnet18', state)
@@ -209,7 +234,7 @@ def test_half_precision_becomes_float32():
 
 
 def test_changing_the_source_afterwards_changes_nothing():
-    state = zeros(torch_shapes(architectures.ARCHITECTURES['resnet18']()))
+    state = zeros(shapes_of('resnet18'))
     state['fc.bias'] = np.zeros(1000, np.float32)
     _, variables = weights.torchvision('resnet18', state)
     state['fc.bias'][:] = 1
@@ -217,7 +242,7 @@ def test_changing_the_source_afterwards_changes_nothing():
 
 
 def googlenet_state():
-    return zeros(torch_shapes(architectures.ARCHITECTURES['googlenet']()))
+    return zeros(shapes_of('googlenet'))
 
 
 def load_googlenet(source, **options) -> tuple[GoogLeNet, set[str]]:
@@ -289,7 +314,7 @@ def test_forms_that_the_libraries_lack_are_named(model, words):
 
 
 def test_alexnets_of_another_form_do_not_fit():
-    state = zeros(torch_shapes(architectures.ARCHITECTURES['alexnet']()))
+    state = zeros(shapes_of('alexnet'))
     model = AlexNet()
     with pytest.raises(CnnJaxError, match='mis-shaped'):
         convert(state, slots(model, variable_shapes(model, (227, 227, 3)), 'torchvision'), what='it')

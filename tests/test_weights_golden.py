@@ -70,7 +70,7 @@ def test_scores_and_input_gradients_are_torchvisions(arch):
         return scores, gradient.reshape(2, 56, 4, 56, 4, 3).mean((2, 4))
 
     with jax.enable_x64(True):
-        double = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), (variables, jnp.asarray(images)))
+        double = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf, np.float64)), (variables, images))
         scores, gradient = jax.jit(scores_and_gradient)(*double)
     assert scores.dtype == jnp.float64
     assert relative(scores, reference['logits']) < 1e-6

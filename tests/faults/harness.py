@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent.parent
 TINY = str(ROOT / 'tests' / 'tiny_experiment.py')
 BROKEN = Path(__file__).parent / 'broken'
 DEVICES = 8  # as in tests/conftest.py: bit-equality is promised for the same number
+NO_PICTURES = 'cnn_jax.training.run.PICTURES_AFTER=1e9'
 PATIENCE_SECONDS = 120  # of a loaded machine
 
 
@@ -107,7 +108,7 @@ def start(workdir, *more, fault='', settings='', environment=None, devices=DEVIC
     broken = {
         'CNN_JAX_FAULT': fault,
         'CNN_JAX_FIRED': str(fired),
-        'CNN_JAX_SET': settings,
+        'CNN_JAX_SET': ','.join(filter(None, [NO_PICTURES, settings])),
         'PYTHONPATH': str(BROKEN),
     }
     popen = subprocess.Popen(
@@ -115,10 +116,10 @@ def start(workdir, *more, fault='', settings='', environment=None, devices=DEVIC
         cwd=ROOT,
         env={
             **os.environ,
-            'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
+            # The rest as in tests/conftest.py: the same bits. The last of two flags counts.
+            'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count={devices}',
             'PYTHONUNBUFFERED': '1',
-            'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',  # as in tests/conftest.py: the same bits
-            **(broken if fault or settings else {}),
+            **broken,
             **(environment or {}),
         },
         stdout=subprocess.PIPE,

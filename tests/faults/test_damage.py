@@ -21,11 +21,9 @@ from cnn_jax.workdir.checkpoint import Checkpoints
 
 @pytest.fixture(scope='module', autouse=True)
 def light_collections():
-    """Every rejection collects garbage; what the tests before left need not be looked at each time."""
+    """Every rejection collects garbage; what the tests before left need not be looked at, now or later."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from cnn_jax.devices import cluster
 
-# Long enough for a signal to reach the other process while both still train.
-OPTIONS: dict[str, Any] = {'num_steps': 300, 'save_every': 20, 'evaluate_every': 100}
+# A process that was told to stop takes a second for each step from then on (see broken): long enough for the other.
+OPTIONS: dict[str, Any] = {'num_steps': 60, 'save_every': 20, 'evaluate_every': 20}
 SETTINGS = 'cnn_jax.devices.processes.HEARTBEAT_SECONDS=4,cnn_jax.training.watchdog.LEAST_SECONDS=4'
 
 
