@@ -11,9 +11,8 @@ import numpy as np
 
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.tracing import layers, scores
+from cnn_jax.tracing import layers, receptive_field, scores
 from cnn_jax.visualize import guided_backprop
-from cnn_jax.visualize.engine import receptive_field
 from cnn_jax.visualize.engine.examples import Examples
 from cnn_jax.visualize.filters import tile
 
