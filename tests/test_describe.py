@@ -167,6 +167,8 @@ def test_other_forms_of_the_same_layers_have_the_same_field():
     assert field(lambda x: jnp.concatenate([x, nn.avg_pool(x, (5, 5), padding='SAME')], -1)) == ((7, 7), (1, 1))
     assert field(lambda x: x * nn.sigmoid(x.mean((1, 2), keepdims=True))) == ((18, 18), None)
     assert field(lambda x: nn.softmax(x).mean((1, 2))) == ((18, 18), None)
+    squeezed = field(lambda x: (x * nn.sigmoid(x.mean((1, 2), keepdims=True))).reshape(-1, 3).sum(1))
+    assert squeezed == ((18, 18), None)  # the reshape sees the size of the map and not of the mean
 
 
 @jax.custom_vjp

@@ -58,7 +58,7 @@ def test_values_are_those_of_one_program(make_key, lowered):
     found = initialize.initialize(Net(), make_key(7), images, train=False)
     expected = jax.jit(lambda key, images: Net().init(key, images, train=False))(make_key(7), images)
     assert_same_bits(found, expected)
-    samplers = [call for call in lowered if call.is_random and call.part.out_avals[0].shape == (4, 4)]
+    samplers = [call for call in lowered if call.is_random and call.type.shape == (4, 4)]
     assert len(samplers) == 3  # the six layers share one, and each of the other two has its own
 
 

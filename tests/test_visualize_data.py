@@ -9,10 +9,8 @@ import pytest
 from cnn_jax import ops
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.layers import Conv2D, MaxPool
-from cnn_jax.models import googlenet, resnet
 from cnn_jax.tracing import scores
 from cnn_jax.visualize import embedding, feature_maps, image_grid, neighbours, top_patches
-from cnn_jax.visualize.engine import receptive_field
 from cnn_jax.visualize.engine.examples import Examples, features
 
 
@@ -200,45 +198,3 @@ def test_the_crop_is_all_that_the_unit_sees(net):
     assert one['patches'].shape == (1, 2, 12, 12, 1)
     with pytest.raises(CnnJaxError, match='0 to 3'):
         top_patches.visualize(model, variables, examples=examples(), layer='conv2', unit=4)
-
-
-@pytest.mark.parametrize(
-    ('model', 'size', 'layer', 'expected'),
-    [
-        (resnet.VARIANTS['cifar20'](width=0.1), 64, 'stage1_block2', 11),  # 3x3 five times
-        (resnet.VARIANTS['cifar20'](width=0.1), 64, 'stage2_block1', 21),  # seven times, then 3x3 at stride 2 and 3x3
-        (
-            googlenet.VARIANTS['paper'](width=0.05, num_classes=4),
-            96,
-            'conv2',
-            19,
-        ),  # 7x7 at stride 2, pool 3x3 at stride 2, 1x1, 3x3
-    ],
-)
-def test_receptive_fields_of_any_architecture(model, size, layer, expected):
-    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    variables = jax.eval_shape(lambda images: model.init(jax.random.key(0), images, train=False), images)
-    seen = receptive_field.seen_by(model, variables, (size, size, 3), layer)
-    assert seen.size == (expected, expected)
-    top, left, bottom, right = seen.box(0, 0)
-    assert (top, left) == (0, 0)
-    assert bottom == right < expected
-
-
-def test_dilated_fields_have_holes():
-    class Dilated(nn.Module):
-        @nn.compact
-        def __call__(self, images):
-            return Conv2D(2, 3, dilation_rate=2, name='conv1')(images)
-
-    variables = jax.eval_shape(lambda: Dilated().init(jax.random.key(0), jnp.zeros((1, 9, 9, 1))))
-    mask = receptive_field.seen_by(Dilated(), variables, (9, 9, 1), 'conv1').mask(1, 2)
-    expected = np.zeros((9, 9), bool)
-    expected[1:6:2, 2:7:2] = True
-    np.testing.assert_array_equal(mask, expected)
-
-
-def test_crops_at_the_edges_keep_their_size():
-    image = np.arange(1, 26, dtype=np.uint8).reshape(5, 5, 1)
-    corner = receptive_field.crop(image, (0, 3, 2, 5), (3, 3))[..., 0]
-    np.testing.assert_array_equal(corner, [[0, 0, 0], [4, 5, 0], [9, 10, 0]])

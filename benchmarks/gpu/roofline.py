@@ -15,7 +15,6 @@ library fuses away today; biases, ReLUs, concatenations and dropout ride on the 
 In inference batch norm is folded away.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +24,7 @@ import jax.numpy as jnp
 
 from cnn_jax.layers import AdaptiveAvgPool, AvgPool, BatchNorm, Conv2D, Dense, LocalResponseNorm, MaxPool
 from cnn_jax.models.resnet import Block
+from cnn_jax.tracing.record import Called, record
 
 MAP_BYTES = 2  # of a number in a map: bfloat16
 PARAMETER_BYTES = {'train': 2 + 2 + 6 * 4, 'inference': 2}
@@ -48,24 +48,20 @@ def count(model: nn.Module, shape: tuple[int, int, int, int], part: str) -> Work
     train = part == 'train'
     matrices = 0
 
-    def record(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+    def add(call: Called) -> None:
         nonlocal matrices
-        outputs = call(*args, **kwargs)
-        module = context.module
-        if context.method_name != '__call__':
-            return outputs
+        module, inputs, outputs = call.module, call.inputs, call.outputs
         if isinstance(module, Conv2D | Dense):
             first, matrices = matrices == 0, matrices + 1
-            work.flops += _flops(module, args[0], outputs) * ((2 if first else 3) if train else 1)
-            work.bytes += _traffic(module, args[0].size, outputs.size, train, first)
+            work.flops += _flops(module, inputs[0], outputs) * ((2 if first else 3) if train else 1)
+            work.bytes += _traffic(module, inputs[0].size, outputs.size, train, first)
         elif isinstance(outputs, jax.Array):
-            work.bytes += _traffic(module, args[0].size, outputs.size, train, False)
-        return outputs
+            work.bytes += _traffic(module, inputs[0].size, outputs.size, train, False)
 
     rngs = {name: jax.random.key(0) for name in ('params', 'dropout')}
     images = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
     variables = jax.eval_shape(lambda images: model.init(rngs, images, train=train), images)
-    with nn.intercept_methods(record):
+    with record(add):
         jax.eval_shape(
             lambda variables, images: model.apply(variables, images, train=train, rngs=rngs, mutable=['batch_stats']),
             variables,

@@ -15,8 +15,8 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from cnn_jax.devices.mapping import AXIS
-
-INLINED = ('jit', 'pjit')  # calls whose insides are read too
+from cnn_jax.tracing import program as tracing
+from cnn_jax.tracing.program import INLINED, Atom, Known, evaluate, flatten
 
 
 class NotAlike(Exception):
@@ -54,21 +54,39 @@ def unify(functions: Sequence[Callable[..., Any]], mesh: Mesh, state: Any, batch
         return state
 
     mapped = jax.shard_map(look, mesh=mesh, in_specs=(P(), P(AXIS)), out_specs=P(), check_vma=True)
-    comparison = _Comparison()
     try:
         jax.eval_shape(mapped, state, batch)
-        comparison.programs([program.jaxpr for program in traced], lifting=True)
         _check_equal([program.consts for program in traced])
+        lifted, numbers = _lift([flatten(program.jaxpr, INLINED) for program in traced])
     except (NotAlike, FlaxError, TypeError, ValueError):  # of other shapes, or other inputs of an equation
         return None
-    first = traced[0]
-    structure = jax.tree.structure(shapes[0])
+    structure, constants = jax.tree.structure(shapes[0]), traced[0].consts
 
     def run(numbers: Sequence[jax.Array], *arguments: Any) -> Any:
-        results = _evaluate(first.jaxpr, first.consts, jax.tree.leaves(arguments), comparison, numbers)
+        results = evaluate(lifted, [*numbers, *constants, *jax.tree.leaves(arguments)])
         return jax.tree.unflatten(structure, results)
 
-    return Program(tuple(comparison.numbers), run)
+    return Program(numbers, run)
+
+
+def _lift(found: Sequence[tracing.Program]) -> tuple[tracing.Program, tuple[np.ndarray, ...]]:
+    """The first program with the constants that differ as its first inputs, and their values in each program."""
+    comparison = _Comparison()
+    comparison.programs(found, lifting=True)
+    first, new = found[0], [len(found[0].types) + place for place in range(len(comparison.numbers))]
+
+    def lifted(row: int, atoms: Sequence[Atom]) -> tuple[Atom, ...]:
+        places = [comparison.places.get((row, place)) for place in range(len(atoms))]
+        return tuple(atom if place is None else new[place] for atom, place in zip(atoms, places, strict=True))
+
+    scalars = [jax.ShapeDtypeStruct((), values.dtype) for values in comparison.numbers]
+    program = tracing.Program(
+        inputs=(*new, *first.inputs),
+        steps=tuple(step._replace(inputs=lifted(row, step.inputs)) for row, step in enumerate(first.steps)),
+        outputs=lifted(len(first.steps), first.outputs),
+        types=first.types | dict(zip(new, scalars, strict=True)),
+    )
+    return program, tuple(comparison.numbers)
 
 
 class _Comparison:
@@ -76,82 +94,60 @@ class _Comparison:
 
     Attributes:
         numbers: the differing constants, an array of one value a program for each.
-        places: the number of the constant by (equation or program, place among its inputs or outputs), of the first.
-        opened: equations of the first program that are calls with such constants inside.
+        places: which constant stands where, by (number of the step, place among its inputs). The outputs of the program
+            count as the inputs of one more step.
     """
 
     def __init__(self):
         self.numbers: list[np.ndarray] = []
         self.places: dict[tuple[int, int], int] = {}
-        self.opened: set[int] = set()
 
-    def programs(self, found: Sequence[Any], *, lifting: bool) -> None:
-        """Compares jaxprs; raises NotAlike."""
-        if len({len(program.eqns) for program in found}) > 1:
-            raise NotAlike
-        names: list[dict[Any, int]] = [{} for _ in found]  # variables by the order in which they appear
-        for variables in zip(*[[*p.constvars, *p.invars] for p in found], strict=True):
-            self._same_variables(variables, names)
-        for equations in zip(*[program.eqns for program in found], strict=True):
-            self._equations(equations, names, lifting)
-        for place, outputs in enumerate(zip(*[program.outvars for program in found], strict=True)):
-            self._inputs(outputs, names, (id(found[0]), place), lifting=lifting)
+    def programs(self, found: Sequence[tracing.Program], *, lifting: bool) -> None:
+        """Raises NotAlike for programs that differ, but for constants where `lifting` makes numbers of these."""
+        _check_equal([[len(program.steps), program.inputs, _types(program, program.inputs)] for program in found])
+        for row, steps in enumerate(zip(*[program.steps for program in found], strict=True)):
+            _check_equal([[step.equation.primitive, step.inside, step.outputs] for step in steps])
+            _check_equal([_types(program, step.outputs) for program, step in zip(found, steps, strict=True)])
+            self._atoms([step.inputs for step in steps], row, lifting=lifting)
+            for name in steps[0].params:
+                self._parameters([step.params.get(name) for step in steps])
+        self._atoms([program.outputs for program in found], len(found[0].steps), lifting=lifting)
 
-    def _equations(self, equations: Sequence[Any], names: list[dict[Any, int]], lifting: bool) -> None:
-        first = equations[0]
-        if len({equation.primitive for equation in equations}) > 1:
-            raise NotAlike
-        for place, inputs in enumerate(zip(*[equation.invars for equation in equations], strict=True)):
-            self._inputs(inputs, names, (id(first), place), lifting=lifting)
-        for outputs in zip(*[equation.outvars for equation in equations], strict=True):
-            self._same_variables(outputs, names)
-        before = len(self.numbers)
-        inside = lifting and first.primitive.name in INLINED
-        for name in first.params:
-            self._parameters([equation.params.get(name) for equation in equations], lifting=inside)
-        if len(self.numbers) > before:
-            self.opened.add(id(first))
-
-    def _inputs(
-        self, inputs: Sequence[Any], names: list[dict[Any, int]], key: tuple[int, int], *, lifting: bool
-    ) -> None:
-        literal = [isinstance(item, core.Literal) for item in inputs]
-        if not any(literal):
-            if len({known.get(item, -1) for known, item in zip(names, inputs, strict=True)}) > 1:
+    def _atoms(self, found: Sequence[Sequence[Atom]], row: int, *, lifting: bool) -> None:
+        for place, atoms in enumerate(zip(*found, strict=True)):
+            known = [atom for atom in atoms if isinstance(atom, Known)]
+            if not known:
+                _check_equal(atoms)
+                continue
+            if len(known) < len(atoms) or len({(atom.type.shape, atom.type.dtype) for atom in known}) > 1:
                 raise NotAlike
-            return
-        if not all(literal) or len({(item.aval.shape, item.aval.dtype) for item in inputs}) > 1:
-            raise NotAlike
-        values = np.array([item.val for item in inputs], inputs[0].aval.dtype)
-        if values.ndim == 1 and len({value.tobytes() for value in values}) == 1:
-            return
-        if not lifting or values.ndim != 1 or not np.issubdtype(values.dtype, np.floating):
-            raise NotAlike
-        self.places[key] = len(self.numbers)
-        self.numbers.append(values)
+            values = np.array([atom.value for atom in known], known[0].type.dtype)
+            if len({value.tobytes() for value in values}) == 1:
+                continue
+            if not lifting or values.ndim != 1 or not np.issubdtype(values.dtype, np.floating):
+                raise NotAlike
+            self.places[row, place] = len(self.numbers)
+            self.numbers.append(values)
 
-    def _same_variables(self, variables: Sequence[Any], names: list[dict[Any, int]]) -> None:
-        if len({str(variable.aval) for variable in variables}) > 1:
-            raise NotAlike
-        for known, variable in zip(names, variables, strict=True):
-            known[variable] = len(known)
-
-    def _parameters(self, values: Sequence[Any], *, lifting: bool) -> None:
+    def _parameters(self, values: Sequence[Any]) -> None:
         first = values[0]
-        if isinstance(first, core.ClosedJaxpr):
-            self.programs([value.jaxpr for value in values], lifting=lifting)
-            _check_equal([value.consts for value in values])
-        elif isinstance(first, core.Jaxpr):
-            self.programs(values, lifting=False)
+        if isinstance(first, core.ClosedJaxpr | core.Jaxpr):
+            inner = [getattr(value, 'jaxpr', value) for value in values]
+            self.programs([flatten(jaxpr, INLINED) for jaxpr in inner], lifting=False)
+            _check_equal([getattr(value, 'consts', ()) for value in values])
         elif isinstance(first, tuple | list):
             if len({len(value) for value in values}) > 1:
                 raise NotAlike
             for parts in zip(*values, strict=True):
-                self._parameters(parts, lifting=False)
+                self._parameters(parts)
         elif not callable(first) and not hasattr(
             first, 'call_wrapped'
         ):  # functions here are for differentiating once more
             _check_equal(values)
+
+
+def _types(program: tracing.Program, numbers: Sequence[int]) -> list[str]:
+    return [str(program.types[number]) for number in numbers]
 
 
 def _check_equal(values: Sequence[Any]) -> None:
@@ -166,28 +162,3 @@ def _check_equal(values: Sequence[Any]) -> None:
 def _same(one: Any, other: Any) -> bool:
     """Equal, or both not a number, as what a gather fills in."""
     return bool(np.all((one == other) | ((one != one) & (other != other))))
-
-
-def _evaluate(
-    program: Any, consts: Sequence[Any], arguments: Sequence[Any], comparison: _Comparison, numbers: Sequence[jax.Array]
-) -> list[Any]:
-    """Runs a program with `numbers` in the place of the constants that differ."""
-    values = dict(zip([*program.constvars, *program.invars], [*consts, *arguments], strict=True))
-
-    def read(item: Any, key: tuple[int, int]) -> Any:
-        if key in comparison.places:
-            return numbers[comparison.places[key]]
-        return item.val if isinstance(item, core.Literal) else values[item]
-
-    for equation in program.eqns:
-        inputs = [read(item, (id(equation), place)) for place, item in enumerate(equation.invars)]
-        if id(equation) in comparison.opened:
-            called = equation.params['jaxpr']
-            outputs = _evaluate(called.jaxpr, called.consts, inputs, comparison, numbers)
-        else:
-            parameters = equation.primitive.get_bind_params(equation.params)
-            with equation.ctx.manager:
-                outputs = equation.primitive.bind(*inputs, **parameters)
-            outputs = outputs if equation.primitive.multiple_results else [outputs]
-        values.update(zip(equation.outvars, outputs, strict=True))
-    return [read(item, (id(program), place)) for place, item in enumerate(program.outvars)]

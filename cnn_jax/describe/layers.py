@@ -17,7 +17,8 @@ import jax.numpy as jnp
 
 from cnn_jax.describe.fit import Fit, Pair, find_fits, map_steps
 from cnn_jax.tracing import fields
-from cnn_jax.tracing.calls import BATCH, Call, Path, random_keys, trace_calls
+from cnn_jax.tracing.calls import BATCH, Call, random_keys, trace_calls
+from cnn_jax.tracing.record import Path
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,9 @@ class _Counts:
         return [self._layer(call, inside, counts), *inside]
 
     def _layer(self, call: Call, inside: list[Layer], counts: Sequence[int]) -> Layer:
-        shape = call.output.shape if call.output else ()
+        shape = call.output.shape if call.output is not None else ()
         children = [layer for layer in inside if layer.depth == call.depth + 1]
-        own_bytes = prod(shape) * call.output.dtype.itemsize if call.output else 0
+        own_bytes = prod(shape) * call.output.dtype.itemsize if call.output is not None else 0
         return Layer(
             name='/'.join(call.path),
             kind=type(call.module).__name__,

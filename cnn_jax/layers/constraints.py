@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cnn_jax.tracing.record import Called, record
+
 Constraint = Callable[[jax.Array], jax.Array]
 
 
@@ -72,13 +74,12 @@ def _find(model: nn.Module, images: Any, call_options: dict[str, Any]) -> dict[t
     """The constraints of a model by path in `params`, from one abstract run of it."""
     found = {}
 
-    def record(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+    def note(call: Called) -> None:
         for name in ('kernel', 'bias'):
-            constraint = getattr(context.module, f'{name}_constraint', None)
-            if constraint is not None and getattr(context.module, 'trainable', True):
-                found[(*context.module.path, name)] = constraint
-        return call(*args, **kwargs)
+            constraint = getattr(call.module, f'{name}_constraint', None)
+            if constraint is not None and getattr(call.module, 'trainable', True):
+                found[(*call.path, name)] = constraint
 
-    with nn.intercept_methods(record):
+    with record(note):
         jax.eval_shape(lambda images: model.init(jax.random.key(0), images, **call_options), images)
     return found

@@ -12,8 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from cnn_jax import ops
 from cnn_jax.layers.conv_norm import ConvNorm
 from cnn_jax.layers.norm import BatchNorm
-
-Path = tuple[str, ...]
+from cnn_jax.tracing.record import Called, Path, record
 
 
 class Folded(nn.Module):
@@ -77,12 +76,10 @@ def _find(model: nn.Module, variables: Any, images: Any) -> dict[Path, float]:
     """The path and epsilon of every norm of a `ConvNorm`, from one abstract run of the model."""
     found: dict[Path, float] = {}
 
-    def record(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
-        module = context.module
-        if isinstance(module, BatchNorm) and isinstance(module.parent, ConvNorm):
-            found[module.path] = module.epsilon
-        return call(*args, **kwargs)
+    def note(call: Called) -> None:
+        if isinstance(call.module, BatchNorm) and isinstance(call.module.parent, ConvNorm):
+            found[call.path] = call.module.epsilon
 
-    with nn.intercept_methods(record):
+    with record(note):
         jax.eval_shape(lambda variables, images: model.apply(variables, images, train=False), variables, images)
     return found

@@ -7,7 +7,7 @@ Nothing here knows Flax's rules, so the values are those of the function itself.
 """
 
 import os
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -18,6 +18,8 @@ from jax.core import Tracer
 from jax.extend import core
 
 from cnn_jax.layers.initializers import DRAW
+from cnn_jax.tracing import program as programs
+from cnn_jax.tracing.program import Atom, Known, Program, Step
 
 # An output that needs more equations than this (it depends on the images, or on a loop) is computed with all others
 # of its kind in one program; and so is everything unless samplers are this many times as many as distinct ones.
@@ -44,92 +46,101 @@ def evaluate(function: Callable[..., Any], *arguments: Any, shardings: Any = Non
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
     if closed.effects:
         return jax.jit(function, out_shardings=shardings)(*arguments)
-    inputs = [*closed.consts, *jax.tree.leaves(arguments)]
     structure = jax.tree.structure(shapes)
     places = [None] * structure.num_leaves if shardings is None else structure.flatten_up_to(shardings)
-    program = _Program(closed.jaxpr, inputs)
-    calls = [program.call(output, place) for output, place in zip(closed.jaxpr.outvars, places, strict=True)]
-    samplers = [call.kind for call in calls if call and call.is_random]
+    parts = _Parts(programs.flatten(closed.jaxpr, into=()), [*closed.consts, *jax.tree.leaves(arguments)])
+    calls = {number: call for number, place in enumerate(places) if (call := parts.call(number, place))}
+    samplers = [call.kind for call in calls.values() if call.is_random]
     if len(samplers) < LEAST_REPEATS * len(set(samplers)):
-        calls = [None] * len(calls)
-    results = _run(call for call in calls if call)
-    whole = core.jaxpr_as_fun(closed)
-    rest = [number for number, call in enumerate(calls) if call is None]
-    together = jax.jit(
-        lambda *leaves: [whole(*leaves)[number] for number in rest], out_shardings=[places[number] for number in rest]
-    )
-    others = iter(together(*jax.tree.leaves(arguments)) if rest else [])
-    return jax.tree.unflatten(structure, [next(others if call is None else results) for call in calls])
+        calls = {}
+    results = _run(calls)
+    rest = [number for number in range(len(places)) if number not in calls]
+    if rest:
+        whole = core.jaxpr_as_fun(closed)
+        together = jax.jit(
+            lambda *leaves: [whole(*leaves)[number] for number in rest],
+            out_shardings=[places[number] for number in rest],
+        )
+        results.update(zip(rest, together(*jax.tree.leaves(arguments)), strict=True))
+    return jax.tree.unflatten(structure, [results[number] for number in range(len(places))])
 
 
 class _Call(NamedTuple):
     """What computes one output."""
 
     kind: Hashable  # equal where the program is the same
-    part: core.ClosedJaxpr
+    part: Program
     place: Any  # the sharding of the result
     values: list[Any]
+
+    @property
+    def type(self) -> Any:
+        """The shape and dtype of the result."""
+        output = self.part.outputs[0]
+        return output.type if isinstance(output, Known) else self.part.types[output]
 
     @property
     def is_random(self) -> bool:
         """Whether it draws numbers."""
         keys = [value for value in self.values if isinstance(value, jax.Array) and _is_key(value)]
-        return bool(keys) and not _is_key(self.part.out_avals[0])
+        return bool(keys) and not _is_key(self.type)
 
     def lower(self) -> Any:
         """Its program, not compiled yet."""
-        part = core.jaxpr_as_fun(self.part)
-        return jax.jit(lambda *values: part(*values)[0], out_shardings=self.place).lower(*self.values)
+        run = jax.jit(lambda *values: programs.evaluate(self.part, values)[0], out_shardings=self.place)
+        return run.lower(*self.values)
 
 
-def _run(calls: Iterable[_Call]) -> Iterator[Any]:
-    """An iterator over the results. Programs compile side by side: the compiler uses one core for each."""
-    calls = list(calls)
-    lowered = {call.kind: call.lower() for call in {call.kind: call for call in calls}.values()}
+def _run(calls: Mapping[int, _Call]) -> dict[int, Any]:
+    """The results by number of the output. Programs compile side by side: the compiler uses one core for each."""
+    lowered = {call.kind: call.lower() for call in {call.kind: call for call in calls.values()}.values()}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = dict(zip(lowered, pool.map(lambda program: program.compile(), lowered.values()), strict=True))
-    return iter([compiled[call.kind](*call.values) for call in calls])
+    return {number: compiled[call.kind](*call.values) for number, call in calls.items()}
 
 
-class _Program:
-    """A traced function whose outputs are computed one by one."""
+class _Parts:
+    """The parts of a program that compute one output each."""
 
-    def __init__(self, jaxpr: Any, inputs: list[Any]):
-        self._jaxpr = jaxpr
-        self._makers = {result: number for number, equation in enumerate(jaxpr.eqns) for result in equation.outvars}
-        self._known = dict(zip([*jaxpr.constvars, *jaxpr.invars], inputs, strict=True))
+    def __init__(self, program: Program, inputs: list[Any]):
+        self._program = program
+        self._makers = programs.makers(program)
+        self._known = dict(zip(program.inputs, inputs, strict=True))
         self._compiled: dict[Hashable, Any] = {}
 
-    def call(self, output: Any, place: Any = None) -> _Call | None:
-        """What computes a variable, or None if it needs more than MOST_EQUATIONS."""
-        cut = self._cut(output)
-        if cut is None:
-            return None
-        equations, outside = cut
-        values = [self._value(variable) for variable in outside]
-        if any(value is None for value in values):
-            return None
-        part = self._jaxpr.replace(constvars=[], invars=outside, outvars=[output], eqns=equations)
-        kind = (_signature(equations, outside, output), place)
-        return _Call(kind, core.ClosedJaxpr(part, ()), place, values)
+    def call(self, number: int, place: Any = None) -> _Call | None:
+        """What computes the output of that number, or None if it needs more than MOST_EQUATIONS."""
+        return self._call(self._program.outputs[number], place)
 
-    def _cut(self, output: Any) -> tuple[list[Any], list[Any]] | None:
-        """The equations between a variable and the keys and inputs that it needs, in order, and those variables."""
-        numbers: set[int] = set()
-        outside: dict[Any, None] = {}  # an ordered set
-        waiting = [output]
-        while waiting and len(numbers) <= MOST_EQUATIONS:
-            atom = waiting.pop()
-            if isinstance(atom, core.Literal):
-                continue
-            if atom in self._known or (atom is not output and (_is_key(atom.aval) or self._is_drawn(atom))):
-                outside[atom] = None
-            elif self._makers[atom] not in numbers:
-                numbers.add(self._makers[atom])
-                waiting.extend(self._jaxpr.eqns[self._makers[atom]].invars)
-        if len(numbers) > MOST_EQUATIONS:
+    def _call(self, atom: Atom, place: Any = None) -> _Call | None:
+        part = self._cut(atom)
+        if part is None:
             return None
-        return [self._jaxpr.eqns[number] for number in sorted(numbers)], list(outside)
+        values = [self._value(number) for number in part.inputs]
+        return None if any(value is None for value in values) else _Call((_signature(part), place), part, place, values)
+
+    def _cut(self, output: Atom) -> Program | None:
+        """The steps between an array and the keys and inputs that it needs."""
+        steps: dict[int, Step] = {}  # by the first array that each makes, which is their order
+        outside: dict[int, None] = {}  # an ordered set
+        waiting = [output]
+        while waiting and len(steps) <= MOST_EQUATIONS:
+            atom = waiting.pop()
+            if isinstance(atom, Known):
+                continue
+            if atom in self._known or (atom != output and self._starts_here(atom)):
+                outside[atom] = None
+            elif (step := self._makers[atom]).outputs[0] not in steps:
+                steps[step.outputs[0]] = step
+                waiting.extend(step.inputs)
+        if len(steps) > MOST_EQUATIONS:
+            return None
+        ordered = tuple(steps[number] for number in sorted(steps))
+        return self._program._replace(inputs=tuple(outside), steps=ordered, outputs=(output,))
+
+    def _starts_here(self, number: int) -> bool:
+        """Whether the array is a key, or comes straight from the function that all our initializers share."""
+        return _is_key(self._program.types[number]) or self._makers[number].params.get('name') == DRAW
 
     def _run_again(self, call: _Call) -> Any:
         """The result of a call whose program may be compiled already."""
@@ -137,48 +148,43 @@ class _Program:
             self._compiled[call.kind] = call.lower().compile()
         return self._compiled[call.kind](*call.values)
 
-    def _is_drawn(self, variable: Any) -> bool:
-        """Whether it comes straight from the function that all our initializers share."""
-        equation = self._jaxpr.eqns[self._makers[variable]]
-        return equation.params.get('name') == DRAW
-
-    def _value(self, variable: Any) -> Any:
+    def _value(self, number: int) -> Any:
         """The value of an input, a key or drawn numbers; None where it takes too much."""
-        if variable not in self._known:
-            equation = self._jaxpr.eqns[self._makers[variable]]
-            folded = equation.invars if equation.primitive.name == 'random_fold_in' else ()
-            if folded and _is_key(folded[0].aval) and isinstance(folded[1], core.Literal):
-                key = self._value(folded[0])
-                self._known[variable] = None if key is None else jax.random.fold_in(key, folded[1].val)
+        if number not in self._known:
+            step = self._makers[number]
+            folded, data = step.inputs if step.kind == 'random_fold_in' else (None, None)
+            if isinstance(folded, int) and isinstance(data, Known) and _is_key(self._program.types[folded]):
+                key = self._value(folded)
+                self._known[number] = None if key is None else jax.random.fold_in(key, data.value)
             else:
-                call = self.call(variable)
-                self._known[variable] = call and self._run_again(call)
-        return self._known[variable]
+                call = self._call(number)
+                self._known[number] = call and self._run_again(call)
+        return self._known[number]
 
 
 def _is_key(array: Any) -> bool:
     return array.ndim == 0 and jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
 
 
-def _signature(equations: list[Any], outside: list[Any], output: Any) -> Hashable:
+def _signature(part: Program) -> Hashable:
     """Equal for parts that compute the same function of what comes from outside."""
-    numbers: dict[Any, int] = {variable: number for number, variable in enumerate(outside)}
+    numbers: dict[int, int] = {array: number for number, array in enumerate(part.inputs)}
 
-    def name(atom: Any) -> Hashable:
-        return _literal(atom) if isinstance(atom, core.Literal) else numbers[atom]
+    def name(atom: Atom) -> Hashable:
+        return _literal(atom) if isinstance(atom, Known) else numbers[atom]
 
     steps: list[Hashable] = []
-    for equation in equations:
-        params = tuple((key, _comparable(value)) for key, value in sorted(equation.params.items()))
-        steps.append((equation.primitive, params, *map(name, equation.invars)))
-        for result in equation.outvars:
+    for step in part.steps:
+        params = tuple((key, _comparable(value)) for key, value in sorted(step.params.items()))
+        steps.append((step.equation.primitive, params, *map(name, step.inputs)))
+        for result in step.outputs:
             numbers[result] = len(numbers)
-    return (*steps, *(str(variable.aval) for variable in outside), name(output))
+    return (*steps, *(str(part.types[number]) for number in part.inputs), name(part.outputs[0]))
 
 
-def _literal(atom: Any) -> Hashable:
-    value = atom.val
-    return str(atom.aval), value.item() if getattr(value, 'ndim', None) == 0 else _comparable(value)
+def _literal(known: Known) -> Hashable:
+    value = known.value
+    return str(known.type), value.item() if getattr(value, 'ndim', None) == 0 else _comparable(value)
 
 
 def _comparable(value: Any) -> Hashable:

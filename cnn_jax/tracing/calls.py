@@ -7,15 +7,14 @@ import flax.linen as nn
 import jax
 
 from cnn_jax.tracing import fields, receptive_field
+from cnn_jax.tracing.record import Called, Path, record
 
 BATCH = 2  # of the traced images; not 1, which would look like the axis of a 1x1 map
-
-Path = tuple[str, ...]
 
 
 @dataclass
 class Call:
-    """What the interceptor saw of one module call; `inner` is the field of its input, `outer` of its output."""
+    """What was seen of one module call; `inner` is the field of its input, `outer` of its output."""
 
     path: Path
     module: nn.Module
@@ -34,29 +33,25 @@ def random_keys() -> dict[str, jax.Array]:
 def trace_calls(model: nn.Module, variables: Any, images: Any, options: dict[str, Any]) -> Call:
     """Returns the call of the model itself, with all calls below it."""
     calls: list[Call] = []
-    stack: list[Call] = []
+    open_calls: list[int] = []  # by number, the innermost last
 
-    def interceptor(next_method, args, kwargs, context):
-        if context.method_name != '__call__':
-            return next_method(*args, **kwargs)
-        mapped = bool(args) and isinstance(args[0], jax.Array)
-        call = Call(context.module.path, context.module, len(stack), args[0].shape[1:] if mapped else ())
-        number = len(calls)
-        if stack:
-            stack[-1].below.append(call)
+    def begun(called: Called) -> None:
+        shape = called.first_input.shape[1:] if called.first_input is not None else ()
+        call = Call(called.path, called.module, len(open_calls), shape)
+        if open_calls:
+            calls[open_calls[-1]].below.append(call)
+        open_calls.append(len(calls))
+        called.mark_input(f'{len(calls)} in')
         calls.append(call)
-        stack.append(call)
-        if mapped:
-            args = (receptive_field.mark(args[0], f'{number} in'), *args[1:])
-        outputs, structure = jax.tree.flatten(next_method(*args, **kwargs))
-        stack.pop()
-        if outputs and isinstance(outputs[0], jax.Array):
-            call.output = jax.ShapeDtypeStruct(outputs[0].shape[1:], outputs[0].dtype)
-            outputs[0] = receptive_field.mark(outputs[0], f'{number} out')
-        return jax.tree.unflatten(structure, outputs)
+
+    def ended(called: Called) -> None:
+        number, output = open_calls.pop(), called.first_output
+        if output is not None:
+            calls[number].output = jax.ShapeDtypeStruct(output.shape[1:], output.dtype)
+            called.mark_output(f'{number} out')
 
     def apply(variables, images):
-        with nn.intercept_methods(interceptor):
+        with record(ended, begun=begun):
             return model.apply(variables, images, rngs=random_keys(), mutable=nn.DenyList('params'), **options)
 
     program = jax.make_jaxpr(apply)(variables, images)

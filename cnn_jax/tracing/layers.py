@@ -1,23 +1,20 @@
 """The layers of any Linen model by name: reading them, adding to them, and cutting the net above them.
 
-One function does it, `trace`: it marks what every module returns (`nn.intercept_methods`, so models need no edit) and
-takes the program of the call apart.
+One function does it, `trace`: it marks what every module reads and returns, and takes the program of the call apart.
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-from jax.ad_checkpoint import checkpoint_name
 
 from cnn_jax.errors import CnnJaxError, unknown
 from cnn_jax.tracing import program as programs
 from cnn_jax.tracing import relu
 from cnn_jax.tracing.program import Program
-
-_MARK = 'cnn_jax.layer:'
+from cnn_jax.tracing.record import Called, mark_of, record
 
 
 class Layer(NamedTuple):
@@ -87,30 +84,28 @@ class Net(NamedTuple):
         return found
 
 
-def trace(model: nn.Module, variables: Any, images: Any) -> Net:
-    """The program of `model.apply(variables, images, train=False)` and its layers; shapes are enough."""
-    names: list[str] = []  # of calls that have ended
+def trace(model: nn.Module, variables: Any, images: Any, *, into: Collection[str] = programs.GROUPS) -> Net:
+    """The program of `model.apply(variables, images, train=False)` and its layers; shapes are enough.
+
+    into: the calls that are dissolved, as in `program.flatten`.
+    """
     learned: set[str] = set()
 
-    def interceptor(next_method, args, kwargs, context):
-        if context.method_name != '__call__' or not context.module.path:
-            return next_method(*args, **kwargs)
-        name = '/'.join(context.module.path)
-        if args and isinstance(args[0], jax.Array):
-            args = (checkpoint_name(args[0], f'{_MARK}in:{name}'), *args[1:])
-        outputs, structure = jax.tree.flatten(next_method(*args, **kwargs))
-        if outputs and isinstance(outputs[0], jax.Array):
-            names.append(name)
-            if context.module.variables:
-                learned.add(name)
-            outputs[0] = checkpoint_name(outputs[0], f'{_MARK}out:{name}')
-        return jax.tree.unflatten(structure, outputs)
+    def begun(call: Called) -> None:
+        if call.path:
+            call.mark_input(f'in:{call.name}')
+
+    def ended(call: Called) -> None:
+        if call.path:
+            call.mark_output(f'out:{call.name}')
+            if call.module.variables:
+                learned.add(call.name)
 
     def apply(variables, images):
-        with nn.intercept_methods(interceptor):
+        with record(ended, begun=begun):
             return model.apply(variables, images, **call_options(model))
 
-    program = programs.flatten(jax.make_jaxpr(apply)(variables, images))
+    program = programs.flatten(jax.make_jaxpr(apply)(variables, images), into)
     return Net(program, _layers(program, learned))
 
 
@@ -123,13 +118,10 @@ def _layers(program: Program, learned: set[str]) -> dict[str, Layer]:
     inputs: dict[str, int] = {}
     layers: dict[str, Layer] = {}
     for step in program.steps:
-        mark = str(step.params.get('name', '')) if step.kind == 'name' else ''
-        if not mark.startswith(_MARK):
-            continue
-        side, _, name = mark.removeprefix(_MARK).partition(':')
+        side, _, name = (mark_of(step) or '').partition(':')
         if side == 'in':
             inputs[name] = step.outputs[0]
-        else:
+        elif side == 'out':
             number = step.outputs[0]
             layers.pop(name, None)  # of two calls the last counts
             layers[name] = Layer(name, inputs.get(name), number, program.types[number].shape, name in learned)

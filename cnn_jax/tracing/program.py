@@ -1,23 +1,25 @@
-"""A model's program as a flat list of steps, which can be cut, perturbed and run under other rules.
+"""A program as a flat list of steps, which can be cut, compared, perturbed and run under other rules.
 
-Calls that only group steps (`jit`, `remat`) are dissolved. Functions with a gradient of their own, and control flow,
-stay whole.
+This is the one place that walks through jaxprs. `flatten` dissolves the calls that its user names; control flow stays
+whole, and `called` gives the program inside a step.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-from jax.core import eval_jaxpr
 from jax.extend import core
 
-_GROUPS = {'jit', 'pjit', 'closed_call', 'core_call', 'remat', 'remat2', 'checkpoint'}
+INLINED = frozenset({'jit', 'pjit'})
+GROUPS = INLINED | {'closed_call', 'core_call', 'remat', 'remat2', 'checkpoint'}  # calls that only group steps
+OWN_GRADIENT = frozenset({'custom_jvp_call', 'custom_vjp_call', 'custom_vjp_call_jaxpr'})
 
 
 class Known(NamedTuple):
-    """A value that stands in the program itself."""
+    """A value that stands in the program itself, with its shape and dtype."""
 
     value: Any
+    type: Any
 
 
 Atom = int | Known  # an array of the program by number, or a constant
@@ -51,47 +53,68 @@ class Program(NamedTuple):
     types: dict[int, Any]
 
 
-_NO_INFO = jax.make_jaxpr(lambda: ())().jaxpr.debug_info
-
 # Does a step in another way: (step, values of its inputs) -> values of its outputs.
 Rule = Callable[[Step, list[Any]], list[Any]]
 
 
-def flatten(closed: Any) -> Program:
-    """The program of a jaxpr."""
-    steps: list[Step] = []
-    types: dict[int, Any] = {}
+def flatten(jaxpr: Any, into: Collection[str] = GROUPS) -> Program:
+    """The program of a jaxpr. Of an open one the constants are inputs too, the first ones.
 
-    def new(variable: Any) -> int:
-        types[len(types)] = variable.aval
-        return len(types) - 1
+    into: primitives that are calls, whose steps stand in the program in their place.
+    """
+    return _Flattening(into).program(jaxpr)
 
-    def add(jaxpr: Any, known: dict[Any, Atom], inside: tuple[str, ...]) -> list[Atom]:
+
+class _Flattening:
+    """Numbers the arrays of a jaxpr in the order in which they appear."""
+
+    def __init__(self, into: Collection[str]):
+        self._into = into
+        self._steps: list[Step] = []
+        self._types: dict[int, Any] = {}
+
+    def program(self, jaxpr: Any) -> Program:
+        variables = jaxpr.jaxpr.invars if hasattr(jaxpr, 'consts') else [*jaxpr.constvars, *jaxpr.invars]
+        inputs = tuple(self._new(variable) for variable in variables)
+        outputs = self._enter(jaxpr, inputs, ())
+        return Program(inputs, tuple(self._steps), tuple(outputs), self._types)
+
+    def _new(self, variable: Any) -> int:
+        self._types[len(self._types)] = variable.aval
+        return len(self._types) - 1
+
+    def _enter(self, jaxpr: Any, inputs: Sequence[Atom], inside: tuple[str, ...]) -> list[Atom]:
+        """Adds the steps of a jaxpr whose inputs are known, and returns its outputs."""
+        opened = getattr(jaxpr, 'jaxpr', jaxpr)
+        constants = zip(opened.constvars, getattr(jaxpr, 'consts', ()), strict=False)
+        given = [*(Known(value, variable.aval) for variable, value in constants), *inputs]
+        known: dict[Any, Atom] = dict(zip([*opened.constvars, *opened.invars], given, strict=True))
+
         def read(atom: Any) -> Atom:
-            return Known(atom.val) if isinstance(atom, core.Literal) else known[atom]
+            return Known(atom.val, atom.aval) if isinstance(atom, core.Literal) else known[atom]
 
-        for equation in jaxpr.eqns:
-            inputs = tuple(read(atom) for atom in equation.invars)
-            params = equation.params
-            if equation.primitive.name in _GROUPS:
-                inner = params['jaxpr'] if 'jaxpr' in params else params['call_jaxpr']
-                outputs = enter(inner, inputs, (*inside, str(params.get('name', ''))))
-                known.update(zip(equation.outvars, outputs, strict=True))
-                continue
-            made = tuple(new(variable) for variable in equation.outvars)
-            known.update(zip(equation.outvars, made, strict=True))
-            steps.append(Step(equation, inputs, made, inside))
-        return [read(atom) for atom in jaxpr.outvars]
+        for equation in opened.eqns:
+            read_here = tuple(read(atom) for atom in equation.invars)
+            known.update(zip(equation.outvars, self._add(equation, read_here, inside), strict=True))
+        return [read(atom) for atom in opened.outvars]
 
-    def enter(inner: Any, inputs: Sequence[Atom], inside: tuple[str, ...]) -> list[Atom]:
-        jaxpr = getattr(inner, 'jaxpr', inner)
-        constants = [Known(value) for value in getattr(inner, 'consts', ())]
-        known = dict(zip(jaxpr.constvars, constants, strict=True)) | dict(zip(jaxpr.invars, inputs, strict=True))
-        return add(jaxpr, known, inside)
+    def _add(self, equation: Any, inputs: tuple[Atom, ...], inside: tuple[str, ...]) -> Sequence[Atom]:
+        if equation.primitive.name in self._into:
+            return self._enter(called(equation), inputs, (*inside, str(equation.params.get('name', ''))))
+        made = tuple(self._new(variable) for variable in equation.outvars)
+        self._steps.append(Step(equation, inputs, made, inside))
+        return made
 
-    inputs = tuple(new(variable) for variable in closed.jaxpr.invars)
-    outputs = enter(closed, inputs, ())
-    return Program(inputs, tuple(steps), tuple(outputs), types)
+
+def called(equation: Any) -> Any:
+    """The jaxpr that an equation or step runs inside itself, of a loop its body; None: none."""
+    keys = ('jaxpr', 'call_jaxpr', 'fun_jaxpr', 'body_jaxpr')
+    return next((equation.params[key] for key in keys if key in equation.params), None)
+
+
+def makers(program: Program) -> dict[int, Step]:
+    """Which step makes each array; inputs have none."""
+    return {number: step for step in program.steps for number in step.outputs}
 
 
 def prune(program: Program, outputs: Sequence[Atom], given: Collection[int] = ()) -> Program:
@@ -141,14 +164,12 @@ def evaluate(
     return [read(atom) for atom in program.outputs]
 
 
-def run_step(step: Step, inputs: list[Any]) -> list[Any]:
+def run_step(step: Step, inputs: Sequence[Any]) -> list[Any]:
     """Does a step as it stands in the program."""
-    equation = step.equation
-    values = {
-        atom: value for atom, value in zip(equation.invars, inputs, strict=True) if not isinstance(atom, core.Literal)
-    }
-    alone = core.Jaxpr((), list(values), equation.outvars, [equation], equation.effects, debug_info=_NO_INFO)
-    return eval_jaxpr(alone, (), *values.values())
+    primitive = step.equation.primitive
+    with step.equation.ctx.manager:
+        outputs = primitive.bind(*inputs, **primitive.get_bind_params(step.params))
+    return list(outputs) if primitive.multiple_results else [outputs]
 
 
 def as_jaxpr(program: Program, rules: Mapping[int, Rule]) -> Any:

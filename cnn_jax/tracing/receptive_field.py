@@ -1,296 +1,172 @@
-"""Receptive fields, computed exactly from a jaxpr and without running it.
+"""Receptive fields of any architecture, by following its program step by step with the table of `reading`.
 
-`trace` follows a program equation by equation, with one rule for each kind of primitive. A primitive without a rule
-gives `fields.UNKNOWN` for all that follows it, never a wrong number.
+Forwards `trace` finds the field of every unit at once, padding included, without running anything. Backwards `Seen`
+finds the pixels of one image that one unit sees, holes and edges included. A step that is not in the table makes what
+follows it `fields.UNKNOWN` forwards; backwards all of its outputs read all of its inputs.
 """
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
-from jax.ad_checkpoint import checkpoint_name
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.extend import core
 
-from cnn_jax.tracing import fields
-from cnn_jax.tracing.fields import FIXED, UNKNOWN, Factor, Field, State, Window
+from cnn_jax import ops
+from cnn_jax.tracing import fields, layers, scores
+from cnn_jax.tracing import program as programs
+from cnn_jax.tracing.fields import FIXED, UNKNOWN, Field, State
+from cnn_jax.tracing.program import Atom, Known, Program, Step
+from cnn_jax.tracing.reading import READINGS
+from cnn_jax.tracing.record import mark_of
 
-_MARK = 'cnn_jax.mark:'
-
-Rule = Callable[[Any, list[State]], State | list[State]]  # equation, states of its inputs -> states of its outputs
-
-
-def mark(array: jax.Array, name: str) -> jax.Array:
-    """Returns the array itself, with a name under which `trace` reports its field."""
-    return checkpoint_name(array, _MARK + name)
+_DISSOLVED = programs.GROUPS | programs.OWN_GRADIENT  # what a gradient of its own does, nobody asks here
 
 
 def trace(closed: core.ClosedJaxpr, states: Sequence[State]) -> dict[str, State]:
-    """Follows the states of a program's inputs and returns those of the arrays that `mark` named."""
+    """Follows the states of a program's inputs and returns those of the arrays that `record.mark` named."""
     marks: dict[str, State] = {}
-    _run(closed.jaxpr, states, marks)
+    _follow(closed, states, marks)
     return marks
 
 
-def _run(jaxpr: Any, states: Sequence[State], marks: dict[str, State]) -> list[State]:
-    known: dict[Any, State] = dict(zip(jaxpr.invars, states, strict=True))
+def _follow(closed: core.ClosedJaxpr, states: Sequence[State], marks: dict[str, State]) -> list[State]:
+    """The states of a program's outputs; adds to `marks`."""
+    program = programs.flatten(closed, _DISSOLVED)
+    known = dict(zip(program.inputs, states, strict=True))
 
-    def read(atom: Any) -> State:
-        return FIXED if isinstance(atom, core.Literal) else known.get(atom, FIXED)  # what is not known is a constant
+    def read(atom: Atom) -> State:
+        return FIXED if isinstance(atom, Known) else known[atom]
 
-    for equation in jaxpr.eqns:
-        outputs = _step(equation, [read(atom) for atom in equation.invars], marks)
-        known.update(zip(equation.outvars, outputs, strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
+    for step in program.steps:
+        outputs = _forwards(step, [read(atom) for atom in step.inputs], marks)
+        known.update(zip(step.outputs, outputs, strict=True))
+    return [read(atom) for atom in program.outputs]
 
 
-def _step(equation: Any, states: list[State], marks: dict[str, State]) -> list[State]:
-    name, params = equation.primitive.name, equation.params
-    if name == 'cond':
-        return _branches(params, states[1:], marks)
-    if name in _CALLS:
-        inner = next(params[key] for key in ('jaxpr', 'call_jaxpr', 'fun_jaxpr') if key in params)
-        return _run(getattr(inner, 'jaxpr', inner), states, marks)
-    if name == 'name' and params['name'].startswith(_MARK):
-        marks[params['name'].removeprefix(_MARK)] = states[0]
+def _forwards(step: Step, states: list[State], marks: dict[str, State]) -> list[State]:
+    if step.kind == 'cond':
+        return _branches(step.params, states[1:], marks)
+    if (name := mark_of(step)) is not None:
+        marks[name] = states[0]
     if UNKNOWN in states or not any(isinstance(state, Field) for state in states):
-        return [fields.union([s for s in states if not isinstance(s, Field)])] * len(equation.outvars)
-    outputs = _RULES[name](equation, states) if name in _RULES else UNKNOWN
-    return outputs if isinstance(outputs, list) else [outputs] * len(equation.outvars)
+        return [fields.union([s for s in states if not isinstance(s, Field)])] * len(step.outputs)
+    outputs = READINGS[step.kind].field(step.equation, states) if step.kind in READINGS else UNKNOWN
+    return outputs if isinstance(outputs, list) else [outputs] * len(step.outputs)
 
 
 def _branches(params: dict[str, Any], states: list[State], marks: dict[str, State]) -> list[State]:
     merged = []
-    for choices in zip(*(_run(branch.jaxpr, states, marks) for branch in params['branches']), strict=True):
+    for choices in zip(*(_follow(branch, states, marks) for branch in params['branches']), strict=True):
         if params.get('branches_platforms') is not None:  # forms of one function: any that has rules will do
             choices = [choice for choice in choices if choice != UNKNOWN][:1] or [UNKNOWN]
         merged.append(fields.union(choices))
     return merged
 
 
-def _field(states: list[State]) -> tuple[int, Field]:
-    """The one input that depends on the image, and its position."""
-    return next((place, state) for place, state in enumerate(states) if isinstance(state, Field))
+class Seen:
+    """The pixels that the units of one layer see, as boxes; places are remembered."""
+
+    def __init__(self, model: Any, variables: Any, image_shape: tuple[int, int, int], layer: str):
+        with ops.implementation('lax'):
+            image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+            net = layers.trace(model, variables, image, into=_DISSOLVED)
+        number = net.output(layer)
+        self._shape = net.program.types[number].shape[1:]
+        self._size = image_shape[:2]
+        pruned = programs.prune(net.program, [number])
+        self._masks = jax.jit(functools.partial(_pixels, pruned, net.images, number))
+        self._known: dict[tuple[int, ...], np.ndarray] = {}
+
+    def mask(self, row: int, column: int) -> np.ndarray:
+        """The pixels that the unit at a place sees, (height, width) bool; a unit of a vector: all that it can see."""
+        place = (row, column) if len(self._shape) == 3 else ()
+        if place not in self._known:
+            seed = np.zeros((1, *self._shape), np.float32)
+            seed[(0, *place)] = 1
+            self._known[place] = np.asarray(self._masks(seed))[0].any(-1)
+        return self._known[place]
+
+    def box(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """The smallest box around those pixels: top, left, bottom, right, the ends exclusive; all 0 if it sees none."""
+        mask = self.mask(row, column)
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if not len(rows):
+            return 0, 0, 0, 0
+        return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the box of a unit in the middle, where the edges of the image cut least."""
+        row, column = (size // 2 for size in self._shape[:2]) if len(self._shape) == 3 else (0, 0)
+        top, left, bottom, right = self.box(row, column)
+        return bottom - top, right - left
 
 
-def _shape(equation: Any, place: int = 0) -> tuple[int, ...]:
-    return equation.invars[place].aval.shape
+def seen_by(model: Any, variables: Any, image_shape: tuple[int, int, int], layer: str) -> Seen:
+    """The pixels that the units of a layer see; shapes of the variables are enough."""
+    scores.net_of(model, variables, jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)).layer(layer)
+    return Seen(model, variables, image_shape, layer)
 
 
-def _elementwise(equation: Any, states: list[State]) -> State:
-    rank = len(equation.outvars[0].aval.shape)
-    if any(isinstance(state, Field) and len(state.axes) != rank for state in states):
-        return UNKNOWN  # a scalar computed from the image that selects or clamps
-    return fields.union(states)
+def crop(image: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int], fill: Any = 0) -> np.ndarray:
+    """The box out of an image (height, width, channels), on a canvas of `size`; what the edge cut off is `fill`."""
+    canvas = np.full((*size, image.shape[-1]), fill, image.dtype)
+    top, left, bottom, right = box
+    height, width = min(bottom - top, size[0]), min(right - left, size[1])
+    down = size[0] - height if top == 0 and bottom < image.shape[0] else 0
+    across = size[1] - width if left == 0 and right < image.shape[1] else 0
+    canvas[down : down + height, across : across + width] = image[top : top + height, left : left + width]
+    return canvas
 
 
-def _broadcast(equation: Any, states: list[State]) -> State:
-    (_, field), shape = _field(states), equation.outvars[0].aval.shape
-    axes: list[fields.Axis] = [(Factor(size),) for size in shape]
-    for source, (axis, size) in enumerate(zip(equation.params['broadcast_dimensions'], _shape(equation), strict=True)):
-        if size == shape[axis]:
-            axes[axis] = field.axes[source]
-    return field.moved(tuple(axes), 0, 0)
+def _pixels(program: Program, images: int, number: int, seed: jax.Array) -> jax.Array:
+    """1 where a pixel is seen by the units that `seed` marks, (1, height, width, channels)."""
+    dependent = programs.depends(program, [images])
+    seen = {number: seed}
+    for step in reversed(program.steps):
+        marked = [seen.pop(output, None) for output in step.outputs]
+        if all(mark is None for mark in marked):
+            continue
+        places = [place for place, atom in enumerate(step.inputs) if isinstance(atom, int) and atom in dependent]
+        marks = [
+            jnp.zeros(program.types[n].shape, jnp.float32) if mark is None else mark
+            for n, mark in zip(step.outputs, marked, strict=True)
+        ]
+        for place, mark in zip(places, _backwards(program, step, places, marks), strict=True):
+            atom = step.inputs[place]
+            assert isinstance(atom, int)
+            seen[atom] = jnp.maximum(seen[atom], mark) if atom in seen else mark
+    return seen.get(images, jnp.zeros(program.types[images].shape, jnp.float32))
 
 
-def _transpose(equation: Any, states: list[State]) -> State:
-    _, field = _field(states)
-    return field.moved(tuple(field.axes[axis] for axis in equation.params['permutation']), 0, 0)
+def _backwards(program: Program, step: Step, places: list[int], marks: list[jax.Array]) -> list[jax.Array]:
+    """Which elements of each input at `places` the marked outputs read; what is not 0 becomes 1: nothing overflows."""
+    shapes = [_shape(program, step.inputs[place]) for place in places]
+    linear = READINGS[step.kind].linear if step.kind in READINGS else None
+    if linear is None:
+        any_marked = jnp.max(jnp.stack([jnp.max(mark) for mark in marks]))
+        return [jnp.broadcast_to(any_marked, shape) for shape in shapes]
+
+    def forward(*inputs: jax.Array) -> list[jax.Array]:
+        values = [_ones(program, atom) for atom in step.inputs]
+        for place, value in zip(places, inputs, strict=True):
+            values[place] = value
+        return linear(step.equation, values)
+
+    _, pull = jax.vjp(forward, *(jnp.zeros(shape, jnp.float32) for shape in shapes))
+    return [(found != 0).astype(jnp.float32) for found in pull(marks)]
 
 
-def _reshape(equation: Any, states: list[State]) -> State:
-    if equation.params.get('dimensions') is not None:
-        return UNKNOWN
-    return fields.regroup(_field(states)[1], equation.outvars[0].aval.shape)
+def _shape(program: Program, atom: Atom) -> tuple[int, ...]:
+    return np.shape(atom.value) if isinstance(atom, Known) else program.types[atom].shape
 
 
-def _squeeze(equation: Any, states: list[State]) -> State:
-    return fields.collapse(_field(states)[1], equation.params['dimensions'])
-
-
-def _reduce(equation: Any, states: list[State]) -> State:
-    return fields.collapse(_field(states)[1], equation.params['axes'])
-
-
-def _reverse(equation: Any, states: list[State]) -> State:
-    reverse = equation.params['dimensions']
-    windows = [
-        Window(size, stride=-1, start=size - 1) if axis in reverse else Window(size)
-        for axis, size in enumerate(_shape(equation))
-    ]
-    return fields.slide(_field(states)[1], windows)
-
-
-def _slice(equation: Any, states: list[State]) -> State:
-    params, shape = equation.params, equation.outvars[0].aval.shape
-    strides = params['strides'] or (1,) * len(shape)
-    windows = [
-        Window(n, 1, stride, start) for n, stride, start in zip(shape, strides, params['start_indices'], strict=True)
-    ]
-    return fields.slide(_field(states)[1], windows)
-
-
-def _dynamic_slice(equation: Any, states: list[State]) -> State:
-    if not isinstance(states[0], Field):
-        return UNKNOWN
-    windows = []
-    for axis, size, length, start in zip(
-        states[0].axes, equation.params['slice_sizes'], _shape(equation), equation.invars[1:], strict=True
-    ):
-        known = isinstance(start, core.Literal) or size == length or not fields.is_spatial(axis)
-        if not known:
-            return UNKNOWN
-        first = int(start.val) if isinstance(start, core.Literal) and size < length else 0
-        windows.append(Window(size, start=min(max(first, 0), length - size)))
-    return fields.slide(states[0], windows)
-
-
-def _split(equation: Any, states: list[State]) -> list[State]:
-    (_, field), cut, pieces, start = _field(states), equation.params['axis'], [], 0
-    for size in equation.params['sizes']:
-        shape = enumerate(_shape(equation))
-        windows = [Window(size, start=start) if axis == cut else Window(length) for axis, length in shape]
-        pieces.append(fields.slide(field, windows))
-        start += size
-    return pieces
-
-
-def _pad(equation: Any, states: list[State]) -> State:
-    if not isinstance(states[0], Field):
-        return UNKNOWN
-    config, shape = equation.params['padding_config'], equation.outvars[0].aval.shape
-    spread = [
-        interior for axis, (_, _, interior) in zip(states[0].axes, config, strict=True) if fields.is_spatial(axis)
-    ]
-    if any(spread):
-        return UNKNOWN
-    return fields.slide(states[0], [Window(size, start=-low) for size, (low, _, _) in zip(shape, config, strict=True)])
-
-
-def _concatenate(equation: Any, states: list[State]) -> State:
-    joint, shape = equation.params['dimension'], equation.outvars[0].aval.shape
-    pieces, start, spatial = [], 0, False
-    for place, state in enumerate(states):
-        if isinstance(state, Field):
-            spatial |= any(factor.rows or factor.columns for factor in state.axes[joint])
-            windows = [Window(size, start=-start if axis == joint else 0) for axis, size in enumerate(shape)]
-            pieces.append(fields.slide(state, windows))
-        start += _shape(equation, place)[joint]
-    # Along an image axis the pieces must continue each other (or be constants); elsewhere they may differ.
-    return fields.union(pieces) if not spatial or all(piece == pieces[0] for piece in pieces) else UNKNOWN
-
-
-def _stack(equation: Any, states: list[State]) -> State:
-    axis, joined = equation.params['axis'], fields.union(states)
-    if not isinstance(joined, Field):
-        return joined
-    return joined.moved((*joined.axes[:axis], (Factor(len(states)),), *joined.axes[axis:]), 0, 0)
-
-
-def _reduce_window(equation: Any, states: list[State]) -> State:
-    params, joined = equation.params, fields.union(states)
-    if not isinstance(joined, Field):
-        return UNKNOWN
-    spread = params.get('base_dilation') or (1,) * len(joined.axes)
-    if any(step > 1 and fields.is_spatial(axis) for step, axis in zip(spread, joined.axes, strict=True)):
-        return UNKNOWN
-    rows = zip(
-        equation.outvars[0].aval.shape,
-        params['window_dimensions'],
-        params['window_strides'],
-        params['padding'],
-        params.get('window_dilation') or (1,) * len(joined.axes),
-        strict=True,
-    )
-    return fields.slide(joined, [Window(n, length, stride, -low, step) for n, length, stride, (low, _), step in rows])
-
-
-def _convolution(equation: Any, states: list[State]) -> State:
-    params, shape, kernel_shape = equation.params, equation.outvars[0].aval.shape, _shape(equation, 1)
-    images, kernel = states
-    spec = params['dimension_numbers']
-    batch, features, *spatial = spec.lhs_spec
-    if not isinstance(images, Field) or isinstance(kernel, Field) or params['batch_group_count'] != 1:
-        return UNKNOWN
-    if fields.is_spatial(images.axes[features]) and (kernel == FIXED or params['feature_group_count'] != 1):
-        return UNKNOWN
-    if any(
-        step > 1 and fields.is_spatial(images.axes[axis])
-        for step, axis in zip(params['lhs_dilation'], spatial, strict=True)
-    ):
-        return UNKNOWN
-    windows = [Window(shape[spec.out_spec[0]])]
-    rows = zip(
-        spec.out_spec[2:],
-        spec.rhs_spec[2:],
-        params['window_strides'],
-        params['padding'],
-        params['rhs_dilation'],
-        strict=True,
-    )
-    windows += [Window(shape[o], kernel_shape[k], stride, -low, step) for o, k, stride, (low, _), step in rows]
-    kept = images.moved(tuple(images.axes[axis] for axis in (batch, *spatial, features)), 0, 0)
-    summed = fields.slide(fields.collapse(kept, [len(kept.axes) - 1]), windows)
-    if not isinstance(summed, Field):
-        return UNKNOWN
-    axes = dict(zip((spec.out_spec[0], *spec.out_spec[2:]), summed.axes, strict=True))
-    axes[spec.out_spec[1]] = (Factor(shape[spec.out_spec[1]]),)
-    return summed.moved(tuple(axes[axis] for axis in range(len(axes))), 0, 0)
-
-
-def _matrix_product(equation: Any, states: list[State]) -> State:
-    contract, batch = equation.params['dimension_numbers']
-    if all(isinstance(state, Field) for state in states):
-        return UNKNOWN  # attention
-    place, field = _field(states)
-    other, summed, shared = _shape(equation, 1 - place), contract[place], batch[place]
-    if states[1 - place] == FIXED and any(fields.is_spatial(field.axes[axis]) for axis in summed):
-        return UNKNOWN  # resizing is a product with a fixed matrix, most of which is zero
-    mine = [axis for axis in range(len(field.axes)) if axis not in (*summed, *shared)]
-    gone = (*contract[1 - place], *batch[1 - place])
-    theirs: list[fields.Axis] = [(Factor(size),) for axis, size in enumerate(other) if axis not in gone]
-    free = [field.axes[axis] for axis in mine]
-    axes = (*(field.axes[axis] for axis in shared), *(free + theirs if place == 0 else theirs + free))
-    return fields.collapse(
-        field.moved((*axes, *(field.axes[axis] for axis in summed)), 0, 0), range(len(axes), len(axes) + len(summed))
-    )
-
-
-def _along(equation: Any, states: list[State]) -> State:
-    """Sorting and running sums: safe along an axis that does not move over the image."""
-    joined = fields.union(states)
-    axis = equation.params['axis'] if 'axis' in equation.params else equation.params['dimension']
-    return UNKNOWN if not isinstance(joined, Field) or fields.is_spatial(joined.axes[axis]) else joined
-
-
-_CALLS = {'jit', 'pjit', 'closed_call', 'core_call', 'remat2', 'checkpoint', 'custom_jvp_call', 'custom_vjp_call'}
-
-_ELEMENTWISE = """
-abs acos acosh add add_any and asin asinh atan atan2 atanh cbrt ceil clamp convert_element_type copy copy_p cos cosh
-digamma div eq erf erf_inv erfc exp exp2 expm1 floor ge gt imag integer_pow is_finite le lgamma log log1p logistic lt
-max min mul name ne neg nextafter not or pow pvary real reduce_precision rem round rsqrt select_n sign sin sinh sqrt
-square stop_gradient sub tan tanh xor
-"""
-
-_RULES: dict[str, Rule] = {
-    **dict.fromkeys(_ELEMENTWISE.split(), _elementwise),
-    **{f'reduce_{name}': _reduce for name in ('sum', 'max', 'min', 'prod', 'and', 'or')},
-    **{f'cum{name}': _along for name in ('sum', 'prod', 'max', 'min', 'logsumexp')},
-    **{f'reduce_window{name}': _reduce_window for name in ('', '_sum', '_max', '_min')},
-    'argmax': _reduce,
-    'argmin': _reduce,
-    'sort': _along,
-    'select_and_gather_add': _reduce_window,
-    'broadcast_in_dim': _broadcast,
-    'transpose': _transpose,
-    'reshape': _reshape,
-    'squeeze': _squeeze,
-    'rev': _reverse,
-    'slice': _slice,
-    'dynamic_slice': _dynamic_slice,
-    'split': _split,
-    'pad': _pad,
-    'concatenate': _concatenate,
-    'stack': _stack,
-    'conv_general_dilated': _convolution,
-    'dot_general': _matrix_product,
-}
+def _ones(program: Program, atom: Atom) -> Any:
+    """1 for what is learned; of a constant the places that are not 0 (an enlargement is a product with a matrix)."""
+    if isinstance(atom, Known) and not isinstance(atom.value, Tracer):
+        return (np.asarray(atom.value) != 0).astype(np.float32)
+    return jnp.ones(_shape(program, atom), jnp.float32)

@@ -100,7 +100,7 @@ class _Reading:
         self.types = program.types
         self.uniform: dict[int, float] = {}
         self.comparison: dict[int, Step] = {}
-        self.maker = {number: step for step in program.steps for number in step.outputs}
+        self.maker = programs.makers(program)
         for step in program.steps:
             if step.kind in _KEEPS_UNIFORM and (value := self.number(step.inputs[0])) is not None:
                 self.uniform[step.outputs[0]] = value
@@ -182,7 +182,7 @@ class _Reading:
                 raise _not_a_relu(f'{kind} with {"a parameter" if bound is None else f"{bound:g}"}', step)
         if kind == 'select_n' and self.depends(step.inputs[0]):
             raise _not_a_relu('where (a choice that depends on the image)', step)
-        if kind in ('custom_jvp_call', 'custom_vjp_call', 'custom_vjp_call_jaxpr', 'while'):
+        if kind in programs.OWN_GRADIENT or kind == 'while':
             self._check_inside(step)
         masks = [atom for atom in step.inputs if self.depends(atom) and not self._is_float(atom)]
         if masks and any(jnp.issubdtype(self.types[number].dtype, jnp.floating) for number in step.outputs):
@@ -194,19 +194,16 @@ class _Reading:
 
     def _check_inside(self, step: Step) -> None:
         """A function with its own gradient must hold nothing that the rule would have to change."""
-        for key in ('call_jaxpr', 'fun_jaxpr', 'body_jaxpr'):
-            if key not in step.params:
-                continue
-            inner = programs.flatten(step.params[key])
-            flags = [self.depends(atom) for atom in step.inputs]
-            flags = flags[-len(inner.inputs) :] if key == 'body_jaxpr' else flags
-            dependent = [number for number, flag in zip(inner.inputs, flags, strict=False) if flag]
-            try:
-                found = find(inner, dependent, 'guided', whole=False).count
-            except CnnJaxError as error:
-                raise _not_a_relu(_function_name(step) or step.kind, step) from error
-            if found:
-                raise _not_a_relu(f'{_function_name(step) or step.kind} (it has its own gradient)', step)
+        inner = programs.flatten(programs.called(step))
+        flags = [self.depends(atom) for atom in step.inputs]
+        flags = flags[-len(inner.inputs) :] if step.kind == 'while' else flags
+        dependent = [number for number, flag in zip(inner.inputs, flags, strict=False) if flag]
+        try:
+            found = find(inner, dependent, 'guided', whole=False).count
+        except CnnJaxError as error:
+            raise _not_a_relu(_function_name(step) or step.kind, step) from error
+        if found:
+            raise _not_a_relu(f'{_function_name(step) or step.kind} (it has its own gradient)', step)
 
 
 def _function_name(step: Step) -> str:

@@ -12,9 +12,8 @@ import numpy as np
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.drawing.figure import tile
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.tracing import layers, scores
+from cnn_jax.tracing import layers, receptive_field, scores
 from cnn_jax.visualize import guided_backprop
-from cnn_jax.visualize.engine import receptive_field
 from cnn_jax.visualize.engine.examples import Examples
 
 if TYPE_CHECKING:

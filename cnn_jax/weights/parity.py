@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError, closest
+from cnn_jax.tracing.record import Called, record
 from cnn_jax.weights.reference import read_reference
 from cnn_jax.weights.suspects import Call, Fields, call_of, suspects
 
@@ -152,20 +153,18 @@ class Runner:
         calls: list[Call] = []
         outputs: dict[str, jax.Array] = {}
 
-        def record(next_method, args, kwargs, context):
-            if context.method_name != '__call__':
-                return next_method(*args, **kwargs)
-            module, name = context.module, '/'.join(context.module.path) or LOGITS
-            for field, value in fields.get(name, {}).items():
-                object.__setattr__(module, field, value)  # the module lives for this call alone
-            output = next_method(*args, **kwargs)
+        def begun(called: Called) -> None:
+            for field, value in fields.get(called.name or LOGITS, {}).items():
+                object.__setattr__(called.module, field, value)  # the module lives for this call alone
+
+        def ended(called: Called) -> None:
+            name, output = called.name or LOGITS, called.outputs
             if isinstance(output, jax.Array):
-                calls.append(call_of(name, module, output.shape))
+                calls.append(call_of(name, called.module, output.shape))
                 if name in names:
                     outputs[name] = output
-            return output
 
-        with nn.intercept_methods(record):
+        with record(ended, begun=begun):
             self.model.apply(variables, images, train=False)
         if not fields:
             self.calls = calls
