@@ -81,11 +81,15 @@ def test_rows_are_as_described(prepared):
         source = data.open(split, data_dir)
         example = source[0]
         assert example['image'].shape == data.image_shape
-        arrays = pipeline.load_arrays(source)
+        arrays = pipeline.load_arrays(source, data.row_fields)
         assert arrays['image'].shape == (len(source), *data.image_shape)
         assert arrays['image'].dtype == np.uint8
         assert np.ptp(arrays['image']) > 100  # a picture, on the scale 0 .. 255
-        assert 0 <= arrays['label'].min() <= arrays['label'].max() < data.num_classes
+        for name, field in data.row_fields.items():
+            assert arrays[name].shape == (len(source), *field.shape)
+            assert arrays[name].dtype == field.dtype
+        if data.fields is None:
+            assert 0 <= arrays['label'].min() <= arrays['label'].max() < data.num_classes
 
 
 def test_both_ways_of_feeding_agree(prepared):
@@ -93,8 +97,9 @@ def test_both_ways_of_feeding_agree(prepared):
     if data.streamed:
         pytest.skip('rows change from epoch to epoch: never kept')
     source = data.open('train', data_dir)
-    arrays = pipeline.load_arrays(source)
-    for step, batch in enumerate(islice(pipeline.stream(source, seed=3, batch_size=8, start_step=4), 3), start=4):
+    arrays = pipeline.load_arrays(source, data.row_fields)
+    stream = pipeline.stream(source, seed=3, batch_size=8, start_step=4, fields=data.row_fields)
+    for step, batch in enumerate(islice(stream, 3), start=4):
         index, epoch = order.rows(len(source), 3, step, 8)
         expected = pipeline.gather(arrays, index, epoch=epoch)
         for key in expected:
@@ -102,7 +107,7 @@ def test_both_ways_of_feeding_agree(prepared):
     assert 'tensorflow' not in sys.modules
 
 
-@pytest.mark.parametrize('name', sorted(set(SOURCES) - {'synthetic'}))
+@pytest.mark.parametrize('name', sorted(set(SOURCES) - {'synthetic', 'digit_pairs'}))
 def test_missing_data_says_what_to_do(name, tmp_path, own_folder):
     (tmp_path / 'file').touch()
     with pytest.raises(DataError, match='--data_dir') as caught:

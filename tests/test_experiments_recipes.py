@@ -79,7 +79,8 @@ def test_pixels_lose_their_mean_and_keep_their_scale(name):
     """N(0, 0.01^2) kernels, or Glorot's, in front of 0 .. 1 would leave nothing for the last layer to see."""
     images = np.zeros((1, 2, 2, 3), np.uint8)
     images[0, 0] = 255
-    seen = np.asarray(load(name, smoke=True).preprocess(jax.random.split(jax.random.key(0), 1), images))
+    keys = jax.random.split(jax.random.key(0), 1)
+    seen = np.asarray(load(name, smoke=True).preprocess(keys, {'image': jnp.asarray(images)})['image'])
     np.testing.assert_allclose(seen[0, 1, 0], [-123.675, -116.28, -103.53], rtol=1e-4)
     np.testing.assert_allclose(seen[0, 0, 0] - seen[0, 1, 0], 255, rtol=1e-4)
 

@@ -134,7 +134,8 @@ def _average_precision(there: np.ndarray, scores: np.ndarray) -> float:
     if not there.any():
         return float('nan')
     order = np.argsort(-scores, kind='stable')
-    last_of_equals = np.append(np.diff(scores[order]) != 0, True)  # infinities differ by NaN, which is not 0 either
+    ranked = scores[order]
+    last_of_equals = np.append(ranked[1:] != ranked[:-1], True)
     found = np.cumsum(there[order])[last_of_equals]
     looked_at = np.flatnonzero(last_of_equals) + 1
     return float(np.sum(np.diff(found, prepend=0) * found / looked_at) / there.sum())

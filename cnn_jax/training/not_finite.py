@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from cnn_jax.devices import mapping
 from cnn_jax.steps.inputs import training_rngs
 from cnn_jax.steps.state import TrainState
+from cnn_jax.tracing.record import Called, record
 from cnn_jax.training.setup import Setup
 
 IMAGES, LOSS = 'the images after preprocessing', 'the loss'
@@ -91,15 +91,13 @@ def _finite_by_place(setup: Setup, state: TrainState, batch: dict[str, jax.Array
                 flag = jnp.isfinite(value).reshape(size if by_image else 1, -1).all(-1)
                 finite[name] = finite.get(name, True) & jnp.broadcast_to(flag, (size,))
 
-    def record(next_method, args, kwargs, context):
-        outputs = next_method(*args, **kwargs)
-        if context.method_name == '__call__' and context.module.path:
-            note('/'.join(context.module.path), outputs)
-        return outputs
+    def look(call: Called) -> None:
+        if call.path:
+            note(call.name, call.outputs)
 
     inputs, rngs = setup.step.inputs(batch, state.rng), training_rngs(state.rng, state.step)
     note(IMAGES, inputs['image'])
-    with nn.intercept_methods(record):
+    with record(look):
         outputs, _ = setup.step.forward(state.variables, inputs, rngs)
     note(LOSS, setup.experiment.task.loss(outputs, inputs))
     return finite

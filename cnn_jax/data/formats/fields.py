@@ -63,8 +63,10 @@ def stack(fields: Fields, examples: Sequence[Mapping[str, Any]], rows: Sequence[
 
 def _stack(name: str, field: Field, examples: Sequence[Mapping[str, Any]], rows: Sequence[int]) -> np.ndarray:
     try:
-        values = np.array([example[name] for example in examples])
-        if _fits(field, values, (len(examples), *field.shape)):
+        given = [example[name] for example in examples]
+        values = np.array(given)
+        hidden = values.dtype.kind != 'b' and any(isinstance(value, bool | np.bool_) for value in given)  # among numbers
+        if not hidden and _fits(field, values, (len(examples), *field.shape)):
             return values.astype(field.dtype)
     except (KeyError, ValueError):
         pass  # the row that is to blame is named below
