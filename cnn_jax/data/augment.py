@@ -1,40 +1,100 @@
 """Changes to images on the device, inside the jitted step: `(keys, images) -> images`, pure.
 
 `keys` are typed PRNG keys (batch,), one per image, so that an image's change depends on (seed, epoch, index) and not on
-the batch or the device it is in. Settings are keyword arguments: bind them with `functools.partial`.
+the batch or the device it is in. Settings are keyword arguments; `on_images` takes them, `functools.partial` binds
+them.
+
+An experiment's changes see the whole batch, `(keys, batch) -> batch`: `on_images` makes such a change of one of images
+alone. A change that moves pixels has a form in `augment_geometry` that moves boxes, key points and segmentations too.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from cnn_jax.data import augment_draw
+from cnn_jax.data.formats import annotations
+
 Transform = Callable[[Array, Array], Array]
 """(keys, images) -> images"""
 
-
 Batch = dict[str, Array]
+"""A batch on the device: 'image', 'mask', 'index', 'epoch', and what the data source declares; see `fields`."""
+
 BatchTransform = Callable[[Array, Batch], Batch]
 """(keys, batch) -> batch"""
 
+Value = TypeVar('Value')
+Function = TypeVar('Function', bound=Callable[..., Any])
 
-def on_images(transform: Callable[..., Array], **settings: Any) -> BatchTransform:
-    """Lifts."""
-    return lambda keys, batch: {**batch, 'image': transform(keys, batch['image'], **settings)}
+MARK = 'moves_pixels'
 
 
-def compose(*transforms):
-    """One after the other, each with random numbers of its own."""
+def moves_pixels(transform: Function) -> Function:
+    """Marks that `transform`, of images alone, moves pixels, so that `on_images` does not leave a box behind."""
+    setattr(transform, MARK, True)  # stays on what jax.jit makes of it
+    return transform
 
-    def composed(keys, images):
-        for number, transform in enumerate(transforms):
-            images = transform(fold(keys, number), images)
-        return images
 
-    return composed
+def compose(*transforms: Callable[[Array, Value], Value]) -> Callable[[Array, Value], Value]:
+    """One after the other, each with random numbers of its own: all of images, or all of batches."""
+    return functools.partial(_one_by_one, transforms)
+
+
+def _one_by_one(transforms: tuple[Callable[[Array, Value], Value], ...], keys: Array, value: Value) -> Value:
+    for number, transform in enumerate(transforms):
+        value = transform(fold(keys, number), value)
+    return value
+
+
+def on_images(transform: Callable[..., Array], *, leave_fields: bool = False, **settings: Any) -> BatchTransform:
+    """The change of a batch that changes its 'image' by `transform` with its settings, and passes all other fields on.
+
+    A change of colours needs no more than this. A change that moves pixels does, if the batch has boxes, key points or
+    a segmentation: `leave_fields` says that those shall stay where they are.
+
+    `on_images(compose(a, b))` and `compose(on_images(a), on_images(b))` draw the same random numbers.
+
+    Raises:
+        ValueError: when called, if `transform` moves pixels and the batch has a field that would have to follow. A
+            function of the user's own is known to move pixels if it changes the size of the images, or is marked by
+            `moves_pixels`.
+    """
+
+    def on_batch(keys: Array, batch: Batch) -> Batch:
+        images = transform(keys, batch['image'], **settings)
+        following = [name for name in annotations.FOLLOWING if name in batch]
+        moves = images.shape[1:3] != batch['image'].shape[1:3] or _is_moving(transform)
+        if following and moves and not leave_fields:
+            raise ValueError(
+                f'on_images: {_name(transform)} moves pixels, and the batch has {", ".join(following)}; take a '
+                'transform of cnn_jax.data.augment_geometry, or leave_fields=True if they shall stay where they are'
+            )
+        return {**batch, 'image': images}
+
+    return on_batch
+
+
+def _is_moving(transform: Any) -> bool:
+    """Whether a function, what `partial` binds or a part of what `compose` joins is marked by `moves_pixels`."""
+    if not isinstance(transform, functools.partial):
+        return getattr(transform, MARK, False)
+    if transform.func is _one_by_one:
+        return any(_is_moving(part) for part in transform.args[0])
+    return _is_moving(transform.func)
+
+
+def _name(transform: Any) -> str:
+    if not isinstance(transform, functools.partial):
+        return getattr(transform, '__name__', repr(transform))
+    if transform.func is _one_by_one:
+        return f'compose({", ".join(_name(part) for part in transform.args[0])})'
+    return _name(transform.func)
 
 
 def fold(keys: Array, number: int) -> Array:
@@ -49,12 +109,14 @@ def to_dtype(images: Array, dtype: jnp.dtype) -> Array:
     return images.astype(dtype)
 
 
+@moves_pixels
 def random_flip(keys: Array, images: Array, *, probability: float = 0.5) -> Array:
     """Mirrors some images, left to right."""
-    chosen = jax.vmap(lambda key: jax.random.bernoulli(key, probability))(keys)
+    chosen = augment_draw.draw_chosen(keys, probability)
     return jnp.where(chosen[:, None, None, None], images[:, :, ::-1], images)
 
 
+@moves_pixels
 def random_crop(keys: Array, images: Array, *, size: int, padding: int = 0, reflect: bool = False) -> Array:
     """A square of `size` pixels from anywhere in each image, after `padding` with zeros, or its reflection.
 
@@ -66,22 +128,24 @@ def random_crop(keys: Array, images: Array, *, size: int, padding: int = 0, refl
     if min(height, width) < size:
         raise ValueError(f'size: got {size}; images of {height} x {width} with their padding are smaller')
 
-    def crop(key: Array, image: Array) -> Array:
-        top, left = jax.random.randint(key, (2,), 0, jnp.array([height - size + 1, width - size + 1]))
-        return jax.lax.dynamic_slice(image, (top, left, 0), (size, size, channels))
+    def crop(corner: Array, image: Array) -> Array:
+        return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), (size, size, channels))
 
-    return jax.vmap(crop)(keys, padded)
+    return jax.vmap(crop)(augment_draw.draw_corners(keys, (height - size + 1, width - size + 1)), padded)
 
 
+@moves_pixels
 def centre_crop(keys: Array, images: Array, *, size: int) -> Array:
     """The central square of `size` pixels, placed as torchvision does; uses no keys."""
     del keys
-    top, left = (round((length - size) / 2) for length in images.shape[1:3])
-    if size > min(images.shape[1:3]):
-        raise ValueError(f'size: got {size}; the images are {images.shape[1]} x {images.shape[2]}')
+    height, width = images.shape[1:3]
+    if size > min(height, width):
+        raise ValueError(f'size: got {size}; the images are {height} x {width}')
+    top, left = augment_draw.centre_corner((height, width), (size, size))
     return images[:, top : top + size, left : left + size]
 
 
+@moves_pixels
 def random_resized_crop(
     keys: Array,
     images: Array,
@@ -95,20 +159,23 @@ def random_resized_crop(
     For sets that stay on the device; the streamed ones are cropped as they are decoded. Szegedy et al. 2014,
     arXiv:1409.4842. A box that does not fit is made to: torchvision draws another.
     """
-    height, width, channels = images.shape[1:]
+    start, sides = augment_draw.draw_boxes(keys, (images.shape[1], images.shape[2]), area, ratio)
+    scale = size / sides
+    return resample(images, scale, -start * scale, (size, size))
 
-    def crop(key: Array, image: Array) -> Array:
-        shares, shapes, places = jax.random.split(key, 3)
-        wanted = height * width * jax.random.uniform(shares, minval=area[0], maxval=area[1])
-        shape = jnp.exp(jax.random.uniform(shapes, minval=math.log(ratio[0]), maxval=math.log(ratio[1])))
-        box = jnp.minimum(jnp.sqrt(jnp.array([wanted / shape, wanted * shape])), jnp.array([height, width]))
-        start = jax.random.uniform(places, (2,)) * (jnp.array([height, width]) - box)
-        scale = size / box
-        return jax.image.scale_and_translate(
-            image.astype(jnp.float32), (size, size, channels), (0, 1), scale, -start * scale, 'linear'
-        )
 
-    return to_dtype(jax.vmap(crop)(keys, images), images.dtype)
+def resample(images: Array, scale: Array, translation: Array, size: tuple[int, int]) -> Array:
+    """Images of `size` (height, width) with the place p of each image at scale * p + translation; the type is kept.
+
+    Bilinear, with antialias where it shrinks; black outside. `scale`, `translation`: float32 (batch, 2), down and
+    across; places are in pixels from the upper left corner of the upper left pixel.
+    """
+    shape = (*size, images.shape[3])
+
+    def one(image: Array, scale: Array, translation: Array) -> Array:
+        return jax.image.scale_and_translate(image, shape, (0, 1), scale, translation, 'linear')
+
+    return to_dtype(jax.vmap(one)(images.astype(jnp.float32), scale, translation), images.dtype)
 
 
 def random_erasing(
@@ -160,6 +227,7 @@ def in_box(height: int, width: int, start: Array, end: Array) -> Array:
     return inside_rows[:, None] & inside_columns[None, :]
 
 
+@moves_pixels
 def random_shift(keys: Array, images: Array, *, max_shift: int = 3) -> Array:
     """Moves each image by up to `max_shift` pixels up or down and left or right, uniformly; zeros come in at the edge.
 
@@ -167,11 +235,10 @@ def random_shift(keys: Array, images: Array, *, max_shift: int = 3) -> Array:
     """
     padded = jnp.pad(images, ((0, 0), (max_shift, max_shift), (max_shift, max_shift), (0, 0)))
 
-    def shift(key: Array, image: Array) -> Array:
-        top, left = jax.random.randint(key, (2,), 0, 2 * max_shift + 1)
-        return jax.lax.dynamic_slice(image, (top, left, 0), images.shape[1:])
+    def shift(corner: Array, image: Array) -> Array:
+        return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), images.shape[1:])
 
-    return jax.vmap(shift)(keys, padded)
+    return jax.vmap(shift)(augment_draw.draw_corners(keys, (2 * max_shift + 1, 2 * max_shift + 1)), padded)
 
 
 def to_unit_range(keys: Array, images: Array) -> Array:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cnn_jax.data.augment import to_dtype
+from cnn_jax.data.augment import moves_pixels, to_dtype
 
 NAMES = (
     *('identity', 'shear_x', 'shear_y', 'translate_x', 'translate_y', 'rotate'),
@@ -169,6 +169,7 @@ def _random_operation(key: Array, image: Array, magnitude: Array, *, wide: bool,
     return apply(image, operation, _amounts(*image.shape[:2], magnitude, sign, wide=wide)[operation])  # pyright: ignore[reportCallIssue]
 
 
+@moves_pixels
 def rand_augment(
     keys: Array,
     images: Array,
@@ -200,6 +201,7 @@ def rand_augment(
     return to_dtype(jax.vmap(change)(keys, images.astype(jnp.float32)), images.dtype)
 
 
+@moves_pixels
 def trivial_augment(keys: Array, images: Array, *, names: tuple[str, ...] = NAMES) -> Array:
     """One random operation of a random magnitude, from wide ranges: Mueller and Hutter 2021, arXiv:2103.10158."""
 
@@ -214,6 +216,7 @@ def trivial_augment(keys: Array, images: Array, *, names: tuple[str, ...] = NAME
 AUGMIX_NAMES = tuple(name for name in NAMES[1:] if name not in ('brightness', 'color', 'contrast', 'sharpness'))
 
 
+@moves_pixels
 def aug_mix(keys: Array, images: Array, *, severity: int = 3, width: int = 3, depth: int = 3) -> Array:
     """A random mean of the image and of `width` chains of 1 to `depth` operations: Hendrycks et al. 2019, 1912.02781.
 

@@ -65,7 +65,9 @@ def _stack(name: str, field: Field, examples: Sequence[Mapping[str, Any]], rows:
     try:
         given = [example[name] for example in examples]
         values = np.array(given)
-        hidden = values.dtype.kind != 'b' and any(isinstance(value, bool | np.bool_) for value in given)  # among numbers
+        hidden = values.dtype.kind != 'b' and any(
+            isinstance(value, bool | np.bool_) for value in given
+        )  # among numbers
         if not hidden and _fits(field, values, (len(examples), *field.shape)):
             return values.astype(field.dtype)
     except (KeyError, ValueError):
