@@ -24,7 +24,7 @@ def test_names_are_files_and_unknown_ones_are_refused(monkeypatch):
 
 
 def test_nothing_is_imported_unless_it_is_asked_for():
-    code = 'import sys, cnn_jax.log, cnn_jax.workdir.sinks as s; s.parse("wandb,tensorboard"); '
+    code = 'import sys, cnn_jax.workdir.log, cnn_jax.workdir.sinks as s; s.parse("wandb,tensorboard"); '
     code += 'print([m for m in ("tensorboardX", "wandb") if m in sys.modules])'
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == '[]\n'
 

@@ -39,7 +39,7 @@ def unify(functions: Sequence[Callable[..., Any]], mesh: Mesh, state: Any, batch
     """The steps `(state, batch) -> results` as one program; None if they differ in more than numbers.
 
     Args:
-        functions: one device's view, as `parallel.map_step` takes them.
+        functions: one device's view, as `mapping.map_step` takes them.
         mesh: the devices.
         state, batch: shapes of the arguments, of the whole mesh.
     """

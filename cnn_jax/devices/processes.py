@@ -1,4 +1,4 @@
-"""TODO."""
+"""The processes of a run: how they join, agree, and are named; the first of them writes and talks."""
 
 import os
 import zlib

@@ -43,7 +43,7 @@ def state_shardings(state: Any, mesh: Mesh) -> Any:
 
 
 def map_step(step: Any, mesh: Mesh) -> Callable:
-    """Runs a `steps.TrainStep` on a state that lies as `state_shardings` says; the state is donated.
+    """Runs a `steps.train.TrainStep` on a state that lies as `state_shardings` says; the state is donated.
 
     Raises:
         CnnJaxError: the step cannot be taken apart into gradient and update.

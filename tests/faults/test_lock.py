@@ -30,7 +30,7 @@ def test_of_eight_that_start_together_one_gets_it(tmp_path):
 import sys
 from pathlib import Path
 from cnn_jax.errors import StorageError
-from cnn_jax.lock import WorkdirLock
+from cnn_jax.workdir.lock import WorkdirLock
 print('ready', flush=True)
 sys.stdin.readline()
 lock = WorkdirLock(Path({str(tmp_path)!r}))
@@ -68,7 +68,7 @@ def test_a_forked_child_does_not_keep_the_lock(tmp_path):
     code = f"""
 import os, sys, time
 from pathlib import Path
-from cnn_jax.lock import WorkdirLock
+from cnn_jax.workdir.lock import WorkdirLock
 lock = WorkdirLock(Path({str(tmp_path)!r}))
 lock.acquire()
 child_is_up, up = os.pipe()
