@@ -64,8 +64,9 @@ class MultiLabel(Task):
         }
 
     def check_loss(self, data: Data) -> None:
-        labels = np.eye(data.num_classes, dtype=bool)[:2] | np.eye(data.num_classes, k=1, dtype=bool)[:2]
-        right = CONFIDENT * np.where(labels, 1, -1).astype(np.float32)
+        rows = np.eye(data.num_classes, dtype=bool)[:2] | np.eye(data.num_classes, k=1, dtype=bool)[:2]
+        labels = jnp.asarray(rows)
+        right = CONFIDENT * np.where(rows, 1, -1).astype(np.float32)
         sides = {'right': right, 'wrong': -right, 'too many': right + 2 * CONFIDENT}
         try:
             losses = jax.jit(lambda sides: {name: self.loss_function(one, labels) for name, one in sides.items()})(
@@ -155,4 +156,4 @@ def _class_rows(results: Results, class_names: Sequence[str]) -> list[list[str]]
 
 
 def _named(there: np.ndarray, class_names: Sequence[str]) -> str:
-    return ', '.join(str(class_names[number]) for number in np.flatnonzero(there)) or 'nothing'
+    return ', '.join(str(class_names[number]) for number in np.flatnonzero(there).tolist()) or 'nothing'
