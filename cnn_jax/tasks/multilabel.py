@@ -105,7 +105,8 @@ class MultiLabel(Task):
         if not run.results:
             return super().sections(run)
         note = 'Average precision in %, over the images of the test split.'
-        table = page.html_table(['class', 'average precision', 'images'], _class_rows(run.results, run.class_names))
+        heads = ['class', 'average precision', 'images']
+        table = page.html_table(heads, _class_rows(run.results, run.class_names), numeric=set(heads[1:]))
         return [page.section('Classes', note, table), *super().sections(run)]
 
 
