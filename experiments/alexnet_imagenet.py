@@ -23,11 +23,11 @@ import optax
 from cnn_jax import optim
 from cnn_jax.data import augment, augment_color, imagenet, synthetic
 from cnn_jax.data.formats import crops
+from cnn_jax.data.imagenet import MEAN
 from cnn_jax.experiment import Experiment
 from cnn_jax.models import alexnet
 
 IMAGE_SIZE = {'2012': 227, 'single_tower': 227, 'one_weird_trick': 224, 'zfnet': 224}
-MEAN = (0.485, 0.456, 0.406)  # of the RGB values 0 .. 1 of ImageNet
 PIXEL = (1 / 255,) * 3  # in place of a deviation: 0 .. 255 less the mean
 CUTS = (20, 40, 60)  # epochs of 90
 

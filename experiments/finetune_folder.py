@@ -26,13 +26,13 @@ from cnn_jax import optim
 from cnn_jax.data import augment, synthetic
 from cnn_jax.data import folder as image_folder
 from cnn_jax.data.formats import crops
+from cnn_jax.data.imagenet import MEAN, STD
 from cnn_jax.errors import CnnJaxError, unknown
 from cnn_jax.experiment import Experiment
 from cnn_jax.freeze import freeze as freeze_layers
 from cnn_jax.weights.architectures import ARCHITECTURES
 
 # Of the RGB values 0 .. 1 of ImageNet, as everyone's weights take them.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MOMENTUM = 0.9
 
 

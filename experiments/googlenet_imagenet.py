@@ -23,12 +23,12 @@ import optax
 
 from cnn_jax import losses, optim
 from cnn_jax.data import augment, augment_color, imagenet, synthetic
+from cnn_jax.data.imagenet import MEAN
 from cnn_jax.experiment import Experiment
 from cnn_jax.layers import initializers
 from cnn_jax.models import googlenet
 from cnn_jax.tasks import classification
 
-MEAN = (0.485, 0.456, 0.406)  # of the RGB values 0 .. 1 of ImageNet
 PIXEL = (1 / 255,) * 3  # in place of a deviation: 0 .. 255 less the mean
 EPOCHS = {'caffe_quick': 60.0, 'paper': 250.0}
 

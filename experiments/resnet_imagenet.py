@@ -31,6 +31,7 @@ import optax
 
 from cnn_jax import losses, optim
 from cnn_jax.data import augment, augment_mix, augment_policy, imagenet, photographs
+from cnn_jax.data.imagenet import MEAN, STD
 from cnn_jax.data.pipeline import Data
 from cnn_jax.devices.mapping import AXIS
 from cnn_jax.experiment import Experiment
@@ -39,7 +40,6 @@ from cnn_jax.tasks import classification
 from cnn_jax.tasks.classification.task import Loss
 
 # Of the RGB values 0 .. 1 of ImageNet, as everyone's weights take them.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 GREY = (124, 116, 104)  # the mean as pixels: torchvision erases to 0 after it has been taken off
 
 

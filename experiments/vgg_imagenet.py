@@ -21,10 +21,10 @@ from typing import Literal
 from cnn_jax import optim
 from cnn_jax.data import augment, augment_color, imagenet, synthetic
 from cnn_jax.data.formats import crops
+from cnn_jax.data.imagenet import MEAN
 from cnn_jax.experiment import Experiment
 from cnn_jax.models import vgg
 
-MEAN = (0.485, 0.456, 0.406)  # of the RGB values 0 .. 1 of ImageNet
 PIXEL = (1 / 255,) * 3  # in place of a deviation: 0 .. 255 less the mean
 CUTS = (0.3, 0.6, 0.9)  # shares of the run
 

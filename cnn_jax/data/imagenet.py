@@ -16,6 +16,8 @@ from cnn_jax.data.formats.tree import Item
 from cnn_jax.data.pipeline import Data, Source
 from cnn_jax.errors import DataError
 
+# Of the RGB values 0 .. 1, as everyone's weights take them.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NAME = 'cnn_jax_imagenet'
 TFDS_NAME = 'imagenet2012'
 SPLITS = {'train': 1_281_167, 'test': 50_000}

@@ -6,12 +6,10 @@ import numpy as np
 
 from cnn_jax.data.formats import image
 from cnn_jax.data.formats.imagenet_words import class_names, in_words, words
+from cnn_jax.data.imagenet import MEAN, STD
 from cnn_jax.errors import CnnJaxError
 
 __all__ = ['MEAN', 'STD', 'class_names', 'in_words', 'read_image', 'words']
-
-# Of the RGB values 0 .. 1 of ImageNet, as everyone's weights take them.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def read_image(file: str | Path, *, image_size: int = 224, resize: int = 256) -> np.ndarray:

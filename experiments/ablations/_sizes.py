@@ -16,6 +16,7 @@ import optax
 
 from cnn_jax import optim
 from cnn_jax.data import augment, cifar, imagenet
+from cnn_jax.data.imagenet import MEAN, STD
 from cnn_jax.experiment import Experiment
 from cnn_jax.models.alexnet import AlexNet
 from cnn_jax.tasks import classification
@@ -25,7 +26,6 @@ from experiments import lenet_digits
 Size = Literal['desk', 'full']
 DIGITS, CIFAR, IMAGENET = 10, 10, 1000  # classes
 # Of the RGB values 0 .. 1 of ImageNet, as everyone's weights take them.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Given(NamedTuple):
