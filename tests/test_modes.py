@@ -1,8 +1,13 @@
 """What the modes say and check around their work: the command to type next, whose folder it is."""
 
-import pytest
+import subprocess
+import sys
 
-from cnn_jax import experiment
+import pytest
+from small_imagenet import make_tree
+
+from cnn_jax import experiment, modes
+from cnn_jax.ablate.run import ask
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes.prepare import training_command
 from cnn_jax.workdir.claim import claimed
@@ -32,3 +37,39 @@ def test_a_run_that_never_began_may_change_its_options(tmp_path):
     (tmp_path / 'metrics.jsonl').touch()
     with pytest.raises(CnnJaxError, match='x was 2, now 1'), claimed(tmp_path, mistaken):
         pass
+
+
+@pytest.mark.parametrize('name', modes.names())
+def test_a_mode_is_a_file_with_flags_and_a_run(name):
+    mode = modes.find(name)
+    assert mode.__doc__
+    assert callable(mode.run)
+    assert all(flag.help for flag in mode.FLAGS)
+    names = [flag.name for flag in mode.FLAGS]
+    assert len(set(names)) == len(names)
+    assert all(name in modes.owners(flag) for flag in names)
+
+
+def test_a_flag_of_several_modes_means_one_thing():
+    flags = {flag for name in modes.names() for flag in modes.find(name).FLAGS}
+    assert len({flag.name for flag in flags}) == len(flags)
+
+
+def test_looking_at_all_modes_is_light():
+    """`--help`, and the line for a flag of another mode, import every mode."""
+    code = (
+        'import sys; from cnn_jax import modes; [modes.find(name) for name in modes.names()]; '
+        'print([m for m in ("jax", "flax", "orbax", "matplotlib", "sklearn") if m in sys.modules])'
+    )
+    output = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
+    assert output == '[]\n'
+
+
+def test_an_experiment_that_needs_a_varied_option_has_a_grid(tmp_path):
+    """The task of a grid is that of its baseline, not of the experiment without the varied options."""
+    folders = []
+    for place in ('one', 'two'):
+        folders.append(make_tree(tmp_path / place))
+    grid = ask('finetune_folder', {}, {'folder': ','.join(map(str, folders))}, seed=0, seeds=1, metric=None)
+    assert grid.metric == 'top1'
+    assert len(grid.cells) == 2

@@ -110,9 +110,9 @@ def ask(
         raise CnnJaxError(f'--seeds: {seeds} is below 1')
     count = seeds or (known.seeds if known else 5)
     values = vary or (known.vary if known else {})
-    task = load(experiment, options).experiment.task
-    name = metric_of(metric or (known and known.metric) or task.headline.name, task).name
-    grid = make_grid(experiment, options, values, seeds=range(seed, seed + count), metric=name, init_from=init_from)
+    grid = make_grid(experiment, options, values, seeds=range(seed, seed + count), metric='', init_from=init_from)
+    task = grid.task  # of the baseline: without the varied options an experiment may be incomplete
+    grid = replace(grid, metric=metric_of(metric or (known and known.metric) or task.headline.name, task).name)
     for variant in grid.variants.values():
         load(experiment, {**grid.options, **variant})  # values out of range, likewise
     return grid

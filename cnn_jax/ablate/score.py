@@ -24,9 +24,9 @@ STEPS_TO = 'steps_to_train_'
 
 def metrics_of(task: Task) -> dict[str, Metric]:
     """What runs of a task may be compared by: its metrics of the test split, and those of training with 'train_'."""
-    test = [metric._replace(title=f'test {metric.titled_unit}') for metric in task.metrics]
+    test = [_titled(metric, f'test {metric.title}') for metric in task.metrics]
     train = [
-        metric._replace(name=f'train_{metric.name}', title=f'training {metric.title} at the end' + _unit(metric))
+        _titled(metric._replace(name=f'train_{metric.name}'), f'training {metric.title} at the end')
         for metric in (*task.batch_metrics, LOSS)
     ]
     return {metric.name: metric for metric in (*test, *train)}
@@ -55,8 +55,9 @@ def metric_of(name: str, task: Task | None = None) -> Metric:
     raise CnnJaxError(unknown('metric', name, [*known, *(f'{kind}=0.75' for kind in shares)]))
 
 
-def _unit(metric: Metric) -> str:
-    return ', %' if metric.unit == 'points' else ''
+def _titled(metric: Metric, title: str) -> Metric:
+    """The metric under another title, its unit behind it."""
+    return metric._replace(title=metric._replace(title=title).titled_unit)
 
 
 class Outcome(NamedTuple):
