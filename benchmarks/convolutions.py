@@ -55,7 +55,7 @@ def main() -> None:
     images = jnp.asarray(rng.standard_normal((batch, size, size, channels)), jnp.float32)
     kernel = jnp.asarray(rng.standard_normal((window, window, channels, channels)), jnp.float32)
     table = forms(**settings)
-    times, _, difference = timing.compare([f for f, _ in table.values()], [images, kernel])
+    times, _, difference = timing.alternately([f for f, _ in table.values()], [images, kernel])
     rows: list[dict[str, Any]] = []
     print(f'{batch}x{size}x{size}x{channels} by {window}x{window}, {channels} out; largest difference {difference:.0e}')
     print(f'{"form":24}{"time":>10}{"multiply-adds":>16}{"memory":>12}')

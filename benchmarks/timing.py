@@ -29,7 +29,7 @@ def pin_one_core() -> None:
         os.execv(sys.executable, sys.orig_argv)
 
 
-def compare(
+def alternately(
     functions: Sequence[Callable[..., Any]], arguments: Sequence[Any], *, rounds: int = 7, seconds: float = 0.05
 ) -> tuple[list[float], list[float], float]:
     """Returns median milliseconds of each function, its seconds to compile, and the largest relative difference.

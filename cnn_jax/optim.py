@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cnn_jax import options
 from cnn_jax.errors import CnnJaxError, closest
 
 MOST_SHOWN = 8  # names in an error
@@ -185,12 +186,6 @@ def with_warmup(schedule: optax.Schedule, *, num_steps: int, start: float = 0.0)
     return rate
 
 
-def check_above_zero(name: str, value: float) -> None:
-    """Raises CnnJaxError unless an option is above 0, as a rate or a number of epochs is."""
-    if not value > 0:
-        raise CnnJaxError(f'{name}: got {value}; it must be above 0')
-
-
 def slow_start(schedule: optax.Schedule, *, num_steps: int, factor: float = 0.1) -> optax.Schedule:
     """The schedule times `factor` in its first `num_steps`, as He et al. 2015 start 110 layers."""
     return lambda step: schedule(step) * jnp.where(jnp.asarray(step) < num_steps, factor, 1.0)
@@ -198,7 +193,7 @@ def slow_start(schedule: optax.Schedule, *, num_steps: int, factor: float = 0.1)
 
 def step_decay(peak: float, *, boundaries: Sequence[int], factor: float = 0.1) -> optax.Schedule:
     """`peak`, times `factor` from each of the boundaries on (the step itself included, as epoch 30 of torch's)."""
-    check_above_zero('learning_rate', peak)
+    options.check_above_zero('learning_rate', peak)
     if list(boundaries) != sorted(boundaries):
         raise ValueError(f'boundaries: got {tuple(boundaries)}; they must rise')
 

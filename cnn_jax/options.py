@@ -137,3 +137,9 @@ def _type_name(annotation: Any) -> str:
     if origin is tuple:
         return f'{_type_name(arguments[0])},...'
     return annotation.__name__
+
+
+def check_above_zero(name: str, value: float) -> None:
+    """Raises CnnJaxError unless an option is above 0, as a rate or a number of epochs is."""
+    if not value > 0:
+        raise CnnJaxError(f'{name}: got {value}; it must be above 0')

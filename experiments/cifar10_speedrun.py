@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cnn_jax import losses, optim
+from cnn_jax import losses, optim, options
 from cnn_jax.data import augment, cifar, synthetic
 from cnn_jax.experiment import Experiment
 from cnn_jax.models.airbench import AirBench
@@ -58,7 +58,7 @@ def experiment(
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     for name, value in (('learning_rate', learning_rate), ('bias_scale', bias_scale), ('1 - momentum', 1 - momentum)):
-        optim.check_above_zero(name, value)
+        options.check_above_zero(name, value)
     unit = 1024 * (1 + 1 / (1 - momentum))
     rate = learning_rate / unit * batch_size  # theirs is for the sum of the losses, ours for the mean
     schedule = triangle(rate, num_steps)

@@ -22,7 +22,7 @@ import flax.linen as nn
 import jax
 import optax
 
-from cnn_jax import optim
+from cnn_jax import optim, options
 from cnn_jax.data import augment, synthetic
 from cnn_jax.data import folder as image_folder
 from cnn_jax.data.formats import crops
@@ -57,7 +57,7 @@ def experiment(
 ) -> Experiment:
     factors = _parse_factors(learning_rate_factors)
     for name, value in (('learning_rate', learning_rate), ('epochs', epochs), ('min_area', min_area)):
-        optim.check_above_zero(name, value)
+        options.check_above_zero(name, value)
     if min_area > 1:
         raise CnnJaxError(f'min_area: got {min_area}; it is a share, at most 1')
     if smoke:

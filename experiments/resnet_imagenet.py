@@ -29,7 +29,7 @@ from typing import Literal, NamedTuple
 
 import optax
 
-from cnn_jax import losses, optim
+from cnn_jax import losses, optim, options
 from cnn_jax.data import augment, augment_mix, augment_policy, imagenet, photographs
 from cnn_jax.data.imagenet import MEAN, STD
 from cnn_jax.data.pipeline import Data
@@ -171,7 +171,7 @@ def make_schedule(plan: Recipe, *, batch_size: int, num_steps: int, steps_per_ep
     """Warm-up, then cuts or a cosine to 0, for another batch size than the recipe's."""
     factor = batch_size / plan.batch_size
     peak = plan.learning_rate * (factor**0.5 if plan.lamb else factor)
-    optim.check_above_zero('learning_rate', peak)
+    options.check_above_zero('learning_rate', peak)
     if plan.cuts:
         schedule = optim.step_decay(peak, boundaries=[round(cut * num_steps) for cut in plan.cuts])
     else:

@@ -8,6 +8,7 @@ emitters, and so do the processes that they start. Modules that ask for `optimis
 import gc
 import os
 import resource
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,15 @@ def data_dir() -> Path:
     folder = Path(tempfile.gettempdir()) / f'cnn_jax_test_data_{os.getuid()}'
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope='module')
+def signal_handlers() -> Iterator[None]:
+    """`main` takes over two signals; the test process gets its own back."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
 
 
 def pytest_collection_finish() -> None:

@@ -31,7 +31,7 @@ def test_mcnemar_is_a_fair_coin_on_the_disagreements():
 def test_counts_difference_and_interval():
     right = np.array([1] * 90 + [0] * 10, bool)
     other = np.array([1] * 80 + [0] * 10 + [1] * 4 + [0] * 6, bool)
-    found = paired.compare(right, other, np.zeros(100), np.full(100, 0.5))
+    found = paired.compare_exactly(right, other, np.zeros(100), np.full(100, 0.5))
     assert (found.both, found.gained, found.lost, found.neither) == (80, 10, 4, 6)
     assert found.difference == pytest.approx(0.06)
     middle = (10.5 - 4.5) / 102
@@ -46,7 +46,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     for _ in range(300):
         draws = rng.choice(4, 200, p=[0.8, 0.08, 0.05, 0.07])  # both, gained, lost, neither
         right, other = np.isin(draws, (0, 1)), np.isin(draws, (0, 2))
-        found = paired.compare(right, other, np.zeros(200), np.zeros(200))
+        found = paired.compare_exactly(right, other, np.zeros(200), np.zeros(200))
         hits += found.low <= 0.03 <= found.high
     assert 0.91 <= hits / 300 <= 0.99
 

@@ -1,7 +1,6 @@
 """The command line as a person meets it: one line for a mistake, the right exit code, nothing lost."""
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,13 +15,7 @@ ROOT = Path(__file__).parent.parent
 TINY = str(ROOT / 'tests' / 'tiny_experiment.py')
 
 
-@pytest.fixture(autouse=True)
-def signal_handlers():
-    """`main` takes over two signals; the test process gets its own back."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures('signal_handlers')
 
 
 def mistake(capsys, *arguments):

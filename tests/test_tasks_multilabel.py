@@ -2,7 +2,6 @@
 
 import functools
 import json
-import signal
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,13 +19,7 @@ NAME = 'multilabel_digit_pairs'
 SHORT = ('--config.epochs=0.06', '--config.batch_size=48')
 
 
-@pytest.fixture(autouse=True)
-def signal_handlers():
-    """`main` takes over two signals; the test process gets its own back."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures('signal_handlers')
 
 
 @pytest.mark.parametrize('rounded', [False, True])

@@ -51,7 +51,7 @@ def test_model_and_variables_come_back_as_they_were(tmp_path, model, image_shape
     for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(variables), strict=True):
         assert ours.dtype == theirs.dtype
         assert ours.tobytes() == theirs.tobytes()
-    header = weights.describe(path)
+    header = weights.about(path)
     assert header['class_names'] == ['cat', 'dog é']
     assert tuple(header['image_shape']) == image_shape
 

@@ -15,7 +15,7 @@ from cnn_jax.models.resnet import ResNet
 from cnn_jax.models.vgg import VGG
 from cnn_jax.weights import parity
 from cnn_jax.weights.convert import flatten, unflatten, variable_shapes
-from cnn_jax.weights.parity import LOGITS, Runner, compare, describe
+from cnn_jax.weights.parity import LOGITS, Runner, measure, table
 from cnn_jax.weights.reference import read_reference
 
 RESNET = ResNet(depth=18, width=1 / 8, stage_sizes=(1, 1), num_classes=5)
@@ -55,17 +55,17 @@ VGG_LAYERS = ('conv1_1', 'pool1', 'conv2_1', 'pool2', 'fc6', 'fc7', 'fc8')
 
 
 def test_the_same_model_agrees_everywhere():
-    result = compare(RESNET, VARIABLES[RESNET], stored(RESNET, STAGES))
+    result = measure(RESNET, VARIABLES[RESNET], stored(RESNET, STAGES))
     assert result.first is None
     assert tuple(result.differences) == STAGES  # in order of execution
     assert max(result.differences.values()) < 1e-6
-    assert 'all 6 layers agree' in describe(result)
+    assert 'all 6 layers agree' in table(result)
 
 
 def test_references_may_have_channels_first():
     reference = stored(VGG_SMALL, ('conv1_1', 'fc8'))
     reference = {name: np.moveaxis(array, -1, 1) if array.ndim == 4 else array for name, array in reference.items()}
-    assert compare(VGG_SMALL, VARIABLES[VGG_SMALL], reference).first is None
+    assert measure(VGG_SMALL, VARIABLES[VGG_SMALL], reference).first is None
 
 
 PLANTED = {
@@ -91,20 +91,20 @@ PLANTED = {
 @pytest.mark.parametrize('what', PLANTED)
 def test_mistakes_in_the_weights_are_found(what):
     path, change, layer, words = PLANTED[what]
-    result = compare(VGG_SMALL, changed(VGG_SMALL, path, change), stored(VGG_SMALL, VGG_LAYERS))
+    result = measure(VGG_SMALL, changed(VGG_SMALL, path, change), stored(VGG_SMALL, VGG_LAYERS))
     assert result.first == layer
     assert result.differences[layer] > 0.1
     assert len(result.causes) == 1
     assert words in result.causes[0]
     assert layer in result.causes[0]
-    text = describe(result)
+    text = table(result)
     assert f'{layer:<32} {result.differences[layer]:.2g}  the first that differs' in text
     assert f'the difference vanishes with: {result.causes[0]}' in text
 
 
 def test_another_epsilon_is_found_at_the_first_layer(monkeypatch):
     fields = {name: {'epsilon': 1e-3} for name in ('conv1/norm', 'stage1_block1/conv1/norm')}
-    result = compare(RESNET, VARIABLES[RESNET], stored(RESNET, STAGES, fields))
+    result = measure(RESNET, VARIABLES[RESNET], stored(RESNET, STAGES, fields))
     assert result.first == 'conv1'
     assert result.causes == ['BatchNorm epsilon 0.001 (conv1/norm)']
     assert BatchNorm().epsilon == 1e-5  # nothing of the trial is left
@@ -119,7 +119,7 @@ def test_another_epsilon_is_found_at_the_first_layer(monkeypatch):
     ],
 )
 def test_another_padding_side_is_found(layer, field, first):
-    result = compare(RESNET, VARIABLES[RESNET], stored(RESNET, STAGES, {layer: field}))
+    result = measure(RESNET, VARIABLES[RESNET], stored(RESNET, STAGES, {layer: field}))
     assert result.first == first
     sides = {'conv1': 'padding side, 2 before and 3 after'}.get(first, 'padding side, 0 before and 1 after')
     assert [cause for cause in result.causes if cause.startswith(sides) and layer in cause]
@@ -129,39 +129,39 @@ def test_another_padding_side_is_found(layer, field, first):
 def test_one_wrong_kernel_of_several_in_a_stage_is_named():
     path = 'params/stage1_block1/conv2/conv/kernel'
     wrong = changed(RESNET, path, lambda kernel: kernel.transpose(1, 0, 2, 3))
-    result = compare(RESNET, wrong, stored(RESNET, STAGES))
+    result = measure(RESNET, wrong, stored(RESNET, STAGES))
     assert result.first == 'stage1_block1'
     assert result.causes == ['kernel transposed, height and width exchanged (stage1_block1/conv2/conv)']
 
 
 def test_what_nothing_explains_is_said():
     wrong = changed(VGG_SMALL, 'params/conv2_1/bias', lambda bias: bias + 1)
-    result = compare(VGG_SMALL, wrong, stored(VGG_SMALL, VGG_LAYERS))
+    result = measure(VGG_SMALL, wrong, stored(VGG_SMALL, VGG_LAYERS))
     assert result.first == 'conv2_1'
     assert result.causes == []
-    assert describe(result).endswith('none of these explains it')
+    assert table(result).endswith('none of these explains it')
 
 
 def test_other_shapes_and_values_that_are_no_numbers_differ():
     reference = stored(VGG_SMALL, VGG_LAYERS)
     reference['pool1'] = reference['pool1'][:, :-1]
-    result = compare(VGG_SMALL, VARIABLES[VGG_SMALL], reference)
+    result = measure(VGG_SMALL, VARIABLES[VGG_SMALL], reference)
     assert result.first == 'pool1'
-    assert '(2, 15, 16, 4) in the reference' in describe(result)
+    assert '(2, 15, 16, 4) in the reference' in table(result)
     broken = changed(VGG_SMALL, 'params/conv2_1/bias', lambda bias: bias * np.nan)
-    assert compare(VGG_SMALL, broken, stored(VGG_SMALL, VGG_LAYERS)).first == 'conv2_1'
+    assert measure(VGG_SMALL, broken, stored(VGG_SMALL, VGG_LAYERS)).first == 'conv2_1'
 
 
 def test_references_that_do_not_fit():
     reference = stored(VGG_SMALL, ('conv1_1',))
     with pytest.raises(CnnJaxError, match=r"'conv1' is no layer of the model; choose from: .*conv1_1"):
-        compare(VGG_SMALL, VARIABLES[VGG_SMALL], {**reference, 'conv1': reference['conv1_1']})
+        measure(VGG_SMALL, VARIABLES[VGG_SMALL], {**reference, 'conv1': reference['conv1_1']})
     with pytest.raises(CnnJaxError, match='no array "images"'):
-        compare(VGG_SMALL, VARIABLES[VGG_SMALL], {'conv1_1': reference['conv1_1']})
+        measure(VGG_SMALL, VARIABLES[VGG_SMALL], {'conv1_1': reference['conv1_1']})
     with pytest.raises(CnnJaxError, match="'nothing' is no layer"):
-        compare(VGG_SMALL, VARIABLES[VGG_SMALL], {'images': IMAGES})
+        measure(VGG_SMALL, VARIABLES[VGG_SMALL], {'images': IMAGES})
     with pytest.raises(CnnJaxError, match='images of shape'):
-        compare(VGG_SMALL, VARIABLES[VGG_SMALL], {**reference, 'images': IMAGES[0]})
+        measure(VGG_SMALL, VARIABLES[VGG_SMALL], {**reference, 'images': IMAGES[0]})
 
 
 def test_files_are_read_without_pickle(tmp_path):
@@ -198,5 +198,5 @@ def test_shapes_that_lie_are_refused(tmp_path):
 def test_a_file_is_compared_as_a_dict_is(tmp_path):
     arrays: dict[str, Any] = stored(RESNET, STAGES)
     np.savez(tmp_path / 'a.npz', **arrays)
-    result = parity.compare(RESNET, VARIABLES[RESNET], tmp_path / 'a.npz')
+    result = parity.measure(RESNET, VARIABLES[RESNET], tmp_path / 'a.npz')
     assert result.first is None

@@ -178,7 +178,7 @@ def make_ceiling(part: str, tiny: bool) -> tuple[Step, float]:
     return lambda number: product(left, right), 2.0 * side**3
 
 
-def describe() -> dict[str, Any]:
+def device() -> dict[str, Any]:
     """The device and the versions."""
     device = jax.local_devices()[0]
     return {'device': device.device_kind, 'platform': device.platform, 'jax': jax.__version__}

@@ -103,7 +103,7 @@ def peak_memory() -> int | None:
     return torch.cuda.max_memory_allocated() if DEVICE == 'cuda' else None
 
 
-def describe() -> dict[str, Any]:
+def device() -> dict[str, Any]:
     """The device and the versions."""
     device = torch.cuda.get_device_name() if DEVICE == 'cuda' else 'cpu'
     return {'device': device, 'torch': torch.__version__, 'torchvision': torchvision.__version__}

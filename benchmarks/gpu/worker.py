@@ -49,7 +49,7 @@ def run(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
             row |= measure(steps, task, part, case)
         except Exception as error:  # a peer that fails is a row of the table, whatever it raises
             row |= {'error': first_line(error)}
-        yield row | steps.describe()
+        yield row | steps.device()
 
 
 def measure(steps: Any, task: dict[str, Any], part: str, case: cases.Case | None) -> dict[str, Any]:

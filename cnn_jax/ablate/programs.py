@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 from cnn_jax.devices.mapping import AXIS
 from cnn_jax.tracing import program as tracing
-from cnn_jax.tracing.program import INLINED, Atom, Known, evaluate, flatten
+from cnn_jax.tracing.program import INLINED, Atom, Known, flatten, interpret
 
 
 class NotAlike(Exception):
@@ -63,7 +63,7 @@ def unify(functions: Sequence[Callable[..., Any]], mesh: Mesh, state: Any, batch
     structure, constants = jax.tree.structure(shapes[0]), traced[0].consts
 
     def run(numbers: Sequence[jax.Array], *arguments: Any) -> Any:
-        results = evaluate(lifted, [*numbers, *constants, *jax.tree.leaves(arguments)])
+        results = interpret(lifted, [*numbers, *constants, *jax.tree.leaves(arguments)])
         return jax.tree.unflatten(structure, results)
 
     return Program(numbers, run)

@@ -27,7 +27,7 @@ def compare_runs(runs: Sequence[str], *, workdir: Path | None, data_dir: Path, s
     first, *others = read
     found = [pair_of(run, first) for run in others]
     pairs = list(zip(found, holm([pair.p for pair in found]), strict=True))
-    log.say(text.describe(read, pairs))
+    log.say(text.comparison(read, pairs))
     folder = workdir or default_path('compare')
     places = np.unique(np.concatenate([part for run in others for part in page.shown_places(run, first)]))
     images = dict(zip(places.tolist(), test_images(first, places, data_dir), strict=True))

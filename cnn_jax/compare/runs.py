@@ -10,7 +10,7 @@ from cnn_jax.data.pipeline import Data
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.experiment import load
-from cnn_jax.statistics.paired import Paired, compare, compare_resampled
+from cnn_jax.statistics.paired import Paired, compare_exactly, compare_resampled
 from cnn_jax.tasks.task import Evaluation, Task
 from cnn_jax.training import restore
 from cnn_jax.training.setup import Setup
@@ -111,7 +111,7 @@ def pair_of(run: Trained, other: Trained) -> Paired:
     """A run against another on the same images."""
     results, others = run.evaluation.results, other.evaluation.results
     if run.right is not None and other.right is not None:
-        return compare(run.right, other.right, results['loss'], others['loss'])
+        return compare_exactly(run.right, other.right, results['loss'], others['loss'])
 
     def headline(of: Trained, rows: np.ndarray) -> float:
         some = {name: values[rows] for name, values in of.evaluation.results.items()}

@@ -12,7 +12,7 @@ from cnn_jax.statistics.significance import ALPHA, show_p
 MOST_LISTED = 20  # images
 
 
-def describe(runs: Sequence[Trained], pairs: Sequence[tuple[Paired, float]]) -> str:
+def comparison(runs: Sequence[Trained], pairs: Sequence[tuple[Paired, float]]) -> str:
     """What differs in how the runs were made and in what they do; `pairs` are the others against the first, with the
     p-value corrected for their number.
     """

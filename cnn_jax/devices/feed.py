@@ -43,7 +43,7 @@ class Feed:
             self._sources[split] = self._data.open(split, self._data_dir)
         return self._sources[split]
 
-    def describe(self, split: str) -> str:
+    def size_note(self, split: str) -> str:
         """How many images a split has, and whether that is what the published set has."""
         source = self.source(split)
         return pipeline.size_note(self._data, split, source) or f'{self._data.name}: {split} has {len(source):,} images'

@@ -63,11 +63,6 @@ def digit_bitmaps() -> np.ndarray:
     return np.array([[[1 if pixel == '#' else -1 for pixel in row] for row in digit] for digit in digits], np.int8)
 
 
-def scale_pixels(images: jax.Array) -> jax.Array:
-    """Scales uint8 images (0 paper, 255 ink) to the paper's float32 range, -0.1 to 1.175."""
-    return jnp.asarray(images, jnp.float32) * ((FOREGROUND - BACKGROUND) / 255) + BACKGROUND
-
-
 def scaled_tanh(values: jax.Array) -> jax.Array:
     """1.7159 tanh(2/3 x), which maps 1 to 1 and -1 to -1 (the paper's Appendix A)."""
     return 1.7159 * jnp.tanh(values * (2 / 3))
@@ -207,7 +202,7 @@ class LeNet1998(nn.Module):
     """LeNet-5 as published: 60,000 trainable parameters and 840 constants; 416,520 multiply-adds as run, of which the
     zeros of the C3 table are 90,000.
 
-    Takes images (batch, height, width, 1) of at least 32x32, in -0.1 .. 1.175 (`scale_pixels`), and returns scores
+    Takes images (batch, height, width, 1) of at least 32x32, in -0.1 .. 1.175 (`augment.to_range`), and returns scores
     (batch, 10), minus the squared distances to the bitmaps. Train it with `losses.lenet_map_loss` (the paper's equation
     9) or `losses.lenet_mle_loss` (equation 8). The constants are in the collection `constants`.
 

@@ -35,7 +35,7 @@ class Paired(NamedTuple):
     neither: int | None = None
 
 
-def compare(right: np.ndarray, other: np.ndarray, losses: np.ndarray, other_losses: np.ndarray) -> Paired:
+def compare_exactly(right: np.ndarray, other: np.ndarray, losses: np.ndarray, other_losses: np.ndarray) -> Paired:
     """Compares a run with another whose images are right or wrong; all arrays (images,), in the same order.
 
     McNemar 1947, in its exact form: among the images on which they disagree, each is as often right as a coin falls on

@@ -32,10 +32,10 @@ def initialize(model: nn.Module, key: jax.Array, images: Any, **options: Any) ->
 
     model: any Linen module. options: of its call, such as `train=False`.
     """
-    return evaluate(lambda key, images: model.init(key, images, **options), key, images)
+    return compute(lambda key, images: model.init(key, images, **options), key, images)
 
 
-def evaluate(function: Callable[..., Any], *arguments: Any, shardings: Any = None) -> Any:
+def compute(function: Callable[..., Any], *arguments: Any, shardings: Any = None) -> Any:
     """Returns what `jax.jit(function, out_shardings=shardings)(*arguments)` does; outputs that are alike compile once.
 
     function: pure, of arrays to a tree of arrays; it is for many outputs of few kinds, as of an initialisation.
@@ -87,7 +87,7 @@ class _Call(NamedTuple):
 
     def lower(self) -> Any:
         """Its program, not compiled yet."""
-        run = jax.jit(lambda *values: programs.evaluate(self.part, values)[0], out_shardings=self.place)
+        run = jax.jit(lambda *values: programs.interpret(self.part, values)[0], out_shardings=self.place)
         return run.lower(*self.values)
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax.data.augment import Batch
+from cnn_jax.optim import ema_decay
 from cnn_jax.steps.gradient import MUTABLE
 from cnn_jax.steps.inputs import applied
 from cnn_jax.steps.recipe import Recipe
@@ -74,8 +75,7 @@ def moved_average(state: TrainState, decay: float) -> dict[str, Any]:
 
     The decay is (1 + step) / (10 + step) until that reaches `decay`, so that early weights are soon forgotten.
     """
-    step = state.step.astype(jnp.float32)
-    share = jnp.minimum(decay, (1 + step) / (10 + step))
+    share = ema_decay(decay)(state.step.astype(jnp.float32))
     return jax.tree.map(
         lambda old, new: (share * old + (1 - share) * new).astype(old.dtype), state.ema, averaged(state)
     )

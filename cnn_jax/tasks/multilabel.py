@@ -86,11 +86,11 @@ class MultiLabel(Task):
                 'losses.binary_cross_entropy'
             )
 
-    def describe(self, evaluation: Evaluation, data: Data) -> str:
+    def words(self, evaluation: Evaluation, data: Data) -> str:
         rows = _class_rows(evaluation.results, data.class_names)
         width = max(len(name) for name, *_ in rows)
         lines = [f'  {name:<{width}} {precision}  ({count} images)' for name, precision, count in rows]
-        return '\n'.join([super().describe(evaluation, data), '', 'average precision of each class', *lines])
+        return '\n'.join([super().words(evaluation, data), '', 'average precision of each class', *lines])
 
     def truth(self, example: Mapping[str, Any], class_names: Sequence[str]) -> str:
         return _named(np.asarray(example['labels']), class_names)

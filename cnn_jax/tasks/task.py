@@ -135,7 +135,7 @@ class Task:
         value = evaluation.summary[metric.name]
         return f'{value:7.2%}' if metric.unit == 'points' else f' {value:.4f}'
 
-    def describe(self, evaluation: Evaluation, data: Data) -> str:
+    def words(self, evaluation: Evaluation, data: Data) -> str:
         """An evaluation in words, as --mode=evaluate prints it."""
         rows = [('images', f'{len(evaluation.results["index"])}')]
         rows += self.table(evaluation, data)

@@ -69,7 +69,7 @@ class Net(NamedTuple):
         program = programs.prune(self.program, read, given or ())
         rules = self.relus(read, rule).rules if rule else None
         values = [*jax.tree.leaves(variables), images]
-        return programs.evaluate(program, values, rules=rules, added=added or {}, given=given or {})
+        return programs.interpret(program, values, rules=rules, added=added or {}, given=given or {})
 
     def relus(self, read: Sequence[int], rule: relu.Name = 'guided') -> relu.Found:
         """The ReLUs between the images and the arrays `read`.

@@ -137,7 +137,7 @@ def depends(program: Program, inputs: Sequence[int]) -> set[int]:
     return found
 
 
-def evaluate(
+def interpret(
     program: Program,
     values: Sequence[Any],
     *,
@@ -175,4 +175,4 @@ def run_step(step: Step, inputs: Sequence[Any]) -> list[Any]:
 def as_jaxpr(program: Program, rules: Mapping[int, Rule]) -> Any:
     """A program under other rules as a jaxpr, to be put in the place of the one it came from."""
     shapes = [jax.ShapeDtypeStruct(program.types[n].shape, program.types[n].dtype) for n in program.inputs]
-    return jax.make_jaxpr(lambda *values: evaluate(program, values, rules=rules))(*shapes)
+    return jax.make_jaxpr(lambda *values: interpret(program, values, rules=rules))(*shapes)

@@ -24,10 +24,10 @@ def abstract_state(experiment: Experiment, mesh: Mesh, parallel: mapping.Paralle
         shapes = jax.eval_shape(lambda: experiment.init_state(0))
     shardings = mapping.state_shardings(mesh, shapes, parallel)
 
-    def describe(leaf: Any, sharding: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+    def abstract(leaf: Any, sharding: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
-    return jax.tree.map(describe, shapes, shardings)
+    return jax.tree.map(abstract, shapes, shardings)
 
 
 @contextlib.contextmanager
@@ -46,7 +46,7 @@ def fitting(experiment: Experiment) -> Iterator[None]:
 
 def initial_state(experiment: Experiment, like: TrainState, *, seed: int) -> TrainState:
     """The state before the first step, in the shardings of `like`."""
-    return initialize.evaluate(lambda: experiment.init_state(seed), shardings=shardings_of(like))
+    return initialize.compute(lambda: experiment.init_state(seed), shardings=shardings_of(like))
 
 
 def shardings_of(tree: Any) -> Any:

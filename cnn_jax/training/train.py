@@ -72,7 +72,7 @@ def open_lane(
     _ = setup.like, setup.train_step  # what does not fit is found before anything is opened
     feed = setup.open_feed(seed)
     for split in ('train', 'test'):
-        log.say(feed.describe(split))
+        log.say(feed.size_note(split))
     stop.poll('stopped before the first step; run the same command to start')
     # True of the last evaluation; `fit` saves in the ones before.
     setup.poll = lambda: stop.poll(SAVED.format(setup.experiment.num_steps))

@@ -1,19 +1,16 @@
 """Occlusion: what the score loses when a window of the image is covered. Zeiler and Fergus 2013, arXiv:1311.2901."""
 
 import functools
-from collections.abc import Sequence
-from math import ceil
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax.errors import CnnJaxError
 from cnn_jax.tracing import layers, scores
 from cnn_jax.visualize.engine import mixtures
-
-Pair = int | Sequence[int]
+from cnn_jax.visualize.engine.windows import Pair, Windows, make_windows
 
 
 def attribute(
@@ -36,8 +33,11 @@ def attribute(
 
     Raises: CnnJaxError, beside those of `gradient`, for windows that do not fit.
     """
-    sizes = {'window': window, 'stride': stride, 'baseline': baseline, 'chunk': chunk}
-    return jnp.asarray(_look(model, variables, images, targets, layer, None, **sizes).drop_map)
+    images = scores.check_images(images)
+    windows = make_windows(images.shape[1:3], window, stride)
+    targets = mixtures.resolve(model, variables, images, targets, layer)
+    run = _covering(model, variables, images, targets, baseline, layer=layer, map_layer=None, window=windows.size)
+    return jnp.asarray(_seen(run, images, windows, chunk, None).drop_map)
 
 
 class Seen(NamedTuple):
@@ -68,48 +68,34 @@ def look(
 ) -> Seen:
     """The panels of the paper's Figure 7 at once; map_layer: whose strongest map to follow, None: the last."""
     images = scores.check_images(images)
-    map_layer = map_layer or layers.last_map(scores.net_of(model, variables, images))
-    sizes = {'window': window, 'stride': stride, 'baseline': baseline, 'chunk': chunk}
-    return _look(model, variables, images, targets, layer, map_layer, **sizes)
-
-
-def _look(
-    model: Any,
-    variables: Any,
-    images: Any,
-    targets: Any,
-    layer: str | None,
-    map_layer: str | None,
-    *,
-    window: Pair | None,
-    stride: Pair | None,
-    baseline: Any,
-    chunk: int,
-) -> Seen:
-    if chunk < 1:
-        raise CnnJaxError(f'chunk: {chunk} given; it is at least 1')
-    images = scores.check_images(images)
-    (height, width), (down, right) = _sizes(images.shape[1:3], window, stride)
+    windows = make_windows(images.shape[1:3], window, stride)
     targets = mixtures.resolve(model, variables, images, targets, layer)
-    count = (ceil((images.shape[1] - height) / down) + 1, ceil((images.shape[2] - width) / right) + 1)
-    image, row, column = (part.ravel() for part in np.mgrid[: len(images), : count[0], : count[1]])
+    map_layer = map_layer or layers.last_map(scores.net_of(model, variables, images))
+    run = _covering(model, variables, images, targets, baseline, layer=layer, map_layer=map_layer, window=windows.size)
+    return _seen(run, images, windows, chunk, map_layer)
+
+
+def _covering(
+    model: Any, variables: Any, images: jax.Array, targets: Any, baseline: Any, **static: Any
+) -> Callable[..., dict[str, jax.Array]]:
+    """`_covered` of these images: (image, top, left, channel) to what the net says, one window each."""
     baselines = jnp.broadcast_to(jnp.asarray(baseline, images.dtype), images.shape)
-    run = functools.partial(
-        scores.precisely(_covered), scores.Static(model), variables, images, baselines, targets,
-        layer=layer, map_layer=map_layer, window=(height, width),
-    )  # fmt: skip
-    whole = run(np.arange(len(images)), np.full(len(images), -height), np.full(len(images), -width), None)
+    run = scores.precisely(_covered)
+    return functools.partial(run, scores.Static(model), variables, images, baselines, targets, **static)
+
+
+def _seen(
+    run: Callable[..., dict[str, jax.Array]], images: jax.Array, windows: Windows, chunk: int, map_layer: str | None
+) -> Seen:
+    batch, outside = len(images), np.full((2, len(images)), -windows.size[0] - windows.size[1])
+    whole = run(np.arange(batch), *outside, None)
     channel = jnp.argmax(whole['sums'], -1) if map_layer else None
-
-    def covered(image, row, column):
-        return run(image, row * down, column * right, channel)
-
-    found = jax.device_get(scores.in_chunks(covered, (image, row, column), chunk))
-    grid = {name: values.reshape(len(images), *count) for name, values in found.items()}
-    drops = np.asarray(whole['score'])[:, None, None] - grid['score']
-    spread = _spread(drops, images.shape, (height, width), (down, right))
+    found = scores.in_chunks(lambda *place: run(*place, channel), windows.places(batch), chunk)
+    grid = {name: np.asarray(values).reshape(batch, *windows.counts) for name, values in found.items()}
+    drops = windows.averaged(np.asarray(whole['score'])[:, None, None] - grid['score'])
+    drop_map = np.broadcast_to(drops[..., None], images.shape).copy()
     chances, labels, sums = (grid.get(name, np.zeros(0)) for name in ('probability', 'label', 'sums'))
-    return Seen(spread, grid['score'], chances, labels, sums, map_layer, (height, width), (down, right))
+    return Seen(drop_map, grid['score'], chances, labels, sums, map_layer, windows.size, windows.stride)
 
 
 @functools.partial(jax.jit, static_argnames=('static', 'layer', 'map_layer', 'window'))
@@ -141,32 +127,3 @@ def _covered(static, variables, images, baselines, targets, image, top, left, ch
 def _picked(outputs: jax.Array, seed: jax.Array) -> jax.Array:
     wide = jnp.promote_types(outputs.dtype, jnp.float32)
     return jnp.sum((seed * outputs).reshape(len(outputs), -1), -1, dtype=wide)
-
-
-def _sizes(image: Sequence[int], window: Pair | None, stride: Pair | None) -> tuple[tuple[int, int], tuple[int, int]]:
-    sizes = _pair(window) if window is not None else (max(1, image[0] // 4), max(1, image[1] // 4))
-    steps = _pair(stride) if stride is not None else (max(1, sizes[0] // 2), max(1, sizes[1] // 2))
-    for side in (0, 1):
-        if not 1 <= steps[side] <= sizes[side] <= image[side]:
-            raise CnnJaxError(
-                f'occlusion: window={sizes}, stride={steps} given on images of {tuple(image)}; '
-                'needed: 1 <= stride <= window <= image'
-            )
-    return sizes, steps
-
-
-def _pair(value: Pair) -> tuple[int, int]:
-    first, second = (value, value) if isinstance(value, int) else value
-    return int(first), int(second)
-
-
-def _spread(drops: np.ndarray, shape: tuple[int, ...], window: tuple[int, int], stride: tuple[int, int]) -> np.ndarray:
-    """The mean drop of the windows that cover each pixel, (batch, height, width, channels)."""
-    total, covers = np.zeros(shape[:3], drops.dtype), np.zeros(shape[1:3], drops.dtype)
-    for row in range(drops.shape[1]):
-        for column in range(drops.shape[2]):
-            top, left = row * stride[0], column * stride[1]
-            area = (slice(top, top + window[0]), slice(left, left + window[1]))
-            total[:, *area] += drops[:, row, column, None, None]
-            covers[area] += 1
-    return np.broadcast_to((total / covers)[..., None], shape).copy()

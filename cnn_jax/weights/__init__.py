@@ -10,7 +10,7 @@ which a model leaves another implementation of it.
 
 from cnn_jax.weights.architectures import timm, torchvision
 from cnn_jax.weights.hugging_face import hub
-from cnn_jax.weights.native import describe, load, save
+from cnn_jax.weights.native import about, load, save
 from cnn_jax.weights.start import variables_for
 
-__all__ = ['describe', 'hub', 'load', 'save', 'timm', 'torchvision', 'variables_for']
+__all__ = ['about', 'hub', 'load', 'save', 'timm', 'torchvision', 'variables_for']

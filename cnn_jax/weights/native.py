@@ -71,7 +71,7 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         StorageError: it is damaged, or does not hold what its header says.
     """
     path = existing_file(path)
-    header = describe(path)
+    header = about(path)
     arrays, _ = read_safetensors(path)
     try:
         depths = [header['options'].get('depth', 0), *(header['options'].get('stage_sizes') or [])]
@@ -88,7 +88,7 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     return model, jax.tree.map(jnp.array, variables)
 
 
-def describe(path: str | Path) -> dict[str, Any]:
+def about(path: str | Path) -> dict[str, Any]:
     """The header of a file that `save` wrote: `family`, `variant`, `options`, `class_names`, maybe `image_shape`.
 
     Raises:

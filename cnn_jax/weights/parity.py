@@ -44,7 +44,7 @@ class Parity:
         return [change for change, difference in self.tried.items() if difference <= self.tolerance]
 
 
-def compare(
+def measure(
     model: nn.Module,
     variables: Mapping[str, Any],
     reference: str | Path | Mapping[str, np.ndarray],
@@ -92,7 +92,7 @@ def compare(
     return Parity(differences, first, tried, tolerance, tuple(remarks))
 
 
-def describe(parity: Parity) -> str:
+def table(parity: Parity) -> str:
     """The comparison as text: a line for each layer up to the first that differs, then what was tried."""
     lines = [f'{"layer":<32} difference']
     for name, value in parity.differences.items():

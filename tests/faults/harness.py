@@ -1,7 +1,6 @@
 """Runs of one tiny experiment, here and in processes of their own that break on purpose, and what is left of them."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -27,20 +26,6 @@ BROKEN = Path(__file__).parent / 'broken'
 DEVICES = 8  # as in tests/conftest.py: bit-equality is promised for the same number
 NO_PICTURES = 'cnn_jax.training.run.PICTURES_AFTER=1e9'
 PATIENCE_SECONDS = 120  # of a loaded machine
-
-
-class StopAt(StopRequest):
-    """A signal that comes at the n-th poll; the n-th poll of a run without evaluations is before step n."""
-
-    def __init__(self, polls: int):
-        super().__init__()
-        self.polls = polls
-
-    def poll(self, message: str, *, step: int | None = None) -> None:
-        self.polls -= 1
-        if self.polls < 0:
-            self.signal_number = signal.SIGTERM
-        super().poll(message, step=step)
 
 
 def train(workdir, stop=None, log=None, **options):

@@ -6,6 +6,7 @@ import harness
 import jax
 import numpy as np
 import pytest
+from stop_at import StopAt
 
 from cnn_jax.data import order
 from cnn_jax.devices.stop import Stopped
@@ -49,7 +50,7 @@ def test_one_bad_image_is_skipped_where_that_is_asked_for(tmp_path):
     assert f'{len(bad_steps())} steps were skipped' in text
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(trained.state.variables)))
     with pytest.raises(Stopped):
-        harness.train(tmp_path / 'again', harness.StopAt(5), **options)
+        harness.train(tmp_path / 'again', StopAt(5), **options)
     assert harness.bits(harness.train(tmp_path / 'again', **options).state) == harness.bits(trained.state)
 
 

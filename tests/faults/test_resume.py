@@ -7,6 +7,7 @@ import harness
 import jax
 import numpy as np
 import pytest
+from stop_at import StopAt
 
 from cnn_jax import experiment
 from cnn_jax.devices import mapping
@@ -22,7 +23,7 @@ def test_a_stopped_run_resumes_bit_equal(tmp_path, straight, polls):
     """F1: stopped after one step, before and inside an evaluation, at the end of an epoch, four times in a row."""
     for count in polls:
         with pytest.raises(Stopped, match=r'saved at step \d+; run the same command to go on') as caught:
-            harness.train(tmp_path / 'w', harness.StopAt(count))
+            harness.train(tmp_path / 'w', StopAt(count))
         assert caught.value.exit_code == 143
     resumed = harness.train(tmp_path / 'w')
     workdir, trained = straight
@@ -44,7 +45,7 @@ def test_the_first_losses_are_those_of_earlier_versions(straight):
 def test_a_run_goes_back_to_its_last_checkpoint(tmp_path, straight):
     """F7: the steps after the last checkpoint are lost, and are trained again."""
     with pytest.raises(Stopped):
-        harness.train(tmp_path / 'w', harness.StopAt(9))
+        harness.train(tmp_path / 'w', StopAt(9))
     newest = tmp_path / 'w' / 'checkpoints' / str(harness.steps(tmp_path / 'w')[-1])
     newest.rename(tmp_path / 'lost')  # as if the process had been killed before it could save
     resumed = harness.train(tmp_path / 'w')
@@ -55,7 +56,7 @@ def test_a_run_goes_back_to_its_last_checkpoint(tmp_path, straight):
 def test_a_damaged_newest_checkpoint_costs_only_its_steps(tmp_path, straight, capsys):
     """F8: one warning, the step before it, the same end."""
     with pytest.raises(Stopped):
-        harness.train(tmp_path / 'w', harness.StopAt(9))
+        harness.train(tmp_path / 'w', StopAt(9))
     newest = tmp_path / 'w' / 'checkpoints' / str(harness.steps(tmp_path / 'w')[-1])
     (newest / 'state' / 'manifest.ocdbt').write_bytes(b'')
     resumed = harness.train(tmp_path / 'w')
@@ -71,7 +72,7 @@ def test_another_number_of_devices_goes_on_with_the_same_data(tmp_path, straight
     for devices in (8, 1, 4, 2):
         monkeypatch.setattr(mapping, 'make_mesh', lambda count=None, devices=devices: make_mesh(count or devices))
         with pytest.raises(Stopped):
-            harness.train(tmp_path / 'w', harness.StopAt(3))
+            harness.train(tmp_path / 'w', StopAt(3))
         checkpoints = Checkpoints(tmp_path / 'w' / 'checkpoints')
         restored = [
             checkpoints.restore(checkpoints.steps()[-1], states.abstract_state(made, make_mesh(count))).state

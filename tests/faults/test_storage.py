@@ -8,6 +8,7 @@ from typing import Any
 import harness
 import jax
 import pytest
+from stop_at import StopAt
 
 from cnn_jax.devices.stop import Stopped
 from cnn_jax.errors import StorageError
@@ -125,7 +126,7 @@ def test_a_clock_that_goes_back_changes_nothing(tmp_path, straight, monkeypatch)
     monkeypatch.setattr(time, 'time', backwards)
     workdir = tmp_path / 'run'
     with pytest.raises(Stopped):
-        harness.train(workdir, harness.StopAt(7))
+        harness.train(workdir, StopAt(7))
     trained = harness.train(workdir)
     assert harness.bits(trained.state) == harness.bits(straight[1].state)
     assert harness.losses(workdir) == harness.losses(straight[0])

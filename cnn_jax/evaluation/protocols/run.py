@@ -109,7 +109,7 @@ def compare_protocols(
             row = score(run.probabilities(), run.labels, set_name, name, some_classes=some)
             rows.append(row._replace(unread=len(run.unread)))
             say(f'{set_name}, {name}: {_accuracy(int((rows[-1].rank < 1).sum()), len(rows[-1].rank))}')
-    return describe(rows, experiment.data.class_names)
+    return table(rows, experiment.data.class_names)
 
 
 def _map_step(experiment: Experiment, protocol: Protocol, mesh: Mesh) -> Callable[[Any, Any], jax.Array]:
@@ -243,7 +243,7 @@ def score(
     return Row(set_name, protocol, label, order[:, 0], rank, found.max(1), -np.log(np.maximum(right, 1e-30)))
 
 
-def describe(rows: Sequence[Row], class_names: Sequence[str]) -> str:
+def table(rows: Sequence[Row], class_names: Sequence[str]) -> str:
     """The table: accuracies with their 95 % intervals, the expected calibration error, the mean loss. Then the classes
     and confusions of each set.
     """

@@ -88,8 +88,8 @@ class Classification(Task):
             f'{split} loss      {evaluation.summary["loss"]:.4f}',
         ]
 
-    def describe(self, evaluation: Evaluation, data: Data) -> str:
-        return words.describe(evaluation, data.class_names)
+    def words(self, evaluation: Evaluation, data: Data) -> str:
+        return words.console_text(evaluation, data.class_names)
 
     def table(self, evaluation: Evaluation, data: Data) -> list[tuple[str, str]]:
         return words.rows(evaluation, data.num_classes)

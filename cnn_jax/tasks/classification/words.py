@@ -26,7 +26,7 @@ def rows(evaluation: Evaluation, num_classes: int) -> list[tuple[str, str]]:
     return [*shares, ('mean loss', f'{evaluation.summary["loss"]:.4f}')]
 
 
-def describe(evaluation: Evaluation, class_names: tuple[str, ...]) -> str:
+def console_text(evaluation: Evaluation, class_names: tuple[str, ...]) -> str:
     """The result in words: accuracies with their counts, then each class, then the confusion matrix of small sets."""
     found = evaluation.results
     rank, images = found['rank'], len(found['rank'])

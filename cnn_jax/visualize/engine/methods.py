@@ -34,9 +34,14 @@ def load(name: str) -> Any:
     return importlib.import_module(f'cnn_jax.visualize.{name}')
 
 
+def parameters(function: Callable) -> tuple[str, ...]:
+    """The names of a function's arguments."""
+    return tuple(inspect.signature(function).parameters)
+
+
 def accepted(function: Callable, given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that a function names, of those given; what is None is left to its default."""
-    named = inspect.signature(function).parameters
+    named = parameters(function)
     return {name: value for name, value in given.items() if name in named and value is not None}
 
 

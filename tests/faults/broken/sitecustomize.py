@@ -79,7 +79,7 @@ def checkpoint(module):
 
 
 def feed(module):
-    before(module.Feed, 'describe', 'data')
+    before(module.Feed, 'size_note', 'data')
 
 
 def atomicity(module):

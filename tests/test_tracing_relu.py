@@ -274,6 +274,6 @@ def test_the_program_computes_what_the_function_does():
 
     arguments = jnp.arange(6.0).reshape(2, 3), jnp.ones((3, 4))
     program = programs.flatten(jax.make_jaxpr(function)(*arguments))
-    for found, expected in zip(programs.evaluate(program, arguments), function(*arguments), strict=True):
+    for found, expected in zip(programs.interpret(program, arguments), function(*arguments), strict=True):
         np.testing.assert_array_equal(found, expected)
     assert not programs.prune(program, program.inputs).steps

@@ -79,12 +79,12 @@ def test_keys_of_a_seed_and_shardings():
 
     shardings = dict.fromkeys(jax.eval_shape(state), sharding)
     shardings['w2'] = NamedSharding(mesh, P('data'))
-    found = initialize.evaluate(state, shardings=shardings)
+    found = initialize.compute(state, shardings=shardings)
     assert {name: value.sharding for name, value in found.items()} == shardings
     expected = jax.jit(state)()
     assert_same_bits(jax.random.key_data(found.pop('rng')), jax.random.key_data(expected.pop('rng')))
     assert_same_bits(found, expected)
-    shapes = jax.eval_shape(lambda: initialize.evaluate(state))
+    shapes = jax.eval_shape(lambda: initialize.compute(state))
     assert jax.tree.map(jnp.shape, found) == {name: shapes[name].shape for name in found}
 
 
@@ -97,4 +97,4 @@ def test_a_loop_is_not_cut_apart():
         return {'rows': rows, **{f'w{n}': jax.random.normal(jax.random.fold_in(key, n), (3,)) for n in range(3)}}
 
     key = jax.random.key(0)
-    assert_same_bits(initialize.evaluate(weights, key), jax.jit(weights)(key))
+    assert_same_bits(initialize.compute(weights, key), jax.jit(weights)(key))

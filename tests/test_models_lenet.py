@@ -10,6 +10,7 @@ import pytest
 from jax.sharding import Mesh, PartitionSpec
 
 from cnn_jax import losses
+from cnn_jax.data import augment
 from cnn_jax.models import lenet
 from cnn_jax.models.lenet import LeNet, LeNet1998
 
@@ -107,7 +108,7 @@ def test_scores_are_minus_squared_distances():
 
 def test_squash_has_unit_fixed_points_and_pixels_have_the_papers_range():
     np.testing.assert_allclose(lenet.scaled_tanh(jnp.array([-1.0, 0.0, 1.0])), [-1, 0, 1], atol=1e-4)
-    scaled = lenet.scale_pixels(np.array([0, 255], np.uint8))
+    scaled = augment.to_range(None, jnp.array([0, 255], jnp.uint8), low=lenet.BACKGROUND, high=lenet.FOREGROUND)
     assert scaled.dtype == jnp.float32
     np.testing.assert_allclose(scaled, [-0.1, 1.175], rtol=1e-6)
 

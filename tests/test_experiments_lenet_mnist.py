@@ -1,7 +1,6 @@
 """MNIST from the four IDX files to a trained net, by the commands of the README."""
 
 import json
-import signal
 import struct
 
 import numpy as np
@@ -9,13 +8,7 @@ import pytest
 
 from cnn_jax.main import main
 
-
-@pytest.fixture(autouse=True)
-def signal_handlers():
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures('signal_handlers')
 
 
 def write_idx(path, array):

@@ -1,11 +1,11 @@
 """`--mode=ablate` on a tiny net: cells are ordinary runs, nothing is run twice, a stop is taken up again."""
 
 import json
-import signal
 
 import jax
 import numpy as np
 import pytest
+from stop_at import StopAt
 
 from cnn_jax import experiment
 from cnn_jax.ablate import processes, together
@@ -22,13 +22,7 @@ TINY = 'tests/tiny_experiment.py'
 FIXED = ('--config.num_steps=4', '--config.evaluate_every=2', '--config.save_every=2')
 
 
-@pytest.fixture(autouse=True)
-def signal_handlers():
-    """`main` takes over two signals; the test process gets its own back."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures('signal_handlers')
 
 
 def ablate(workdir, *more, seeds=2):
@@ -37,12 +31,9 @@ def ablate(workdir, *more, seeds=2):
 
 
 @pytest.fixture(scope='module')
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, signal_handlers):
     folder = tmp_path_factory.mktemp('ablation')
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     assert ablate(folder / 'grid') == 0
-    for number, handler in kept.items():
-        signal.signal(number, handler)
     return folder / 'grid'
 
 
@@ -132,20 +123,6 @@ def test_varied_options_belong_to_this_mode(capsys):
 def test_another_grid_is_refused(finished, capsys):
     assert main(['--mode=ablate', f'--experiment={TINY}', f'--workdir={finished}', '--vary.width=4,5']) == 2
     assert 'holds another grid' in capsys.readouterr().err
-
-
-class StopAt(StopRequest):
-    """A signal that comes at the n-th poll."""
-
-    def __init__(self, polls: int):
-        super().__init__()
-        self.polls = polls
-
-    def poll(self, message: str, *, step: int | None = None) -> None:
-        self.polls -= 1
-        if self.polls < 0:
-            self.signal_number = signal.SIGTERM
-        super().poll(message, step=step)
 
 
 def grid_of(**vary):

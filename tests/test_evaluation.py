@@ -14,7 +14,7 @@ from cnn_jax.tasks.classification.results import (
     per_class_accuracy,
     summarise,
 )
-from cnn_jax.tasks.classification.words import class_lines, describe
+from cnn_jax.tasks.classification.words import class_lines, console_text
 
 
 def data_of(num_classes):
@@ -55,7 +55,7 @@ def test_what_could_not_be_read_is_not_counted():
     result = evaluate(fake_step, {}, unread, task=classification.task(), data=data_of(3), poll=lambda: None)
     assert result.summary == {'loss': pytest.approx(41 / 9), 'top1': 2 / 9, 'top5': 2 / 9, 'images': 9}
     assert 4 not in result.results['index']
-    assert '1 of 10 test images could not be read and is not counted' in describe(result, ('cat', 'dog', 'bird'))
+    assert '1 of 10 test images could not be read and is not counted' in console_text(result, ('cat', 'dog', 'bird'))
     nothing = [{**batch, 'mask': np.zeros(4, bool)} for batch in batches(10, 4)]
     with pytest.raises(DataError, match='none of the 10 test images could be read'):
         evaluate(fake_step, {}, nothing, task=classification.task(), data=data_of(3), poll=lambda: None)
@@ -85,11 +85,11 @@ def test_class_without_images_has_no_accuracy():
 
 def test_the_words_have_the_counts():
     result = evaluate(fake_step, {}, batches(10, 4), task=classification.task(), data=data_of(3), poll=lambda: None)
-    text = describe(result, ('cat', 'dog', 'bird'))
+    text = console_text(result, ('cat', 'dog', 'bird'))
     assert 'top-1       30.00%  (3 of 10)' in text
     assert 'dog  100.00%  (3 of 3)' in text
     assert 'confusion matrix' in text
-    assert 'confusion matrix' not in describe(result, tuple(f'class {i}' for i in range(30)))
+    assert 'confusion matrix' not in console_text(result, tuple(f'class {i}' for i in range(30)))
 
 
 def test_calibration_error_by_hand():
@@ -108,7 +108,7 @@ def test_confused_pairs():
 
 def test_many_classes_list_their_confusions():
     result = evaluate(fake_step, {}, batches(30, 8), task=classification.task(), data=data_of(25), poll=lambda: None)
-    text = describe(result, tuple(f'class {number}' for number in range(25)))
+    text = console_text(result, tuple(f'class {number}' for number in range(25)))
     assert '10: class 0, class 1' in text
     assert 'calibration error' in text
 

@@ -1,0 +1,34 @@
+"""A method that defines `visualize` and `draw`: the arrays of a picture, then the picture."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.visualize.engine import methods
+from cnn_jax.visualize.engine.method import Picture
+from cnn_jax.visualize.engine.subject import Subject
+
+
+class Visualization:
+    """A file with `visualize(model, variables, ...)`, which names what it takes: images, examples, a layer, a unit."""
+
+    def __init__(self, name: str, module: Any) -> None:
+        self.name, self._module = name, module
+        self._takes = methods.parameters(module.visualize)
+
+    @property
+    def looks_at_images(self) -> bool:
+        return 'images' in self._takes
+
+    def draw(self, subject: Subject, layer: str | None, unit: int | None) -> Iterator[Picture]:
+        if unit is not None and not {'unit', 'targets'} & set(self._takes):
+            raise CnnJaxError(f'--unit is not for --method={self.name}; leave it out')
+        if 'examples' in self._takes and subject.examples is None:
+            raise DataError(f'{self.name} needs the test images, and the data set is not there')
+        given = {'images': subject.images, 'layer': layer, 'unit': unit, 'targets': unit, 'examples': subject.examples}
+        arguments = methods.accepted(self._module.visualize, given)
+        arrays = self._module.visualize(subject.model, subject.variables, **arguments)
+        names = subject.task.groups(subject.class_names) if 'examples' in self._takes else subject.class_names
+        style = methods.accepted(self._module.draw, {'class_names': names})
+        settings = methods.defaults(self._module.visualize) | {'layer': layer}
+        yield Picture(self._module.draw(arrays, **style), arrays, settings)
