@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from cnn_jax import options
 from cnn_jax.data.augment import Batch
+from cnn_jax.data.formats.remembered import Remembered, remembering
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError, unknown
 from cnn_jax.steps.evaluate import EvalStep, make_eval_step
@@ -136,8 +137,10 @@ def function(name: str) -> Callable[..., Experiment]:
     return module.experiment
 
 
-def load(name: str, given: Mapping[str, Any]) -> Loaded:
+def load(name: str, given: Mapping[str, Any], *, known: Remembered | None = None) -> Loaded:
     """Makes the experiment `name` with the options `given` (texts as typed, or values).
+
+    known: of the run that it is made for again, so that its images need not be there.
 
     Raises:
         CnnJaxError: an unknown experiment or option, or a value that does not fit.
@@ -145,7 +148,8 @@ def load(name: str, given: Mapping[str, Any]) -> Loaded:
     make = function(name)
     resolved = options.resolve(options.signature(make), given)
     try:
-        made = make(**resolved)
+        with remembering(known):
+            made = make(**resolved)
     except CnnJaxError:
         raise
     except ValueError as error:

@@ -26,6 +26,7 @@ from cnn_jax import optim, options
 from cnn_jax.data import augment, synthetic
 from cnn_jax.data import folder as image_folder
 from cnn_jax.data.formats import crops
+from cnn_jax.data.formats.image import MAX_PIXELS
 from cnn_jax.data.imagenet import MEAN, STD
 from cnn_jax.errors import CnnJaxError, unknown
 from cnn_jax.experiment import Experiment
@@ -38,7 +39,7 @@ MOMENTUM = 0.9
 
 def experiment(
     *,
-    folder: str = '',  # of class folders; or of `train` and `test` (or `val`) that hold class folders
+    folder: str = '',  # of class folders; or of `train` and `test` (or `val`, or both) that hold class folders
     arch: str = 'resnet18',  # torchvision's name: alexnet, vgg11 .. vgg19_bn, googlenet, resnet18 .. wide_resnet50_2
     freeze: tuple[str, ...] = (),  # layers to hold: conv1,stage1_*
     freeze_statistics: bool = True,  # also the running averages of their BatchNorms
@@ -52,7 +53,9 @@ def experiment(
     min_area: float = 0.08,  # the least share of an image that a training crop has
     test_fraction: float = 0.2,  # of each class, where the folder has no test folder of its own
     transform_input: bool = False,  # googlenet: for torchvision's released weights
-    max_bad_images: float = 0.01,  # a larger share of images that cannot be decoded stops the run
+    max_bad_images: float = 0.01,  # a larger share of images that cannot be decoded stops the run; one never does
+    max_pixels: int = MAX_PIXELS,  # a larger image is refused
+    upright: bool = False,  # turn photographs as their EXIF data says
     smoke: bool = False,
 ) -> Experiment:
     factors = _parse_factors(learning_rate_factors)
@@ -75,6 +78,8 @@ def experiment(
             test_fraction=test_fraction,
             crop=functools.partial(crops.random_resized, area=(min_area, 1.0)),
             max_bad_images=max_bad_images,
+            max_pixels=max_pixels,
+            upright=upright,
         )
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else max(1, round(epochs * steps_per_epoch))

@@ -53,7 +53,7 @@ def test_bytes_come_back_in_order(folder, root):
         assert [record.encoded for record in records] == [item.path.read_bytes() for item in items]
     assert len(list(folder.glob('*train.array_record-*'))) > 2  # several files
     assert sorted(path.name for path in folder.iterdir() if 'array_record' not in path.name) == [
-        *('bad_images.txt', 'dataset_info.json', 'features.json', 'label.labels.txt', 'plan.json'),
+        *('bad_images.txt', 'dataset_info.json', 'features.json', 'label.labels.txt', 'plan.json', 'seals.json'),
     ]
     assert 'tensorflow' not in sys.modules
 
@@ -271,7 +271,9 @@ def test_damaged_files_are_named(tmp_path, root):
 def test_progress_is_said(tmp_path, root):
     lines = []
     build(tmp_path, root, say=lines.append)
-    assert lines[-1].startswith(f'{NAME}: [####################] 36 of 36 images written, ')
+    done = [line for line in lines if line.startswith(f'{NAME}: [')]
+    assert done[-1].startswith(f'{NAME}: [####################] 36 of 36 images written, ')
+    assert lines[-1].startswith(f'{NAME}: 1 photographs are stored on their side, as EXIF says; they are not turned')
 
 
 @pytest.mark.parametrize(

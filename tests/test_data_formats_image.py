@@ -6,7 +6,7 @@ import tracemalloc
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from small_imagenet import AWKWARD, awkward, bad, cut, encode, jpeg
 
 from cnn_jax.data.formats import image
@@ -157,3 +157,74 @@ def test_rotation_by_exif_is_left_alone():
     encoded = awkward('rotated')
     assert image.decode(encoded).shape == (188, 250, 3)
     assert image.decode_box(encoded, (0, 0, 188, 250), size=16, header=image.read_header(encoded)).shape == (16, 16, 3)
+
+
+# What people really have
+
+
+def encoded_as(pixels, form, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize('form', ['PNG', 'TIFF', 'PPM'])
+def test_grey_of_16_bits_keeps_its_shades(form):
+    """Pillow alone makes white of all above 255."""
+    wide = np.linspace(0, 65535, 64 * 48).astype(np.uint16).reshape(48, 64)
+    pixels = image.decode(encoded_as(wide, form))
+    assert np.abs(pixels[..., 0] - wide / 257).max() <= 1
+    assert (pixels == pixels[..., :1]).all()
+    centre = image.decode_centre(encoded_as(wide, form), resize=48, size=48)
+    assert np.abs(centre[..., 0] - wide[:, 8:56] / 257).max() <= 1
+
+
+def test_numbers_without_a_range_are_refused():
+    with pytest.raises(image.BadImage, match='floating-point'):
+        image.decode(encoded_as(np.ones((8, 8), np.float32), 'TIFF'))
+    with pytest.raises(image.BadImage, match='32 bits'):
+        image.decode(encoded_as(np.full((8, 8), 70_000, np.int32), 'TIFF'))
+
+
+@pytest.mark.parametrize('suffix', image.SUFFIXES)
+def test_every_suffix_that_is_listed_is_read(suffix):
+    Image.init()
+    form = Image.registered_extensions()[suffix]
+    pixels = np.asarray(cut(3, 40, 30))
+    options = {'quality': 95} if form in ('JPEG', 'WEBP', 'AVIF') else {}
+    found = image.decode(encoded_as(pixels, form, **options))
+    assert found.shape == pixels.shape
+    assert np.abs(found.astype(int) - pixels).mean() < 12  # GIF has 256 colours
+
+
+@pytest.mark.parametrize('form', ['JPEG', 'PNG', 'TIFF', 'WEBP'])
+@pytest.mark.parametrize('turn', range(1, 9))
+def test_photographs_are_turned_as_pillow_turns_them(form, turn):
+    exif = Image.Exif()
+    exif[image.ORIENTATION] = turn
+    buffer = io.BytesIO()
+    options = {'lossless': True} if form == 'WEBP' else {'quality': 100} if form == 'JPEG' else {}
+    cut(1, 60, 40).save(buffer, form, exif=exif, **options)
+    encoded = buffer.getvalue()
+    assert image.orientation(encoded) == (1 if form == 'TIFF' else turn)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(encoded))).convert('RGB')).astype(int)
+    header = image.read_header(encoded, upright=True)
+    assert (header.height, header.width) == upright.shape[:2]
+    assert np.abs(image.decode(encoded, upright=True) - upright).max() <= 4  # two decoders of JPEG
+    assert image.decode(encoded).shape == (upright.shape if form == 'TIFF' else (40, 60, 3))
+    whole = image.decode_box(encoded, (0, 0, *upright.shape[:2]), size=20, header=header)
+    expected = cv2.resize(upright.astype(np.uint8), (20, 20), interpolation=cv2.INTER_AREA)
+    assert np.abs(whole.astype(int) - expected).mean() < 6
+    centre = image.decode_centre(encoded, resize=40, size=40, upright=True)
+    edge = (upright.shape[0] - 40) // 2, (upright.shape[1] - 40) // 2
+    assert np.abs(centre - upright[edge[0] : edge[0] + 40, edge[1] : edge[1] + 40]).max() <= 4
+
+
+@pytest.mark.parametrize('form', ['PNG', 'BMP', 'GIF', 'TIFF'])
+def test_the_cap_is_an_option_and_named_for_every_form(form):
+    """Pillow has a cap of its own, 179 million pixels, which must neither refuse what is allowed nor hide the cause."""
+    encoded = encoded_as(np.zeros((15_000, 15_000), bool), form)
+    with pytest.raises(image.BadImage, match=r'15000 x 15000 = 225,000,000 pixels, at most 67,108,864'):
+        image.decode_centre(encoded, resize=8, size=8)
+    header = image.read_header(encoded, max_pixels=10**9)
+    assert (header.height, header.width) == (15_000, 15_000)

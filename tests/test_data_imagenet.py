@@ -6,13 +6,12 @@ import shutil
 import tarfile
 from collections import Counter
 
-import numpy as np
 import pytest
 from small_imagenet import CLASSES, jpeg, make_tree
 
-from cnn_jax.data import folder, imagenet, imagenette, pipeline
+from cnn_jax.data import imagenet, imagenette, pipeline
 from cnn_jax.data.formats import checksum, shards, tree
-from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.errors import DataError
 
 
 @pytest.fixture(autouse=True)
@@ -173,75 +172,6 @@ def test_imagenette_from_its_archive(tmp_path, monkeypatch):
     assert '29 images' in prepare(data, tmp_path / 'data')[0]  # the archive is not needed any more
 
 
-# Folders
-
-
-def test_folder_with_splits(tmp_path):
-    root = make_tree(tmp_path / 'own')
-    data = folder.load(batch_size=4, folder=str(root), image_size=32, resize=40)
-    assert (data.splits, data.class_names) == ({'train': 27, 'test': 9}, CLASSES)
-    assert data.open('test', tmp_path)[8]['label'] == 2
-    prepare(data, tmp_path)
-
-
-def make_flat(root, counts):
-    for label, (name, count) in enumerate(counts.items()):
-        (root / name).mkdir(parents=True)
-        for number in range(count):
-            (root / name / f'picture {number}.jpg').write_bytes(jpeg(100 * label + number, width=40, height=30))
-    return str(root)
-
-
-def test_folder_is_split_by_class_and_seed(tmp_path):
-    root = make_flat(tmp_path / 'own', {'cat': 10, 'dog': 5, 'eel': 2})
-    data = folder.load(batch_size=4, folder=root, image_size=16, resize=20)
-    assert data.splits == {'train': 8 + 4 + 1, 'test': 2 + 1 + 1}
-
-    def names(split_seed):
-        splits = folder._list(tmp_path / 'own', 0.2, split_seed)[1]
-        assert not {*splits['train']} & {*splits['test']}
-        return [item.name for item in splits['test']]
-
-    assert names(0) == names(0)
-    assert len({tuple(names(seed)) for seed in range(8)}) > 4
-    labels = [data.open('test', tmp_path)[row]['label'] for row in range(4)]
-    assert labels == [0, 0, 1, 2]
-
-
-def test_folder_made_again_after_a_change(tmp_path):
-    root = make_flat(tmp_path / 'own', {'cat': 3, 'dog': 3})
-    first = folder.load(batch_size=2, folder=root, image_size=16, resize=20)
-    assert len(first.open('train', tmp_path)) == 4
-    (tmp_path / 'own' / 'cat' / 'another.png').write_bytes(jpeg(7))
-    second = folder.load(batch_size=2, folder=root, image_size=16, resize=20)
-    assert len(second.open('train', tmp_path)) == second.num_train == 5
-
-
-@pytest.mark.parametrize(
-    ('counts', 'options', 'message'),
-    [
-        ({'cat': 3, 'dog': 0}, {}, 'the class folder .*/dog has no image'),
-        ({'cat': 3, 'dog': 1}, {}, 'the class folder .*/dog has one image'),
-        ({'cat': 3}, {}, 'class folders in .*: 1, needed are at least 2'),
-        ({'train/cat': 2, 'train/dog': 2}, {}, 'has a folder train, but none of test, val, validation'),
-        ({'train/cat': 2, 'train/dog': 2, 'val/cat': 1}, {}, 'differ: dog in one only'),
-        ({'train/cat': 2, 'val/cat': 2}, {}, 'class folders in .*train: 1, needed'),
-        ({'cat': 3, 'dog': 3}, {'test_fraction': 1.0}, r'test_fraction: got 1\.0'),
-        ({'cat': 3, 'dog': 3}, {'image_size': 300}, 'image_size: got 300'),
-    ],
-)
-def test_folder_refuses(tmp_path, counts, options, message):
-    root = make_flat(tmp_path / 'own', counts)
-    with pytest.raises(CnnJaxError, match=message) as caught:
-        folder.load(batch_size=2, folder=root, **options)
-    assert '\n' not in str(caught.value)
-
-
-def test_no_such_folder(tmp_path):
-    with pytest.raises(DataError, match=r'cannot read the folder .*nowhere: No such file or directory'):
-        folder.load(batch_size=2, folder=str(tmp_path / 'nowhere'))
-
-
 # Files that a user supplies
 
 
@@ -271,16 +201,3 @@ def test_tar_files_are_read_in_place(tmp_path):
     with pytest.raises(DataError, match=r'has no dog\.tar \(1 classes are missing\)'):
         tree.list_tar_of_tars(tmp_path / 'z.tar', ['cat', 'dog'])
     assert [item.read() for item in tree.list_tar_of_tars(tmp_path / 'z.tar', ['cat'])] == [b'one', b'two', b'three']
-
-
-def test_random_sources_are_streamed(tmp_path):
-    root = make_flat(tmp_path / 'own', {'cat': 3, 'dog': 3})
-    data = folder.load(batch_size=2, folder=root, image_size=16, resize=20, repeats=3)
-    assert not pipeline.is_resident(data)
-    assert data.repeats == 3
-    source = data.open('train', tmp_path)
-    batch = next(pipeline.stream(source, seed=0, batch_size=12, repeats=3))
-    index = batch['index'].reshape(4, 3)
-    np.testing.assert_array_equal(np.sort(index[:, 0]), np.arange(4))
-    assert (index == index[:, :1]).all()
-    assert len(np.unique(batch['image'].reshape(12, -1), axis=0)) == 12

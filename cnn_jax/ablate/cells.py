@@ -53,7 +53,9 @@ class Shared:
 
     def config(self, seed: int) -> dict[str, Any]:
         """What `config.json` of a run holds."""
-        return describe_run(self.loaded, seed=seed, parallel='mapped', data_dir=self.setup.data_dir)
+        return describe_run(
+            self.loaded, seed=seed, parallel='mapped', data_dir=self.setup.data_dir, init_from=self.init_from
+        )
 
     def open_log(self, folder: Path) -> contextlib.closing[Log]:
         """The log of a run, for a `with` statement."""

@@ -13,13 +13,15 @@ from cnn_jax.workdir.config import default_path
 from cnn_jax.workdir.log import Log
 
 
-def compare_runs(runs: Sequence[str], *, workdir: Path | None, data_dir: Path, stop: StopRequest, log: Log) -> None:
+def compare_runs(
+    runs: Sequence[str], *, workdir: Path | None, data_dir: Path | None, stop: StopRequest, log: Log
+) -> None:
     """Compares runs with the first of them, on the console and on a page below `workdir` (None: a new folder).
 
     Args:
         runs: their work folders.
         workdir: where the page goes.
-        data_dir: where the data set lies.
+        data_dir: where the data set lies; None: where each run had it.
         stop: whether a signal has come.
         log: the console.
     """
@@ -30,6 +32,6 @@ def compare_runs(runs: Sequence[str], *, workdir: Path | None, data_dir: Path, s
     log.say(text.comparison(read, pairs))
     folder = workdir or default_path('compare')
     places = np.unique(np.concatenate([part for run in others for part in page.shown_places(run, first)]))
-    images = dict(zip(places.tolist(), test_images(first, places, data_dir), strict=True))
+    images = dict(zip(places.tolist(), test_images(first, places), strict=True))
     log.say('')
     log.say(f'page           {page.write_page(read, pairs, images, folder)}')

@@ -9,15 +9,15 @@ import numpy as np
 from cnn_jax.data.pipeline import Data
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.experiment import load
 from cnn_jax.statistics.paired import Paired, compare_exactly, compare_resampled
 from cnn_jax.tasks.task import Evaluation, Task
 from cnn_jax.training import restore
 from cnn_jax.training.setup import Setup
-from cnn_jax.workdir.config import existing_config
+from cnn_jax.workdir import seals
+from cnn_jax.workdir.config import data_dir_of, existing_config, load_run
 from cnn_jax.workdir.log import read_metrics
 
-SETTINGS = ('experiment', 'seed', 'options')  # of config.json: what was asked for
+SETTINGS = ('experiment', 'seed', 'options', 'init_from')  # of config.json: what was asked for
 CIRCUMSTANCES = ('git_commit', 'python', 'devices', 'parallel', 'data_dir', 'versions')
 
 
@@ -33,6 +33,7 @@ class Trained(NamedTuple):
         evaluation: of that checkpoint, computed now: of every run in the same way.
         task: what its answers are.
         data: the set that it is evaluated on.
+        data_dir: where that lies.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Trained(NamedTuple):
     evaluation: Evaluation
     task: Task
     data: Data
+    data_dir: Path
 
     @property
     def right(self) -> np.ndarray | None:
@@ -55,7 +57,9 @@ class Trained(NamedTuple):
         return tuple(self.config.get('class_names') or ())
 
 
-def read_runs(paths: Sequence[Path], *, data_dir: Path, stop: StopRequest, say: Callable[[str], None]) -> list[Trained]:
+def read_runs(
+    paths: Sequence[Path], *, data_dir: Path | None, stop: StopRequest, say: Callable[[str], None]
+) -> list[Trained]:
     """Reads and evaluates runs.
 
     Raises:
@@ -80,13 +84,16 @@ def read_runs(paths: Sequence[Path], *, data_dir: Path, stop: StopRequest, say: 
     return runs
 
 
-def read_run(path: Path, name: str, data_dir: Path, stop: StopRequest, say: Callable[[str], None]) -> Trained:
+def read_run(path: Path, name: str, data_dir: Path | None, stop: StopRequest, say: Callable[[str], None]) -> Trained:
     """Reads a run and evaluates its newest whole checkpoint."""
     config = existing_config(path)
-    experiment = load(config['experiment'], config['options']).experiment
+    experiment, data_dir = load_run(config).experiment, data_dir or data_dir_of(config)
     setup = Setup(experiment, data_dir=data_dir, poll=lambda: stop.poll('stopped during evaluation'))
     step, state = restore.latest_state(experiment, path, setup.mesh, report=say)
-    evaluation = setup.evaluate(state.variables, setup.open_feed(seed=0))
+    feed = setup.open_feed(seed=0)
+    for line in seals.differences(config, {'test': feed.seal('test')}):
+        say(f'{name}: {line}')
+    evaluation = setup.evaluate(state.variables, feed)
     return Trained(
         path=path,
         name=name,
@@ -96,6 +103,7 @@ def read_run(path: Path, name: str, data_dir: Path, stop: StopRequest, say: Call
         evaluation=evaluation,
         task=experiment.task,
         data=experiment.data,
+        data_dir=data_dir,
     )
 
 
@@ -120,9 +128,9 @@ def pair_of(run: Trained, other: Trained) -> Paired:
     return compare_resampled(lambda rows: headline(run, rows) - headline(other, rows), results['loss'], others['loss'])
 
 
-def test_images(run: Trained, places: np.ndarray, data_dir: Path) -> np.ndarray:
+def test_images(run: Trained, places: np.ndarray) -> np.ndarray:
     """The images at some places of a run's results, uint8 (places, height, width, channels)."""
-    source = run.data.open('test', data_dir)
+    source = run.data.open('test', run.data_dir)
     rows = run.evaluation.results['index'][places]
     found = [source[int(row)]['image'] for row in rows]
     return np.stack(found) if found else np.zeros((0, *run.data.image_shape), np.uint8)

@@ -1,20 +1,17 @@
 """A folder of your own images: `folder/<class>/name.jpg`, with or without folders for training and testing above."""
 
 import hashlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from cnn_jax.data.formats import crops, image, shards, tree
+from cnn_jax.data.formats import crops, folder_splits, image, remembered, shards
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
-from cnn_jax.data.formats.tree import Item
+from cnn_jax.data.formats.folder_splits import Division, Listing
 from cnn_jax.data.pipeline import Data, Source
-from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.errors import DataError
 
-TEST_NAMES = ('test', 'val', 'validation')  # of the folder beside `train`
-
-Splits = dict[str, list[Item]]
+log = logging.getLogger(__name__)
 
 
 def load(
@@ -28,42 +25,49 @@ def load(
     crop: crops.Crop = crops.random_resized,
     max_bad_images: float = 0.001,
     max_pixels: int = image.MAX_PIXELS,
+    upright: bool = False,
     repeats: int = 1,
 ) -> Data:
     """The images of `folder`, uint8 (image_size, image_size, 3): a random crop in training, else the centre.
 
-    Either `folder/train/<class>/*` and `folder/{test, val or validation}/<class>/*`, or `folder/<class>/*`, of which
-    `test_fraction` of each class, at least one image, is kept for testing, chosen by `split_seed` and the names.
+    Either `folder/train/<class>/*` and `folder/test/<class>/*` (or `val`, or both: then `val` is the split
+    'validation'), or `folder/<class>/*`, of which about `test_fraction` of each class, at least one image, is kept for
+    testing. `split_seed` and each file's bytes decide which: an image keeps its side whatever comes, goes or is renamed
+    beside it. Images in folders inside a class's folder are of that class.
 
-    This source alone lists its files at once, since nothing else knows the classes. Its ArrayRecord copy is made below
-    `data_dir` at first use, and again when the files have changed.
+    This source alone lists its files at once, since nothing else knows the classes. A run that was trained remembers
+    them: its model can be made where the images are gone. An ArrayRecord copy is made below `data_dir` at first use,
+    and again when the files have changed. upright: photographs are turned as their EXIF data says.
 
     Raises:
-        DataError: no folder, no images, a class without any, or a class that only one of the two splits has.
+        DataError: no folder, no images, a class without any, or a class that only the test split has.
     """
-    decoding = Decoding(image_size, resize, crop, max_pixels, max_bad_images)
-    root = Path(folder).expanduser()
-    classes, splits = _list(root, test_fraction, split_seed)
+    decoding = Decoding(image_size, resize, crop, max_pixels, max_bad_images, upright)
+    root = remembered.path_of(folder)
+    division = Division(test_fraction, split_seed)
+    listing = _listing(root, division)
     identity = hashlib.sha256(f'{root.resolve()}\n{test_fraction}\n{split_seed}'.encode()).hexdigest()[:8]
     name = f'cnn_jax_folder_{identity}'
 
     def build(data_dir: Path, say: Callable[[str], None]) -> Path:
-        return shards.build(name, data_dir, splits, class_names=classes, say=say, decoding=decoding)
+        found = folder_splits.list_folder(root, division, listing.classes) if listing.items is None else listing
+        assert found.items is not None  # `list_folder` has read them
+        return shards.build(name, data_dir, found.items, class_names=listing.classes, say=say, decoding=decoding)
 
     def open_split(split: str, data_dir: Path) -> Source:
-        return EncodedSource(build(data_dir, lambda line: None), split, decoding)
+        return EncodedSource(build(data_dir, log.info), split, decoding)
 
     def prepare(data_dir: Path, say: Callable[[str], None]) -> None:
-        say(f'folder: {len(classes):,} classes in {root}')
+        say(f'folder: {len(listing.classes):,} classes in {root}')
         where = build(data_dir, say)
-        for split in splits:
+        for split in listing.counts:
             say(f'folder {split}: {len(EncodedSource(where, split, decoding)):,} images in {where}')
 
     return Data(
         name=f'folder {root.name}',
         batch_size=batch_size,
-        splits={split: len(items) for split, items in splits.items()},
-        class_names=classes,
+        splits=listing.counts,
+        class_names=listing.classes,
         image_shape=(image_size, image_size, 3),
         open=open_split,
         prepare=prepare,
@@ -72,48 +76,16 @@ def load(
     )
 
 
-def _list(root: Path, test_fraction: float, split_seed: int) -> tuple[tuple[str, ...], Splits]:
-    folders = tree.class_folders(root)
-    if 'train' in folders:
-        return _list_splits(root, next((name for name in TEST_NAMES if name in folders), None))
-    if len(folders) < 2:
-        raise DataError(f'class folders in {root}: {len(folders)}, needed are at least 2: {root}/<class>/<image>.jpg')
-    items = tree.list_classes(root, folders)
-    return tuple(folders), _divide(items, test_fraction, split_seed)
+def _listing(root: Path, division: Division) -> Listing:
+    """The folder as it is; of a run that was trained, in its classes' order, or as it remembers it.
 
-
-def _list_splits(root: Path, test: str | None) -> tuple[tuple[str, ...], Splits]:
-    if test is None:
-        raise DataError(f'{root} has a folder train, but none of {", ".join(TEST_NAMES)} beside it; add one')
-    classes, others = tree.class_folders(root / 'train'), tree.class_folders(root / test)
-    if different := sorted({*classes} ^ {*others}):
-        raise DataError(
-            f'the classes of {root / "train"} and {root / test} differ: {", ".join(different[:5])}'
-            f'{" and more" if len(different) > 5 else ""} in one only; make them the same'
-        )
-    if len(classes) < 2:
-        raise DataError(f'class folders in {root / "train"}: {len(classes)}, needed are at least 2')
-    return tuple(classes), {
-        'train': tree.list_classes(root / 'train', classes),
-        'test': tree.list_classes(root / test, classes),
-    }
-
-
-def _divide(items: list[Item], test_fraction: float, seed: int) -> Splits:
-    """Some images of each class for testing; which, only the seed and their number decide."""
-    if not 0 < test_fraction < 1:
-        raise CnnJaxError(f'test_fraction: got {test_fraction}; it is a share between 0 and 1')
-    labels = np.array([item.label for item in items])
-    test = np.zeros(len(items), bool)
-    for label in range(labels.max() + 1):
-        rows = np.flatnonzero(labels == label)
-        if len(rows) < 2:
-            name = items[rows[0]].path.parent
-            raise DataError(f'the class folder {name} has one image; training and testing need one each, at least')
-        count = min(len(rows) - 1, max(1, round(test_fraction * len(rows))))
-        words = np.random.Philox(key=np.array([seed, label], np.uint64)).random_raw(len(rows))
-        test[rows[np.argsort(words, kind='stable')[:count]]] = True
-    return {
-        'train': [item for item, chosen in zip(items, test, strict=True) if not chosen],
-        'test': [item for item, chosen in zip(items, test, strict=True) if chosen],
-    }
+    A class that is gone or new is no error here: who opens the images is told.
+    """
+    known = remembered.current()
+    if known is None:
+        return folder_splits.list_folder(root, division)
+    try:
+        return folder_splits.list_folder(root, division, known.class_names)
+    except DataError as error:
+        log.info('the images of this run are not as they were: %s', error)
+        return Listing(known.class_names, dict(known.splits), None)

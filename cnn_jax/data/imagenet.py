@@ -141,7 +141,7 @@ def _list(split: str, data_dir: Path, say: Say) -> list[Item]:
 def _list_folder(split: str, folder: Path) -> list[Item]:
     found = tree.class_folders(folder)
     if not found and split == 'test':  # as it comes out of the tar file
-        return _label(tree.list_images(folder, 0), folder)
+        return _label(tree.list_images(folder, 0).items, folder)
     if different := sorted({*found} ^ {*class_names()}):
         known = sum(name in class_names() for name in found)
         raise DataError(

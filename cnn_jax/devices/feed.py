@@ -11,6 +11,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from cnn_jax.data import order, pipeline
+from cnn_jax.data.formats import seal
+from cnn_jax.data.formats.seal import Seal
 from cnn_jax.data.pipeline import Data, Source
 from cnn_jax.devices import mapping
 
@@ -47,6 +49,10 @@ class Feed:
         """How many images a split has, and whether that is what the published set has."""
         source = self.source(split)
         return pipeline.size_note(self._data, split, source) or f'{self._data.name}: {split} has {len(source):,} images'
+
+    def seal(self, split: str) -> Seal:
+        """What a split holds, to compare with what a run was trained on."""
+        return seal.of_source(self.source(split))
 
     def images(self, split: str, rows: np.ndarray) -> np.ndarray:
         """Some images of a split on the host, uint8 (rows, height, width, channels)."""

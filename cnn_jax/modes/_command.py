@@ -48,10 +48,12 @@ class Command:
 
     @property
     def data_dir(self) -> Path:
-        """Where data sets are kept."""
-        from cnn_jax.data.pipeline import default_data_dir
+        """Where data sets are kept: as typed, else where the run had them, else the usual place."""
+        from cnn_jax.workdir.config import data_dir_of, read_config
 
-        return _path(self.flags.data_dir) or default_data_dir()
+        if (given := _path(self.flags.data_dir)) is not None:
+            return given
+        return data_dir_of(read_config(self.workdir) if self.workdir is not None and self.workdir.is_dir() else None)
 
     def log_in(self, folder: Path, log_to: tuple[str, ...]) -> Log:
         """The log of a work folder, which from here on is the command's."""
@@ -73,7 +75,7 @@ class Command:
             CnnJaxError: neither is there, or both.
         """
         from cnn_jax import experiment
-        from cnn_jax.workdir.config import existing_config, read_config
+        from cnn_jax.workdir.config import existing_config, load_run, read_config
 
         workdir, name = self.workdir, self.flags.experiment
         if name is None:
@@ -83,7 +85,7 @@ class Command:
             if self.options and not new_options:
                 option = next(iter(self.options))
                 raise CnnJaxError(f'--config.{option}: the run in {workdir} remembers its options; leave it out')
-            return experiment.load(config['experiment'], {**config['options'], **self.options})
+            return load_run(config, self.options)
         if not beside_run and workdir is not None and read_config(workdir) is not None:
             raise CnnJaxError(
                 f'--experiment: the run in {workdir} remembers its experiment; leave --experiment or --workdir out'

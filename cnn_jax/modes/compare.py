@@ -10,4 +10,5 @@ TAKES_PATHS = True
 def run(command: Command) -> None:
     from cnn_jax.compare.run import compare_runs
 
-    compare_runs(command.paths, workdir=command.workdir, data_dir=command.data_dir, stop=command.stop, log=command.log)
+    data_dir = command.data_dir if command.flags.data_dir else None
+    compare_runs(command.paths, workdir=command.workdir, data_dir=data_dir, stop=command.stop, log=command.log)

@@ -18,6 +18,8 @@ POLLS = True
 def run(command: Command) -> None:
     from cnn_jax.training import restore
     from cnn_jax.training.setup import Setup
+    from cnn_jax.workdir.config import existing_config
+    from cnn_jax.workdir.seals import differences
 
     loaded = command.load(beside_run=False)
     experiment, log = loaded.experiment, command.log
@@ -30,6 +32,9 @@ def run(command: Command) -> None:
     )
     variables, _ = restore.trained_variables(loaded, command.workdir, command.init_from, setup.mesh, log)
     feed = setup.open_feed(seed=0)
+    if command.workdir is not None:
+        for line in differences(existing_config(command.workdir), {'test': feed.seal('test')}):
+            log.say(line)
     protocols, sets = command.flags.protocols, command.flags.sets
     if protocols or sets:
         from cnn_jax.evaluation.protocols import compare_protocols

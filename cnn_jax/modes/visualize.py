@@ -63,12 +63,14 @@ def visualize(
         CnnJaxError: an unknown method, layer, unit or image.
         DataError: the data is needed and not there.
     """
+    from cnn_jax.data.formats import seal
     from cnn_jax.devices import mapping
     from cnn_jax.report import write_pictures
     from cnn_jax.training import restore
     from cnn_jax.visualize.engine import draw, methods
     from cnn_jax.visualize.engine.subject import make_subject
-    from cnn_jax.workdir.config import default_path, make_folder, read_config
+    from cnn_jax.workdir.config import default_path, existing_config, make_folder, read_config
+    from cnn_jax.workdir.seals import differences
 
     if method is not None:
         methods.load(method)  # an unknown name is an error before anything is read
@@ -84,6 +86,10 @@ def visualize(
         data_dir=data_dir,
         image=image,
     )
+    if trained is not None and subject.examples is not None:
+        now = {'test': seal.of_source(subject.examples.source)}
+        for line in differences(existing_config(trained), now):
+            log.say(line)
     workdir = workdir or default_path(loaded.name)
     folder = workdir / 'figures'
     make_folder(folder)

@@ -110,4 +110,5 @@ def command(config: Mapping[str, Any]) -> str:
         text = ','.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         parts.append(f'--config.{name}={text}')
     parts += [f'--seed={config["seed"]}'] if 'seed' in config else []
+    parts += [f'--init_from={config["init_from"]}'] if config.get('init_from') else []
     return ' \\\n    '.join([parts[0], *map(shlex.quote, parts[1:])])

@@ -10,13 +10,14 @@ from jax.sharding import Mesh
 
 from cnn_jax.devices import mapping, processes
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.experiment import Experiment, Loaded, load
+from cnn_jax.experiment import Experiment, Loaded
 from cnn_jax.steps.state import TrainState
+from cnn_jax.training.class_names import by_name
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.states import abstract_state, shardings_of
 from cnn_jax.weights import variables_for
 from cnn_jax.workdir.checkpoint import Checkpoints
-from cnn_jax.workdir.config import existing_config
+from cnn_jax.workdir.config import existing_config, load_run
 from cnn_jax.workdir.log import Log
 
 
@@ -105,7 +106,8 @@ def weights_from(
     what = str(source)
     if source.is_dir():
         config = existing_config(source)
-        other = load(config['experiment'], config['options']).experiment
+        other = load_run(config).experiment
         _, state = latest_state(other, source, mapping.make_mesh(), report=report)
-        return variables_for(experiment.model, mapping.fetch(state.variables), like, report=report, what=what)
+        taken = variables_for(experiment.model, mapping.fetch(state.variables), like, report=report, what=what)
+        return by_name(experiment, taken, like, other.data.class_names, what=what, report=report)
     return variables_for(experiment.model, source, like, report=report, what=what)

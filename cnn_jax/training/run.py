@@ -36,7 +36,7 @@ def train_in_folder(
     begin = time.monotonic()
     setup = Setup(loaded.experiment, data_dir=data_dir, parallel=parallel, eval_batch_size=eval_batch_size)
     mapping.check_divides(loaded.experiment.data.batch_size, setup.mesh)
-    config = describe_run(loaded, seed=seed, parallel=parallel, data_dir=data_dir)
+    config = describe_run(loaded, seed=seed, parallel=parallel, data_dir=data_dir, init_from=init_from)
     processes.check_same_everywhere(json.dumps([config[name] for name in COMPARED]))
     with claimed(workdir, config) as changed:
         for line in [processes.describe_devices(), f'{loaded.name} in {workdir}', *changed]:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import jax
 
+from cnn_jax.data.formats.seal import Seal
+from cnn_jax.devices import processes
 from cnn_jax.devices.feed import Feed
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.drawing.words import duration
@@ -17,6 +19,7 @@ from cnn_jax.training.replay import Replay
 from cnn_jax.training.setup import Setup
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.log import Log
+from cnn_jax.workdir.seals import seal_run
 
 
 class Trained(NamedTuple):
@@ -64,6 +67,11 @@ def train(
     return Trained(state, evaluate_last(lane, state, seconds), seconds, lane.feed)
 
 
+def seals_of(feed: Feed) -> dict[str, Seal]:
+    """What the splits of a feed hold."""
+    return {split: feed.seal(split) for split in ('train', 'test')}
+
+
 def open_lane(
     setup: Setup, *, seed: int, workdir: Path, log: Log, stop: StopRequest, init_from: Path | None = None
 ) -> tuple[Lane, TrainState, float]:
@@ -73,6 +81,8 @@ def open_lane(
     feed = setup.open_feed(seed)
     for split in ('train', 'test'):
         log.say(feed.size_note(split))
+    for line in processes.main_process_first(lambda: seal_run(workdir, seals_of(feed))) or []:
+        log.say(line)
     stop.poll('stopped before the first step; run the same command to start')
     # True of the last evaluation; `fit` saves in the ones before.
     setup.poll = lambda: stop.poll(SAVED.format(setup.experiment.num_steps))

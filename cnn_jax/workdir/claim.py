@@ -35,5 +35,8 @@ def _claim(folder: Path, config: dict[str, Any], lock: WorkdirLock) -> list[str]
         write_config(folder, config)
         return []
     changed = check_same_run(saved, config, folder)
-    write_config(folder, {**config, 'started': saved['started']})
+    kept = {name: saved[name] for name in ('started', 'folder', 'splits', 'seals') if name in saved}
+    if config['init_from'] is None and saved.get('init_from'):
+        kept['init_from'] = saved['init_from']
+    write_config(folder, {**config, **kept})
     return changed

@@ -6,18 +6,21 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from cnn_jax.data.formats.remembered import Remembered
+from cnn_jax.data.pipeline import default_data_dir
 from cnn_jax.errors import CnnJaxError, StorageError
-from cnn_jax.experiment import ROOT, Loaded
+from cnn_jax.experiment import ROOT, Loaded, load
 from cnn_jax.whole_file import write_whole
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
 COMPARED = ('experiment', 'options', 'seed')  # a run that resumes must have these equal
-NOTED = ('devices', 'parallel', 'data_dir', 'git_commit', 'versions')  # these may differ, and are said
+NOTED = ('devices', 'parallel', 'data_dir', 'init_from', 'git_commit', 'versions')  # these may differ, and are said
 
 
 def default_path(name: str) -> Path:
@@ -48,8 +51,10 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
-def describe_run(loaded: Loaded, *, seed: int, parallel: str, data_dir: Path) -> dict[str, Any]:
-    """What `config.json` holds: everything that made this run, as plain JSON values."""
+def describe_run(
+    loaded: Loaded, *, seed: int, parallel: str, data_dir: Path, init_from: Path | None = None
+) -> dict[str, Any]:
+    """What `config.json` holds: everything that made this run, as plain JSON values; paths are absolute."""
     return {
         'experiment': loaded.name,
         'options': json.loads(json.dumps(loaded.options)),
@@ -57,7 +62,10 @@ def describe_run(loaded: Loaded, *, seed: int, parallel: str, data_dir: Path) ->
         'parallel': parallel,
         'devices': [jax.device_count(), jax.devices()[0].device_kind],
         'data': loaded.experiment.data.name,
-        'data_dir': str(data_dir),
+        'data_dir': str(data_dir.absolute()),
+        'init_from': None if init_from is None else str(init_from.absolute()),
+        'folder': str(Path.cwd()),  # where relative paths begin
+        'splits': dict(loaded.experiment.data.splits),
         'class_names': list(loaded.experiment.data.class_names),
         'git_commit': _git_commit(),
         'python': sys.version.split()[0],
@@ -89,6 +97,24 @@ def read_config(path: Path) -> dict[str, Any] | None:
         return config
     except (OSError, ValueError) as error:
         raise StorageError(f'cannot read {file}: {error}; put it back from a copy, or use another --workdir') from error
+
+
+def load_run(config: dict[str, Any], options: Mapping[str, Any] = {}) -> Loaded:
+    """The experiment of a run, made again; `options` are given anew.
+
+    Raises:
+        CnnJaxError: the experiment is gone, or does not take its options any more.
+    """
+    known = None
+    if 'splits' in config:  # not in runs from before that was kept
+        known = Remembered(tuple(config['class_names']), config['splits'], Path(config['folder']))
+    return load(config['experiment'], {**config['options'], **options}, known=known)
+
+
+def data_dir_of(config: Mapping[str, Any] | None) -> Path:
+    """Where a run had its data, if that folder is still there; else where data sets usually are."""
+    recorded = Path(config['data_dir']) if config and 'data_dir' in config else None
+    return recorded if recorded is not None and recorded.is_dir() else default_data_dir()
 
 
 def has_begun(path: Path) -> bool:

@@ -61,9 +61,10 @@ class Log:
         return True
 
     def listen(self) -> None:
-        """Says until `close` what the modules of this package warn of, such as an image that cannot be decoded."""
+        """Says until `close` what the modules of this package tell, such as an image that cannot be decoded."""
         logger = logging.getLogger('cnn_jax')
         logger.handlers[:] = [_Said(self)] if self._enabled else []
+        logger.setLevel(logging.INFO if self._enabled else logging.NOTSET)
         logger.propagate = not self._enabled  # some libraries make the root logger print: nothing is said twice
 
     def metrics(self, step: int, split: str, seconds: float, **values: float) -> None:
@@ -92,6 +93,7 @@ class Log:
         logger = logging.getLogger('cnn_jax')
         if any(isinstance(handler, _Said) and handler.log is self for handler in logger.handlers):
             logger.handlers[:], logger.propagate = [], True
+            logger.setLevel(logging.NOTSET)
         for name, sink in self._sinks.items():
             try:
                 sink.close()
@@ -153,14 +155,14 @@ class Log:
 
 
 class _Said(logging.Handler):
-    """Hands warnings to a log; those of other threads too."""
+    """Hands what is told to a log, from other threads too."""
 
     def __init__(self, log: Log):
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self.log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.log.say(f'warning: {record.getMessage()}')
+        self.log.say(f'{"warning: " if record.levelno >= logging.WARNING else ""}{record.getMessage()}')
 
 
 def describe_progress(words: str, images_per_second: float, seconds_left: float | None) -> str:

@@ -16,9 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax.data.formats.seal import Seal, number_of_array, of_numbers
 from cnn_jax.errors import DataError
+from cnn_jax.whole_file import write_whole
 
 VERSION = '1.0.0'
+SEALS = 'seals.json'  # in the set's folder
 Examples = Callable[[], Iterable[tuple[np.ndarray, int]]]
 """Gives the (image, label) pairs of one split in order; image uint8 (height, width, channels)."""
 
@@ -39,6 +42,7 @@ class ArrayRecordSource:
             raw = tfds.decode.DeserializeMethod.RAW_BYTES  # TFDS's own decoding takes 60 microseconds a row, ours 20
             self._records = builder.as_data_source(split, deserialize_method=raw)
             self._records[len(self) - 1]  # a file cut short fails here and not in the middle of a run
+        self.seal = read_seal(folder, split)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -134,7 +138,8 @@ def build(
             for left in home.glob('building-*') if alone else ():
                 shutil.rmtree(left)
             with tempfile.TemporaryDirectory(prefix='building-', dir=home) as building:
-                made = _write(name, Path(building), splits, shape, class_names)
+                made, seals = _write(name, Path(building), splits, shape, class_names)
+                write_seals(made, seals)
                 replace(made, home / VERSION, Path(building))
     except (OSError, RuntimeError) as error:  # ArrayRecord's writer raises RuntimeError where a disk is full
         reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
@@ -167,8 +172,25 @@ def replace(made: Path, folder: Path, building: Path) -> None:
     os.rename(made, folder)
 
 
-def _write(name: str, data_dir: Path, splits: Mapping[str, Examples], shape, class_names) -> Path:
+def read_seal(folder: Path, split: str) -> Seal | None:
+    """What a split of a set holds; None where its folder does not say, as TFDS's own do not."""
+    try:
+        return Seal(*json.loads((folder / SEALS).read_text())[split])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_seals(folder: Path, seals: Mapping[str, Seal]) -> None:
+    """Writes beside the files of a set what its splits hold."""
+    write_whole(folder / SEALS, json.dumps(seals))
+
+
+def _write(
+    name: str, data_dir: Path, splits: Mapping[str, Examples], shape, class_names
+) -> tuple[Path, dict[str, Seal]]:
     import tensorflow_datasets as tfds
+
+    numbers: dict[str, list[int]] = {split: [] for split in splits}
 
     class Info(tfds.core.DatasetInfo):
         def initialize_from_bucket(self): ...  # TFDS would ask the network for it, and leave an empty folder in /tmp
@@ -186,10 +208,11 @@ def _write(name: str, data_dir: Path, splits: Mapping[str, Examples], shape, cla
             return Info(builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True)
 
         def _split_generators(self, dl_manager):
-            return {split: self._generate_examples(examples) for split, examples in splits.items()}
+            return {split: self._generate_examples(split, examples) for split, examples in splits.items()}
 
-        def _generate_examples(self, examples):
+        def _generate_examples(self, split, examples):
             for row, (image, label) in enumerate(examples()):
+                numbers[split].append(number_of_array(image, {'label': label}))
                 yield row, {'image': io.BytesIO(encode_png(image)), 'label': int(label)}
 
         def _log_download_bytes(self): ...  # TFDS prints both to stdout, in bold
@@ -200,7 +223,7 @@ def _write(name: str, data_dir: Path, splits: Mapping[str, Examples], shape, cla
     with _no_progress_bars():
         builder = SetBuilder(data_dir=str(data_dir), file_format='array_record')
         builder.download_and_prepare(file_format='array_record')
-    return Path(builder.data_dir)
+    return Path(builder.data_dir), {split: of_numbers(len(found), found) for split, found in numbers.items()}
 
 
 @contextlib.contextmanager

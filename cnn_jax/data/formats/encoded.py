@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnn_jax.data.formats import crops, image
-from cnn_jax.data.formats.array_record import reading
+from cnn_jax.data.formats.array_record import read_seal, reading
 from cnn_jax.data.formats.image import BadImage
+from cnn_jax.data.formats.seal import Seal
 from cnn_jax.errors import CnnJaxError, DataError
 
 NAMED = 10  # bad images that an error lists
@@ -26,7 +27,8 @@ class Decoding:
     """How the rows of a set are decoded.
 
     `size` is that of every image; `crop` is what training reads at random, `resize` the short side for evaluation.
-    More than the share `max_bad_images` of a split stops the run.
+    More than the share `max_bad_images` of a split stops the run; unless it is 0, one bad image never does. `upright`:
+    photographs are turned as their EXIF data says.
 
     Raises:
         CnnJaxError: a value out of range, named.
@@ -37,6 +39,7 @@ class Decoding:
     crop: crops.Crop = crops.random_resized
     max_pixels: int = image.MAX_PIXELS
     max_bad_images: float = 0.001
+    upright: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= self.resize:
@@ -73,7 +76,7 @@ class BadImages:
             if row in self.found:
                 return
             self.found[row] = reason
-            most = f'{len(self.found)} of at most {int(self._share * self._num_rows)} in {self._where}'
+            most = f'{len(self.found)} of at most {most_bad(self._num_rows, self._share)} in {self._where}'
             log.warning('bad image, %s: %s; %s', most, reason, instead)
             check_share(list(self.found.values()), self._num_rows, self._share, self._where)
 
@@ -84,9 +87,14 @@ class BadImages:
         self.__dict__.update(state, _lock=threading.Lock())
 
 
+def most_bad(num_rows: int, share: float) -> int:
+    """How many images of a split may be bad: a share, and one where that is less."""
+    return max(int(share * num_rows), 1 if share else 0)
+
+
 def check_share(bad: Sequence[str], num_rows: int, share: float, where: str) -> None:
     """Raises DataError where more than a share of the images is bad, with the first of them."""
-    if len(bad) > share * num_rows:
+    if len(bad) > most_bad(num_rows, share):
         more = f' and {len(bad) - NAMED:,} more' if len(bad) > NAMED else ''
         raise DataError(
             f'{len(bad):,} bad image{"s" * (len(bad) > 1)} in {where}, more than {share:.3%} of {num_rows:,} '
@@ -122,6 +130,7 @@ class EncodedSource:
             builder: Any = tfds.builder_from_directory(folder)
             self._records = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
             self._records[len(self) - 1]  # a file cut short fails here and not in the middle of a run
+        self.seal = read_seal(folder, split) or Seal(len(self), None)
         self.bad_images = BadImages(f'{folder.parent.name} {split}', len(self), decoding.max_bad_images)
         _one_thread()
 
@@ -157,7 +166,9 @@ class EncodedSource:
     def _centre(self, row: int, record: Record) -> dict[str, Any]:
         how = self.decoding
         try:
-            pixels = image.decode_centre(record.encoded, resize=how.resize, size=how.size, max_pixels=how.max_pixels)
+            pixels = image.decode_centre(
+                record.encoded, resize=how.resize, size=how.size, max_pixels=how.max_pixels, upright=how.upright
+            )
         except BadImage as error:
             self.bad_images.add(row, f'{record.name}: {error}', instead=NOT_COUNTED)
             return {'image': np.zeros((how.size, how.size, 3), np.uint8), 'label': record.label, 'readable': False}
@@ -171,7 +182,7 @@ class EncodedSource:
             if other != row:
                 (record,) = self.records([other % len(self)])
             try:
-                header = image.read_header(record.encoded, max_pixels=how.max_pixels)
+                header = image.read_header(record.encoded, max_pixels=how.max_pixels, upright=how.upright)
                 box = how.crop(numbers(), header.height, header.width)
                 pixels = image.decode_box(record.encoded, box, size=size, header=header)
             except BadImage as error:

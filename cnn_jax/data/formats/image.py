@@ -1,19 +1,26 @@
 """Encoded images: their size without decoding them, and decoding under a cap, as training and as evaluation need it.
 
-Pillow is the definition: RGB with 8 bits a channel, transparency dropped, not turned by EXIF (as torchvision and TFDS).
+Pillow is the definition: RGB with 8 bits a channel (of 16 the upper 8), transparency dropped, not turned by EXIF unless
+that is asked for (as torchvision and TFDS).
 Training decodes JPEG files with simplejpeg and libjpeg-turbo's fast transforms, the quickest there is: some 1.5 of 255
 away in the mean.
 """
 
 import contextlib
+import functools
 import io
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 MAX_PIXELS = 64 * 2**20  # 192 MB decoded; the largest image of ImageNet has 18 million pixels
-FORMATS = ('JPEG', 'PNG', 'BMP', 'GIF', 'WEBP')
+FORMATS = ('JPEG', 'PNG', 'BMP', 'GIF', 'WEBP', 'TIFF', 'PPM', 'JPEG2000', 'AVIF')  # that say what they are
+SUFFIXES = (
+    '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.apng', '.bmp', '.gif', '.webp', '.tif', '.tiff', '.ppm', '.pgm',
+    '.pbm', '.pnm', '.jp2', '.j2k', '.avif',
+)  # fmt: skip
+ORIENTATION = 0x0112  # EXIF's tag: 1 is upright, 5 to 8 lie on their side
 JPEG_START, PNG_START = b'\xff\xd8', b'\x89PNG\r\n\x1a\n'
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG markers that are followed by the size
 ALONE = {0x01, *range(0xD0, 0xD9)}  # JPEG markers without a length
@@ -33,10 +40,13 @@ class Header(NamedTuple):
     height: int
     width: int
     channels: int
+    turn: int = 1  # EXIF's orientation that decoding undoes; height and width are those afterwards
 
 
-def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
+def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False) -> Header:
     """The size of an encoded image; decodes nothing.
+
+    upright: whether the image is to be turned as EXIF says.
 
     Raises:
         BadImage: no image, or more than `max_pixels` of them.
@@ -54,7 +64,29 @@ def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
         raise BadImage(f'{header.width} x {header.height} = {pixels:,} pixels, at most {max_pixels:,} are decoded')
     if not pixels:
         raise BadImage('an image without pixels')
-    return header
+    turn = orientation(encoded) if upright else 1
+    height, width = (header.width, header.height) if turn >= 5 else (header.height, header.width)
+    return header._replace(height=height, width=width, turn=turn)
+
+
+def orientation(encoded: bytes) -> int:
+    """EXIF's orientation, 1 to 8; 1 where there is none, one that no standard knows, or Pillow itself undoes it."""
+    if b'Exif' not in encoded[:65536] and not encoded.startswith((PNG_START, b'RIFF')):
+        return 1  # and TIFF, which Pillow gives upright
+    try:
+        found = int(_open(encoded).getexif().get(ORIENTATION, 1))
+    except Exception:  # Pillow raises a dozen types for damaged tags, and these decide nothing else
+        return 1
+    return found if 1 <= found <= 8 else 1
+
+
+def _turned(pixels: np.ndarray, turn: int) -> np.ndarray:
+    """An image (height, width, channels) upright, by its EXIF orientation."""
+    if turn == 1:
+        return pixels
+    across = pixels.swapaxes(0, 1) if turn >= 5 else pixels
+    down, right = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}[turn]
+    return np.ascontiguousarray(across[::down, ::right])
 
 
 def _read_jpeg_header(encoded: bytes) -> Header:
@@ -75,11 +107,22 @@ def _read_jpeg_header(encoded: bytes) -> Header:
     raise BadImage('a JPEG file that is cut short or damaged: it does not say its size')
 
 
+@functools.cache
+def _openers() -> list[tuple[Any, Any]]:
+    """What Pillow opens each form with, and how it knows the form."""
+    Image.init()
+    return [Image.OPEN[form] for form in FORMATS if form in Image.OPEN]
+
+
 def _open(encoded: bytes) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(encoded), formats=FORMATS)
-    except Exception as error:  # Pillow raises a dozen types for bad bytes
-        raise BadImage('no image, or none of the forms ' + ', '.join(FORMATS)) from error
+    """The image with its header read. `Image.open` would refuse large ones by a cap that all of Pillow shares."""
+    for opener, knows in _openers():
+        if knows(encoded[:16]) is True:
+            try:
+                return opener(io.BytesIO(encoded), '')
+            except Exception as error:  # Pillow raises a dozen types for bad bytes
+                raise BadImage(f'a damaged image: {" ".join(str(error).split()) or type(error).__name__}') from error
+    raise BadImage('no image, or none of the forms ' + ', '.join(FORMATS))
 
 
 def open_rgb(encoded: bytes) -> Image.Image:
@@ -88,22 +131,40 @@ def open_rgb(encoded: bytes) -> Image.Image:
     try:
         if image.mode == 'P' and 'transparency' in image.info:
             image = image.convert('RGBA')  # else Pillow warns; the colours are the same
-        return image.convert('RGB')
+        return _eight_bits(image).convert('RGB')
+    except BadImage:
+        raise
     except Exception as error:
         raise BadImage(str(error) or type(error).__name__) from error
 
 
-def decode(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """RGB uint8 (height, width, 3), whatever the form of the file.
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Of a grey image with 16 bits the upper 8, as Pillow takes them of colours; it would cut grey off at 255."""
+    if image.mode == 'F':
+        raise BadImage('its pixels are floating-point numbers, whose range it does not say')
+    if image.mode != 'I' and not image.mode.startswith('I;16'):
+        return image
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise BadImage('its pixels are numbers of 32 bits, whose range it does not say')
+    return Image.fromarray((values >> 8).astype(np.uint8))
+
+
+def decode(encoded: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False) -> np.ndarray:
+    """RGB uint8 (height, width, 3), whatever the form of the file; `upright`: turned as EXIF says.
 
     Raises:
         BadImage: cannot be decoded, or is too large.
     """
-    return _decode(encoded, read_header(encoded, max_pixels=max_pixels), 1)
+    return _decode(encoded, read_header(encoded, max_pixels=max_pixels, upright=upright), 1)
 
 
 def _decode(encoded: bytes, header: Header, shrink: int) -> np.ndarray:
     """The image, a JPEG file at 1 / `shrink` of its size, rounded up."""
+    return _turned(_stored(encoded, header, shrink), header.turn)
+
+
+def _stored(encoded: bytes, header: Header, shrink: int) -> np.ndarray:
     if header.form != 'JPEG' or header.channels not in (1, 3):  # CMYK: Pillow's colours
         return np.asarray(open_rgb(encoded))
     import cv2  # a fifth of a second, which `--help` need not wait for
@@ -124,7 +185,7 @@ def _decode_fast(encoded: bytes, header: Header) -> np.ndarray:
         import simplejpeg
 
         with contextlib.suppress(ValueError):
-            return simplejpeg.decode_jpeg(encoded, fastdct=True, fastupsample=True)
+            return _turned(simplejpeg.decode_jpeg(encoded, fastdct=True, fastupsample=True), header.turn)
     return _decode(encoded, header, 1)
 
 
@@ -156,14 +217,18 @@ def decode_box(encoded: bytes, box: Box, *, size: int, header: Header) -> np.nda
     return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if large else cv2.INTER_LINEAR)
 
 
-def decode_centre(encoded: bytes, *, resize: int, size: int, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode_centre(
+    encoded: bytes, *, resize: int, size: int, max_pixels: int = MAX_PIXELS, upright: bool = False
+) -> np.ndarray:
     """The centre, uint8 (size, size, 3), of the image with its short side resized to `resize`, bilinear with antialias.
 
     Pillow's arithmetic and torchvision's rounding: the same pixels as theirs. Of an image longer than four times its
     short side only the centre is resized, as one pixel by a thousand would be huge whole.
     """
-    read_header(encoded, max_pixels=max_pixels)
+    header = read_header(encoded, max_pixels=max_pixels, upright=upright)
     image = open_rgb(encoded)
+    if header.turn != 1:
+        image = Image.fromarray(_turned(np.asarray(image), header.turn))
     short = min(image.size)
     wide, high = (int(resize * length / short) for length in image.size)  # the short one is `resize` exactly
     left, top = (round((length - size) / 2) for length in (wide, high))

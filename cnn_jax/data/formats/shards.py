@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnn_jax.data.formats import array_record, encoded, image
+from cnn_jax.data.formats import array_record, description, encoded, image, seal
 from cnn_jax.data.formats.array_record import VERSION
 from cnn_jax.data.formats.tree import Item
 from cnn_jax.errors import DataError
@@ -41,10 +41,11 @@ class Shard(NamedTuple):
         return f'{name}-{self.split}.array_record-{self.number:05d}-of-{self.of:05d}'
 
     def digest(self) -> str:
-        """Of the names, labels and sizes of its images."""
+        """Of the names and labels of its images, and of what tells that their bytes changed."""
         digest = hashlib.sha256()
         for item in self.items:
-            digest.update(f'{item.name}\t{item.label}\t{item.size}\n'.encode(errors='surrogateescape'))
+            mark = item.mark or item.size
+            digest.update(f'{item.name}\t{item.label}\t{mark}\n'.encode(errors='surrogateescape'))
         return digest.hexdigest()
 
 
@@ -77,9 +78,11 @@ def build(
                 return folder
             building = home / 'building'
             building.mkdir(exist_ok=True)
-            _write_all(name, building, shards, say, decoding, num_threads)
+            _write_all(name, building, shards, class_names, say, decoding, num_threads)
             _report_bad(name, building, shards, decoding, say)
-            _write_description(name, building, shards, class_names)
+            _report_turned(name, building, shards, decoding, say)
+            _write_seals(name, building, shards)
+            description.write(name, building, shards, class_names)
             (building / PLAN).write_text(json.dumps(plan))
             _clear(name, building, shards)
             shutil.rmtree(folder, ignore_errors=True)
@@ -109,8 +112,18 @@ def _cut(split: str, items: Sequence[Item], shard_bytes: int) -> list[Shard]:
 
 
 def _write_all(
-    name: str, building: Path, shards: list[Shard], say: Say, decoding: encoded.Decoding, num_threads: int | None
+    name: str,
+    building: Path,
+    shards: list[Shard],
+    class_names: Sequence[str],
+    say: Say,
+    decoding: encoded.Decoding,
+    num_threads: int | None,
 ) -> None:
+    # TFDS replaces `__import__` while it is first imported: a thread that imports anything meanwhile fails or hangs.
+    import tensorflow_datasets  # noqa: F401
+    from tensorflow_datasets.proto import tf_example_pb2  # noqa: F401
+
     missing = [shard for shard in shards if _note(building / shard.file_name(name)).get('digest') != shard.digest()]
     needed, free = sum(item.size for shard in missing for item in shard.items), shutil.disk_usage(building).free
     if needed * 1.02 > free:
@@ -124,7 +137,7 @@ def _write_all(
     pool = concurrent.futures.ThreadPoolExecutor(num_threads or os.cpu_count())
     stop = threading.Event()
     try:
-        tasks = [pool.submit(_write, shard, name, building, decoding, progress, stop) for shard in missing]
+        tasks = [pool.submit(_write, shard, name, building, decoding, class_names, progress, stop) for shard in missing]
         for task in concurrent.futures.as_completed(tasks):
             task.result()
     finally:
@@ -149,6 +162,7 @@ def _write(
     name: str,
     building: Path,
     decoding: encoded.Decoding,
+    class_names: Sequence[str],
     progress: '_Progress',
     stop: threading.Event,
 ) -> None:
@@ -157,7 +171,8 @@ def _write(
 
     path = building / shard.file_name(name)
     part = _beside(path, 'part')
-    writer, bad = ArrayRecordWriter(str(part), 'group_size:1,uncompressed'), []
+    writer = ArrayRecordWriter(str(part), 'group_size:1,uncompressed')
+    bad, turned, total = [], 0, 0
     try:
         for item in shard.items:
             if stop.is_set():
@@ -167,12 +182,15 @@ def _write(
                 image.check(content, max_pixels=decoding.max_pixels)
             except image.BadImage as error:
                 bad.append(f'{item.name}: {error}')
+            turned += image.orientation(content) != 1
+            total += seal.row_number(content, class_names[item.label].encode())
             writer.write(_serialise(content, item))
             progress.add()
     finally:
         writer.close()
     path.unlink(missing_ok=True)
-    _beside(path, 'json').write_text(json.dumps({'digest': shard.digest(), 'bad': bad}))
+    note = {'digest': shard.digest(), 'bad': bad, 'turned': turned, 'seal': f'{total % seal.MODULUS:x}'}
+    _beside(path, 'json').write_text(json.dumps(note))
     os.rename(part, path)
 
 
@@ -201,48 +219,32 @@ def _report_bad(name: str, building: Path, shards: list[Shard], decoding: encode
         encoded.check_share(bad, sum(len(shard.items) for shard in own), decoding.max_bad_images, f'{name} {split}')
 
 
+def _report_turned(name: str, building: Path, shards: list[Shard], decoding: encoded.Decoding, say: Say) -> None:
+    """Says how many photographs lie on their side or stand on their head, and what is done with them."""
+    count = sum(_note(building / shard.file_name(name)).get('turned', 0) for shard in shards)
+    if count:
+        done = 'turned upright' if decoding.upright else 'not turned, as torchvision does not (the option upright does)'
+        say(f'{name}: {count:,} photographs are stored on their side, as EXIF says; they are {done}')
+
+
+def _write_seals(name: str, building: Path, shards: list[Shard]) -> None:
+    """Beside the files of a set, what its splits are made of; nothing where a shard is from before."""
+    notes = {shard: _note(building / shard.file_name(name)) for shard in shards}
+    seals = {}
+    for split in dict.fromkeys(shard.split for shard in shards):
+        own = [shard for shard in shards if shard.split == split]
+        numbers = [int(notes[shard]['seal'], 16) for shard in own if 'seal' in notes[shard]]
+        count = sum(len(shard.items) for shard in own)
+        seals[split] = seal.of_numbers(count, numbers) if len(numbers) == len(own) else seal.Seal(count, None)
+    array_record.write_seals(building, seals)
+
+
 def _clear(name: str, building: Path, shards: list[Shard]) -> None:
     """Removes notes, and shards of an earlier plan."""
     kept = {shard.file_name(name) for shard in shards}
     for path in building.glob(f'{name}-*.array_record-*'):
         if path.name not in kept:
             path.unlink()
-
-
-def _write_description(name: str, building: Path, shards: list[Shard], class_names: Sequence[str]) -> None:
-    import tensorflow_datasets as tfds
-    from etils import epath
-    from tensorflow_datasets.core import dataset_info, naming
-    from tensorflow_datasets.core import splits as tfds_splits
-
-    features = tfds.features.FeaturesDict(
-        {
-            'image': tfds.features.Image(shape=(None, None, 3), encoding_format='jpeg'),
-            'label': tfds.features.ClassLabel(names=list(class_names)),
-            'file_name': tfds.features.Text(),
-        }
-    )
-    identity = dataset_info.DatasetIdentity(
-        name=name, version=tfds.core.Version(VERSION), data_dir=str(building), module_name=__name__
-    )
-    info = tfds.core.DatasetInfo(builder=identity, features=features, disable_shuffling=True)
-    info.set_file_format('array_record')
-    described = []
-    for split in dict.fromkeys(shard.split for shard in shards):
-        own = [shard for shard in shards if shard.split == split]
-        template = naming.ShardedFileTemplate(
-            data_dir=epath.Path(building), dataset_name=name, split=split, filetype_suffix='array_record'
-        )
-        described.append(
-            tfds_splits.SplitInfo(
-                name=split,
-                shard_lengths=[len(shard.items) for shard in own],
-                num_bytes=sum(item.size for shard in own for item in shard.items),
-                filename_template=template,
-            )
-        )
-    info.set_splits(tfds_splits.SplitDict(described))
-    info.write_to_directory(building)
 
 
 class _Progress:

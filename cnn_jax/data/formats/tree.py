@@ -1,62 +1,132 @@
 """Image files on disk, one by one: in folders of classes, or inside tar files, which are read without extracting."""
 
+import collections
+import logging
+import os
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from cnn_jax.data.formats.image import SUFFIXES
 from cnn_jax.errors import DataError
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp')
+log = logging.getLogger(__name__)
 
 
 class Item(NamedTuple):
-    """The bytes of one image: `size` bytes of `path` from `offset` on."""
+    """The bytes of one image: `size` bytes of `path` from `offset` on.
+
+    `mark` changes where the bytes do: a hash of them, or their size and time.
+    """
 
     name: str
     label: int
     path: Path
     offset: int
     size: int
+    mark: str = ''
 
     def read(self) -> bytes:
-        with self.path.open('rb') as file:
-            file.seek(self.offset)
-            return file.read(self.size)
+        """The bytes; DataError where the file cannot be read."""
+        try:
+            with self.path.open('rb') as file:
+                file.seek(self.offset)
+                return file.read(self.size)
+        except OSError as error:
+            raise DataError(f'cannot read {self.path}: {error.strerror}; mend its rights, or take it out') from error
+
+
+class Listed(NamedTuple):
+    """The images of a folder, and how many files of which suffix are none."""
+
+    items: list[Item]
+    left_out: collections.Counter[str]
 
 
 def class_folders(root: Path) -> list[str]:
-    """The names of the folders in a folder, sorted; hidden ones left out."""
+    """The names of the folders in a folder, sorted; hidden ones left out.
+
+    Raises:
+        DataError: the folder cannot be read, or a name is not UTF-8.
+    """
     try:
-        return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith('.'))
+        names = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith('.'))
     except OSError as error:
         raise DataError(f'cannot read the folder {root}: {error.strerror}; give a folder of class folders') from error
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(name)
+            raise DataError(f'the name of the folder {shown!r} in {root} is not UTF-8; rename it') from None
+    return names
 
 
-def list_images(folder: Path, label: int, *, prefix: str = '') -> list[Item]:
-    """The images directly in a folder, sorted by name; `prefix` goes before their names."""
-    found = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith('.') and path.is_file():
-            found.append(Item(prefix + path.name, label, path, 0, path.stat().st_size))
-    return found
+def list_images(folder: Path, label: int, *, prefix: str = '') -> Listed:
+    """The images in a folder and the folders in it, sorted by name; `prefix` goes before their names.
+
+    Hidden files are passed over. Links are followed.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    items, left_out = [], collections.Counter[str]()
+    for path in sorted(_files(folder)):
+        if path.suffix.lower() not in SUFFIXES:
+            left_out[path.suffix.lower() or path.name] += 1
+            continue
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise DataError(f'cannot read {path}: {error.strerror}; mend it, or take it out') from error
+        mark = f'{found.st_size}-{found.st_mtime_ns}'
+        items.append(Item(f'{prefix}{path.relative_to(folder).as_posix()}', label, path, 0, found.st_size, mark))
+    return Listed(items, left_out)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder that are not hidden, each real folder once."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f'cannot read the folder {error.filename}: {error.strerror}; mend its rights') from error
+
+    seen = set()
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [name for name in folders if not name.startswith('.')] if real not in seen else []
+        if real not in seen:
+            yield from (Path(place, name) for name in names if not name.startswith('.'))
+        seen.add(real)
 
 
 def list_classes(root: Path, classes: Sequence[str]) -> list[Item]:
-    """The images of `root/<class>/`, class after class in the order given.
+    """The images of `root/<class>/` and of the folders in it, class after class in the order given.
+
+    What is no image is counted, and a warning says so.
 
     Raises:
         DataError: a class has no folder, or no image in it.
     """
-    found = []
+    found, left_out = [], collections.Counter[str]()
     for label, name in enumerate(classes):
         folder = root / name
-        images = list_images(folder, label, prefix=f'{name}/') if folder.is_dir() else []
-        if not images:
+        listed = list_images(folder, label, prefix=f'{name}/') if folder.is_dir() else Listed([], left_out)
+        if not listed.items:
             what = 'has no image' if folder.is_dir() else 'is missing'
             raise DataError(f'the class folder {folder} {what}; put its images ({", ".join(SUFFIXES)}) there')
-        found += images
+        found += listed.items
+        left_out += listed.left_out
+    say_left_out(root, left_out)
     return found
+
+
+def say_left_out(root: Path, left_out: collections.Counter[str]) -> None:
+    """Warns of files that are no images, by suffix."""
+    if left_out:
+        kinds = ', '.join(f'{count:,} {suffix}' for suffix, count in left_out.most_common(5))
+        more = ', ...' if len(left_out) > 5 else ''
+        log.warning('%s: %s files are left out, which are no images (%s%s)', root, f'{left_out.total():,}', kinds, more)
 
 
 def list_tar(path: Path, label: int = 0, *, prefix: str = '') -> list[Item]:

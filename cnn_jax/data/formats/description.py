@@ -1,0 +1,47 @@
+"""What TFDS wants to know of a folder of ArrayRecord files: written as TFDS itself does, without TensorFlow."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnn_jax.data.formats.array_record import VERSION
+
+if TYPE_CHECKING:
+    from cnn_jax.data.formats.shards import Shard
+
+
+def write(name: str, building: Path, shards: Sequence['Shard'], class_names: Sequence[str]) -> None:
+    """Writes `dataset_info.json` and `features.json` of a set of encoded images."""
+    import tensorflow_datasets as tfds
+    from etils import epath
+    from tensorflow_datasets.core import dataset_info, naming
+    from tensorflow_datasets.core import splits as tfds_splits
+
+    features = tfds.features.FeaturesDict(
+        {
+            'image': tfds.features.Image(shape=(None, None, 3), encoding_format='jpeg'),
+            'label': tfds.features.ClassLabel(names=list(class_names)),
+            'file_name': tfds.features.Text(),
+        }
+    )
+    identity = dataset_info.DatasetIdentity(
+        name=name, version=tfds.core.Version(VERSION), data_dir=str(building), module_name=__name__
+    )
+    info = tfds.core.DatasetInfo(builder=identity, features=features, disable_shuffling=True)
+    info.set_file_format('array_record')
+    described = []
+    for split in dict.fromkeys(shard.split for shard in shards):
+        own = [shard for shard in shards if shard.split == split]
+        template = naming.ShardedFileTemplate(
+            data_dir=epath.Path(building), dataset_name=name, split=split, filetype_suffix='array_record'
+        )
+        described.append(
+            tfds_splits.SplitInfo(
+                name=split,
+                shard_lengths=[len(shard.items) for shard in own],
+                num_bytes=sum(item.size for shard in own for item in shard.items),
+                filename_template=template,
+            )
+        )
+    info.set_splits(tfds_splits.SplitDict(described))
+    info.write_to_directory(building)

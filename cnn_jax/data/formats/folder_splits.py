@@ -1,0 +1,169 @@
+"""The splits of a folder of images: as its own folders say, or divided by the bytes of each file."""
+
+import collections
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from cnn_jax.data.formats import hashes, tree
+from cnn_jax.data.formats.tree import Item
+from cnn_jax.errors import CnnJaxError, DataError
+
+# What people call the folders of the splits, in any case.
+NAMES = {
+    'train': ('train', 'training'),
+    'validation': ('val', 'valid', 'validation'),
+    'test': ('test', 'testing'),
+}
+NAMED = 5  # things that a message lists
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Division:
+    """How a folder without a test split of its own is divided.
+
+    Raises:
+        CnnJaxError: a share that is none.
+    """
+
+    test_fraction: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test_fraction < 1:
+            raise CnnJaxError(f'test_fraction: got {self.test_fraction}; it is a share between 0 and 1')
+
+    def place(self, item: Item) -> float:
+        """Where an image stands between 0 and 1, by its bytes alone; below `test_fraction` it is a test image."""
+        digest = hashlib.sha256(f'{self.seed}\n{item.mark}'.encode()).digest()
+        return int.from_bytes(digest[:7]) / 2**56
+
+
+class Listing(NamedTuple):
+    """The classes of a folder, and the images of each split; `items` is None where they were not looked at."""
+
+    classes: tuple[str, ...]
+    counts: dict[str, int]
+    items: dict[str, list[Item]] | None
+
+
+def list_folder(root: Path, division: Division, classes: Sequence[str] | None = None) -> Listing:
+    """The images of a folder, by split.
+
+    Args:
+        root: holds class folders, or folders of splits that hold them.
+        division: where there is no folder of a test split.
+        classes: in the order of their labels; None: sorted by name.
+
+    Raises:
+        DataError: the classes are not those, or are not the same in all splits, or have no images.
+    """
+    found = _split_folders(root)
+    whole = found.get('train', root)
+    own = _classes_in(whole, classes)
+    if len(own) < 2:
+        raise DataError(f'class folders in {whole}: {len(own)}, needed are at least 2: {whole}/<class>/<image>.jpg')
+    if 'test' in found:
+        listed = {split: _list_split(folder, own, split) for split, folder in found.items()}
+        hashed = iter(hashes.hashed(root, [item for items in listed.values() for item in items]))
+        splits = {split: [next(hashed) for _ in items] for split, items in listed.items()}
+    else:
+        splits = _divide(hashes.hashed(root, tree.list_classes(whole, own)), own, division, whole)
+    _say_shared(root, splits)
+    return Listing(own, {split: len(items) for split, items in splits.items()}, splits)
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """The folders of the splits; none where the folders are classes. Of `train` and `val` alone `val` is for testing.
+
+    A folder with the name of a split that holds images itself is a class of that name, or a test set without labels.
+    """
+    folders = tree.class_folders(root)
+    found = {split: [name for name in folders if name.lower() in names] for split, names in NAMES.items()}
+    others = [name for name in folders if not any(name in names for names in found.values())]
+    train = [name for name in found['train'] if tree.class_folders(root / name)]
+    if not train or any(tree.list_images(root / name, 0).items for name in others):
+        return {}
+    if others:
+        log.warning('%s: %s hold no images and are left out', root, ', '.join(others[:NAMED]))
+    for split, names in found.items():
+        if len(names) > 1:
+            raise DataError(f'{root} has {" and ".join(names)}, which are both names of the {split} split; keep one')
+    places = {split: root / names[0] for split, names in found.items() if names}
+    for split in ('validation', 'test'):
+        if split in places and not tree.class_folders(places[split]):
+            log.warning('%s has no class folders, so its images have no labels: it is left out', places.pop(split))
+    if 'validation' in places and 'test' not in places:
+        places['test'] = places.pop('validation')
+    if 'test' not in places:
+        log.warning('%s has no folder of a test split: the images of %s are divided', root, places['train'].name)
+    return places
+
+
+def _classes_in(folder: Path, classes: Sequence[str] | None) -> tuple[str, ...]:
+    there = tree.class_folders(folder)
+    if classes is None:
+        return tuple(there)
+    if different := sorted({*there} ^ {*classes}):
+        raise DataError(
+            f'the class folders in {folder} are not those that the run was trained on: {", ".join(different[:NAMED])} '
+            f'{"is" if len(different) == 1 else "are"} in one only; labels belong to names: give the folders their '
+            'names again, or train anew'
+        )
+    return tuple(classes)
+
+
+def _list_split(folder: Path, classes: tuple[str, ...], split: str) -> list[Item]:
+    """The images of one split; only that for training needs all classes."""
+    there = tree.class_folders(folder)
+    if strange := sorted({*there} - {*classes}):
+        raise DataError(f'{folder} has the class {strange[0]}, which the training images have not; make them the same')
+    if split == 'train':
+        return tree.list_classes(folder, classes)
+    if missing := [name for name in classes if name not in there]:
+        shown = ', '.join(missing[:NAMED]) + (', ...' if len(missing) > NAMED else '')
+        log.warning('%s has no folder of %d of %d classes: %s', folder, len(missing), len(classes), shown)
+    items = tree.list_classes(folder, there)
+    return [item._replace(label=classes.index(there[item.label])) for item in items]
+
+
+def _divide(items: list[Item], classes: tuple[str, ...], division: Division, root: Path) -> dict[str, list[Item]]:
+    """Images whose place is below the share are for testing; a class that is on one side only lends one image."""
+    tests = {item.name for item in items if division.place(item) < division.test_fraction}
+    lent = []
+    for label, name in enumerate(classes):
+        own = sorted((item for item in items if item.label == label), key=division.place)
+        if len({item.mark for item in own}) < 2:
+            raise DataError(
+                f'the class folder {root / name} has one image; training and testing need one each, at least'
+            )
+        there = [item for item in own if item.name in tests]
+        if not there:
+            tests |= {item.name for item in own if item.mark == own[0].mark}
+        elif len(there) == len(own):
+            tests -= {item.name for item in own if item.mark == own[-1].mark}
+        lent += [name] if len(there) in (0, len(own)) else []
+    if lent:
+        shown = ', '.join(lent[:NAMED]) + (', ...' if len(lent) > NAMED else '')
+        log.warning('%s: %d classes had images on one side alone; each lends one: %s', root, len(lent), shown)
+    return {
+        'train': [item for item in items if item.name not in tests],
+        'test': [item for item in items if item.name in tests],
+    }
+
+
+def _say_shared(root: Path, splits: dict[str, list[Item]]) -> None:
+    """Warns where the same bytes are in training and in another split."""
+    train = collections.Counter(item.mark for item in splits['train'])
+    for split, items in splits.items():
+        shared = [item.name for item in items if item.mark in train] if split != 'train' else []
+        if shared:
+            log.warning(
+                '%s: %s of %s %s images have the bytes of a training image, such as %s: what is measured there is '
+                'too good', root, f'{len(shared):,}', f'{len(items):,}', split, shared[0],
+            )  # fmt: skip

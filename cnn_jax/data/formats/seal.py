@@ -1,0 +1,64 @@
+"""What the rows of a split are, in a few digits: whether a run looks at the images that another one was trained on."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+MODULUS = 2**128
+LARGEST = 2**29  # bytes of a split that is read whole to seal it
+
+
+class Seal(NamedTuple):
+    """How many rows a split has, and a digest of their images and fields that no order changes.
+
+    `digest` is None where nobody has read all rows: only the count is known then.
+    """
+
+    count: int
+    digest: str | None
+
+    def differs(self, other: 'Seal') -> bool:
+        """Whether the two are known to be of other rows."""
+        known = self.digest is not None and other.digest is not None
+        return self.count != other.count or (known and self.digest != other.digest)
+
+
+def row_number(*parts: bytes) -> int:
+    """A number of one row, from its bytes and what it says of them."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, 'little'))
+        digest.update(part)
+    return int.from_bytes(digest.digest()) % MODULUS
+
+
+def of_numbers(count: int, numbers: Iterable[int]) -> Seal:
+    """The seal of rows with these numbers: their sum, so that parts of a split can be sealed apart."""
+    return Seal(count, f'{sum(numbers) % MODULUS:032x}')
+
+
+def number_of_array(image: np.ndarray, fields: Mapping[str, Any]) -> int:
+    """The number of a decoded row: its pixels, and its fields in the order of their names."""
+    parts = [str(image.shape).encode(), np.ascontiguousarray(image).tobytes()]
+    for name in sorted(fields):
+        value = np.asarray(fields[name])
+        wide = value.astype(np.int64) if value.dtype.kind in 'iub' else value.astype(np.float64)
+        parts += [name.encode(), str(wide.shape).encode(), wide.tobytes()]
+    return row_number(*parts)
+
+
+def of_source(source: Any) -> Seal:
+    """The seal that a source carries, `source.seal`; else that of its rows, read now if they are not too many."""
+    found = getattr(source, 'seal', None)
+    if found is not None:
+        return found
+    count = len(source)
+    if not count or count * source[0]['image'].nbytes > LARGEST:
+        return Seal(count, None)
+    rows = (source[row] for row in range(count))
+    numbers = (
+        number_of_array(row['image'], {k: v for k, v in row.items() if k not in ('image', 'readable')}) for row in rows
+    )
+    return of_numbers(count, numbers)

@@ -1,0 +1,292 @@
+"""A folder of one's own: an image keeps its side, classes keep their names, and nothing is left out unsaid."""
+
+import itertools
+import logging
+import os
+
+import numpy as np
+import pytest
+from small_imagenet import CLASSES, jpeg, make_tree
+
+from cnn_jax.data import folder, pipeline
+from cnn_jax.data.formats import folder_splits, hashes
+from cnn_jax.data.formats.folder_splits import Division
+from cnn_jax.data.formats.remembered import Remembered, remembering
+from cnn_jax.errors import CnnJaxError, DataError
+
+SMALL = {'batch_size': 2, 'image_size': 16, 'resize': 20}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Hashes are kept beside the test."""
+    monkeypatch.setattr(hashes, '_cache_folder', lambda: tmp_path / 'cache')
+
+
+def make_flat(root, counts, start=0):
+    """`counts` images below each of the folders, all different."""
+    for label, (name, count) in enumerate(counts.items()):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            seed = start + 100 * label + number
+            (root / name / f'picture {number}.jpg').write_bytes(jpeg(seed, width=40, height=30))
+    return str(root)
+
+
+def sides(root, fraction=0.3, seed=0):
+    """The bytes of the images on each side."""
+    items = folder_splits.list_folder(root, Division(fraction, seed)).items
+    assert items is not None
+    return {split: {item.read() for item in found} for split, found in items.items()}
+
+
+def test_folder_with_splits(tmp_path):
+    root = make_tree(tmp_path / 'own')
+    data = folder.load(batch_size=4, folder=str(root), image_size=32, resize=40)
+    assert (data.splits, data.class_names) == ({'train': 27, 'test': 9}, CLASSES)
+    assert data.open('test', tmp_path)[8]['label'] == 2
+
+
+def test_each_class_is_divided_by_seed(tmp_path):
+    root = make_flat(tmp_path / 'own', {'cat': 10, 'dog': 5, 'eel': 2})
+    data = folder.load(folder=root, **SMALL)
+    assert sum(data.splits.values()) == 17
+    labels = [data.open('test', tmp_path)[row]['label'] for row in range(data.num_test)]
+    assert set(labels) == {0, 1, 2} == {data.open('train', tmp_path)[row]['label'] for row in range(data.num_train)}
+    chosen = [frozenset(sides(tmp_path / 'own', seed=seed)['test']) for seed in range(8)]
+    assert len(set(chosen)) > 4
+    assert chosen[0] == frozenset(sides(tmp_path / 'own')['test'])
+
+
+def test_the_share_is_the_share(tmp_path):
+    """Of many images; 4 standard deviations of a binomial share."""
+    items = [folder_splits.Item(str(n), 0, tmp_path, 0, 1, f'{n:064x}') for n in range(4000)]
+    test = [item for item in items if Division(0.2, 0).place(item) < 0.2]
+    assert abs(len(test) / 4000 - 0.2) < 4 * (0.2 * 0.8 / 4000) ** 0.5
+
+
+@pytest.mark.parametrize('change', ['delete', 'add', 'rename', 'touch', 'move to a folder'])
+def test_an_image_keeps_its_side(tmp_path, change):
+    """Not for a class that chance leaves on one side alone: here there are 20 of each."""
+    root = tmp_path / 'own'
+    make_flat(root, {'cat': 20, 'dog': 20})
+    before = sides(root)
+    for name in ('cat', 'dog'):
+        first = sorted((root / name).iterdir())[0]
+        if change == 'delete':
+            first.unlink()
+        elif change == 'add':
+            (root / name / 'a new one.jpg').write_bytes(jpeg(999 + len(name)))
+        elif change == 'rename':
+            first.rename(first.with_name('zzz.jpg'))
+        elif change == 'touch':
+            os.utime(first)
+        else:
+            (root / name / 'more').mkdir()
+            first.rename(root / name / 'more' / first.name)
+    after = sides(root)
+    assert not before['train'] & after['test']
+    assert not before['test'] & after['train']
+
+
+def test_the_same_bytes_are_on_one_side(tmp_path):
+    root = tmp_path / 'own'
+    make_flat(root, {'cat': 12, 'dog': 12})
+    for path in sorted((root / 'cat').iterdir()):
+        path.with_name(f'copy of {path.name}').write_bytes(path.read_bytes())
+    found = sides(root)
+    assert not found['train'] & found['test']
+
+
+def test_hashes_are_remembered_and_follow_the_bytes(tmp_path, monkeypatch):
+    root = tmp_path / 'own'
+    make_flat(root, {'cat': 3, 'dog': 3})
+    for path in root.rglob('*.jpg'):
+        os.utime(path, (1e9, 1e9))  # long ago
+    first, read = sides(root), []
+    monkeypatch.setattr(folder_splits.Item, 'read', lambda item: read.append(item) or item.path.read_bytes())
+    folder_splits.list_folder(root, Division(0.3, 0))
+    assert read == []
+    path = root / 'cat' / 'picture 0.jpg'
+    path.write_bytes(jpeg(77, width=40, height=30))
+    folder_splits.list_folder(root, Division(0.3, 0))
+    assert [item.path for item in read] == [path]
+    assert first != sides(root)
+
+
+def test_an_overwritten_image_is_read_again(tmp_path):
+    root = tmp_path / 'own'
+    data = folder.load(folder=make_flat(root, {'train/cat': 2, 'train/dog': 2, 'test/cat': 1, 'test/dog': 1}), **SMALL)
+    source = data.open('test', tmp_path)
+    before = source[0]['image']
+    path = root / 'test' / 'cat' / 'picture 0.jpg'
+    size, other = path.stat().st_size, jpeg(55, width=40, height=30)
+    path.write_bytes(other[:size] + b'\0' * (size - len(other)))  # of the same size and name
+    again = folder.load(folder=str(root), **SMALL).open('test', tmp_path)
+    assert not np.array_equal(again[0]['image'], before)
+    assert again.seal.differs(source.seal)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_prepared_copy_is_made_again_after_a_change(tmp_path):
+    root = make_flat(tmp_path / 'own', {'cat': 3, 'dog': 3})
+    first = folder.load(folder=root, **SMALL)
+    assert len(first.open('train', tmp_path)) == first.num_train
+    (tmp_path / 'own' / 'cat' / 'another.png').write_bytes(jpeg(7))
+    second = folder.load(folder=root, **SMALL)
+    assert sum(second.splits.values()) == 7
+    assert len(second.open('train', tmp_path)) == second.num_train
+
+
+SPLIT = {'train/cat': 2, 'train/dog': 2}
+
+
+@pytest.mark.parametrize(
+    ('counts', 'splits', 'said'),
+    [
+        ({**SPLIT, 'val/cat': 1, 'val/dog': 1}, {'train': 4, 'test': 2}, ''),
+        ({**SPLIT, 'valid/cat': 1, 'valid/dog': 1}, {'train': 4, 'test': 2}, ''),
+        ({'Train/cat': 2, 'Train/dog': 2, 'testing/cat': 1, 'testing/dog': 1}, {'train': 4, 'test': 2}, ''),
+        (
+            {**SPLIT, 'val/cat': 1, 'val/dog': 1, 'test/cat': 2, 'test/dog': 1},
+            {'train': 4, 'validation': 2, 'test': 3},
+            '',
+        ),
+        ({**SPLIT, 'val/cat': 1, 'val/dog': 1, 'test': 5}, {'train': 4, 'test': 2}, 'test has no class folders'),
+        ({**SPLIT, 'test/cat': 3}, {'train': 4, 'test': 3}, 'has no folder of 1 of 2 classes: dog'),
+        ({**SPLIT, 'test/cat': 3, 'labels': 0}, {'train': 4, 'test': 3}, 'labels hold no images'),
+        ({'train': 6, 'bus': 6}, None, ''),
+        ({'train/wagons': 6, 'bus': 6}, None, ''),
+        (SPLIT, None, 'has no folder of a test split: the images of train are divided'),
+        ({**SPLIT, 'test': 2}, None, 'has no folder of a test split'),
+    ],
+)
+def test_split_folders_as_people_have_them(tmp_path, caplog, counts, splits, said):
+    root = make_flat(tmp_path / 'own', counts)
+    with caplog.at_level(logging.WARNING):
+        data = folder.load(folder=root, **SMALL)
+    if splits is not None:
+        assert data.splits == splits
+    else:
+        assert set(data.splits) == {'train', 'test'}
+        assert sum(data.splits.values()) == (12 if 'bus' in counts else 4)
+        assert data.class_names == (('bus', 'train') if 'bus' in counts else ('cat', 'dog'))
+    assert said in caplog.text
+    for split, count in data.splits.items():
+        assert len(data.open(split, tmp_path)) == count
+
+
+def test_labels_of_a_split_that_lacks_a_class(tmp_path):
+    root = make_flat(tmp_path / 'own', {**SPLIT, 'train/eel': 2, 'test/dog': 1, 'test/eel': 1})
+    data = folder.load(folder=root, **SMALL)
+    assert [data.open('test', tmp_path)[row]['label'] for row in range(2)] == [1, 2]
+
+
+def test_folders_in_a_class_and_what_is_no_image(tmp_path, caplog):
+    root = tmp_path / 'own'
+    make_flat(root, {'train/cat/images': 3, 'train/dog/images/more': 3, 'val/cat': 1, 'val/dog': 1})
+    (root / 'train' / 'cat' / 'boxes.txt').write_text('0 0 1 1')
+    (root / 'train' / 'dog' / '.DS_Store').write_text('')
+    os.symlink(root / 'train' / 'cat', root / 'train' / 'cat' / 'images' / 'around')  # a circle ends
+    data = folder.load(folder=str(root), **SMALL)
+    assert data.splits == {'train': 6, 'test': 2}
+    assert '1 files are left out, which are no images (1 .txt)' in caplog.text
+    assert '.DS_Store' not in caplog.text
+
+
+def test_the_same_image_in_training_and_test_is_said(tmp_path, caplog):
+    root = tmp_path / 'own'
+    make_flat(root, {**SPLIT, 'test/cat': 1, 'test/dog': 1}, start=0)
+    folder.load(folder=str(root), **SMALL)
+    assert 'have the bytes of a training image' not in caplog.text
+    (root / 'test' / 'dog' / 'x.jpg').write_bytes((root / 'train' / 'cat' / 'picture 0.jpg').read_bytes())
+    folder.load(folder=str(root), **SMALL)
+    assert '1 of 3 test images have the bytes of a training image, such as dog/x.jpg' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ('counts', 'options', 'message'),
+    [
+        ({'cat': 3, 'dog': 0}, {}, 'the class folder .*/dog has no image'),
+        ({'cat': 3, 'dog': 1}, {}, 'the class folder .*/dog has one image'),
+        ({'cat': 3}, {}, 'class folders in .*: 1, needed are at least 2'),
+        ({**SPLIT, 'test/cat': 2, 'test/eel': 2}, {}, 'test has the class eel, which the training images have not'),
+        ({'train/cat': 2, 'val/cat': 2}, {}, 'class folders in .*train: 1, needed'),
+        ({**SPLIT, 'val/cat': 2, 'valid/cat': 2}, {}, 'val and valid, which are both names of the validation split'),
+        ({'cat': 3, 'dog': 3}, {'test_fraction': 1.0}, r'test_fraction: got 1\.0'),
+        ({'cat': 3, 'dog': 3}, {'image_size': 300}, 'image_size: got 300'),
+    ],
+)
+def test_folder_refuses(tmp_path, counts, options, message):
+    root = make_flat(tmp_path / 'own', counts)
+    with pytest.raises(CnnJaxError, match=message) as caught:
+        folder.load(batch_size=2, folder=root, **options)
+    assert '\n' not in str(caught.value)
+
+
+def test_no_such_folder(tmp_path):
+    with pytest.raises(DataError, match=r'cannot read the folder .*nowhere: No such file or directory'):
+        folder.load(batch_size=2, folder=str(tmp_path / 'nowhere'))
+
+
+def test_names_that_are_no_utf8_are_named(tmp_path):
+    root = tmp_path / 'own'
+    make_flat(root, {'cat': 2, 'dog': 2})
+    os.mkdir(os.fsencode(root) + b'/caf\xe9')
+    with pytest.raises(DataError, match=r"the name of the folder b'caf\\xe9' in .* is not UTF-8"):
+        folder.load(batch_size=2, folder=str(root))
+
+
+@pytest.mark.parametrize('what', ['folder', 'image'])
+def test_what_cannot_be_read_is_named(tmp_path, monkeypatch, what):
+    root = tmp_path / 'own'
+    make_flat(root, {'cat': 2, 'dog': 2})
+    denied = root / 'dog' if what == 'folder' else root / 'dog' / 'picture 1.jpg'
+
+    def refuse(function):
+        def guarded(path, *arguments, **options):
+            if str(path) == str(denied):
+                raise PermissionError(13, 'Permission denied', str(path))
+            return function(path, *arguments, **options)
+
+        return guarded
+
+    if what == 'folder':
+        monkeypatch.setattr(os, 'scandir', refuse(os.scandir))
+    else:
+        monkeypatch.setattr(type(denied), 'open', refuse(type(denied).open))
+    with pytest.raises(DataError, match=f'cannot read .*{denied.name}: Permission denied'):
+        folder.load(batch_size=2, folder=str(root))
+
+
+def test_a_run_remembers_its_classes(tmp_path):
+    known = Remembered(('dog', 'cat'), {'train': 5, 'test': 2}, tmp_path)
+    with remembering(known):
+        gone = folder.load(folder='gone', **SMALL)
+    assert (gone.class_names, gone.splits) == (('dog', 'cat'), {'train': 5, 'test': 2})
+    with pytest.raises(DataError, match='gone'):
+        gone.open('test', tmp_path)
+    make_flat(tmp_path / 'own', {'cat': 4, 'dog': 4})
+    with remembering(known):
+        there = folder.load(folder='own', **SMALL)  # relative to where the run was started
+    names = {there.class_names[there.open('train', tmp_path)[row]['label']] for row in range(there.num_train)}
+    assert (there.class_names, names) == (('dog', 'cat'), {'cat', 'dog'})
+    (tmp_path / 'own' / 'cat').rename(tmp_path / 'own' / 'eel')
+    with remembering(known):
+        renamed = folder.load(folder='own', **SMALL)
+    assert renamed.class_names == ('dog', 'cat')
+    with pytest.raises(DataError, match='are not those that the run was trained on: cat, eel are in one only'):
+        renamed.open('test', tmp_path)
+
+
+def test_random_sources_are_streamed(tmp_path):
+    root = make_flat(
+        tmp_path / 'own', {f'{part}/{name}': 2 for part, name in itertools.product(('train', 'test'), 'ab')}
+    )
+    data = folder.load(folder=root, repeats=3, **SMALL)
+    assert not pipeline.is_resident(data)
+    assert data.repeats == 3
+    source = data.open('train', tmp_path)
+    batch = next(pipeline.stream(source, seed=0, batch_size=12, repeats=3))
+    index = batch['index'].reshape(4, 3)
+    np.testing.assert_array_equal(np.sort(index[:, 0]), np.arange(4))
+    assert (index == index[:, :1]).all()
