@@ -22,14 +22,15 @@ class TinyNet(nn.Module):
     width: int = 4
     norm: str = 'global'
     auxiliary: bool = False
+    num_classes: int = 10
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> Any:
         x = nn.relu(nn.Conv(self.width, (3, 3), name='conv1')(images))
         x = BatchNorm(self.norm, momentum=0.99, name='norm1')(x, train=train)
         x = Dropout(0.1)(x.reshape(x.shape[0], -1), train=train)
-        scores = nn.Dense(10, name='fc')(x)
-        heads = (nn.Dense(10, name='aux1')(x),) if self.auxiliary else ()
+        scores = nn.Dense(self.num_classes, name='fc')(x)
+        heads = (nn.Dense(self.num_classes, name='aux1')(x),) if self.auxiliary else ()
         return (scores, *heads) if train and heads else scores
 
 

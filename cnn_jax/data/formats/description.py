@@ -1,17 +1,19 @@
 """What TFDS wants to know of a folder of ArrayRecord files: written as TFDS itself does, without TensorFlow."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cnn_jax.data.formats.array_record import VERSION
-
-if TYPE_CHECKING:
-    from cnn_jax.data.formats.shards import Shard
+from cnn_jax.data.formats.tree import Item
 
 
-def write(name: str, building: Path, shards: Sequence['Shard'], class_names: Sequence[str]) -> None:
-    """Writes `dataset_info.json` and `features.json` of a set of encoded images."""
+def write(
+    name: str, building: Path, splits: Mapping[str, Sequence[Sequence[Item]]], class_names: Sequence[str]
+) -> None:
+    """Writes `dataset_info.json` and `features.json` of a set of encoded images.
+
+    splits: the images of each file of a split.
+    """
     import tensorflow_datasets as tfds
     from etils import epath
     from tensorflow_datasets.core import dataset_info, naming
@@ -30,16 +32,15 @@ def write(name: str, building: Path, shards: Sequence['Shard'], class_names: Seq
     info = tfds.core.DatasetInfo(builder=identity, features=features, disable_shuffling=True)
     info.set_file_format('array_record')
     described = []
-    for split in dict.fromkeys(shard.split for shard in shards):
-        own = [shard for shard in shards if shard.split == split]
+    for split, files in splits.items():
         template = naming.ShardedFileTemplate(
             data_dir=epath.Path(building), dataset_name=name, split=split, filetype_suffix='array_record'
         )
         described.append(
             tfds_splits.SplitInfo(
                 name=split,
-                shard_lengths=[len(shard.items) for shard in own],
-                num_bytes=sum(item.size for shard in own for item in shard.items),
+                shard_lengths=[len(items) for items in files],
+                num_bytes=sum(item.size for items in files for item in items),
                 filename_template=template,
             )
         )

@@ -82,7 +82,8 @@ def build(
             _report_bad(name, building, shards, decoding, say)
             _report_turned(name, building, shards, decoding, say)
             _write_seals(name, building, shards)
-            description.write(name, building, shards, class_names)
+            files = {split: [shard.items for shard in shards if shard.split == split] for split in splits}
+            description.write(name, building, files, class_names)
             (building / PLAN).write_text(json.dumps(plan))
             _clear(name, building, shards)
             shutil.rmtree(folder, ignore_errors=True)
