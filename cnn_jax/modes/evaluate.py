@@ -48,4 +48,4 @@ def run(command: Command) -> None:
         )
         log.say(f'\n{table}')
         return
-    log.say(experiment.task.describe(setup.evaluate(variables, feed), experiment.data))
+    log.say(experiment.task.words(setup.evaluate(variables, feed), experiment.data))
