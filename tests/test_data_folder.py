@@ -204,6 +204,17 @@ def test_the_same_image_in_training_and_test_is_said(tmp_path, caplog):
     assert '1 of 3 test images have the bytes of a training image, such as dog/x.jpg' in caplog.text
 
 
+def test_contradictions_are_said(tmp_path, caplog):
+    root = tmp_path / 'own'
+    make_flat(root, {'cat/train': 4, 'cat/test': 2, 'dog/train': 4, 'dog/test': 2})
+    folder.load(folder=str(root), **SMALL)
+    assert 'there are folders called train inside the class folders' in caplog.text
+    assert 'in more than one class' not in caplog.text
+    (root / 'dog' / 'x.jpg').write_bytes((root / 'cat' / 'train' / 'picture 0.jpg').read_bytes())
+    folder.load(folder=str(root), **SMALL)
+    assert '1 images are in more than one class with the same bytes, one in cat and dog' in caplog.text
+
+
 @pytest.mark.parametrize(
     ('counts', 'options', 'message'),
     [

@@ -36,7 +36,6 @@ def _claim(folder: Path, config: dict[str, Any], lock: WorkdirLock) -> list[str]
         return []
     changed = check_same_run(saved, config, folder)
     kept = {name: saved[name] for name in ('started', 'folder', 'splits', 'seals') if name in saved}
-    if config['init_from'] is None and saved.get('init_from'):
-        kept['init_from'] = saved['init_from']
-    write_config(folder, {**config, **kept})
+    init_from = config.get('init_from') or saved.get('init_from')
+    write_config(folder, {**config, **kept, 'init_from': init_from})
     return changed

@@ -20,7 +20,7 @@ from cnn_jax.whole_file import write_whole
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
 COMPARED = ('experiment', 'options', 'seed')  # a run that resumes must have these equal
-NOTED = ('devices', 'parallel', 'data_dir', 'init_from', 'git_commit', 'versions')  # these may differ, and are said
+NOTED = ('devices', 'parallel', 'data_dir', 'git_commit', 'versions')  # these may differ, and are said
 
 
 def default_path(name: str) -> Path:
@@ -134,9 +134,11 @@ def check_same_run(saved: dict[str, Any], config: dict[str, Any], path: Path) ->
     """Checks that a run may resume; lines that say what else has changed.
 
     Raises:
-        CnnJaxError: the experiment, an option, the seed or a class differs.
+        CnnJaxError: the experiment, an option, the seed, a class or the weights that it starts from differ.
     """
     differ = [f'{name} was {before!r}, now {now!r}' for name, before, now in _differences(saved, config, COMPARED)]
+    if config.get('init_from') and 'init_from' in saved and saved['init_from'] != config['init_from']:
+        differ.append(f'init_from was {saved["init_from"]}, now {config["init_from"]}')  # it would not be used
     differ += _other_class(saved.get('class_names', []), config.get('class_names', []))
     if differ:
         raise CnnJaxError(

@@ -75,6 +75,7 @@ def list_folder(root: Path, division: Division, classes: Sequence[str] | None = 
     else:
         splits = _divide(hashes.hashed(root, tree.list_classes(whole, own)), own, division, whole)
     _say_shared(root, splits)
+    _say_contradictions(root, own, [item for items in splits.values() for item in items])
     return Listing(own, {split: len(items) for split, items in splits.items()}, splits)
 
 
@@ -167,3 +168,20 @@ def _say_shared(root: Path, splits: dict[str, list[Item]]) -> None:
                 '%s: %s of %s %s images have the bytes of a training image, such as %s: what is measured there is '
                 'too good', root, f'{len(shared):,}', f'{len(items):,}', split, shared[0],
             )  # fmt: skip
+
+
+def _say_contradictions(root: Path, classes: tuple[str, ...], items: list[Item]) -> None:
+    """Warns where the same bytes stand in two classes, and where folders of splits stand inside those of classes."""
+    labels: dict[str, set[int]] = {}
+    for item in items:
+        labels.setdefault(item.mark, set()).add(item.label)
+    twice = [mark for mark, found in labels.items() if len(found) > 1]
+    if twice:
+        names = ' and '.join(classes[label] for label in sorted(labels[twice[0]]))
+        log.warning('%s: %s images are in more than one class with the same bytes, one in %s', root, len(twice), names)
+    inside = {part for item in items for part in Path(item.name).parts[1:-1] if part.lower() in NAMES['train']}
+    if inside:
+        log.warning(
+            '%s: there are folders called %s inside the class folders, and their images are taken as any of the class; '
+            'folders of splits stand above the classes: %s/train/<class>', root, inside.pop(), root,
+        )  # fmt: skip
