@@ -153,7 +153,8 @@ SPLIT = {'train/cat': 2, 'train/dog': 2}
             '',
         ),
         ({**SPLIT, 'val/cat': 1, 'val/dog': 1, 'test': 5}, {'train': 4, 'test': 2}, 'test has no class folders'),
-        ({**SPLIT, 'test/cat': 3}, {'train': 4, 'test': 3}, 'has no folder of 1 of 2 classes: dog'),
+        ({**SPLIT, 'test/cat': 3}, {'train': 4, 'test': 3}, 'has no images of 1 of 2 classes: dog'),
+        ({**SPLIT, 'test/cat': 3, 'test/dog': 0}, {'train': 4, 'test': 3}, 'has no images of 1 of 2 classes: dog'),
         ({**SPLIT, 'test/cat': 3, 'labels': 0}, {'train': 4, 'test': 3}, 'labels hold no images'),
         ({'train': 6, 'bus': 6}, None, ''),
         ({'train/wagons': 6, 'bus': 6}, None, ''),
@@ -190,7 +191,7 @@ def test_folders_in_a_class_and_what_is_no_image(tmp_path, caplog):
     os.symlink(root / 'train' / 'cat', root / 'train' / 'cat' / 'images' / 'around')  # a circle ends
     data = folder.load(folder=str(root), **SMALL)
     assert data.splits == {'train': 6, 'test': 2}
-    assert '1 files are left out, which are no images (1 .txt)' in caplog.text
+    assert 'files left out, which are no images: 1 (1 .txt)' in caplog.text
     assert '.DS_Store' not in caplog.text
 
 
@@ -212,7 +213,7 @@ def test_contradictions_are_said(tmp_path, caplog):
     assert 'in more than one class' not in caplog.text
     (root / 'dog' / 'x.jpg').write_bytes((root / 'cat' / 'train' / 'picture 0.jpg').read_bytes())
     folder.load(folder=str(root), **SMALL)
-    assert '1 images are in more than one class with the same bytes, one in cat and dog' in caplog.text
+    assert 'images in more than one class with the same bytes: 1, one in cat and dog' in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -221,6 +222,7 @@ def test_contradictions_are_said(tmp_path, caplog):
         ({'cat': 3, 'dog': 0}, {}, 'the class folder .*/dog has no image'),
         ({'cat': 3, 'dog': 1}, {}, 'the class folder .*/dog has one image'),
         ({'cat': 3}, {}, 'class folders in .*: 1, needed are at least 2'),
+        ({**SPLIT, 'dev/cat': 2, 'dev/dog': 2}, {}, 'dev has the classes of train and no name of a split'),
         ({**SPLIT, 'test/cat': 2, 'test/eel': 2}, {}, 'test has the class eel, which the training images have not'),
         ({'train/cat': 2, 'val/cat': 2}, {}, 'class folders in .*train: 1, needed'),
         ({**SPLIT, 'val/cat': 2, 'valid/cat': 2}, {}, 'val and valid, which are both names of the validation split'),

@@ -88,6 +88,9 @@ def _split_folders(root: Path) -> dict[str, Path]:
     found = {split: [name for name in folders if name.lower() in names] for split, names in NAMES.items()}
     others = [name for name in folders if not any(name in names for names in found.values())]
     train = [name for name in found['train'] if tree.class_folders(root / name)]
+    for name in others if train else ():
+        if {*tree.class_folders(root / name)} & {*tree.class_folders(root / train[0])}:
+            raise DataError(f'{root / name} has the classes of {train[0]} and no name of a split; call it val or test')
     if not train or any(tree.list_images(root / name, 0).items for name in others):
         return {}
     if others:
@@ -121,14 +124,14 @@ def _classes_in(folder: Path, classes: Sequence[str] | None) -> tuple[str, ...]:
 
 def _list_split(folder: Path, classes: tuple[str, ...], split: str) -> list[Item]:
     """The images of one split; only that for training needs all classes."""
-    there = tree.class_folders(folder)
+    there = [name for name in tree.class_folders(folder) if tree.list_images(folder / name, 0).items]
     if strange := sorted({*there} - {*classes}):
         raise DataError(f'{folder} has the class {strange[0]}, which the training images have not; make them the same')
     if split == 'train':
         return tree.list_classes(folder, classes)
     if missing := [name for name in classes if name not in there]:
         shown = ', '.join(missing[:NAMED]) + (', ...' if len(missing) > NAMED else '')
-        log.warning('%s has no folder of %d of %d classes: %s', folder, len(missing), len(classes), shown)
+        log.warning('%s has no images of %d of %d classes: %s', folder, len(missing), len(classes), shown)
     items = tree.list_classes(folder, there)
     return [item._replace(label=classes.index(there[item.label])) for item in items]
 
@@ -141,7 +144,7 @@ def _divide(items: list[Item], classes: tuple[str, ...], division: Division, roo
         own = sorted((item for item in items if item.label == label), key=division.place)
         if len({item.mark for item in own}) < 2:
             raise DataError(
-                f'the class folder {root / name} has one image; training and testing need one each, at least'
+                f'the class folder {root / name} has one image (copies count once); give it two, one for testing'
             )
         there = [item for item in own if item.name in tests]
         if not there:
@@ -151,7 +154,7 @@ def _divide(items: list[Item], classes: tuple[str, ...], division: Division, roo
         lent += [name] if len(there) in (0, len(own)) else []
     if lent:
         shown = ', '.join(lent[:NAMED]) + (', ...' if len(lent) > NAMED else '')
-        log.warning('%s: %d classes had images on one side alone; each lends one: %s', root, len(lent), shown)
+        log.warning('%s: classes with images on one side alone: %d, each lends one: %s', root, len(lent), shown)
     return {
         'train': [item for item in items if item.name not in tests],
         'test': [item for item in items if item.name in tests],
@@ -178,7 +181,7 @@ def _say_contradictions(root: Path, classes: tuple[str, ...], items: list[Item])
     twice = [mark for mark, found in labels.items() if len(found) > 1]
     if twice:
         names = ' and '.join(classes[label] for label in sorted(labels[twice[0]]))
-        log.warning('%s: %s images are in more than one class with the same bytes, one in %s', root, len(twice), names)
+        log.warning('%s: images in more than one class with the same bytes: %s, one in %s', root, len(twice), names)
     inside = {part for item in items for part in Path(item.name).parts[1:-1] if part.lower() in NAMES['train']}
     if inside:
         log.warning(

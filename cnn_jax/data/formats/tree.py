@@ -126,7 +126,7 @@ def say_left_out(root: Path, left_out: collections.Counter[str]) -> None:
     if left_out:
         kinds = ', '.join(f'{count:,} {suffix}' for suffix, count in left_out.most_common(5))
         more = ', ...' if len(left_out) > 5 else ''
-        log.warning('%s: %s files are left out, which are no images (%s%s)', root, f'{left_out.total():,}', kinds, more)
+        log.warning('%s: files left out, which are no images: %s (%s%s)', root, f'{left_out.total():,}', kinds, more)
 
 
 def list_tar(path: Path, label: int = 0, *, prefix: str = '') -> list[Item]:
