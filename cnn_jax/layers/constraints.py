@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cnn_jax.ops.lengths import length
 from cnn_jax.tracing.record import Called, record
 
 Constraint = Callable[[jax.Array], jax.Array]
@@ -28,9 +29,13 @@ def min_max_norm(
     """Scales norms along `axis` towards [min_value, max_value]; `rate` below 1 goes only that part of the way."""
 
     def constrain(array: jax.Array) -> jax.Array:
-        norms = jnp.sqrt(jnp.sum(jnp.square(array), axis=axis, keepdims=True))
-        wanted = rate * jnp.clip(norms, min_value, max_value) + (1 - rate) * norms
-        return array * jnp.where(norms > 0, wanted / jnp.where(norms > 0, norms, 1), 1)
+        largest = jnp.max(jnp.abs(array), axis=axis, keepdims=True)
+        unit = array / jnp.where(largest > 0, largest, 1)  # else the squares of 1e20 are infinite
+        norms = length(unit, axis)
+        wanted = jnp.clip(norms * largest, min_value, max_value)
+        moved = unit * (wanted / jnp.where(largest > 0, norms, 1))
+        kept = (largest == 0) | (wanted == norms * largest)
+        return jnp.where(kept, array, rate * moved + (1 - rate) * array)
 
     return constrain
 
