@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from cnn_jax.ops import arguments
 from cnn_jax.ops.arguments import Padding, Pads, Pair
-from cnn_jax.ops.cpu import batch_minor
+from cnn_jax.ops.bias import add_bias
 from cnn_jax.ops.cpu import choice as cpu_choice
 from cnn_jax.ops.finite import guarded
 from cnn_jax.ops.gpu import choice as gpu_choice
@@ -197,9 +196,7 @@ def correlate(images: jax.Array, kernel: jax.Array, geometry: Geometry, bias: ja
         outputs = _cached_correlate(*same_axes(images, kernel), geometry, forms)
     if bias is None:
         return outputs
-    if forms.cpu == cpu_choice.BATCH_MINOR:
-        return _add_bias(*same_axes(outputs, bias))
-    return outputs + bias.reshape(1, 1, 1, -1)
+    return add_bias(outputs, bias, is_batch_minor=forms.cpu == cpu_choice.BATCH_MINOR)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -256,24 +253,6 @@ def _runner(part: str, forms: Platforms, *, scalar: jax.Array, **shapes: object)
 _correlate.defvjp(_correlate_forward, _correlate_backward)
 # Equal layers of a net are traced once, forward and backward: half the tracing time of ResNet-152.
 _cached_correlate = jax.jit(_correlate, static_argnums=(2, 3))
-
-
-@jax.custom_vjp
-def _add_bias(outputs: jax.Array, bias: jax.Array) -> jax.Array:
-    """Returns outputs + bias; on a CPU its gradient is summed in the order of `batch_minor`."""
-    return outputs + bias.reshape(1, 1, 1, -1)
-
-
-def _add_bias_forward(outputs: jax.Array, bias: jax.Array) -> tuple[jax.Array, None]:
-    return _add_bias(outputs, bias), None
-
-
-def _add_bias_backward(_: None, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-    of_bias = by_platform(lambda g: lax.reduce_sum(g, (0, 1, 2)), gradient, cpu=batch_minor.bias_gradient)
-    return gradient, of_bias
-
-
-_add_bias.defvjp(_add_bias_forward, _add_bias_backward)
 
 
 def _check_channels(channels: int, kernel_shape: tuple[int, ...], groups: int) -> None:

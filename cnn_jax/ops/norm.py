@@ -40,6 +40,10 @@ def batch_norm(
     Raises: ValueError unless the four vectors have one number per channel.
     """
     _check_vectors(images, scale=scale, offset=offset, mean=mean, variance=variance)
+    wide = accumulator(images.dtype)
+    scale, offset, mean, variance = (
+        jnp.asarray(v, jnp.promote_types(v.dtype, wide)) for v in (scale, offset, mean, variance)
+    )
     return _affine(images, mean, scale * lax.rsqrt(variance + epsilon), offset)
 
 
@@ -178,13 +182,17 @@ def _moments(images: jax.Array, axis_name: AxisName) -> Statistics:
 
 
 def _in_two_readings(images: jax.Array) -> Statistics:
-    mean = _mean(images)
-    return Statistics(mean, _mean(jnp.square(_less(images, mean))))
+    return _about(images, _mean(images))
 
 
 def _shifted(images: jax.Array) -> Statistics:
-    """Returns the moments about the batch's mean at the middle pixel, which is near the mean: in one reading."""
-    start = lax.stop_gradient(_mean(images[:, *(size // 2 for size in images.shape[1:-1])]))
+    """Returns the statistics from the batch's mean at the middle pixel, which is near the mean: in one reading."""
+    return _about(images, _mean(images[:, *(size // 2 for size in images.shape[1:-1])]))
+
+
+def _about(images: jax.Array, start: jax.Array) -> Statistics:
+    """Returns the statistics by what is left of the images less `start`, on which they do not depend."""
+    start = lax.stop_gradient(start)
     rest = _mean(_less(images, start))
     return Statistics(start + rest, jnp.maximum(_mean(jnp.square(_less(images, start))) - jnp.square(rest), 0))
 
