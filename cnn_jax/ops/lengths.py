@@ -36,11 +36,14 @@ def length_of_all(arrays: Iterable[Any]) -> jax.Array:
 
     Only where that sum overflows are the arrays read twice.
     """
-    leaves = list(arrays)
+    leaves = [jnp.asarray(array) for array in arrays]
+    leaves = [leaf for leaf in leaves if leaf.size]
+    if not leaves:
+        return jnp.zeros(())
 
     def shrunk() -> jax.Array:
-        factor = shrink(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in leaves if leaf.size]).max())
-        return jnp.sqrt(sum(jnp.sum(jnp.square(leaf * factor)) for leaf in leaves)) / factor
+        factor = shrink(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in leaves]).max())
+        return jnp.sqrt(jnp.stack([jnp.sum(jnp.square(leaf * factor)) for leaf in leaves]).sum()) / factor
 
-    total = sum((jnp.sum(jnp.square(leaf)) for leaf in leaves), jnp.zeros(()))
+    total = jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in leaves]).sum()
     return lax.cond(jnp.isfinite(total), lambda: jnp.sqrt(total), shrunk)
