@@ -169,7 +169,7 @@ def pool(draw: Draw) -> Case:
     """Returns a pool of one of the three kinds."""
     kind = ('max_pool', 'avg_pool', 'l2_pool')[draw(0, 2)]
     window, stride = pair(draw, 1, 4), pair(draw, 1, 3)
-    pads = [tuple(draw(0, w - 1) for _ in (0, 1)) for w in window]
+    pads = [pair(draw, 0, w - 1) for w in window]
     sizes = tuple(draw(max(1, w - sum(pad)), 6) for w, pad in zip(window, pads, strict=True))
     settings: dict[str, Any] = {'window': window, 'stride': stride, 'padding': pads}
     if kind != 'l2_pool':
@@ -270,7 +270,7 @@ def differences(case: Case, seed: int = 0) -> list[float]:
 
     with ops.implementation(case.choice):
         found = jax.jit(everything)(jnp.asarray(weights), *map(jnp.asarray, arrays))
-    return [_apart(np.float64(a), b) for a, b in zip(found, expected, strict=True)]
+    return [_apart(np.asarray(a, np.float64), b) for a, b in zip(found, expected, strict=True)]
 
 
 def _apart(found: np.ndarray, expected: np.ndarray) -> float:

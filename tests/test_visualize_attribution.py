@@ -375,7 +375,7 @@ def test_more_points_are_no_worse_in_half_precision(dtype):
     images = jax.random.uniform(jax.random.key(0), (1, 2, 2, 1), dtype) + 1
     model = Linear()
     variables = jax.tree.map(lambda a: a.astype(dtype), model.init(jax.random.key(1), images))
-    kernel = np.float64(variables['params']['output']['kernel'])[:, 0].reshape(images.shape)
+    kernel = np.asarray(variables['params']['output']['kernel'], np.float64)[:, 0].reshape(images.shape)
     unit = float(jnp.finfo(dtype).eps)
     for method in ('integrated_gradients', 'smooth_grad'):
         for count in (10, 1000):

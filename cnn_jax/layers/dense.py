@@ -20,7 +20,7 @@ class Dense(nn.Module):
     `Conv2D`.
 
     Raises:
-        ValueError: if the inputs are not (batch, in_features).
+        ValueError: if the inputs are not (batch, in_features), or features is no integer of at least 1.
     """
 
     features: int

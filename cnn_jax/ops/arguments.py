@@ -2,14 +2,15 @@
 
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-Pair = int | Sequence[int]
-Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
+Int = SupportsIndex  # an integer of Python or of numpy
+Pair = Int | Sequence[Int]
+Padding = str | Int | Sequence[Int] | Sequence[Sequence[Int]]
 Pads = tuple[tuple[int, int], tuple[int, int]]  # ((top, bottom), (left, right))
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax.ops import arguments
-from cnn_jax.ops.arguments import Padding, Pads, Pair
+from cnn_jax.ops.arguments import Int, Padding, Pads, Pair
 from cnn_jax.ops.bias import add_bias
 from cnn_jax.ops.cpu import choice as cpu_choice
 from cnn_jax.ops.finite import guarded
@@ -24,7 +24,7 @@ def conv2d(
     stride: Pair = 1,
     padding: Padding = 'valid',
     dilation: Pair = 1,
-    groups: int = 1,
+    groups: Int = 1,
     bias: jax.Array | None = None,
     data_format: str = 'NHWC',
 ) -> jax.Array:
@@ -118,7 +118,7 @@ def conv2d_transpose(
     padding: Padding = 'valid',
     output_padding: Pair = 0,
     dilation: Pair = 1,
-    groups: int = 1,
+    groups: Int = 1,
     data_format: str = 'NHWC',
 ) -> jax.Array:
     """Returns the transpose of `conv2d`: its gradient with respect to its images, here used to make maps larger.
