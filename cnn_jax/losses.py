@@ -48,10 +48,19 @@ def cross_entropy(scores: jax.Array, labels: jax.Array, *, smoothing: float = 0.
 
     scores: (batch, classes) logits; labels: (batch,) int, or (batch, classes) shares that add up to 1, as mixup makes
     them. A share t becomes (1 - smoothing) t + smoothing / classes. Returns (batch,).
+
+    A class without a share counts nothing, also where its logit is minus infinity; one with a share then makes the loss
+    infinite.
     """
     targets = soft_targets(labels, scores.shape[-1], scores.dtype)
     targets = (1 - smoothing) * targets + smoothing / scores.shape[-1]
-    return -jnp.sum(targets * jax.nn.log_softmax(scores), axis=-1)
+    return -jnp.sum(_shared(targets, jax.nn.log_softmax(scores)), axis=-1)
+
+
+def _shared(shares: jax.Array, values: jax.Array) -> jax.Array:
+    """Returns shares * values, and 0 for no share of what is infinite, as the limit is."""
+    nothing = (shares == 0) & jnp.isinf(values)
+    return shares * jnp.where(nothing, jnp.zeros_like(values), values)
 
 
 def binary_cross_entropy(
@@ -62,14 +71,20 @@ def binary_cross_entropy(
     For "ResNet strikes back", Wightman et al. 2021, arXiv:2110.00476: shares above `threshold` become 1 and the others
     0, so that all that is mixed into an image is there; then labels are smoothed as in `cross_entropy`. (timm smooths
     first, which the threshold undoes.) The sum over classes, which other code takes, is so many times this.
-    scores: (batch, classes) logits; labels: (batch,) int or (batch, classes) shares.
+    scores: (batch, classes) logits; labels: (batch,) int or (batch, classes) shares. A logit of minus infinity costs
+    nothing where the target is 0, one of infinity where it is 1, and else they make the loss infinite.
     """
     num_classes = scores.shape[-1]
     targets = soft_targets(labels, num_classes, scores.dtype)
     if threshold is not None:
         targets = (targets > threshold).astype(scores.dtype)
     targets = (1 - smoothing) * targets + smoothing / num_classes
-    return jnp.mean(jnp.maximum(scores, 0) - scores * targets + jnp.log1p(jnp.exp(-jnp.abs(scores))), axis=-1)
+    sure = jnp.isinf(scores)
+    finite = jnp.where(sure, jnp.zeros_like(scores), scores)
+    costs = jax.nn.softplus(finite) - finite * targets  # its parts, written out, have no gradient at 0
+    right = targets == (scores > 0)
+    of_sure = jnp.where(right, jnp.zeros_like(costs), jnp.full_like(costs, jnp.inf))
+    return jnp.mean(jnp.where(sure, of_sure, costs), axis=-1)
 
 
 def soft_targets(labels: jax.Array, num_classes: int, dtype: Any = jnp.float32) -> jax.Array:

@@ -17,11 +17,20 @@ import optax
 
 from cnn_jax import options
 from cnn_jax.errors import CnnJaxError, closest
+from cnn_jax.ops.lengths import length_of_all
 
 MOST_SHOWN = 8  # names in an error
 
 Mask = Callable[[Any], Any]
 """params -> the same tree of bool"""
+
+
+def global_norm(tree: Any) -> jax.Array:
+    """Returns the Euclidean length of all leaves together, a scalar.
+
+    `optax.tree.norm` overflows where a leaf has numbers of 1e20 and more, in float32; this does where the length does.
+    """
+    return length_of_all(jax.tree.leaves(tree))
 
 
 def name_of(path: tuple[Any, ...]) -> str:

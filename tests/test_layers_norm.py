@@ -141,6 +141,45 @@ def test_batch_norm_errors():
         train(BatchNorm(mode='ghost(3)'))
 
 
+def test_one_value_a_channel_is_an_error_in_training():
+    for layer, images in (
+        (BatchNorm(name='norm1'), IMAGES[:1, :1, :1]),
+        (BatchNorm(name='norm1', mode='ghost(1)'), IMAGES[:, :1, :1]),
+        (BatchNorm(name='norm1'), IMAGES[:1, 0, 0]),
+    ):
+        with pytest.raises(
+            ValueError, match=r'norm1: mode=.* 1 value\(s\) a channel in training, and a variance needs 2'
+        ):
+            train(layer, images)
+        variables = layer.init(jax.random.key(0), images, train=True)
+        np.testing.assert_array_equal(variables['batch_stats']['var'], np.ones(4))
+        assert np.isfinite(layer.apply(variables, images, train=False)).all()
+    train(BatchNorm(mode='frozen'), IMAGES[:1, :1, :1])
+
+
+def test_one_value_on_each_of_several_devices_is_enough_for_the_global_mode():
+    def step(images, mode):
+        variables = {'params': PARAMS, 'batch_stats': STATS}
+        return BatchNorm(mode=mode).apply(variables, images, train=True, mutable=['batch_stats'])[0]
+
+    mesh, split = Mesh(np.array(jax.devices()[:8]), ('data',)), PartitionSpec('data')
+
+    def run(mode):
+        mapped = jax.shard_map(lambda x: step(x, mode), mesh=mesh, in_specs=split, out_specs=split, check_vma=True)
+        return jax.jit(mapped)(images)
+
+    images = IMAGES[:, :1, :1]
+    np.testing.assert_allclose(run('global'), normalize(images, *statistics(images)), atol=1e-5)
+    with pytest.raises(ValueError, match=r"mode='per_device'.* 1 value\(s\) a channel"):
+        run('per_device')
+
+
+def test_running_statistics_keep_their_type():
+    with jax.enable_x64(True):
+        _, stats = train(BatchNorm(), jnp.float64(IMAGES))
+    assert stats['mean'].dtype == stats['var'].dtype == np.float32
+
+
 @pytest.mark.parametrize('divide', [False, True], ids=['paper', 'torch'])
 def test_local_response_norm_is_the_papers_loop(divide):
     images = RNG.normal(0, 10, (1, 2, 2, 7))

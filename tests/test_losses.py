@@ -101,3 +101,29 @@ def test_binary_cross_entropy_of_large_scores_is_finite():
     value, gradient = jax.value_and_grad(lambda s: losses.binary_cross_entropy(s, jnp.array([1])).sum())(scores)
     assert value == pytest.approx(1e4)
     np.testing.assert_allclose(gradient, [[0.5, -0.5]])
+
+
+def test_a_class_without_a_share_counts_nothing_though_its_logit_is_minus_infinity():
+    scores, labels = jnp.array([[0.5, -jnp.inf, 1.5]]), jnp.array([0])
+    reference = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
+    for targets in (labels, jnp.array([[1.0, 0.0, 0.0]])):
+        value, slope = jax.value_and_grad(lambda s, t=targets: losses.cross_entropy(s, t).sum())(scores)
+        assert value == pytest.approx(float(reference[0]))
+        np.testing.assert_allclose(slope[0, 1:], [0, np.exp(1) / (1 + np.exp(1))], rtol=1e-6)
+    assert losses.cross_entropy(scores, jnp.array([1])) == jnp.inf
+    assert losses.cross_entropy(scores, labels, smoothing=0.1) == jnp.inf
+
+
+def test_the_gradient_of_sigmoids_where_all_logits_are_0():
+    """As a layer that starts at zeros makes them; a maximum and a magnitude, written out, gave 0 and -1."""
+    slope = jax.grad(lambda s: losses.binary_cross_entropy(s, jnp.array([1])).sum())(jnp.zeros((1, 2)))
+    np.testing.assert_allclose(slope, [[0.25, -0.25]])  # (sigmoid(0) - target) / classes
+
+
+def test_sigmoids_of_infinite_logits_are_limits():
+    scores = jnp.array([[-jnp.inf, jnp.inf, 0.0]])
+    value, slope = jax.value_and_grad(lambda s: losses.binary_cross_entropy(s, jnp.array([1])).sum())(scores)
+    assert value == pytest.approx(np.log(2) / 3)
+    np.testing.assert_allclose(slope, [[0, 0, 0.5 / 3]], rtol=1e-6)
+    for wrong in ([[1.0, 1.0, 0.0]], [[0.0, 0.0, 0.0]], [[0.5, 1.0, 0.0]]):
+        assert losses.binary_cross_entropy(scores, jnp.array(wrong)) == jnp.inf

@@ -1,6 +1,7 @@
 """What every operation keeps: jit, grad, vmap, bfloat16, float64, no transfers, and shard_map with checked types."""
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +25,10 @@ OPERATIONS = {
     'few_channels': (lambda x, k: ops.conv2d(x, k), (9, 9, 2), (5, 5, 2, 20)),
     'batch_minor': (lambda x, k: ops.conv2d(x, k, padding=1, bias=k[0, 0, 0]), (9, 8, 2), (5, 5, 2, 4)),
     'bias': (lambda x, k: ops.conv2d(x, k, bias=k[0, 0, 0]), (6, 6, 3), (3, 3, 3, 4)),
-    'winograd': (lambda x, k: ops.conv2d(x, k / 40, padding=1), (29, 28, 96), (3, 3, 96, 96)),
+    'winograd': (lambda x, k: ops.conv2d(x, k / 32, padding=1), (29, 28, 96), (3, 3, 96, 96)),
     'depthwise': (lambda x, k: ops.depthwise_conv2d(x, k, padding=1), (5, 5, 3), (3, 3, 3, 2)),
     'grouped': (lambda x, k: ops.conv2d(x, k, padding=1, groups=2), (5, 5, 8), (3, 3, 4, 4)),
+    'separable': (lambda x, k: ops.separable_conv2d(x, k, k[:1, :2].reshape(1, 1, 4, 2)), (5, 5, 2), (3, 3, 2, 2)),
     'transpose': (lambda x, k: ops.conv2d_transpose(x, k, stride=2), (3, 3, 3), (3, 3, 4, 3)),
     'max_pool_2': (lambda x, _: ops.max_pool(x, window=2), (6, 6, 8), None),
     'max_pool_2_few': (lambda x, _: ops.max_pool(x, window=2), (6, 6, 3), None),
@@ -35,9 +37,13 @@ OPERATIONS = {
     'avg_pool_2_few': (lambda x, _: ops.avg_pool(x, window=2), (7, 6, 3), None),
     'avg_pool': (lambda x, _: ops.avg_pool(x, window=3, stride=2, padding=1, count_padding=False), (6, 6, 3), None),
     'adaptive': (lambda x, _: ops.adaptive_avg_pool(x, output_size=4), (6, 6, 3), None),
+    'global': (lambda x, _: ops.global_avg_pool(x), (6, 6, 3), None),
     'l2_pool': (lambda x, _: ops.l2_pool(x, window=2), (6, 6, 3), None),
     'response': (lambda x, _: ops.local_response_norm(x), (3, 3, 7), None),
     'contrast': (lambda x, _: ops.local_contrast_norm(x, window=3), (6, 6, 3), None),
+    'batch_norm': (lambda x, k: ops.batch_norm(x, k[0], k[1], k[2], 1 + k[3] ** 2), (3, 3, 5), (4, 5)),
+    'correlate': (lambda x, _: filters.correlate2d(x, filters.gaussian(3, sigma=1)), (6, 6, 3), None),
+    'convolve': (lambda x, _: filters.convolve2d(x, filters.SOBEL_X), (6, 6, 3), None),
     'sobel': (lambda x, _: filters.sobel(x)[2], (6, 6, 3), None),
 }
 WITH_WEIGHTS = [name for name in OPERATIONS if OPERATIONS[name][2]]
@@ -66,6 +72,16 @@ def expected(name: str) -> list[np.ndarray]:
 def assert_equal(ours, name: str) -> None:
     for a, b in zip(ours, expected(name), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_every_operation_on_images_is_here():
+    """But those that a batch changes, which `test_ops_norm` and `test_ops_precision` have."""
+    called = {name for function, *_ in OPERATIONS.values() for name in function.__code__.co_names}
+    for module in (ops, filters):
+        for name in getattr(module, '__all__', dir(module)):
+            function = getattr(module, name)
+            if inspect.isfunction(function) and next(iter(inspect.signature(function).parameters), None) == 'images':
+                assert name in called | {'batch_norm_training'}, f'{name} has no entry in OPERATIONS'
 
 
 @pytest.mark.parametrize('name', OPERATIONS)
@@ -115,6 +131,15 @@ def test_types(name):
     with jax.enable_x64(True):
         shapes = [jax.ShapeDtypeStruct(a.shape, 'float64') for a in arrays(name)]
         assert {a.dtype for a in jax.eval_shape(functools.partial(everything, name), *shapes)} == {np.dtype('float64')}
+
+
+@pytest.mark.parametrize('name', OPERATIONS)
+def test_an_empty_batch(name):
+    images, weights = arrays(name)
+    outputs, of_images, of_weights = jax.jit(functools.partial(everything, name))(images[:0], weights)
+    assert outputs.size == 0
+    assert of_images.shape == (0, *images.shape[1:])
+    assert not np.any(of_weights)
 
 
 @pytest.mark.parametrize('name', ['small_map', 'winograd', 'depthwise', 'batch_minor', 'max_pool_3'])

@@ -104,6 +104,13 @@ def test_ghosts_are_separate_batches():
         ops.batch_norm_training(images, scale, offset, num_ghosts=4)
 
 
+def test_one_value_a_channel_has_no_variance():
+    scale = jnp.ones(3)
+    for shape, ghosts in (((1, 1, 1, 3), 1), ((1, 3), 1), ((4, 1, 1, 3), 4), ((0, 3), 1)):
+        with pytest.raises(ValueError, match=r'each statistic is of . value\(s\), and a variance needs at least 2'):
+            ops.batch_norm_training(jnp.ones(shape), scale, scale, num_ghosts=ghosts)
+
+
 def test_evaluation_and_folding():
     images, _, _ = inputs(2, 6, 6, 3)
     kernel, factor, shift = inputs(3, 3, 3, 4)

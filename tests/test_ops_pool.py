@@ -60,6 +60,7 @@ def test_max_pool_is_flax_max_pool_ties_included(size, window, stride, padding):
     ceil=st.booleans(),
 )
 def test_fast_max_pool_equals_lax(size, window, stride, pad, ceil):
+    pad = min(pad, window - 1)
     if window > size + 2 * pad:
         return
     images = ties(1, size, size + 1, 2)

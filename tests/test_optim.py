@@ -192,3 +192,13 @@ def test_accumulation_is_the_large_batch():
     updates, _ = large.update(mean, large.init(PARAMS), PARAMS)
     for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(optax.apply_updates(PARAMS, updates)), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_the_length_of_large_gradients():
+    tree = {'a': jnp.full((3, 4), 1e25), 'b': {'c': jnp.full(4, -1e25)}}  # their squares are infinite
+    assert jax.jit(optim.global_norm)(tree) == pytest.approx(4e25)
+    small = {'a': jnp.array([3.0]), 'b': jnp.array([[4.0]])}
+    assert optim.global_norm(small) == optax.tree.norm(small) == 5
+    assert jnp.isnan(optim.global_norm({'a': jnp.array([1.0, jnp.nan])}))
+    assert jnp.isinf(optim.global_norm({'a': jnp.array([1.0, jnp.inf])}))
+    assert optim.global_norm({}) == 0

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cnn_jax.ops.lengths import shrink
 from cnn_jax.tracing.record import Called, record
 
 Constraint = Callable[[jax.Array], jax.Array]
@@ -28,9 +29,13 @@ def min_max_norm(
     """Scales norms along `axis` towards [min_value, max_value]; `rate` below 1 goes only that part of the way."""
 
     def constrain(array: jax.Array) -> jax.Array:
-        norms = jnp.sqrt(jnp.sum(jnp.square(array), axis=axis, keepdims=True))
-        wanted = rate * jnp.clip(norms, min_value, max_value) + (1 - rate) * norms
-        return array * jnp.where(norms > 0, wanted / jnp.where(norms > 0, norms, 1), 1)
+        factor = shrink(jnp.max(jnp.abs(array), axis=axis, keepdims=True))
+        shrunk = array * factor  # else the squares of 1e20 are infinite
+        norms = jnp.sqrt(jnp.sum(jnp.square(shrunk), axis=axis, keepdims=True))
+        wanted = jnp.clip(norms / factor, min_value, max_value)
+        moved = shrunk * (wanted / jnp.where(norms == 0, 1, norms))
+        kept = (norms == 0) | (wanted == norms / factor)
+        return jnp.where(kept, array, rate * moved + (1 - rate) * array)
 
     return constrain
 

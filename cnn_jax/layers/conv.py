@@ -11,6 +11,7 @@ from flax.linen.dtypes import promote_dtype
 from cnn_jax import ops
 from cnn_jax.layers import initializers
 from cnn_jax.layers.variables import Initializer, Regularizer, add_loss, make_weight
+from cnn_jax.ops.arguments import read_count, read_pair
 
 
 class Conv2D(nn.Module):
@@ -82,9 +83,12 @@ class Conv2D(nn.Module):
         return self.data_format == 'channels_first'
 
     def _weights(self, channels: int) -> tuple[jax.Array, jax.Array | None]:
-        size = (self.kernel_size,) * 2 if isinstance(self.kernel_size, int) else tuple(self.kernel_size)
+        size = read_pair(f'{self.name or "Conv2D"}: kernel_size', self.kernel_size)
+        filters, groups = (
+            read_count(f'{self.name or "Conv2D"}: {name}', getattr(self, name)) for name in ('filters', 'groups')
+        )
         # Groups that do not divide the channels are the op's to refuse, with its text.
-        shape = (*size, max(channels // max(self.groups, 1), 1), self.filters)
+        shape = (*size, max(channels // groups, 1), filters)
         kernel = make_weight(
             self,
             'kernel',
@@ -99,7 +103,7 @@ class Conv2D(nn.Module):
             self,
             'bias',
             self.bias_initializer,
-            (self.filters,),
+            (filters,),
             trainable=self.trainable,
             regularizer=self.bias_regularizer,
         )

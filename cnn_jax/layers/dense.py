@@ -8,6 +8,8 @@ from flax.linen.dtypes import promote_dtype
 
 from cnn_jax.layers import initializers
 from cnn_jax.layers.variables import Initializer, Regularizer, add_loss, make_weight
+from cnn_jax.ops.arguments import read_count
+from cnn_jax.ops.bias import add_bias
 
 
 class Dense(nn.Module):
@@ -18,7 +20,7 @@ class Dense(nn.Module):
     `Conv2D`.
 
     Raises:
-        ValueError: if the inputs are not (batch, in_features).
+        ValueError: if the inputs are not (batch, in_features), or features is no integer of at least 1.
     """
 
     features: int
@@ -45,18 +47,19 @@ class Dense(nn.Module):
         inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=self.dtype)
         outputs = inputs @ kernel  # (batch, features)
         if bias is not None:
-            outputs = outputs + bias.reshape(1, -1)
+            outputs = add_bias(outputs, bias)
         outputs = outputs if self.activation is None else self.activation(outputs)
         if self.activity_regularizer is not None:
             add_loss(self, 'activity_regularizer', self.activity_regularizer(outputs) / len(outputs))
         return outputs
 
     def _weights(self, in_features: int) -> tuple[jax.Array, jax.Array | None]:
+        features = read_count(f'{self.name or "Dense"}: features', self.features)
         kernel = make_weight(
             self,
             'kernel',
             self.kernel_initializer,
-            (in_features, self.features),
+            (in_features, features),
             trainable=self.trainable,
             regularizer=self.kernel_regularizer,
         )
@@ -66,7 +69,7 @@ class Dense(nn.Module):
             self,
             'bias',
             self.bias_initializer,
-            (self.features,),
+            (features,),
             trainable=self.trainable,
             regularizer=self.bias_regularizer,
         )

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from cnn_jax import ops
 from cnn_jax.devices.mapping import AXIS, is_mapped
@@ -29,7 +28,8 @@ class BatchNorm(nn.Module):
     Ioffe and Szegedy 2015, arXiv:1502.03167; they average over a sample after training, here it runs along.
 
     Raises:
-        ValueError: for an unknown mode, or a batch that ghost batches do not divide.
+        ValueError: for an unknown mode, a batch that ghost batches do not divide, or statistics of one value a channel
+            (torch's error too); initialisation takes one, and normalises by the running averages.
     """
 
     mode: str = 'global'
@@ -47,22 +47,23 @@ class BatchNorm(nn.Module):
         bias = self.param('bias', nn.initializers.zeros_init(), channels, jnp.float32)
         running_mean = self.variable('batch_stats', 'mean', jnp.zeros, channels, jnp.float32)
         running_var = self.variable('batch_stats', 'var', jnp.ones, channels, jnp.float32)
-        if not train or self.mode == 'frozen':
+        axis_name = AXIS if self.mode == 'global' and not self.is_initializing() and is_mapped() else None
+        groups = 1 if ghost_size is None or not train else self._num_groups(len(inputs), ghost_size)
+        num_values = ops.values_per_statistic(inputs.shape, groups, axis_name)
+        if not train or self.mode == 'frozen' or (self.is_initializing() and num_values < 2):
             vectors = (scale, bias, running_mean.value, running_var.value)
             outputs = ops.batch_norm(inputs, *vectors, epsilon=self.epsilon)
         else:
-            axis_name = AXIS if self.mode == 'global' and not self.is_initializing() and is_mapped() else None
-            groups = self._num_groups(len(inputs), ghost_size)
+            self._check_num_values(inputs.shape, num_values)
             outputs, batch = ops.batch_norm_training(
                 inputs, scale, bias, epsilon=self.epsilon, axis_name=axis_name, num_ghosts=groups
             )
             if not self.is_initializing():
-                num_devices = 1 if axis_name is None else lax.axis_size(axis_name)
                 running_mean.value, running_var.value = ops.running_statistics(
                     ops.Statistics(running_mean.value, running_var.value),
                     batch,
                     momentum=self.momentum,
-                    num_values=inputs.size // inputs.shape[-1] // groups * num_devices,
+                    num_values=num_values,
                     unbiased=self.unbiased,
                 )
         return outputs if self.activation is None else self.activation(outputs)
@@ -76,13 +77,19 @@ class BatchNorm(nn.Module):
             )
         return int(match[1]) if match else None
 
-    def _num_groups(self, images: int, ghost_size: int | None) -> int:
-        size = images if ghost_size is None else ghost_size
-        if images % size:
+    def _num_groups(self, images: int, ghost_size: int) -> int:
+        if images % ghost_size:
             raise ValueError(
                 f'{self.name or "BatchNorm"}: mode={self.mode!r}, {images} images on a device; n must divide it'
             )
-        return images // size
+        return images // ghost_size
+
+    def _check_num_values(self, shape: tuple[int, ...], num_values: int) -> None:
+        if num_values < 2:
+            raise ValueError(
+                f'{self.name or "BatchNorm"}: mode={self.mode!r}, inputs of shape {shape} on a device: {num_values} '
+                "value(s) a channel in training, and a variance needs 2; give more images, or mode='frozen'"
+            )
 
 
 class LocalResponseNorm(nn.Module):

@@ -14,14 +14,14 @@ from cnn_jax.ops.geometry import (
     same_padding,
 )
 from cnn_jax.ops.implementation import implementation
+from cnn_jax.ops.local_norm import local_contrast_norm, local_response_norm
 from cnn_jax.ops.norm import (
     Statistics,
     batch_norm,
     batch_norm_training,
     fold_batch_norm,
-    local_contrast_norm,
-    local_response_norm,
     running_statistics,
+    values_per_statistic,
 )
 from cnn_jax.ops.pool import adaptive_avg_pool, avg_pool, global_avg_pool, l2_pool, max_pool
 
@@ -53,4 +53,5 @@ __all__ = [
     'running_statistics',
     'same_padding',
     'separable_conv2d',
+    'values_per_statistic',
 ]

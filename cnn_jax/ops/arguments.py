@@ -2,18 +2,37 @@
 
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-Pair = int | Sequence[int]
-Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
+Int = SupportsIndex  # an integer of Python or of numpy
+Pair = Int | Sequence[Int]
+Padding = str | Int | Sequence[Int] | Sequence[Sequence[Int]]
 Pads = tuple[tuple[int, int], tuple[int, int]]  # ((top, bottom), (left, right))
 
 
-def _is_int(value: object) -> bool:
-    return hasattr(value, '__index__') and not isinstance(value, bool)
+def is_int(value: Any) -> bool:
+    """Returns whether a value is one integer, of Python or of numpy; True and False are not."""
+    if isinstance(value, (bool, np.bool_)):
+        return False
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True
+
+
+def read_count(name: str, value: Any) -> int:
+    """Returns an integer.
+
+    Raises: ValueError if it is none, or below 1.
+    """
+    if not is_int(value) or value < 1:
+        raise ValueError(f'{name} is {value!r}; it must be an integer of at least 1')
+    return operator.index(value)
 
 
 def read_pair(name: str, value: Pair, *, least: int = 1) -> tuple[int, int]:
@@ -21,8 +40,8 @@ def read_pair(name: str, value: Pair, *, least: int = 1) -> tuple[int, int]:
 
     Raises: ValueError if they are not integers of at least `least`.
     """
-    values: Any = (value, value) if _is_int(value) else value
-    if not isinstance(values, (tuple, list)) or len(values) != 2 or not all(_is_int(v) for v in values):
+    values: Any = (value, value) if is_int(value) else value
+    if not isinstance(values, (tuple, list)) or len(values) != 2 or not all(is_int(v) for v in values):
         raise ValueError(f'{name} is {value!r}; give an integer or a pair (height, width)')
     height, width = (operator.index(v) for v in values)
     if min(height, width) < least:
@@ -62,27 +81,35 @@ def read_padding(
             top, left = (same_pads(*row) for row in zip(sizes, window, stride, dilation, strict=True))
             return (top, left)
         raise ValueError(f"padding is {padding!r}; give 'valid', 'same', an integer, a pair or two pairs")
-    if not isinstance(padding, int) and len(padding) == 2 and all(isinstance(p, (tuple, list)) for p in padding):
-        top, left = (read_pair('padding', p, least=0) for p in padding)  # type: ignore[arg-type]
+    given: Any = padding
+    if isinstance(given, (tuple, list)) and len(given) == 2 and all(isinstance(p, (tuple, list)) for p in given):
+        top, left = (read_pair('padding', p, least=0) for p in given)
         return (top, left)
-    height, width = read_pair('padding', padding, least=0)  # type: ignore[arg-type]
+    height, width = read_pair('padding', given, least=0)
     return ((height, height), (width, width))
 
 
 def check_images(name: str, images: jax.Array) -> jax.Array:
     """Returns `images` as an array.
 
-    Raises: ValueError unless it is (batch, height, width, channels) of a floating-point type.
+    Raises: ValueError unless it is (batch, height, width, channels) of a floating-point type. Only the batch may be
+    empty.
     """
-    return _check_array(name, images, '(batch, height, width, channels)')
+    images = _check_array(name, images, '(batch, height, width, channels)')
+    if 0 in images.shape[1:]:
+        raise ValueError(f'{name} has shape {images.shape}; height, width and channels must be at least 1')
+    return images
 
 
 def check_kernel(name: str, kernel: jax.Array, axes: str = '(height, width, in, out)') -> jax.Array:
     """Returns `kernel` as an array.
 
-    Raises: ValueError unless it has 4 axes and a floating-point type.
+    Raises: ValueError unless it has 4 axes, none of them empty, and a floating-point type.
     """
-    return _check_array(name, kernel, axes)
+    kernel = _check_array(name, kernel, axes)
+    if 0 in kernel.shape:
+        raise ValueError(f'{name} has shape {kernel.shape}; each of {axes} must be at least 1')
+    return kernel
 
 
 def _check_array(name: str, array: jax.Array, axes: str) -> jax.Array:

@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from cnn_jax.ops import arguments
-from cnn_jax.ops.arguments import Padding, Pair
-from cnn_jax.ops.cpu import batch_minor
+from cnn_jax.ops.arguments import Int, Padding, Pads, Pair
+from cnn_jax.ops.bias import add_bias
 from cnn_jax.ops.cpu import choice as cpu_choice
+from cnn_jax.ops.finite import guarded
 from cnn_jax.ops.gpu import choice as gpu_choice
 from cnn_jax.ops.implementation import apart, by_platform, is_plain, same_axes
-from cnn_jax.ops.windows import Forms, Geometry, plain
+from cnn_jax.ops.windows import Forms, Geometry, plain, stretched
 
 
 def conv2d(
@@ -24,7 +24,7 @@ def conv2d(
     stride: Pair = 1,
     padding: Padding = 'valid',
     dilation: Pair = 1,
-    groups: int = 1,
+    groups: Int = 1,
     bias: jax.Array | None = None,
     data_format: str = 'NHWC',
 ) -> jax.Array:
@@ -46,6 +46,7 @@ def conv2d(
     images = arguments.check_images('images', arguments.to_nhwc(images, data_format))
     kernel = arguments.check_kernel('kernel', kernel)
     arguments.check_same_dtype(images, kernel)
+    groups = arguments.read_count('groups', groups)
     _check_channels(images.shape[3], kernel.shape, groups)
     bias = None if bias is None else arguments.check_bias(bias, kernel)
     window, sizes = (kernel.shape[0], kernel.shape[1]), (images.shape[1], images.shape[2])
@@ -117,7 +118,7 @@ def conv2d_transpose(
     padding: Padding = 'valid',
     output_padding: Pair = 0,
     dilation: Pair = 1,
-    groups: int = 1,
+    groups: Int = 1,
     data_format: str = 'NHWC',
 ) -> jax.Array:
     """Returns the transpose of `conv2d`: its gradient with respect to its images, here used to make maps larger.
@@ -133,24 +134,20 @@ def conv2d_transpose(
     kernel = arguments.check_kernel('kernel', kernel, '(height, width, out, in)')
     arguments.check_same_dtype(images, kernel)
     height, width, filters, channels = kernel.shape
+    groups = arguments.read_count('groups', groups)
     _check_channels(filters * groups, (height, width, filters, channels), groups)
     if channels != images.shape[3]:
         raise ValueError(f'the images have {images.shape[3]} channels and the kernel {kernel.shape} reads {channels}')
     stride, dilation = arguments.read_pair('stride', stride), arguments.read_pair('dilation', dilation)
     extra = arguments.read_pair('output_padding', output_padding, least=0)
+    if any(e and e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
+        raise ValueError(
+            f'output_padding is {output_padding!r}; it must be below the stride {stride} or the dilation {dilation}'
+        )
     pads = _transposed_pads(images.shape, (height, width), stride, padding, dilation, extra)
     per_group = kernel[::-1, ::-1].reshape(height, width, filters, groups, channels // groups)
     flipped = per_group.transpose(0, 1, 4, 3, 2).reshape(height, width, channels // groups, groups * filters)
-    outputs = lax.conv_general_dilated(
-        images,
-        flipped,
-        (1, 1),
-        pads,
-        lhs_dilation=stride,
-        rhs_dilation=dilation,
-        feature_group_count=groups,
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-    )
+    outputs = stretched(images, flipped, pads, stride, dilation, groups)
     return arguments.from_nhwc(outputs, data_format)
 
 
@@ -161,7 +158,7 @@ def _transposed_pads(
     padding: Padding,
     dilation: tuple[int, int],
     extra: Sequence[int],
-) -> list[tuple[int, int]]:
+) -> Pads:
     """Returns the padding of the stretched images: what the window reaches beyond them, less what is cropped."""
     covered = [arguments.dilated(w, d) for w, d in zip(window, dilation, strict=True)]
     full = [(shape[1 + a] - 1) * stride[a] + covered[a] + extra[a] for a in (0, 1)]
@@ -174,7 +171,8 @@ def _transposed_pads(
     for a in (0, 1):
         if full[a] - sum(pads[a]) < 1:
             raise ValueError(f'padding {padding!r} crops all of an output of {full[0]}x{full[1]}; give less')
-    return [(covered[a] - 1 - pads[a][0], covered[a] - 1 - pads[a][1] + extra[a]) for a in (0, 1)]
+    rows, columns = ((covered[a] - 1 - pads[a][0], covered[a] - 1 - pads[a][1] + extra[a]) for a in (0, 1))
+    return rows, columns
 
 
 class Platforms(NamedTuple):
@@ -198,9 +196,7 @@ def correlate(images: jax.Array, kernel: jax.Array, geometry: Geometry, bias: ja
         outputs = _cached_correlate(*same_axes(images, kernel), geometry, forms)
     if bias is None:
         return outputs
-    if forms.cpu == cpu_choice.BATCH_MINOR:
-        return _add_bias(*same_axes(outputs, bias))
-    return outputs + bias.reshape(1, 1, 1, -1)
+    return add_bias(outputs, bias, is_batch_minor=forms.cpu == cpu_choice.BATCH_MINOR)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -242,9 +238,14 @@ def _runner(part: str, forms: Platforms, *, scalar: jax.Array, **shapes: object)
     if cpu and cpu.func in cpu_choice.WITH_SCALAR:
         cpu = functools.partial(cpu, scalar=scalar)
 
+    suspects = (0, 1) if part == 'kernel_gradient' else (0,)  # a kernel's own numbers reach no further than they should
+
     def run(xla: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
         alone = apart(cpu, xla, scalar) if cpu and cpu.func in cpu_choice.SUMS else cpu
-        return by_platform(xla, *arrays, cpu=alone, gpu=gpu)
+        if cpu and cpu.func in cpu_choice.SPREADING:
+            alone = guarded(cpu, xla, *suspects)
+        careful = guarded(gpu, xla, *suspects) if gpu and gpu.func in gpu_choice.SPREADING else gpu
+        return by_platform(xla, *arrays, cpu=alone, gpu=careful)
 
     return run
 
@@ -254,27 +255,7 @@ _correlate.defvjp(_correlate_forward, _correlate_backward)
 _cached_correlate = jax.jit(_correlate, static_argnums=(2, 3))
 
 
-@jax.custom_vjp
-def _add_bias(outputs: jax.Array, bias: jax.Array) -> jax.Array:
-    """Returns outputs + bias; on a CPU its gradient is summed in the order of `batch_minor`."""
-    return outputs + bias.reshape(1, 1, 1, -1)
-
-
-def _add_bias_forward(outputs: jax.Array, bias: jax.Array) -> tuple[jax.Array, None]:
-    return _add_bias(outputs, bias), None
-
-
-def _add_bias_backward(_: None, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-    of_bias = by_platform(lambda g: lax.reduce_sum(g, (0, 1, 2)), gradient, cpu=batch_minor.bias_gradient)
-    return gradient, of_bias
-
-
-_add_bias.defvjp(_add_bias_forward, _add_bias_backward)
-
-
 def _check_channels(channels: int, kernel_shape: tuple[int, ...], groups: int) -> None:
-    if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
-        raise ValueError(f'groups is {groups!r}; it must be an integer of at least 1')
     if channels % groups or kernel_shape[3] % groups:
         raise ValueError(f'groups={groups} must divide the {channels} input and {kernel_shape[3]} output channels')
     if kernel_shape[2] * groups != channels:

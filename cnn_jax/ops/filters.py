@@ -7,6 +7,8 @@ import numpy as np
 from cnn_jax.ops import arguments
 from cnn_jax.ops.arguments import Padding
 from cnn_jax.ops.conv import conv2d
+from cnn_jax.ops.implementation import accumulator
+from cnn_jax.ops.lengths import length
 
 # Sobel's Gx answers to brightness that grows to the right, Gy (its transpose) to brightness that grows downwards.
 SOBEL_X = np.array([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
@@ -75,17 +77,19 @@ def correlate2d(images: jax.Array, window: jax.Array | np.ndarray, *, padding: P
     """Returns every channel's cross-correlation with one window, (batch, out_height, out_width, channels).
 
     out[y, x] = sum over (i, j) of image[y + i, x + j] * window[i, j]: what deep learning calls a convolution.
-    images: (batch, height, width, channels), floating point; window: (height, width); padding as for `conv2d`.
+    images: (batch, height, width, channels), floating point; window: (height, width); padding as for `conv2d`. Windows
+    and sums are float32 or wider.
 
     Raises: ValueError for a window that has not 2 axes, and as `conv2d`.
     """
     images = arguments.check_images('images', images)
-    window = jnp.asarray(window, images.dtype)
+    wide = accumulator(images.dtype)
+    window = jnp.asarray(window, wide)
     if window.ndim != 2:
         raise ValueError(f'window has shape {window.shape}; give 2 axes (height, width)')
     channels = images.shape[3]
     kernel = jnp.broadcast_to(window[:, :, None, None], (*window.shape, 1, channels))
-    return conv2d(images, kernel, padding=padding, groups=channels)
+    return conv2d(images.astype(wide), kernel, padding=padding, groups=channels).astype(images.dtype)
 
 
 def convolve2d(images: jax.Array, window: jax.Array | np.ndarray, *, padding: Padding = 'same') -> jax.Array:
@@ -105,8 +109,8 @@ def sobel(images: jax.Array, *, padding: Padding = 'same') -> tuple[jax.Array, j
 
     Raises: ValueError as `conv2d`.
     """
-    across, down = (correlate2d(images, window, padding=padding) for window in (SOBEL_X, SOBEL_Y))
-    power = jnp.square(across) + jnp.square(down)
-    positive = power > 0
-    magnitude = jnp.where(positive, jnp.sqrt(jnp.where(positive, power, jnp.ones_like(power))), jnp.zeros_like(power))
-    return across, down, magnitude
+    images = arguments.check_images('images', images)
+    wide = images.astype(accumulator(images.dtype))
+    across, down = (correlate2d(wide, window, padding=padding) for window in (SOBEL_X, SOBEL_Y))
+    magnitude = length(jnp.stack([across, down]), 0)[0]
+    return across.astype(images.dtype), down.astype(images.dtype), magnitude.astype(images.dtype)

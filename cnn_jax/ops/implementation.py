@@ -1,6 +1,8 @@
 """Which formulation of an operation runs: per platform, or always XLA's own.
 
-Every formulation is the same function. On a CPU some of XLA's own are 5 to 100 times slower than others (see
+Every formulation is the same function of finite numbers. Where an image or a gradient is not finite, what a direct sum
+leaves finite is finite (see `cnn_jax.ops.finite`), and what is not may be NaN in one form and infinite in another;
+`implementation('lax')` is XLA's to the bit. On a CPU some of XLA's own are 5 to 100 times slower than others (see
 benchmarks/primitives.py), on a GPU a few are 2 to 16 times slower (benchmarks/gpu), so `ops` picks one by static shape
 and platform. TPUs, and GPUs that are not NVIDIA's, keep XLA's.
 """

@@ -18,7 +18,7 @@ from jax import lax
 
 from cnn_jax.ops.arguments import Pads
 from cnn_jax.ops.implementation import accumulator
-from cnn_jax.ops.windows import Shape
+from cnn_jax.ops.windows import NO_PADS, Shape
 
 Sizes = tuple[int, int]
 Hold = Callable[[Any], Any]
@@ -29,7 +29,7 @@ MAX_TAPS = 25  # windows with more elements than this are left to XLA
 def _window_slices(images: jax.Array, window: Sizes, stride: Sizes, pads: Pads, hold: Hold) -> list[jax.Array]:
     """Returns element (0, 0) of every window, then (0, 1), and so on: each (batch, out_height, out_width, channels)."""
     images = hold(images)
-    if pads != ((0, 0), (0, 0)):
+    if pads != NO_PADS:
         lowest = jnp.full_like(images, -jnp.inf, shape=())
         images = hold(lax.pad(images, lowest, ((0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0))))
     batch, height, width, channels = images.shape
@@ -51,12 +51,18 @@ def largest(images: jax.Array, *, window: Sizes, stride: Sizes, pads: Pads, hold
 def first_largest(
     images: jax.Array, *, window: Sizes, stride: Sizes, pads: Pads, hold: Hold
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns the largest element of every window, and the place (row * window width + column, int8) of its first."""
+    """Returns the largest element of every window, and the place (row * window width + column, int8) of its first.
+
+    The place is the one that XLA's gradient chooses, which goes on to the next element unless what it has is at least
+    as large: it leaves a NaN, and comes to the next one. With padding, over which XLA steps, a NaN is stepped over.
+    """
     best, *others = _window_slices(images, window, stride, pads, hold)
-    place = jnp.zeros_like(best, jnp.int8)
+    chosen, place = best, jnp.zeros_like(best, jnp.int8)
     for index, other in enumerate(others, 1):
-        place = jnp.where(other > best, jnp.full_like(place, index), place)
-        best = jnp.maximum(best, other)  # and not the same choice once more, which would pass over a NaN
+        moves = ~(chosen >= other) if pads == NO_PADS else other > chosen
+        place = jnp.where(moves, jnp.full_like(place, index), place)
+        chosen = jnp.where(moves, other, chosen)
+        best = jnp.maximum(best, other)  # steps over no NaN
     return best, place
 
 

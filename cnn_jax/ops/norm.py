@@ -1,6 +1,7 @@
-"""Normalisation: batch norm in training and evaluation, its folding into a convolution, and the local ones."""
+"""Batch normalisation: in training, in evaluation, and folded into a convolution."""
 
 import functools
+import math
 from collections.abc import Hashable
 from typing import NamedTuple
 
@@ -8,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnn_jax.ops import arguments
-from cnn_jax.ops.conv import conv2d
-from cnn_jax.ops.filters import gaussian
-from cnn_jax.ops.implementation import accumulator, is_plain, same_axes
+from cnn_jax.ops.finite import any_row
+from cnn_jax.ops.implementation import accumulator, by_platform, is_plain, same_axes
+
+FAR = 8  # deviations from zero to the mean; the variance loses 6 of 24 bits there
 
 AxisName = Hashable | tuple[Hashable, ...] | None
 
@@ -39,8 +40,11 @@ def batch_norm(
     Raises: ValueError unless the four vectors have one number per channel.
     """
     _check_vectors(images, scale=scale, offset=offset, mean=mean, variance=variance)
-    factor = scale * lax.rsqrt(variance + epsilon)
-    return _affine(images, factor, offset - mean * factor)
+    wide = accumulator(images.dtype)
+    scale, offset, mean, variance = (
+        jnp.asarray(v, jnp.promote_types(v.dtype, wide)) for v in (scale, offset, mean, variance)
+    )
+    return _affine(images, mean, scale * lax.rsqrt(variance + epsilon), offset)
 
 
 def batch_norm_training(
@@ -60,14 +64,23 @@ def batch_norm_training(
     the statistics returned are then the means over the parts.
 
     The statistics carry no gradient: they are for the running averages (`running_statistics`). The gradient is written
-    by hand and reads the images twice, autodiff's about four times. Variance is E[x^2] - E[x]^2, as in Flax.
+    by hand and reads the images twice, autodiff's about four times. The variance keeps its digits where the mean is
+    many deviations from zero, unlike Flax's. What remains: the scale's gradient is off by as many units of its last
+    digit as the mean is deviations from zero, and on a GPU or TPU the variance by the square of how many the batch's
+    mean at the middle pixel is from the mean.
 
-    Raises: ValueError for vectors that do not match, or parts that do not divide the batch.
+    Raises: ValueError for vectors that do not match, parts that do not divide the batch, or a part with one value a
+    channel over all devices, whose variance is 0 and its gradient nothing.
     Source: Ioffe and Szegedy 2015, arXiv:1502.03167.
     """
     _check_vectors(images, scale=scale, offset=offset)
     if num_ghosts < 1 or images.shape[0] % num_ghosts:
         raise ValueError(f'num_ghosts is {num_ghosts}; it must divide the batch of {images.shape[0]}')
+    if (count := values_per_statistic(images.shape, num_ghosts, axis_name)) < 2:
+        raise ValueError(
+            f'images has shape {images.shape}: each statistic is of {count} value(s), and a variance needs at least 2; '
+            'give more images to a part, or use the running statistics'
+        )
     normalise = _plain_batch_norm if is_plain() else _cached_batch_norm
     images, scale, offset = same_axes(images, scale, offset)
     normalise = functools.partial(normalise, epsilon, axis_name)
@@ -80,10 +93,19 @@ def batch_norm_training(
     return outputs.reshape(images.shape), Statistics(*means)
 
 
+def values_per_statistic(shape: tuple[int, ...], num_ghosts: int = 1, axis_name: AxisName = None) -> int:
+    """Returns how many values each statistic of `batch_norm_training` is of, over all devices along `axis_name`.
+
+    shape: of one device's images. The number is static, known when the program is traced.
+    """
+    num_devices = 1 if axis_name is None else lax.axis_size(axis_name)
+    return math.prod(shape[:-1]) // num_ghosts * num_devices
+
+
 def running_statistics(
     running: Statistics, batch: Statistics, *, momentum: float = 0.9, num_values: int, unbiased: bool = False
 ) -> Statistics:
-    """Returns momentum * running + (1 - momentum) * batch.
+    """Returns momentum * running + (1 - momentum) * batch, in the type of the running ones.
 
     momentum: the part that is kept (0.9 here is torch's 0.1). num_values: how many values each batch statistic is of,
     batch * height * width over all devices.
@@ -99,8 +121,8 @@ def running_statistics(
             raise ValueError(f'num_values is {num_values}; an unbiased variance needs at least 2')
         variance = variance * (num_values / (num_values - 1))
     return Statistics(
-        momentum * running.mean + (1 - momentum) * batch.mean,
-        momentum * running.variance + (1 - momentum) * variance,
+        (momentum * running.mean + (1 - momentum) * batch.mean).astype(running.mean.dtype),
+        (momentum * running.variance + (1 - momentum) * variance).astype(running.variance.dtype),
     )
 
 
@@ -126,69 +148,6 @@ def fold_batch_norm(
     return kernel * factor.reshape((1,) * (kernel.ndim - 1) + (-1,)), offset + shift * factor
 
 
-def local_response_norm(
-    images: jax.Array,
-    *,
-    size: int = 5,
-    k: float = 2.0,
-    alpha: float = 1e-4,
-    beta: float = 0.75,
-    convention: str = 'paper',
-) -> jax.Array:
-    """Returns images / (k + a * sum of squares over `size` neighbouring channels) ** beta.
-
-    images: (batch, height, width, channels), floating point. size: odd; channels outside count as zero.
-    convention: 'paper' has a = alpha (Krizhevsky et al. 2012, section 3.3; its constants are the defaults); 'caffe' has
-    a = alpha / size, which is torch's too. Both of those take k = 1 by default, and TensorFlow's depth_radius is
-    (size - 1) / 2 in the paper's convention.
-
-    Raises: ValueError for an even size, k <= 0 or another convention.
-    """
-    images = arguments.check_images('images', images)
-    if size < 1 or size % 2 == 0:
-        raise ValueError(f'size is {size}; it must be odd and at least 1')
-    if k <= 0:
-        raise ValueError(f'k is {k}; it must be above 0')
-    if convention not in ('paper', 'caffe'):
-        raise ValueError(f"convention is {convention!r}; give 'paper' or 'caffe'")
-    squares = jnp.square(images.astype(accumulator(images.dtype)))
-    padded = jnp.pad(squares, ((0, 0), (0, 0), (0, 0), (size // 2, size // 2)))
-    channels = images.shape[3]
-    sums = sum((padded[..., i : i + channels] for i in range(1, size)), padded[..., :channels])
-    total = k + (alpha if convention == 'paper' else alpha / size) * sums
-    if beta == 0.75:  # two roots instead of a logarithm and an exponential
-        root = lax.rsqrt(total)
-        return (images * (root * jnp.sqrt(root))).astype(images.dtype)
-    return (images * total**-beta).astype(images.dtype)
-
-
-def local_contrast_norm(
-    images: jax.Array, *, window: int = 9, sigma: float | None = None, epsilon: float = 1e-4
-) -> jax.Array:
-    """Returns images less their local mean, divided by their local deviation where that is above its average.
-
-    images: (batch, height, width, channels), floating point. window: odd side of the Gaussian, `sigma` its width in
-    pixels (window / 4 if None). Mean and deviation are over all channels. The divisor is max(deviation, its mean over
-    the image, epsilon).
-
-    Raises: ValueError for an even window. Source: Jarrett et al. 2009, section 3.1, to which epsilon is added, so that
-    an image without contrast gives zeros and not rounding errors made large; at the edges, where the paper says
-    nothing, the weights inside the image are scaled to sum to one.
-    """
-    images = arguments.check_images('images', images)
-    weights = jnp.asarray(gaussian(window, sigma=window / 4 if sigma is None else sigma), images.dtype)
-    coverage = _blur(jnp.ones((1, *images.shape[1:3], 1), images.dtype), weights)
-    centred = images - _blur(jnp.mean(images, 3, keepdims=True), weights) / coverage
-    power = _blur(jnp.mean(jnp.square(centred), 3, keepdims=True), weights) / coverage
-    positive = power > 0  # the square root of zero has no gradient
-    deviation = jnp.where(positive, jnp.sqrt(jnp.where(positive, power, jnp.ones_like(power))), jnp.zeros_like(power))
-    return centred / jnp.maximum(jnp.maximum(deviation, jnp.mean(deviation, (1, 2), keepdims=True)), epsilon)
-
-
-def _blur(maps: jax.Array, weights: jax.Array) -> jax.Array:
-    return conv2d(maps, weights[:, :, None, None], padding='same')
-
-
 def _check_vectors(array: jax.Array, **vectors: jax.Array) -> None:
     for name, vector in vectors.items():
         if jnp.shape(vector) != array.shape[-1:]:
@@ -197,24 +156,67 @@ def _check_vectors(array: jax.Array, **vectors: jax.Array) -> None:
             )
 
 
-def _affine(images: jax.Array, factor: jax.Array, shift: jax.Array) -> jax.Array:
-    shape = (1,) * (images.ndim - 1) + (-1,)
-    return (images * factor.reshape(shape) + shift.reshape(shape)).astype(images.dtype)
+def _affine(images: jax.Array, mean: jax.Array, factor: jax.Array, offset: jax.Array) -> jax.Array:
+    """Returns (images - mean) * factor + offset: where the mean is large, its product would round more than that."""
+    mean, factor, offset = (_row(vector, images) for vector in (mean, factor, offset))
+    return ((images - mean) * factor + offset).astype(images.dtype)
 
 
-def _mean(array: jax.Array, axis_name: AxisName) -> jax.Array:
-    mean = jnp.mean(array, tuple(range(array.ndim - 1)))
-    return mean if axis_name is None else lax.pmean(mean, axis_name)
+def _row(vector: jax.Array, images: jax.Array) -> jax.Array:
+    return vector.reshape((1,) * (images.ndim - 1) + (-1,))
+
+
+def _mean(array: jax.Array) -> jax.Array:
+    return jnp.mean(array.astype(accumulator(array.dtype)), tuple(range(array.ndim - 1)))
+
+
+def _moments(images: jax.Array, axis_name: AxisName) -> Statistics:
+    """Returns the statistics of the images; devices join theirs at the end."""
+    mean, variance = (
+        _in_two_readings(images) if is_plain() else by_platform(_shifted, images, cpu=_in_as_many_as_needed)
+    )
+    if axis_name is None:
+        return Statistics(mean, variance)
+    whole = lax.pmean(mean, axis_name)
+    return Statistics(whole, lax.pmean(variance + jnp.square(mean - whole), axis_name))
+
+
+def _in_two_readings(images: jax.Array) -> Statistics:
+    return _about(images, _mean(images))
+
+
+def _shifted(images: jax.Array) -> Statistics:
+    """Returns the statistics from the batch's mean at the middle pixel, which is near the mean: in one reading."""
+    return _about(images, _mean(images[:, *(size // 2 for size in images.shape[1:-1])]))
+
+
+def _about(images: jax.Array, start: jax.Array) -> Statistics:
+    """Returns the statistics by what is left of the images less `start`, on which they do not depend."""
+    start = lax.stop_gradient(start)
+    rest = _mean(_less(images, start))
+    return Statistics(start + rest, jnp.maximum(_mean(jnp.square(_less(images, start))) - jnp.square(rest), 0))
+
+
+def _in_as_many_as_needed(images: jax.Array) -> Statistics:
+    """Returns E[x^2] - E[x]^2 as the variance, and where that loses digits what a second reading gives.
+
+    On a CPU a sum that takes a number from each channel is a third slower; a GPU would wait for the condition.
+    """
+    mean = _mean(images)
+    variance = jnp.maximum(_mean(jnp.square(images.astype(mean.dtype))) - jnp.square(mean), 0)
+    is_far = any_row(jnp.any(jnp.square(mean) > FAR**2 * variance))
+    return lax.cond(is_far, _in_two_readings, lambda _: Statistics(mean, variance), images)
+
+
+def _less(images: jax.Array, vector: jax.Array) -> jax.Array:
+    return images.astype(vector.dtype) - _row(vector, images)
 
 
 def _plain_batch_norm(
     epsilon: float, axis_name: AxisName, images: jax.Array, scale: jax.Array, offset: jax.Array
 ) -> tuple[jax.Array, Statistics]:
-    wide = images.astype(accumulator(images.dtype))
-    mean = _mean(wide, axis_name)
-    variance = jnp.maximum(_mean(jnp.square(wide), axis_name) - jnp.square(mean), 0)
-    factor = scale * lax.rsqrt(variance + epsilon)
-    return _affine(wide, factor, offset - mean * factor).astype(images.dtype), Statistics(mean, variance)
+    mean, variance = _moments(images, axis_name)
+    return _affine(images, mean, scale * lax.rsqrt(variance + epsilon), offset), Statistics(mean, variance)
 
 
 _batch_norm = jax.custom_vjp(_plain_batch_norm, nondiff_argnums=(0, 1))
@@ -242,10 +244,9 @@ def _batch_norm_backward(epsilon, axis_name, saved, gradients):
     if axis_name is not None:
         mean_gradient, mean_product = lax.pmean((mean_gradient, mean_product), axis_name)
     factor = scale * inverse
-    of_images = -factor * inverse * mean_product
-    constant = -factor * mean_gradient - of_images * mean
-    shape = (1,) * (images.ndim - 1) + (-1,)
-    result = gradient * factor.reshape(shape) + wide * of_images.reshape(shape) + constant.reshape(shape)
+    rows = factor, -factor * inverse * mean_product, -factor * mean_gradient
+    of_gradient, of_images, constant = (_row(vector, images) for vector in rows)
+    result = gradient * of_gradient + _less(images, mean) * of_images + constant
     return result.astype(images.dtype), scale_gradient.astype(scale.dtype), offset_gradient.astype(scale.dtype)
 
 

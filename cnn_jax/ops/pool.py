@@ -14,7 +14,8 @@ from cnn_jax.ops.cpu import batch_minor_pool
 from cnn_jax.ops.cpu import choice as cpu_choice
 from cnn_jax.ops.cpu import max_pool as cpu_max_pool
 from cnn_jax.ops.gpu import max_pool as gpu_max_pool
-from cnn_jax.ops.implementation import by_platform, is_plain
+from cnn_jax.ops.implementation import accumulator, by_platform, is_plain
+from cnn_jax.ops.lengths import root, shrink
 from cnn_jax.ops.maxima import MAX_TAPS
 
 Sizes = tuple[int, int]
@@ -33,16 +34,21 @@ def max_pool(
 
     images: (batch, height, width, channels), floating point; (batch, channels, height, width) with data_format 'NCHW'.
     window, stride: an int or (height, width); the stride is the window if None, and windows overlap if it is smaller.
-    padding: as for `conv2d`; it never wins, for it counts as minus infinity.
+    padding: as for `conv2d`, and below the window; it never wins, for it counts as minus infinity.
     ceil_mode: the last window may hang over the edge, as in Caffe and GoogLeNet; it starts inside the image or its
     leading padding (torch's rule).
 
-    The gradient goes to the first maximum of a window, row by row, as `flax.linen.max_pool`'s does.
+    The gradient goes to the first maximum of a window, row by row, as `flax.linen.max_pool`'s does. A window with a NaN
+    has the maximum NaN; its gradient goes where XLA's does, to the first maximum of what follows the last NaN, or to
+    that NaN. With padding the fast forms step over a NaN, and a window without a number above minus infinity may give
+    its gradient to nothing; `implementation('lax')` is XLA's there too.
 
-    Raises: ValueError for a wrong rank or type, a zero stride, a window larger than the padded input.
+    Raises: ValueError for a wrong rank or type, a zero stride, a window larger than the padded input, padding that is
+    not below the window, so that a window could hold nothing else.
     """
     images = arguments.check_images('images', arguments.to_nhwc(images, data_format))
     window, stride, pads = _read(images, window, stride, padding)
+    _check_covers(window, pads)
     if ceil_mode:
         pads = _ceil_pads(images.shape, window, stride, pads)
     few_taps = window[0] * window[1] <= MAX_TAPS
@@ -122,14 +128,19 @@ def avg_pool(
     count_padding: padding counts as zeros; False divides by the number of real pixels. What hangs over with ceil_mode
     never counts (torch's rule).
 
-    Raises: ValueError as `max_pool`.
+    Sums are in float32 or wider; so are those of the gradient.
+
+    Raises: ValueError as `max_pool`; padding that counts may be of any size.
     """
     images = arguments.check_images('images', arguments.to_nhwc(images, data_format))
     window, stride, pads = _read(images, window, stride, padding)
+    if not count_padding:
+        _check_covers(window, pads)
     whole = _ceil_pads(images.shape, window, stride, pads) if ceil_mode else pads
     counts = [_counts(images.shape[1 + a], window[a], stride[a], pads[a], whole[a], count_padding) for a in (0, 1)]
-    means = _window_sums(images, window, stride, whole) / _divisors(counts[0], counts[1], images.dtype)
-    return arguments.from_nhwc(means, data_format)
+    wide = images.astype(accumulator(images.dtype))
+    means = _window_sums(wide, window, stride, whole) / _divisors(counts[0], counts[1], wide.dtype)
+    return arguments.from_nhwc(means.astype(images.dtype), data_format)
 
 
 def l2_pool(
@@ -143,17 +154,22 @@ def l2_pool(
 ) -> jax.Array:
     """Returns sqrt(sum of squares + epsilon) of each window, channel by channel.
 
-    images, window, stride, padding, data_format: as for `max_pool`; padding adds nothing.
+    images, window, stride, padding, data_format: as for `max_pool`; padding adds nothing, and may be of any size.
     epsilon: at 0 the gradient of a window of zeros is taken as 0, where the square root has none.
 
-    Raises: ValueError as `max_pool`. Source: Sermanet et al. 2012, arXiv:1204.3968 (p = 2, without its Gaussian).
+    Sums are in float32 or wider; so are those of the gradient.
+
+    Raises: ValueError as `max_pool`, but for padding.
+    Source: Sermanet et al. 2012, arXiv:1204.3968 (p = 2, without its Gaussian).
     """
     images = arguments.check_images('images', arguments.to_nhwc(images, data_format))
     window, stride, pads = _read(images, window, stride, padding)
-    sums = _window_sums(jnp.square(images), window, stride, pads) + epsilon
-    positive = sums > 0
-    roots = jnp.where(positive, jnp.sqrt(jnp.where(positive, sums, jnp.ones_like(sums))), jnp.zeros_like(sums))
-    return arguments.from_nhwc(roots, data_format)
+    wide = images.astype(accumulator(images.dtype))
+    small = shrink(jnp.full_like(wide, jnp.inf, shape=()))
+    sums, shrunk = (_window_sums(jnp.square(part), window, stride, pads) for part in (wide, wide * small))
+    is_large = shrink(root(sums)) < 1  # the squares may have overflowed
+    roots = jnp.where(is_large, root(shrunk) / small, root(sums + epsilon))
+    return arguments.from_nhwc(roots.astype(images.dtype), data_format)
 
 
 def global_avg_pool(images: jax.Array, *, data_format: str = 'NHWC') -> jax.Array:
@@ -175,7 +191,8 @@ def adaptive_avg_pool(images: jax.Array, *, output_size: Pair, data_format: str 
     """
     images = arguments.check_images('images', arguments.to_nhwc(images, data_format))
     height, width = arguments.read_pair('output_size', output_size)
-    means = _adaptive(_adaptive(images, 1, height), 2, width)
+    wide = images.astype(accumulator(images.dtype))
+    means = _adaptive(_adaptive(wide, 1, height), 2, width).astype(images.dtype)
     return arguments.from_nhwc(means, data_format)
 
 
@@ -193,6 +210,12 @@ def _read(images: jax.Array, window: Pair, stride: Pair | None, padding: Padding
     pads = arguments.read_padding(padding, sizes, window, stride)
     arguments.check_fits(sizes, window, pads)
     return window, stride, pads
+
+
+def _check_covers(window: Sizes, pads: Pads) -> None:
+    """Raises: ValueError if a window may lie in the padding alone: there is no maximum of nothing, and no mean."""
+    if any(max(pad) >= size for pad, size in zip(pads, window, strict=True)):
+        raise ValueError(f'padding is {pads}; it must be below the window, {window[0]}x{window[1]}')
 
 
 def _ceil_pads(shape: tuple[int, ...], window: Sizes, stride: Sizes, pads: Pads) -> Pads:
@@ -231,6 +254,6 @@ def _counts(
 
 
 def _divisors(rows: np.ndarray, columns: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Returns the divisor of each window, one number if all are equal, and 1 for a window of padding alone."""
+    """Returns the divisor of each window, one number if all are equal, and 1 for a window that counts nothing."""
     counts = np.maximum(np.outer(rows, columns), 1).astype(dtype)
     return counts.ravel()[0] if (counts == counts.ravel()[0]).all() else counts[None, :, :, None]

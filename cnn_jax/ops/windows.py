@@ -12,6 +12,7 @@ from cnn_jax.ops.arguments import Pads, dilated
 from cnn_jax.ops.implementation import accumulator
 
 Shape = tuple[int, ...]
+NO_PADS: Pads = ((0, 0), (0, 0))
 
 
 class Geometry(NamedTuple):
@@ -53,7 +54,12 @@ def output_sizes(images: Shape, kernel: Shape, geometry: Geometry) -> tuple[int,
 
 
 def plain(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
-    """Returns XLA's own convolution."""
+    """Returns XLA's own convolution; neither it nor a gradient of it, of any order, has negative padding.
+
+    XLA:CPU reads memory that nobody wrote where a low padding is negative and the high one is not (jax 0.10.2).
+    """
+    if any(_has_negative_gradient(images.shape, kernel.shape, geometry, axis) for axis in (0, 1)):
+        images, kernel, geometry = _unpadded(images, kernel, geometry)
     return lax.conv_general_dilated(
         images,
         kernel,
@@ -63,6 +69,71 @@ def plain(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array
         feature_group_count=geometry.groups,
         dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
     )
+
+
+def _has_negative_gradient(images: Shape, kernel: Shape, geometry: Geometry, axis: int) -> bool:
+    """Returns whether JAX would give a gradient of the convolution negative padding.
+
+    The images' gradient has what the kernel covers, less one and the padding; the kernel's has the high padding, less
+    what no window reaches; the gradients of those two have what the outputs cover, less one and the padding.
+    """
+    pads, stride = geometry.pads[axis], geometry.stride[axis]
+    reach = dilated(kernel[axis], geometry.dilation[axis]) - 1
+    room = images[1 + axis] + sum(pads) - 1 - reach
+    unused = room % stride
+    return max(pads) > min(reach, room - unused) or unused > pads[1]
+
+
+def _unpadded(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> tuple[jax.Array, jax.Array, Geometry]:
+    """Returns the same convolution of images that hold their padding and nothing that no window reaches."""
+    outputs = output_sizes(images.shape, kernel.shape, geometry)
+    if kernel.shape[:2] == (1, 1):  # a copy of the pixels that it reads is smaller than one of all
+        images = padded(images, geometry.pads)[:, :: geometry.stride[0], :: geometry.stride[1]]
+        return images, kernel, Geometry((1, 1), NO_PADS, (1, 1), geometry.groups)
+    ends = [
+        (o - 1) * s + dilated(k, d)
+        for o, s, k, d in zip(outputs, geometry.stride, kernel.shape[:2], geometry.dilation, strict=True)
+    ]
+    images = padded(images, geometry.pads)[:, : ends[0], : ends[1]]
+    return images, kernel, geometry._replace(pads=NO_PADS)
+
+
+def stretched(
+    images: jax.Array,
+    kernel: jax.Array,
+    pads: Pads,
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int = 1,
+) -> jax.Array:
+    """Returns the convolution of images whose pixels stand `stride` apart: another convolution's transpose.
+
+    kernel: already turned by 180 degrees. pads: of the stretched images; negative ones crop. The convolution itself is
+    given what no gradient of it makes negative (see `plain`): beyond what the kernel reaches the outputs are zeros, and
+    what is too much is cropped from them.
+    """
+    inner, outer = [], []
+    for axis in (0, 1):
+        reach = dilated(kernel.shape[axis], dilation[axis]) - 1
+        least = max(0, reach - (images.shape[1 + axis] - 1) * stride[axis])
+        inner.append(tuple(min(max(pad, least), reach) for pad in pads[axis]))
+        outer.append(tuple(pad - given for pad, given in zip(pads[axis], inner[axis], strict=True)))
+    outputs = lax.conv_general_dilated(
+        images,
+        kernel,
+        (1, 1),
+        inner,
+        lhs_dilation=stride,
+        rhs_dilation=dilation,
+        feature_group_count=groups,
+        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
+    return padded(outputs, (outer[0], outer[1]))
+
+
+def padded(images: jax.Array, pads: Pads) -> jax.Array:
+    """Returns the images with zeros around them."""
+    return lax.pad(images, zero(images), ((0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)))
 
 
 def product(a: jax.Array, b: jax.Array, contract: tuple[int, int] = (1, 0)) -> jax.Array:
@@ -102,9 +173,7 @@ def seen(images: jax.Array, rows: Overlap, columns: Overlap, stride: tuple[int, 
 
 def padded_copy(images: jax.Array, geometry: Geometry) -> jax.Array:
     """Returns the images with their padding, as one array: not one padded copy per tap."""
-    pads = [(before, after, 0) for before, after in geometry.pads]
-    images = lax.pad(images, zero(images), ((0, 0, 0), *pads, (0, 0, 0)))
-    return lax.optimization_barrier(images)
+    return lax.optimization_barrier(padded(images, geometry.pads))
 
 
 def onto_outputs(part: jax.Array, rows: Overlap, columns: Overlap, outputs: tuple[int, int]) -> jax.Array:

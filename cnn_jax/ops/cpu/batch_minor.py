@@ -9,10 +9,14 @@ array, what stands between them included: only the first images and the last out
 Arguments of the forms: see `cnn_jax.ops.cpu.dense`. Stride 1, no dilation, no groups.
 """
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cnn_jax.ops.finite import all_finite
 from cnn_jax.ops.implementation import accumulator, apart
 from cnn_jax.ops.windows import Geometry, Shape, output_sizes, product, zero
 
@@ -84,15 +88,31 @@ def _row_products(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> j
     batch, filters = images.shape[0], kernel.shape[3]
     height, width = output_sizes(images.shape, kernel.shape, geometry)
     columns = _columns(images, kernel.shape, geometry, (height, width), kernel[0, 0, 0, 0])
-    rows, blocks = _blocks(height, filters)
-    band, seen = _band(kernel, rows), rows + kernel.shape[0] - 1
 
-    def block(index: jax.Array) -> jax.Array:
-        pixels = lax.dynamic_slice_in_dim(columns, index * rows, seen).reshape(-1, width * batch)
-        return product(band, pixels).astype(images.dtype)
+    def by_rows(rows: int, columns: jax.Array, kernel: jax.Array) -> jax.Array:
+        blocks, band, seen = -(-height // rows), _band(kernel, rows), rows + kernel.shape[0] - 1
 
-    made = lax.map(block, jnp.arange(blocks)).reshape(blocks * rows, filters, width, batch)
-    return to_nhwc(made[:height])
+        def block(index: jax.Array) -> jax.Array:
+            pixels = lax.dynamic_slice_in_dim(columns, index * rows, seen).reshape(-1, width * batch)
+            return product(band, pixels).astype(images.dtype)
+
+        made = lax.map(block, jnp.arange(blocks)).reshape(blocks * rows, filters, width, batch)
+        return made[:height]
+
+    return to_nhwc(_row_by_row_if_not_finite(by_rows, _blocks(height, filters)[0], images, columns, kernel))
+
+
+def _row_by_row_if_not_finite(
+    by_rows: Callable[..., jax.Array], rows: int, images: jax.Array, *arrays: jax.Array
+) -> jax.Array:
+    """Returns by_rows(rows, *arrays), or with a row at a time where an image is not finite.
+
+    A band multiplies by zero the pixels that only its other rows see: see `cnn_jax.ops.finite`.
+    """
+    single = functools.partial(by_rows, 1)
+    if rows == 1:
+        return single(*arrays)
+    return lax.cond(all_finite(lax.stop_gradient(images)), functools.partial(by_rows, rows), single, *arrays)
 
 
 def images_gradient(gradient: jax.Array, kernel: jax.Array, images: Shape, geometry: Geometry) -> jax.Array:
@@ -124,21 +144,27 @@ def kernel_gradient(
     """
     batch, height, width, filters = gradient.shape
     columns = _columns(images, kernel, geometry, (height, width), scalar)  # those of `forward`: XLA makes them once
-    rows, blocks = _blocks(height, filters)
-    seen = rows + kernel[0] - 1
     lines = to_batch_last(gradient).reshape(height, filters, -1)  # those of `images_gradient`
-    if rows * blocks > height:
-        lines = lax.pad(lines, zero(lines), ((0, rows * blocks - height, 0), NONE, NONE))
 
-    def add(total: jax.Array, index: jax.Array) -> tuple[jax.Array, None]:
-        pixels = lax.dynamic_slice_in_dim(columns, index * rows, seen).reshape(-1, width * batch)
-        mine = lax.dynamic_slice_in_dim(lines, index * rows, rows).reshape(-1, width * batch)
-        return total + product(pixels, mine, (1, 1)), None
+    def by_rows(rows: int, columns: jax.Array, lines: jax.Array) -> jax.Array:
+        blocks, seen = -(-height // rows), rows + kernel[0] - 1
+        if rows * blocks > height:
+            lines = lax.pad(lines, zero(lines), ((0, rows * blocks - height, 0), NONE, NONE))
 
-    nothing = jnp.zeros_like(gradient, accumulator(gradient.dtype), shape=(seen * columns.shape[1], rows * filters))
-    total = lax.scan(add, nothing, jnp.arange(blocks))[0].reshape(seen, *kernel[1:3], rows, filters)
-    parts = [total[row : row + kernel[0], :, :, row] for row in range(rows)]  # the band's
-    return sum(parts[1:], parts[0]).astype(images.dtype)
+        def add(total: jax.Array, index: jax.Array) -> tuple[jax.Array, None]:
+            pixels = lax.dynamic_slice_in_dim(columns, index * rows, seen).reshape(-1, width * batch)
+            mine = lax.dynamic_slice_in_dim(lines, index * rows, rows).reshape(-1, width * batch)
+            return total + product(pixels, mine, (1, 1)), None
+
+        nothing = jnp.zeros_like(gradient, accumulator(gradient.dtype), shape=(seen * columns.shape[1], rows * filters))
+        total = lax.scan(add, nothing, jnp.arange(blocks))[0].reshape(seen, *kernel[1:3], rows, filters)
+        parts = [total[row : row + kernel[0], :, :, row] for row in range(rows)]  # the band's
+        return sum(parts[1:], parts[0]).astype(images.dtype)
+
+    rows = _blocks(height, filters)[0]
+    if height % rows == 0:  # no rows of zeros beyond the last
+        return by_rows(rows, columns, lines)
+    return _row_by_row_if_not_finite(by_rows, rows, images, columns, lines)
 
 
 def bias_gradient(gradient: jax.Array) -> jax.Array:

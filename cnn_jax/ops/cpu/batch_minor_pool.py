@@ -39,11 +39,11 @@ def max_pool_gradient(images: jax.Array, gradient: jax.Array) -> jax.Array:
     best, *others = _quarters(images)
     larger = []
     for other in others:
-        larger.append(other > best)
-        best = jnp.maximum(best, other)  # and not the same choice once more, which would pass over a NaN
+        larger.append(~(best >= other))  # and not other > best: a NaN is no maximum for long, see `ops.max_pool`
+        best = jnp.where(larger[-1], other, best)
     rest, parts = to_batch_last(gradient), []
     nothing = jnp.zeros_like(rest)
-    for mine in reversed(larger):  # the last that was larger than all before it is the first maximum
+    for mine in reversed(larger):  # the last that was chosen over the one before it is the first maximum
         parts.append(jnp.where(mine, rest, nothing))
         rest = jnp.where(mine, nothing, rest)
     return _put_back([rest, *reversed(parts)], images.shape)

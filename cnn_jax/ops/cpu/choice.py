@@ -32,6 +32,8 @@ SUMS = (
     grouped.depthwise,
     grouped.depthwise_images_gradient,
 )
+# What multiplies by zero pixels that an output does not see: see `cnn_jax.ops.finite`.
+SPREADING = (*WINOGRAD, grouped.blocks, grouped.blocks_images_gradient)
 WITH_SCALAR = (batch_minor.kernel_gradient,)  # sets a part of itself apart, and is given no kernel
 
 
@@ -42,7 +44,7 @@ def choose(images: Shape, kernel: Shape, geometry: Geometry, dtype: Any) -> Form
     outputs = output_sizes(images, kernel, geometry)
     if kernel[:2] == (1, 1) and geometry.pads == ((0, 0), (0, 0)):
         return POINTWISE
-    if outputs == (1, 1):
+    if outputs == (1, 1) and dense.is_on_the_image(images, kernel, geometry):
         return ONE_WINDOW
     if NUM_CORES <= MOST_CORES and dtype == jnp.float32 and winograd.pays(outputs, kernel, geometry):
         return WINOGRAD

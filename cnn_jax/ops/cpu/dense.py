@@ -64,6 +64,11 @@ def _window_cut(images: Shape, kernel: Shape, geometry: Geometry) -> tuple[tuple
     return (of_images[0], of_images[1]), (of_kernel[0], of_kernel[1])
 
 
+def is_on_the_image(images: Shape, kernel: Shape, geometry: Geometry) -> bool:
+    """Returns whether a tap of the only window meets the image: with dilation all may lie in the padding."""
+    return all(cut.stop > cut.start for cut in _window_cut(images, kernel, geometry)[1])
+
+
 def one_window(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     """Returns the convolution whose output is 1x1."""
     (rows, columns), of_kernel = _window_cut(images.shape, kernel.shape, geometry)

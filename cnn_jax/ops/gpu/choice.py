@@ -11,6 +11,7 @@ from cnn_jax.ops.gpu import blocks
 from cnn_jax.ops.windows import Forms, Geometry, Shape
 
 BLOCKS = Forms(forward=blocks.forward, kernel_gradient=blocks.kernel_gradient)
+SPREADING = (blocks.forward,)  # a kernel that hangs over multiplies pixels by zero: see `cnn_jax.ops.finite`
 
 
 def choose(kernel: Shape, geometry: Geometry, dtype: Any) -> Forms:

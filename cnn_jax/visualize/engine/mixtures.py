@@ -37,7 +37,9 @@ def gradient_sums(
     chunk: int | None,
     squared: bool = False,
 ) -> jax.Array:
-    """Returns the weighted sum of the gradients (or their squares) at the points of each image, in its shape.
+    """Returns the weighted sum of the gradients (or their squares) at the points of each image, in its shape and dtype.
+
+    It is added up in float32 or wider, whatever the net computes in, so that more points are never worse.
 
     The first steps of a net are affine (a convolution, its bias, a norm): they are done once for each image, before the
     points are mixed, and once on the way back, for the sum; this is exact.
@@ -55,14 +57,20 @@ def gradient_sums(
     look = {'layer': layer, 'early': early}
     arrays = (images, others, jnp.zeros_like(images[:1]))
     parts = [scores.precisely(_begin)(static, variables, array, **look) for array in arrays]
-    totals = [jnp.zeros((len(images), *array.shape[1:]), array.dtype) for array in parts[0]]
+    totals = [jnp.zeros((len(images), *array.shape[1:]), _wide(array)) for array in parts[0]]
     for start in range(0, count, size):
         rows = np.arange(start, start + size)
         part = Points(*(array[np.minimum(rows, count - 1)] for array in points))
         part = part._replace(weight=np.where(rows < count, part.weight, 0))
         sums = scores.precisely(_sums)(static, variables, parts, part, targets, single, squared=squared, **look)
         totals = [total + one for total, one in zip(totals, sums, strict=True)]
-    return scores.precisely(_finish)(static, variables, images, totals, **look) if early else totals[0]
+    sums = scores.precisely(_finish)(static, variables, images, totals, **look) if early else totals[0]
+    return sums.astype(images.dtype)
+
+
+def _wide(array: jax.Array) -> Any:
+    """Returns the type of sums."""
+    return jnp.promote_types(array.dtype, jnp.float32)
 
 
 def _fronts(model: Any, variables: Any, batches: list[int], single: Any, dtype: Any, layer: str | None) -> list[Any]:
@@ -96,11 +104,12 @@ def _sums(static, variables, parts, points, targets, single, *, layer, early, sq
     front = _front(net, layer, early=early)
 
     def scaled(factor, array):
-        return factor.astype(dtype).reshape(-1, *[1] * (array.ndim - 1)) * array
+        wide = array.astype(_wide(array))
+        return factor.astype(wide.dtype).reshape(-1, *[1] * (array.ndim - 1)) * wide
 
     inputs = [
-        zero + scaled(points.image_factor, (image - zero)[points.image])
-        + scaled(points.other_factor, (other - zero)[points.other])
+        (zero + scaled(points.image_factor, (image - zero)[points.image])
+        + scaled(points.other_factor, (other - zero)[points.other])).astype(zero.dtype)
         for image, other, zero in zip(*parts, strict=True)
     ]  # fmt: skip
 
@@ -109,7 +118,8 @@ def _sums(static, variables, parts, points, targets, single, *, layer, early, sq
 
     outputs, pull = jax.vjp(upper, inputs)
     gradients = pull(scores.seeds(outputs, targets[points.image]))[0]
-    weighted = [scaled(points.weight, jnp.square(array) if squared else array) for array in gradients]
+    wide = [array.astype(_wide(array)) for array in gradients]
+    weighted = [scaled(points.weight, jnp.square(array) if squared else array) for array in wide]
     return [jax.ops.segment_sum(array, points.image, len(parts[0][0])) for array in weighted]
 
 
@@ -117,8 +127,8 @@ def _sums(static, variables, parts, points, targets, single, *, layer, early, sq
 def _finish(static, variables, images, totals, *, layer, early):
     """The way back through the affine first steps."""
     net = layers.trace(static.model, variables, images)
-    _, pull = jax.vjp(lambda images: net.run(variables, images, _front(net, layer, early=early)), images)
-    return pull(totals)[0]
+    front, pull = jax.vjp(lambda images: net.run(variables, images, _front(net, layer, early=early)), images)
+    return pull([total.astype(array.dtype) for total, array in zip(totals, front, strict=True)])[0]
 
 
 def resolve(model: Any, variables: Any, images: jax.Array, targets: Any, layer: str | None) -> jax.Array:
