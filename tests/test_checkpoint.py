@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from small_checkpoint import abstract, bits, make_state, restore, save
 
+from cnn_jax import experiment
 from cnn_jax.devices import mapping
 from cnn_jax.errors import StorageError
+from cnn_jax.training import restore as restore_run
+from cnn_jax.training.setup import Setup
 from cnn_jax.workdir import checkpoint, digest
 from cnn_jax.workdir.checkpoint import Checkpoints
+from cnn_jax.workdir.log import Log
 
 STORED = Path(__file__).parent / 'data' / 'checkpoint_format_1'  # written by make_checkpoint.py beside it
 
@@ -29,7 +33,7 @@ def state():
 
 def test_round_trip_is_bit_equal(tmp_path, state):
     restored, lines = restore(save(tmp_path / 'c', state, 4), abstract(state))
-    assert (restored.step, restored.note, lines) == (4, {'seconds': 2.0}, [])
+    assert (restored.step, restored.note, restored.format, lines) == (4, {'seconds': 2.0}, 2, [])
     assert jax.tree.structure(restored.state) == jax.tree.structure(state)
     assert bits(restored.state) == bits(state)
 
@@ -145,6 +149,21 @@ def test_a_negated_tensor_is_not_restored(tmp_path, state):
     with pytest.raises(StorageError, match='the bits of kernel changed'):
         restore(other, abstract(state))
     assert restore(checkpoints, abstract(state))[0].step == 1
+
+
+def test_a_run_of_other_streams_is_told_so(tmp_path, monkeypatch):
+    """What an earlier version began goes on with the random numbers of this one: said, not silent."""
+    setup = Setup(experiment.load('tests/tiny_experiment.py', {}).experiment, data_dir=tmp_path, num_devices=1)
+    for form, count in ((1, 1), (2, 0)):
+        monkeypatch.setattr(checkpoint, 'FORMAT', form)
+        checkpoints = save(tmp_path / str(form), setup.initial_state(0), 3)
+        monkeypatch.undo()
+        lines: list[str] = []
+        log = Log(None, enabled=False)
+        monkeypatch.setattr(log, 'say', lines.append)
+        _, seconds = restore_run.start_or_resume(setup, checkpoints, seed=0, init_from=None, log=log)
+        assert seconds == 1.5
+        assert sum('drew other random numbers' in line for line in lines) == count
 
 
 def test_the_old_format_is_verified_as_old(tmp_path, state):

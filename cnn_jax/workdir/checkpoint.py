@@ -33,11 +33,12 @@ FULL_WORDS = ('No space left', 'Disk quota exceeded', 'File too large', 'RESOURC
 
 
 class Restored(NamedTuple):
-    """A checkpoint that was read and verified: its step, its pytree, and the note saved with it."""
+    """A checkpoint that was read and verified: its step, its pytree, the note saved with it, and its format."""
 
     step: int
     state: Any
     note: dict[str, Any]
+    format: int
 
 
 class Checkpoints:
@@ -143,7 +144,7 @@ class Checkpoints:
         wrong = [name for name, leaf in found.items() if leaf['digest'] != leaves[name]['digest']]
         if wrong:
             raise StorageError(f'checkpoint {path} is not usable: the bits of {_some(wrong)} changed since the save')
-        return Restored(step, state, meta['note'])
+        return Restored(step, state, meta['note'], meta['format'])
 
     def set_aside_after(self, step: int) -> None:
         """Moves the steps after `step` into the folder `rejected_checkpoints` beside this one.

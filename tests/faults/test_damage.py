@@ -184,7 +184,9 @@ def test_a_failed_save_is_told_and_the_one_before_stays(tmp_path, state, monkeyp
         checkpoints.wait()
 
 
-STORED = sorted((Path(__file__).parent.parent / 'data').glob('checkpoint_format_*'))  # by make_checkpoint.py beside them
+STORED = sorted(
+    (Path(__file__).parent.parent / 'data').glob('checkpoint_format_*')
+)  # by make_checkpoint.py beside them
 
 
 @pytest.mark.parametrize('stored', STORED, ids=lambda path: path.name)
