@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
@@ -143,7 +144,7 @@ class Uses:
 
 
 def _is_key(aval: Any) -> bool:
-    return jax.dtypes.issubdtype(aval.dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(aval.dtype, jax.dtypes.prng_key)
 
 
 def uses_of(function: Any, *arguments: Any) -> Uses:

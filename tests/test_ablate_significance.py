@@ -54,7 +54,8 @@ def test_equal_sums_of_counted_accuracies_are_ties():
     base = np.array([350, 351, 349, 352, 350, 353, 351, 350, 348, 352])
     assert counted(base + differences, base) == 0.0625
     assert compare((base + differences) / 360, base / 360).p == 0.0625
-    assert compare(np.float32((base + differences) / 360), np.float32(base / 360)).p == 0.0625, 'as logged in float32'
+    single = [np.asarray(values / 360, np.float32) for values in (base + differences, base)]
+    assert compare(*single).p == 0.0625, 'as logged in float32'
 
 
 @pytest.mark.parametrize('images', [360, 10_000, 50_000])

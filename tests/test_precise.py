@@ -78,7 +78,7 @@ def test_statistics_that_are_frozen_stay_and_freeze_is_obeyed(data_dir):
         setup = Setup(run, data_dir=data_dir, num_devices=1)
         feed, state = setup.open_feed(0), setup.initial_state(0)
         moved = jax.tree.map(lambda leaf: leaf + 0.25, state.model_state['batch_stats'])
-        state = state.replace(model_state={**state.model_state, 'batch_stats': moved})
+        state = dataclasses.replace(state, model_state={**state.model_state, 'batch_stats': moved})
         found = setup._precise(state.variables, 0, feed)['batch_stats']
         jax.tree.map(np.testing.assert_array_equal, found, moved)
         assert np.isfinite(setup.evaluate_state(state, 0, feed)['test'].summary['loss'])
