@@ -4,7 +4,8 @@
     python -m benchmarks.ablate --papers           # all of experiments/ablations; writes its README.md
     python -m benchmarks.ablate --papers lrn depth
 
-Writes benchmarks/results/ablate.json. The compilation cache is empty at the start of each way.
+Writes benchmarks/results/ablate.json; of the papers, the scores of all runs in benchmarks/results/ablations.json, so
+that verdicts can be computed again. The compilation cache is empty at the start of each way.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from benchmarks.lenet_digits import machine
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / 'benchmarks' / 'results' / 'ablate.json'
+SCORES = RESULTS.with_name('ablations.json')
 README = ROOT / 'experiments' / 'ablations' / 'README.md'
 START, END = '<!-- measured -->', '<!-- end of measured -->'
 SEEDS = 5
@@ -100,8 +102,36 @@ def papers(names: list[str], folder: Path) -> dict[str, str]:
         begin = time.monotonic()
         subprocess.run([*line, f'--workdir={folder}/{name}'], cwd=ROOT, check=True)
         tables[name] = (folder / name / 'table.md').read_text()
+        keep_scores(name, scores_of(folder / name))
         print(f'{name}: {time.monotonic() - begin:.0f} s', flush=True)
     return tables
+
+
+def scores_of(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """The score of each run of a grid: by metric (the ablation's, and those of its claims), cell and seed."""
+    from cnn_jax.ablate.grid import read_grid
+    from cnn_jax.ablate.score import score
+    from cnn_jax.ablate.summary import summarise
+    from cnn_jax.ablation import published
+
+    grid = read_grid(folder)
+    assert grid is not None, f'no grid in {folder}'
+    found = summarise(grid, folder, published(grid.experiment))
+    metrics = [found.metric, *(claim.metric for claim in found.claims)]
+    return {
+        metric.name: {
+            cell: {str(seed): score(found.outcomes[cell, seed].lines, metric) for seed in grid.seeds}
+            for cell in grid.variants
+        }
+        for metric in metrics
+    }
+
+
+def keep_scores(name: str, scores: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Puts the scores of an ablation in place of its old ones."""
+    kept = json.loads(SCORES.read_text()) if SCORES.exists() else {}
+    kept[name] = {'machine': machine(), 'date': time.strftime('%Y-%m-%d'), 'scores': scores}
+    SCORES.write_text(json.dumps(kept, indent=1) + '\n')
 
 
 def write_readme(tables: dict[str, str]) -> None:

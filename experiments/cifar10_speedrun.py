@@ -30,6 +30,7 @@ from cnn_jax.experiment import Experiment
 from cnn_jax.models.airbench import AirBench
 from cnn_jax.steps import train
 from cnn_jax.steps.recipe import Recipe
+from cnn_jax.streams import numbered, stream
 from cnn_jax.tasks import classification
 
 LOOKAHEAD_EVERY = 5  # steps
@@ -151,6 +152,6 @@ def make_train_step(recipe: Recipe) -> train.TrainStep:
 
 def alternate_flip(batch: dict[str, jax.Array], rng: jax.Array) -> jax.Array:
     """Mirrors an image in the even epochs or in the odd ones: which, its index decides."""
-    keys = jax.vmap(lambda index: jax.random.fold_in(jax.random.fold_in(rng, 2**31 - 1), index))(batch['index'])
+    keys = numbered(stream(rng, 'cifar10_speedrun/alternate_flip'), batch['index'])
     flipped = jax.vmap(jax.random.bernoulli)(keys) ^ (batch['epoch'] % 2 == 1)
     return jnp.where(flipped[:, None, None, None], batch['image'][:, :, ::-1], batch['image'])

@@ -97,6 +97,13 @@ def test_verdicts(sign, difference, high, p, verdict):
     assert judge(sign, metric_of('loss'), mirrored, p, margin=0.01) == verdict, 'a lower loss is better'
 
 
+def test_two_pairs_do_not_say_no_better():
+    """Of two pairs counted accuracies are equal by chance too often (`benchmarks/coverage.py`)."""
+    for n, verdict in ((2, 'not resolved at this n'), (3, 'as published')):
+        measured = Comparison(n, 0.0, 0.0, 0.0, 1.0)
+        assert judge('no better', metric_of('top1'), measured, 1.0, margin=1.0) == verdict
+
+
 def test_missing_and_diverged_runs_are_left_out_and_said(tmp_path):
     grid = make_grid(TINY, {}, {'width': '4,5'}, seeds=range(3), metric='top1')
     write_run(tmp_path / 'width=4' / 'seed_0', 0.9)

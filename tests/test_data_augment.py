@@ -10,6 +10,7 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 from cnn_jax.data import augment, augment_color, augment_policy
+from cnn_jax.streams import stream
 
 
 def make_images(num: int = 5, shape: tuple[int, ...] = (9, 7, 2)) -> np.ndarray:
@@ -115,7 +116,7 @@ def test_compose_gives_each_its_own_keys():
         return images + jax.vmap(lambda key: jax.random.normal(key, (2, 2, 1)))(keys)
 
     twice = augment.compose(noise, noise)(keys, images)
-    first, second = (noise(augment.fold(keys, number), images) for number in (0, 1))
+    first, second = (noise(stream(keys, f'augment/compose/{number}'), images) for number in (0, 1))
     np.testing.assert_allclose(twice, first + second, rtol=1e-6)
     assert np.abs(first - second).min() > 0
     np.testing.assert_array_equal(augment.compose()(keys, images), images)

@@ -1,12 +1,18 @@
 """Counts, and their words."""
 
+import functools
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cnn_jax import losses
 from cnn_jax.data import synthetic
 from cnn_jax.errors import DataError
 from cnn_jax.evaluation.evaluate import evaluate
-from cnn_jax.tasks import classification
+from cnn_jax.tasks import classification, multilabel
+from cnn_jax.tasks.classification import words
 from cnn_jax.tasks.classification.results import (
     calibration_error,
     confused_pairs,
@@ -15,6 +21,7 @@ from cnn_jax.tasks.classification.results import (
     summarise,
 )
 from cnn_jax.tasks.classification.words import class_lines, console_text
+from cnn_jax.tasks.task import Evaluation
 
 
 def data_of(num_classes):
@@ -67,6 +74,40 @@ def test_a_poll_may_stop_it():
 
     with pytest.raises(KeyboardInterrupt):
         evaluate(fake_step, {}, batches(10, 4), task=classification.task(), data=data_of(3), poll=stop)
+
+
+SCORES = jnp.array([[2.0, 0.0, -1.0], [0.0, 1.0, 0.5], [3.0, -jnp.inf, 0.0]])
+LOSSES = {
+    'plain': losses.cross_entropy,
+    'smoothed': functools.partial(losses.cross_entropy, smoothing=0.2),
+    'sigmoids': losses.binary_cross_entropy,
+}
+
+
+@pytest.mark.parametrize('name', LOSSES)
+def test_recipes_of_different_losses_have_one_cross_entropy(name):
+    """-log softmax of the true class, by hand, whatever the recipe trains with."""
+    task, batch = classification.task(loss=LOSSES[name]), {'label': jnp.array([0, 2, 0])}
+    found = task.results(SCORES, batch)
+    plain = [np.log(1 + np.exp(-2) + np.exp(-3)), np.log(np.exp(-0.5) + np.exp(0.5) + 1), np.log(1 + np.exp(-3))]
+    np.testing.assert_allclose(found['cross_entropy'], plain, rtol=1e-6)
+    summary = task.summarise({**jax.device_get(found), 'loss': np.full(3, 0.7)}, data_of(3))
+    assert list(summary) == [*(metric.name for metric in task.metrics), 'images']
+    assert summary['cross_entropy'] == pytest.approx(np.mean(plain))
+    shown = words.plain_loss(Evaluation({}, {'loss': 0.7, 'cross_entropy': summary['cross_entropy']}), 'cross-entropy')
+    assert shown == [f'cross-entropy {np.mean(plain):.4f}']
+    assert words.plain_loss(Evaluation({}, {'loss': 0.7, 'cross_entropy': 0.7}), 'cross-entropy') == []
+    assert words.plain_loss(Evaluation({}, {'loss': 0.7}), 'cross-entropy') == [], 'results of an earlier version'
+
+
+def test_so_have_recipes_of_several_labels():
+    task, labels = multilabel.task(loss=functools.partial(losses.binary_cross_entropy, smoothing=0.2)), [[True, False]]
+    found = task.results(jnp.array([[2.0, 1.0]]), {'labels': jnp.array(labels)})
+    plain = (np.log(1 + np.exp(-2)) + np.log(1 + np.exp(1))) / 2
+    np.testing.assert_allclose(found['cross_entropy'], [plain], rtol=1e-6)
+    summary = task.summarise({**jax.device_get(found), 'loss': np.ones(1)}, data_of(2))
+    assert list(summary) == [*(metric.name for metric in task.metrics), 'images']
+    assert summary['cross_entropy'] == pytest.approx(plain)
 
 
 def test_top5_of_few_classes_is_all_of_them():

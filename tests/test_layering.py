@@ -21,6 +21,7 @@ ORDER = [
     'errors',
     'whole_file',
     'options',
+    'streams',
     'ops',
     'data',
     'tracing',

@@ -15,6 +15,7 @@ from cnn_jax.devices.feed import open_feed
 from cnn_jax.devices.mapping import AXIS
 from cnn_jax.report import augmented
 from cnn_jax.steps.inputs import image_keys
+from cnn_jax.streams import stream
 from cnn_jax.tasks.classification import words
 
 TINY = 'tests/tiny_experiment.py'
@@ -31,10 +32,9 @@ def test_it_shows_what_the_step_sees(tmp_path):
     batch = jax.device_get(feed.train(0))
     keys = image_keys(jax.random.split(jax.random.key(3))[1], batch)
     assert made.augment is not None
-    images = made.preprocess(keys, made.augment(keys, jax.tree.map(jnp.asarray, batch)))['image']
+    images = made.preprocess(keys, made.augment(stream(keys, 'augment'), jax.tree.map(jnp.asarray, batch)))['image']
     alone = functools.partial(augment_mix.mixup, num_classes=10, alpha=1.0)
-    own = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
-    inputs, targets = jax.jit(alone)(own, images, batch['label'])
+    inputs, targets = jax.jit(alone)(stream(keys, 'mix'), images, batch['label'])
     np.testing.assert_allclose(found['inputs'], inputs, atol=1e-6)
     np.testing.assert_allclose(found['targets'], targets, atol=1e-6)
     np.testing.assert_allclose(found['pixels'], 255 * inputs, atol=0.51)

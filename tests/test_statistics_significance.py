@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from cnn_jax.statistics.significance import compare, flips_signs, holm, show_p, smallest_p
+from cnn_jax.statistics.significance import compare, flips_signs, holm, show_p, smallest_p, t_interval
 
 
 def exact_signs(differences):
@@ -39,6 +39,80 @@ def test_enough_pairs_are_tested_over_the_signs_of_their_differences():
     one, other = rng.normal(0.5, 1, 8), rng.normal(0, 1, 8)
     assert flips_signs(8, 1)
     assert compare(one, other).p == pytest.approx(exact_signs(one - other))
+
+
+def counted(one, other):
+    """The exact p-value of whole numbers, over the signs of their differences."""
+    differences = np.asarray(one, int) - np.asarray(other, int)
+    signs = np.array(list(itertools.product((1, -1), repeat=len(differences))))
+    return np.mean(np.abs(signs @ differences) >= abs(differences.sum()))
+
+
+def test_equal_sums_of_counted_accuracies_are_ties():
+    """Nine differences that are not 0, by hand: 0.0078 if the ties are missed, right is 0.0625."""
+    differences = np.array([-1, 0, -1, 0, -1, -2, -1, -1, 1, -1])
+    base = np.array([350, 351, 349, 352, 350, 353, 351, 350, 348, 352])
+    assert counted(base + differences, base) == 0.0625
+    assert compare((base + differences) / 360, base / 360).p == 0.0625
+    single = [np.asarray(values / 360, np.float32) for values in (base + differences, base)]
+    assert compare(*single).p == 0.0625, 'as logged in float32'
+
+
+@pytest.mark.parametrize('images', [360, 10_000, 50_000])
+@pytest.mark.parametrize('dtype', [np.float64, np.float32])
+def test_random_counted_comparisons_are_those_of_whole_numbers(images, dtype):
+    rng = np.random.default_rng(images)
+    for n in rng.integers(6, 12, 30):
+        one, other = rng.binomial(images, [[0.97], [0.97 + rng.choice([0.0, 0.01])]], (2, n))
+        found = compare(np.asarray(one / images, dtype), np.asarray(other / images, dtype)).p
+        assert found == counted(one, other)
+
+
+def test_random_counted_comparisons_of_few_pairs_are_those_of_whole_numbers():
+    rng = np.random.default_rng(0)
+    for n in rng.integers(2, 6, 30):
+        one, other = rng.binomial(360, 0.97, (2, n))
+        both = np.concatenate([one, other])
+        sums = (
+            np.array([2 * both[list(chosen)].sum() for chosen in itertools.combinations(range(2 * n), n)]) - both.sum()
+        )
+        assert compare(one / 360, other / 360).p == np.mean(np.abs(sums) >= abs(one.sum() - other.sum()))
+
+
+def test_many_pairs_are_sampled_near_the_exact_value():
+    rng = np.random.default_rng(5)
+    one, other = rng.binomial(360, [[0.97], [0.96]], (2, 16))
+    exact = counted(one, other)
+    assert abs(compare(one / 360, other / 360).p - exact) < 5 * np.sqrt(exact * (1 - exact) / 9999) + 2e-4
+
+
+@pytest.mark.parametrize(
+    ('values', 'others', 'what'),
+    [
+        ([0.9, float('nan')], [0.8, 0.7], 'got nan and 0.7 in pair 1'),
+        ([0.9, 0.8], [float('inf'), 0.7], 'got 0.9 and inf in pair 0'),
+        ([0.9, 0.8], [0.7], r'got shapes \(2,\) and \(1,\)'),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(values, others, what):
+    with pytest.raises(ValueError, match=what):
+        compare(values, others)
+
+
+@pytest.mark.parametrize('n', [3, 4, 6, 10])
+@pytest.mark.parametrize('deviation', [1.0, 3.0])  # in images of 360
+def test_the_interval_holds_the_true_difference(n, deviation):
+    """At least 93 % of 3,000 comparisons of cells that are alike, less two deviations of that count."""
+    rng = np.random.default_rng(n)
+    one, other = np.rint(rng.normal(350, deviation, (2, 3000, n))) / 360
+    held = [low <= 1e-12 and high >= -1e-12 for low, high in map(t_interval, one - other)]
+    assert np.mean(held) >= 0.93 - 2 * np.sqrt(0.93 * 0.07 / 3000)
+
+
+def test_the_interval_is_students():
+    """Student 1908, table of section IX: the differences of soporifics, mean 1.58, and 2.262 of nine degrees."""
+    differences = np.array([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4])
+    assert t_interval(differences) == pytest.approx((0.7001, 2.4599), abs=2e-4)
 
 
 def test_a_difference_in_every_pair_is_found_and_none_in_equal_runs():

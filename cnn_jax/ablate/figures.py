@@ -36,7 +36,7 @@ def differences(summary: Summary) -> Drawn | None:
         axes.set_xlabel(f'difference to the baseline: {_axis_title(summary)}')
     better = 'right' if metric.higher_is_better else 'left'
     caption = (
-        'Dots: mean difference of the runs with the same seed; bands: 95 % bootstrap interval. Better is to the '
+        'Dots: mean difference of the runs with the same seed; bands: 95 % interval (Student). Better is to the '
         f'{better} of the line. Blue: better, orange: worse, grey: within the noise (permutation test, Holm).'
     )
     arrays = dict(zip(('difference', 'low', 'high'), values.T, strict=True))

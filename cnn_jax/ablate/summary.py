@@ -14,6 +14,8 @@ from cnn_jax.experiment import load
 from cnn_jax.statistics.metric import Metric
 from cnn_jax.statistics.significance import ALPHA, Comparison, compare, holm, smallest_p
 
+LEAST_PAIRS = 3  # of the verdict 'no better': of fewer, counted accuracies are too often equal by chance
+
 
 class Row(NamedTuple):
     """A cell of the grid.
@@ -195,7 +197,8 @@ def judge(sign: str, metric: Metric, measured: Comparison, p: float, margin: flo
     """Whether a measured difference agrees with a published sign.
 
     'no better' also agrees if the whole interval lies below `margin` (in the metric's unit): a gain that matters is
-    then excluded, though the test may find no difference.
+    then excluded, though the test may find no difference. That is a test of its own, one-sided: the 95 % interval of
+    `significance.compare` lies below a true gain of `margin` in 2.5 % of the cases, from LEAST_PAIRS pairs on.
     """
     better = metric.signed(measured.difference) > 0
     significant = p <= ALPHA
@@ -203,7 +206,7 @@ def judge(sign: str, metric: Metric, measured: Comparison, p: float, margin: flo
         most = metric.signed(measured.high if metric.higher_is_better else measured.low) * metric.scale
         if significant:
             return 'opposite' if better else 'as published'
-        return 'as published' if measured.n > 1 and most < margin else 'not resolved at this n'
+        return 'as published' if measured.n >= LEAST_PAIRS and most < margin else 'not resolved at this n'
     if not significant:
         return 'not resolved at this n'
     return 'as published' if better == (sign == 'better') else 'opposite'

@@ -1,8 +1,8 @@
 """Changes to images on the device, inside the jitted step: `(keys, images) -> images`, pure.
 
 `keys` are typed PRNG keys (batch,), one per image, so that an image's change depends on (seed, epoch, index) and not on
-the batch or the device it is in. Settings are keyword arguments; `on_images` takes them, `functools.partial` binds
-them.
+the batch or the device it is in. Each change draws from the stream of its own name (see `streams`), so that two changes
+may be given the same keys. Settings are keyword arguments; `on_images` takes them, `functools.partial` binds them.
 
 An experiment's changes see the whole batch, `(keys, batch) -> batch`: `on_images` makes such a change of one of images
 alone. A change that moves pixels has a form in `augment_geometry` that moves boxes, key points and segmentations too.
@@ -19,6 +19,7 @@ from jax import Array
 
 from cnn_jax.data import augment_draw
 from cnn_jax.data.formats import annotations
+from cnn_jax.streams import stream
 
 Transform = Callable[[Array, Array], Array]
 """(keys, images) -> images"""
@@ -48,7 +49,7 @@ def compose(*transforms: Callable[[Array, Value], Value]) -> Callable[[Array, Va
 
 def _one_by_one(transforms: tuple[Callable[[Array, Value], Value], ...], keys: Array, value: Value) -> Value:
     for number, transform in enumerate(transforms):
-        value = transform(fold(keys, number), value)
+        value = transform(stream(keys, f'augment/compose/{number}'), value)
     return value
 
 
@@ -97,11 +98,6 @@ def _name(transform: Any) -> str:
     return _name(transform.func)
 
 
-def fold(keys: Array, number: int) -> Array:
-    """Other keys, one for each of `keys`."""
-    return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
-
-
 def to_dtype(images: Array, dtype: jnp.dtype) -> Array:
     """Pixels 0 .. 255 as `dtype`; rounded and held within the range where that is an integer type."""
     if jnp.issubdtype(dtype, jnp.integer):
@@ -112,7 +108,7 @@ def to_dtype(images: Array, dtype: jnp.dtype) -> Array:
 @moves_pixels
 def random_flip(keys: Array, images: Array, *, probability: float = 0.5) -> Array:
     """Mirrors some images, left to right."""
-    chosen = augment_draw.draw_chosen(keys, probability)
+    chosen = augment_draw.draw_mirrored(keys, probability)
     return jnp.where(chosen[:, None, None, None], images[:, :, ::-1], images)
 
 
@@ -131,7 +127,8 @@ def random_crop(keys: Array, images: Array, *, size: int, padding: int = 0, refl
     def crop(corner: Array, image: Array) -> Array:
         return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), (size, size, channels))
 
-    return jax.vmap(crop)(augment_draw.draw_corners(keys, (height - size + 1, width - size + 1)), padded)
+    room = (height - size + 1, width - size + 1)
+    return jax.vmap(crop)(augment_draw.draw_corners(keys, room, 'augment/random_crop'), padded)
 
 
 @moves_pixels
@@ -194,7 +191,9 @@ def random_erasing(
     height, width = images.shape[1:3]
 
     def box(key: Array) -> Array:
-        chance, shares, shapes, places = jax.random.split(key, 4)
+        chance, shares, shapes, places = (
+            stream(key, f'augment/random_erasing/{name}') for name in ('chance', 'area', 'ratio', 'place')
+        )
         wanted = height * width * jax.random.uniform(shares, minval=area[0], maxval=area[1])
         shape = jnp.exp(jax.random.uniform(shapes, minval=math.log(ratio[0]), maxval=math.log(ratio[1])))
         sides = jnp.minimum(
@@ -216,7 +215,8 @@ def cutout(keys: Array, images: Array, *, size: int = 16, value: int = 0) -> Arr
         centre = jax.random.randint(key, (2,), 0, jnp.array([height, width]))
         return in_box(height, width, centre - size // 2, centre - size // 2 + size)
 
-    return jnp.where(jax.vmap(box)(keys)[..., None], jnp.asarray(value, images.dtype), images)
+    inside = jax.vmap(box)(stream(keys, 'augment/cutout'))
+    return jnp.where(inside[..., None], jnp.asarray(value, images.dtype), images)
 
 
 def in_box(height: int, width: int, start: Array, end: Array) -> Array:
@@ -238,7 +238,8 @@ def random_shift(keys: Array, images: Array, *, max_shift: int = 3) -> Array:
     def shift(corner: Array, image: Array) -> Array:
         return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), images.shape[1:])
 
-    return jax.vmap(shift)(augment_draw.draw_corners(keys, (2 * max_shift + 1, 2 * max_shift + 1)), padded)
+    room = (2 * max_shift + 1, 2 * max_shift + 1)
+    return jax.vmap(shift)(augment_draw.draw_corners(keys, room, 'augment/random_shift'), padded)
 
 
 def to_unit_range(keys: Array, images: Array) -> Array:

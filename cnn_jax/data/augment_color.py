@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cnn_jax.data.augment import fold, to_dtype
+from cnn_jax.data.augment import to_dtype
+from cnn_jax.streams import stream
 
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow
 # Of the RGB values 0 .. 1 of ImageNet's training images: square roots of the covariance's eigenvalues, as
@@ -78,11 +79,12 @@ def color_jitter(
         return images
 
     def jitter(key: Array, image: Array) -> Array:
-        order_key, *draws = jax.random.split(key, 5)
+        names = ('brightness', 'contrast', 'saturation', 'hue')
+        draws = [stream(key, f'augment/color_jitter/{name}') for name in names]
         amounts = jnp.stack(
             [_amount(draw, width, number == 3) for number, (draw, width) in enumerate(zip(draws, ranges, strict=True))]
         )
-        order = jax.random.permutation(order_key, jnp.array(used))
+        order = jax.random.permutation(stream(key, 'augment/color_jitter/order'), jnp.array(used))
         functions = (brightness, contrast, saturation, hue)
         for step in range(len(used)):
             chosen = order[step]
@@ -103,13 +105,14 @@ def pca_lighting(keys: Array, images: Array, *, std: float = 0.1) -> Array:
     Krizhevsky, Sutskever and Hinton 2012, section 4.1. The paper adds alpha times the eigenvalue, on an unnamed scale;
     these are the values of fb.resnet.torch, for pixels 0 .. 1.
     """
-    alpha = jax.vmap(lambda key: std * jax.random.normal(key, (3,)))(keys)  # (batch, 3)
+    own = stream(keys, 'augment/pca_lighting')
+    alpha = jax.vmap(lambda key: std * jax.random.normal(key, (3,)))(own)  # (batch, 3)
     colour = (alpha * jnp.array([IMAGENET_EIGENVALUES])) @ jnp.array(IMAGENET_EIGENVECTORS).T  # (batch, 3)
     return to_dtype(images.astype(jnp.float32) + 255 * colour[:, None, None, :], images.dtype)
 
 
 def random_grey(keys: Array, images: Array, *, probability: float = 0.2) -> Array:
     """Makes some images grey, of three equal channels."""
-    chosen = jax.vmap(lambda key: jax.random.bernoulli(key, probability))(fold(keys, 0))
+    chosen = jax.vmap(lambda key: jax.random.bernoulli(key, probability))(stream(keys, 'augment/random_grey'))
     grey = to_dtype(jnp.broadcast_to(to_grey(images), images.shape), images.dtype)
     return jnp.where(chosen[:, None, None, None], grey, images)

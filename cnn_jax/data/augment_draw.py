@@ -1,7 +1,7 @@
 """Where a change that moves pixels takes them: the random numbers of `augment` and of `augment_geometry`, drawn once.
 
 Both take them from here, so that an image is changed alike with and without its boxes, key points and segmentation.
-`keys` are typed PRNG keys (batch,).
+`keys` are typed PRNG keys (batch,). Each draws from a stream of its own name (see `streams`).
 """
 
 import math
@@ -10,15 +10,22 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-
-def draw_chosen(keys: Array, probability: float) -> Array:
-    """Which images are changed, bool (batch,)."""
-    return jax.vmap(lambda key: jax.random.bernoulli(key, probability))(keys)
+from cnn_jax.streams import stream
 
 
-def draw_corners(keys: Array, room: tuple[int, int]) -> Array:
-    """A place for the upper left corner of each image's piece, int32 (batch, 2): a row and a column below `room`."""
-    return jax.vmap(lambda key: jax.random.randint(key, (2,), 0, jnp.array(room)))(keys)
+def draw_mirrored(keys: Array, probability: float) -> Array:
+    """Which images are mirrored, bool (batch,)."""
+    own = stream(keys, 'augment/random_flip')
+    return jax.vmap(lambda key: jax.random.bernoulli(key, probability))(own)
+
+
+def draw_corners(keys: Array, room: tuple[int, int], name: str) -> Array:
+    """A place for the upper left corner of each image's piece, int32 (batch, 2): a row and a column below `room`.
+
+    name: of the stream: crops and shifts have streams of their own.
+    """
+    own = stream(keys, name)
+    return jax.vmap(lambda key: jax.random.randint(key, (2,), 0, jnp.array(room)))(own)
 
 
 def centre_corner(sizes: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
@@ -37,7 +44,7 @@ def draw_boxes(
     height, width = sizes
 
     def draw(key: Array) -> tuple[Array, Array]:
-        shares, shapes, places = jax.random.split(key, 3)
+        shares, shapes, places = (stream(key, f'augment/resized_crop/{name}') for name in ('area', 'ratio', 'place'))
         wanted = height * width * jax.random.uniform(shares, minval=area[0], maxval=area[1])
         shape = jnp.exp(jax.random.uniform(shapes, minval=math.log(ratio[0]), maxval=math.log(ratio[1])))
         sides = jnp.minimum(jnp.sqrt(jnp.array([wanted / shape, wanted * shape])), jnp.array([height, width]))

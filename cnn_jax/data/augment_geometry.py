@@ -30,7 +30,7 @@ def random_flip(keys: Array, batch: Batch, *, probability: float = 0.5, swap: Pa
     Raises:
         ValueError: a number of `swap` is no key point, or stands there twice.
     """
-    mirror = augment_draw.draw_chosen(keys, probability)
+    mirror = augment_draw.draw_mirrored(keys, probability)
     moved = move(batch, make_affine(len(keys), _sizes(batch), mirror=mirror))
     if 'keypoints' in batch and swap:
         order = _order(swap, batch['keypoints'].shape[-2])
@@ -55,7 +55,8 @@ def random_crop(
     height, width = (length + 2 * padding for length in sizes)
     if new[0] > height or new[1] > width:
         raise ValueError(f'size: got {size}; images of {height} x {width} with their padding are smaller')
-    corners = augment_draw.draw_corners(keys, (height - new[0] + 1, width - new[1] + 1)) - padding
+    room = (height - new[0] + 1, width - new[1] + 1)
+    corners = augment_draw.draw_corners(keys, room, 'augment/random_crop') - padding
     affine = make_affine(len(keys), new, translation=-corners[:, ::-1])
     return move(batch, affine, border=border, reflect=reflect)
 
@@ -75,7 +76,8 @@ def centre_crop(keys: Array, batch: Batch, *, size: Size, border: Border = WHOLE
 
 def random_shift(keys: Array, batch: Batch, *, max_shift: int = 3, border: Border = WHOLE) -> Batch:
     """Moves each image by up to `max_shift` pixels up or down and left or right, uniformly; zeros come in."""
-    corners = augment_draw.draw_corners(keys, (2 * max_shift + 1, 2 * max_shift + 1)) - max_shift
+    room = (2 * max_shift + 1, 2 * max_shift + 1)
+    corners = augment_draw.draw_corners(keys, room, 'augment/random_shift') - max_shift
     return move(batch, make_affine(len(keys), _sizes(batch), translation=-corners[:, ::-1]), border=border)
 
 

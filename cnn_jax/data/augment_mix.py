@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from cnn_jax.data.augment import BatchTransform, in_box, to_dtype
+from cnn_jax.streams import stream
 
 Mix = Callable[[Array, Array, Array], tuple[Array, Array]]
 """(keys, images, labels) -> (images, shares)"""
@@ -40,7 +41,7 @@ def mixup(
     axis_name: str | None = None,
 ) -> tuple[Array, Array]:
     """A weighted mean of two images, weights from Beta(alpha, alpha): Zhang et al. 2017, arXiv:1710.09412."""
-    weight = jax.vmap(lambda key: symmetric_beta(key, alpha))(keys)  # (batch,)
+    weight = jax.vmap(lambda key: symmetric_beta(key, alpha))(stream(keys, 'mix/mixup'))  # (batch,)
     other = next_of_batch(images, distance, axis_name).astype(jnp.float32)
     own = weight[:, None, None, None]
     mixed = to_dtype(own * images.astype(jnp.float32) + (1 - own) * other, images.dtype)
@@ -65,7 +66,7 @@ def cutmix(
     height, width = images.shape[1:3]
 
     def box(key: Array) -> Array:
-        shares, places = jax.random.split(key)
+        shares, places = (stream(key, f'mix/cutmix/{name}') for name in ('share', 'place'))
         side = jnp.sqrt(1 - symmetric_beta(shares, alpha))
         half = jnp.floor(side * jnp.array([height, width]) / 2)
         centre = jax.random.randint(places, (2,), 0, jnp.array([height, width]))
@@ -90,11 +91,11 @@ def mixup_or_cutmix(
     axis_name: str | None = None,
 ) -> tuple[Array, Array]:
     """CutMix for some images, mixup for the others, drawn for each."""
-    pairs = jax.vmap(jax.random.split)(keys)  # (batch, 2)
-    chosen = jax.vmap(lambda key: jax.random.bernoulli(key, cutmix_share))(pairs[:, 0])
+    own = stream(keys, 'mix/mixup_or_cutmix')
+    chosen = jax.vmap(lambda key: jax.random.bernoulli(key, cutmix_share))(own)
     options = {'num_classes': num_classes, 'distance': distance, 'axis_name': axis_name}
-    cut, cut_targets = cutmix(pairs[:, 1], images, labels, alpha=cutmix_alpha, **options)
-    blended, targets = mixup(pairs[:, 1], images, labels, alpha=mixup_alpha, **options)
+    cut, cut_targets = cutmix(keys, images, labels, alpha=cutmix_alpha, **options)
+    blended, targets = mixup(keys, images, labels, alpha=mixup_alpha, **options)
     return jnp.where(chosen[:, None, None, None], cut, blended), jnp.where(chosen[:, None], cut_targets, targets)
 
 

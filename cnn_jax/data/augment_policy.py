@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from cnn_jax.data.augment import moves_pixels, to_dtype
+from cnn_jax.streams import numbered, stream
 
 NAMES = (
     *('identity', 'shear_x', 'shear_y', 'translate_x', 'translate_y', 'rotate'),
@@ -162,7 +163,7 @@ def _amounts(height: int, width: int, magnitude: Array, sign: Array, *, wide: bo
 
 
 def _random_operation(key: Array, image: Array, magnitude: Array, *, wide: bool, names: tuple[str, ...]) -> Array:
-    which, direction = jax.random.split(key)
+    which, direction = (stream(key, f'augment/operation/{name}') for name in ('which', 'direction'))
     allowed = jnp.array([NAMES.index(name) for name in names])
     operation: Array = allowed[jax.random.randint(which, (), 0, len(names))]
     sign = jnp.where(jax.random.bernoulli(direction), 1.0, -1.0)
@@ -188,9 +189,11 @@ def rand_augment(
     """
 
     def change(key: Array, image: Array) -> Array:
+        turns = stream(key, 'augment/rand_augment')
+
         def step(number: Array, image: Array) -> Array:
-            own = jax.random.fold_in(key, number)
-            noise, chance = (jax.random.fold_in(own, purpose) for purpose in (0, 1))
+            own = numbered(turns, number)
+            noise, chance = (stream(own, f'augment/rand_augment/{name}') for name in ('magnitude', 'chance'))
             drawn = magnitude + magnitude_std * jax.random.normal(noise) if magnitude_std else jnp.float32(magnitude)
             strength = jnp.clip(drawn / (BINS - 1), 0, 1)
             changed = _random_operation(own, image, strength, wide=False, names=names)
@@ -206,9 +209,9 @@ def trivial_augment(keys: Array, images: Array, *, names: tuple[str, ...] = NAME
     """One random operation of a random magnitude, from wide ranges: Mueller and Hutter 2021, arXiv:2103.10158."""
 
     def change(key: Array, image: Array) -> Array:
-        first, second = jax.random.split(key)
-        magnitude = jax.random.randint(first, (), 0, BINS) / (BINS - 1)
-        return _random_operation(second, image, magnitude, wide=True, names=names)
+        own = stream(key, 'augment/trivial_augment')
+        magnitude = jax.random.randint(stream(own, 'augment/trivial_augment/magnitude'), (), 0, BINS) / (BINS - 1)
+        return _random_operation(own, image, magnitude, wide=True, names=names)
 
     return to_dtype(jax.vmap(change)(keys, images.astype(jnp.float32)), images.dtype)
 
@@ -226,13 +229,15 @@ def aug_mix(keys: Array, images: Array, *, severity: int = 3, width: int = 3, de
     """
 
     def mix(key: Array, image: Array) -> Array:
-        weights_key, share_key, key = jax.random.split(key, 3)
+        weights_key, share_key, chains = (
+            stream(key, f'augment/aug_mix/{name}') for name in ('weights', 'share', 'chains')
+        )
         weights = jax.random.exponential(weights_key, (width,))
         weights = weights / jnp.sum(weights)  # Dirichlet(1, ..., 1)
         share = jax.random.uniform(share_key)  # Beta(1, 1)
 
         def add(number: Array, total: Array) -> Array:
-            return total + weights[number] * _chain(jax.random.fold_in(key, number), image, depth, severity)
+            return total + weights[number] * _chain(numbered(chains, number), image, depth, severity)
 
         return (1 - share) * image + share * jax.lax.fori_loop(0, width, add, 0 * image)
 
@@ -241,11 +246,12 @@ def aug_mix(keys: Array, images: Array, *, severity: int = 3, width: int = 3, de
 
 def _chain(key: Array, image: Array, depth: int, severity: int) -> Array:
     """1 to `depth` random operations, as a loop, so that it is compiled once."""
-    length = jax.random.randint(key, (), 1, depth + 1)
+    length = jax.random.randint(stream(key, 'augment/aug_mix/length'), (), 1, depth + 1)
+    turns = stream(key, 'augment/aug_mix/operations')
 
     def step(number: Array, image: Array) -> Array:
-        own, strength = jax.random.split(jax.random.fold_in(key, number))
-        magnitude = jax.random.uniform(strength, maxval=severity / 10)
+        own = numbered(turns, number)
+        magnitude = jax.random.uniform(stream(own, 'augment/aug_mix/magnitude'), maxval=severity / 10)
         changed = _random_operation(own, image, magnitude, wide=False, names=AUGMIX_NAMES)
         return jnp.where(number < length, changed, image)
 

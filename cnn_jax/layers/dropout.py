@@ -10,21 +10,22 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnn_jax.devices.mapping import AXIS
+from cnn_jax.streams import numbered
 
-_place: contextvars.ContextVar[jax.Array | None] = contextvars.ContextVar('place', default=None)
+_places: contextvars.ContextVar[jax.Array | None] = contextvars.ContextVar('places', default=None)
 
 
 @contextlib.contextmanager
-def place_of_first(place: jax.Array) -> Iterator[None]:
-    """Says, while a model is traced, at which place of the global batch its first image stands.
+def places_in_batch(places: jax.Array) -> Iterator[None]:
+    """Says, while a model is traced, at which places of the global batch its images stand, int32 (images,).
 
-    For steps that show the model a part of a device's images at a time; else it follows from the device.
+    For steps that show the model a part of a device's images at a time; else they follow from the device.
     """
-    token = _place.set(place)
+    token = _places.set(places)
     try:
         yield
     finally:
-        _place.reset(token)
+        _places.reset(token)
 
 
 class Dropout(nn.Module):
@@ -47,10 +48,10 @@ class Dropout(nn.Module):
         if not train or self.rate == 0:
             return inputs
         if self.has_rng('per_image'):
-            first = _place.get()
-            first = lax.axis_index(AXIS) * len(inputs) if first is None else first
-            rows = first + jnp.arange(len(inputs))  # of the global batch
-            keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(self.make_rng('per_image'), rows)
+            places = _places.get()
+            if places is None:
+                places = lax.axis_index(AXIS) * len(inputs) + jnp.arange(len(inputs))
+            keys = numbered(self.make_rng('per_image'), places)
             keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - self.rate, inputs.shape[1:]))(keys)
         else:
             keep = jax.random.bernoulli(self.make_rng('dropout'), 1 - self.rate, inputs.shape)

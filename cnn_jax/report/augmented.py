@@ -14,7 +14,7 @@ from cnn_jax.data.augment import Batch
 from cnn_jax.devices import mapping
 from cnn_jax.drawing import page
 from cnn_jax.experiment import Experiment
-from cnn_jax.steps.inputs import image_keys
+from cnn_jax.steps.inputs import applied, image_keys
 from cnn_jax.steps.train import TrainStep
 
 NAME = 'augmented'  # of the files in `figures/`
@@ -64,7 +64,7 @@ def _make_look(experiment: Experiment, step: TrainStep, seed: int):
         if experiment.augment:
             size = jax.eval_shape(experiment.augment, keys, batch)['image'].shape
         plain = [{**batch, 'image': jnp.full(size, value, jnp.uint8)} for value in (0, 255)]
-        black, white = (experiment.preprocess(keys, one) for one in plain)
+        black, white = (applied('preprocess', experiment.preprocess, keys, one) for one in plain)
         return step.inputs(batch, rng), black, white
 
     return look

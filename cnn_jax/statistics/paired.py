@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cnn_jax.statistics.significance import t_interval
+
 Z = 1.959964  # of a 95 % interval
 RESAMPLES = 1000  # of the images, where a metric is no mean over them
 
@@ -63,7 +65,8 @@ def compare_resampled(
     """Compares a run with another by a metric that is no mean over images, such as average precision.
 
     The images are drawn anew, with replacement, RESAMPLES times (Efron 1979): the interval holds 95 % of the
-    differences, and p is twice the share of them on the other side of 0. The same draws at every call.
+    differences, and p is twice the share of them on the other side of 0. The same draws at every call. Draws that have
+    no metric, as where a class is in none of their images, are left out of both.
 
     Args:
         difference: of the metric over some images, given by their places, which may repeat.
@@ -71,22 +74,21 @@ def compare_resampled(
     images = len(losses)
     rng = np.random.default_rng(0)
     found = np.array([difference(rng.integers(0, images, images)) for _ in range(RESAMPLES)])
-    low, high = np.nanquantile(found, [0.025, 0.975])
+    found = found[np.isfinite(found)]
+    low, high = np.quantile(found, [0.025, 0.975]) if len(found) else (np.nan, np.nan)
     beyond = min(np.sum(found <= 0), np.sum(found >= 0))
     return Paired(
         difference=difference(np.arange(images)),
         low=float(low),
         high=float(high),
-        p=min(1.0, 2 * float(beyond + 1) / (RESAMPLES + 1)),
+        p=min(1.0, 2 * float(beyond + 1) / (len(found) + 1)),
         loss=_mean_difference(losses, other_losses),
     )
 
 
 def _mean_difference(losses: np.ndarray, other_losses: np.ndarray) -> tuple[float, float, float]:
     gaps = np.asarray(losses, np.float64) - other_losses
-    images = len(gaps)
-    mean, reach = float(gaps.mean()), float(Z * gaps.std(ddof=1) / sqrt(images)) if images > 1 else float('nan')
-    return mean, mean - reach, mean + reach
+    return float(np.mean(gaps)), *t_interval(gaps)
 
 
 def mcnemar(gained: int, lost: int) -> float:

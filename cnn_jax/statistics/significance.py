@@ -1,14 +1,18 @@
 """Whether a difference between two sets of runs is more than noise."""
 
-import warnings
 from collections.abc import Sequence
-from math import comb
+from itertools import combinations, product
+from math import comb, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
 ALPHA = 0.05
 RESAMPLES = 9_999
+MOST_COUNTED = 20_000  # ways of a test that are all gone through; of more, RESAMPLES are drawn
+# Accuracies are whole numbers of images over their count, so equal sums are common; in floating point they differ by
+# rounding. A metric may have been logged in float32, whose values are this far from the number that was meant.
+ROUNDING = 2.0**-23
 
 
 class Comparison(NamedTuple):
@@ -17,7 +21,7 @@ class Comparison(NamedTuple):
     Attributes:
         n: pairs.
         difference: mean of the paired differences.
-        low, high: its 95 % bootstrap interval; not numbers for fewer than two pairs.
+        low, high: its 95 % interval by Student's t; not numbers for fewer than two pairs.
         p: of the permutation test, two-sided, before any correction.
     """
 
@@ -33,33 +37,38 @@ def compare(
 ) -> Comparison:
     """Compares paired values; `comparisons` is how many such tests are made together.
 
-    The interval is the bootstrap's over the paired differences (BCa, Efron 1987; percentiles where that is not
-    defined). With few pairs it is too narrow, so it decides nothing; the test does.
+    The interval is that of Student 1908 for the mean of the paired differences. It holds the true one in 94 to 97 % of
+    the cases from three pairs on, also of counted accuracies and of runs that sometimes fail; in 88 % where one cell
+    alone has noise, as skewed as an exponential (`benchmarks/coverage.py`). Where all differences are equal its width
+    is 0: the runs say nothing of their noise.
+
+    Raises:
+        ValueError: the two are not of one length, or a value is not finite (leave a diverged run and its pair out).
     """
-    one, other = np.asarray(values, float), np.asarray(others, float)
+    one, other = (np.asarray(side, float) for side in (values, others))
+    if one.ndim != 1 or one.shape != other.shape:
+        raise ValueError(f'values, others: got shapes {one.shape} and {other.shape}; give as many of each, one a pair')
+    wrong = np.flatnonzero(~np.isfinite(one) | ~np.isfinite(other))
+    if len(wrong):
+        pair = f'{one[wrong[0]]} and {other[wrong[0]]} in pair {wrong[0]}'
+        raise ValueError(f'values, others: got {pair}; give finite numbers, and leave out pairs that have none')
     n = len(one)
     if n == 0:
         return Comparison(0, *[float('nan')] * 4)
-    low, high = _interval(one - other)
+    low, high = t_interval(one - other)
     return Comparison(n, float(np.mean(one - other)), low, high, _p_value(one, other, comparisons))
 
 
-def _interval(differences: np.ndarray) -> tuple[float, float]:
+def t_interval(differences: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the mean of some numbers, (n,); not numbers for fewer than two."""
     from scipy import stats
 
-    if len(differences) < 2:
+    n = len(differences)
+    if n < 2:
         return float('nan'), float('nan')
-    if np.ptp(differences) == 0:
-        return float(differences[0]), float(differences[0])
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', stats.DegenerateDataWarning)
-        for method in ('BCa', 'percentile'):
-            found = stats.bootstrap(
-                (differences,), np.mean, method=method, n_resamples=RESAMPLES, rng=np.random.default_rng(0)
-            ).confidence_interval
-            if np.isfinite([found.low, found.high]).all():
-                break
-    return float(found.low), float(found.high)
+    mean = float(np.mean(differences))
+    reach = float(stats.t.ppf(1 - ALPHA / 2, n - 1)) * float(np.std(differences, ddof=1)) / sqrt(n)
+    return mean - reach, mean + reach
 
 
 def flips_signs(n: int, comparisons: int) -> bool:
@@ -79,20 +88,38 @@ def smallest_p(n: int, comparisons: int) -> float:
 def _p_value(one: np.ndarray, other: np.ndarray, comparisons: int) -> float:
     """A permutation test of the mean difference, exact where there are few runs: over the signs of the differences, or,
     with too few pairs for that, over which of all runs belong to which cell.
-    """
-    from scipy import stats
 
-    if len(one) < 2:
+    Returns the share of the ways whose sum is at least as far from 0 as the one that was measured, equal sums included.
+    """
+    n = len(one)
+    if n < 2:
         return 1.0
-    found = stats.permutation_test(
-        (one, other),
-        lambda x, y, axis: np.mean(x, axis=axis) - np.mean(y, axis=axis),
-        permutation_type='samples' if flips_signs(len(one), comparisons) else 'independent',
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        rng=np.random.default_rng(0),
-    )
-    return float(found.pvalue)
+    if flips_signs(n, comparisons):
+        values, ways = one - other, _signs(n)
+    else:
+        both = np.concatenate([one, other])
+        values, ways = both - np.mean(both), _divisions(n)  # the mean cancels: as many are added as subtracted
+    slack = n * ROUNDING * max(np.max(np.abs(one)), np.max(np.abs(other)))
+    beyond = np.abs(ways @ values) >= abs(np.sum(one - other)) - slack
+    count, drawn = int(np.sum(beyond)), len(ways)
+    return count / drawn if drawn != RESAMPLES else (count + 1) / (drawn + 1)  # a sample also counts what was measured
+
+
+def _signs(n: int) -> np.ndarray:
+    """All signs of n differences, (2^n, n) of 1 and -1; RESAMPLES of them if they are many."""
+    if 2**n > MOST_COUNTED:
+        return np.random.default_rng(0).choice([-1.0, 1.0], (RESAMPLES, n))
+    return np.array(list(product((1.0, -1.0), repeat=n)))
+
+
+def _divisions(n: int) -> np.ndarray:
+    """All divisions of 2n runs into two cells, (ways, 2n) of 1 and -1; RESAMPLES of them if they are many."""
+    if comb(2 * n, n) > MOST_COUNTED:
+        return np.random.default_rng(0).permuted(np.tile(np.repeat([1.0, -1.0], n), (RESAMPLES, 1)), axis=1)
+    ways = np.full((comb(2 * n, n), 2 * n), -1.0)
+    for row, chosen in enumerate(combinations(range(2 * n), n)):
+        ways[row, list(chosen)] = 1.0
+    return ways
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -14,7 +14,8 @@ import optax
 
 from cnn_jax.data.augment import Batch
 from cnn_jax.devices.mapping import AXIS
-from cnn_jax.layers.dropout import place_of_first
+from cnn_jax.layers.dropout import places_in_batch
+from cnn_jax.streams import numbered
 from cnn_jax.tasks.task import Task
 
 # Collections of variables that a training step may change, beside `params`.
@@ -41,15 +42,24 @@ GradientFunction = Callable[[Any, dict[str, Any], Batch, dict[str, jax.Array]], 
 
 
 def make_forward(model: nn.Module | Any, task: Task) -> Forward:
-    """The function (variables, inputs, rngs) -> (outputs, changed collections): a forward pass in training."""
+    """The function (variables, inputs, rngs) -> (outputs, changed collections): a forward pass in training.
+
+    A changed variable keeps its type, so that a state has one form from the first step to the last checkpoint.
+    """
 
     def forward(variables: dict[str, Any], inputs: Batch, rngs: dict[str, jax.Array]) -> tuple[Any, dict[str, Any]]:
         mutable = [name for name in MUTABLE if name in variables] + ['losses']
         apply = functools.partial(model.apply, rngs=rngs, mutable=mutable)
         outputs, changed = task.forward(apply, variables, inputs, train=True)
-        return outputs, dict(changed)
+        kept = {name: kept_types(tree, variables[name]) for name, tree in changed.items() if name in variables}
+        return outputs, {**changed, **kept}
 
     return forward
+
+
+def kept_types(changed: Any, before: Any) -> Any:
+    """A tree of new values in the types that they had before, so that float64 images do not change what is saved."""
+    return jax.tree.map(lambda new, old: new if new.dtype == old.dtype else new.astype(old.dtype), changed, before)
 
 
 def make_gradient(forward: Forward, task: Task) -> GradientFunction:
@@ -68,10 +78,11 @@ def make_gradient(forward: Forward, task: Task) -> GradientFunction:
 
 
 def accumulated(gradient: GradientFunction, parts: int) -> GradientFunction:
-    """The mean gradient of `parts` equal runs of images, one after the other: the memory of one run.
+    """The mean gradient of `parts` equal parts of the images, one after the other: the memory of one part.
 
-    Equal to the gradient of all at once, dropout included; but BatchNorm normalises each run by itself (over all
-    devices, as its mode says) and moves its running averages `parts` times.
+    Part p is every `parts`-th image of the global batch from image p on, so that the number of devices, which hold a
+    run of it each, changes no part. The mean is the gradient of all at once, dropout included; but BatchNorm normalises
+    each part by itself (over all devices, as its mode says) and moves its running averages `parts` times.
 
     Raises:
         ValueError: when traced, if the parts do not divide the images of a device.
@@ -81,22 +92,24 @@ def accumulated(gradient: GradientFunction, parts: int) -> GradientFunction:
         images = len(inputs['image'])
         if images % parts:
             raise ValueError(f'accumulate: {parts} parts do not divide the {images} images of a device')
-        size = images // parts
         first = jax.lax.axis_index(AXIS) * images
-        runs = jax.tree.map(lambda rows: rows.reshape(parts, size, *rows.shape[1:]), inputs)
 
-        def add(carry: tuple[Any, dict[str, Any]], run: tuple[jax.Array, Batch]):
+        def strided(rows: jax.Array) -> jax.Array:
+            return jnp.swapaxes(rows.reshape(images // parts, parts, *rows.shape[1:]), 0, 1)
+
+        def add(carry: tuple[Any, dict[str, Any]], one: tuple[jax.Array, jax.Array, Batch]):
             total, state = carry
-            number, part = run
-            with place_of_first(first + number * size):
-                part_rngs = {**rngs, 'dropout': jax.random.fold_in(rngs['dropout'], number)}
+            number, places, part = one
+            with places_in_batch(places):
+                part_rngs = {**rngs, 'dropout': numbered(rngs['dropout'], number)}
                 result = gradient(params, {**model_state, **state}, part, part_rngs)
             total = jax.tree.map(lambda sum_, one: sum_ + one / parts, total, result.params)
             return (total, result.model_state), result.metrics
 
         changing = {name: model_state[name] for name in MUTABLE if name in model_state}
         start = (jax.tree.map(jnp.zeros_like, params), changing)
-        (total, changed), metrics = jax.lax.scan(add, start, (jnp.arange(parts), runs))
+        taken = (jnp.arange(parts), strided(first + jnp.arange(images)), jax.tree.map(strided, inputs))
+        (total, changed), metrics = jax.lax.scan(add, start, taken)
         return Gradient(total, changed, jax.tree.map(jnp.mean, metrics))
 
     return in_parts

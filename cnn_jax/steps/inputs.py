@@ -6,15 +6,12 @@ import jax
 
 from cnn_jax.data.augment import Batch, BatchTransform
 from cnn_jax.devices.mapping import AXIS
+from cnn_jax.streams import numbered, stream
 
 
 def image_keys(rng: jax.Array, batch: Batch) -> jax.Array:
     """A key for each image, (batch,), from (seed, epoch, index) alone: the same on any number of devices."""
-
-    def key(epoch, index):
-        return jax.random.fold_in(jax.random.fold_in(rng, epoch), index)
-
-    return jax.vmap(key)(batch['epoch'], batch['index'])
+    return numbered(numbered(stream(rng, 'images'), batch['epoch']), batch['index'])
 
 
 def training_inputs(
@@ -30,9 +27,7 @@ def training_inputs(
     if augment:
         batch = applied('augment', augment, keys, batch)
     batch = applied('preprocess', preprocess, keys, batch)
-    if mix:
-        batch = applied('mix', mix, jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys), batch)
-    return batch
+    return applied('mix', mix, keys, batch) if mix else batch
 
 
 def evaluation_inputs(batch: Batch, *, preprocess: BatchTransform) -> Batch:
@@ -41,14 +36,14 @@ def evaluation_inputs(batch: Batch, *, preprocess: BatchTransform) -> Batch:
 
 
 def applied(name: str, transform: BatchTransform, keys: jax.Array, batch: Batch) -> Batch:
-    """What a transform makes of a batch.
+    """What a transform makes of a batch, with the stream of that name of the keys of the images.
 
     Raises:
         ValueError: it does not take a batch, or gives none.
     """
     lift = f'{name}: it takes (keys, batch) and gives the batch; augment.on_images lifts a function of images alone'
     try:
-        changed: Any = transform(keys, batch)
+        changed: Any = transform(stream(keys, name), batch)
     except (AttributeError, TypeError) as error:
         raise ValueError(f'{lift} ({error})') from error
     if not isinstance(changed, dict) or 'image' not in changed:
@@ -58,5 +53,6 @@ def applied(name: str, transform: BatchTransform, keys: jax.Array, batch: Batch)
 
 def training_rngs(rng: jax.Array, step: jax.Array) -> dict[str, jax.Array]:
     """The random streams of a model in a training step: `per_image` the same on all devices, `dropout` of this one."""
-    step_key = jax.random.fold_in(rng, step)
-    return {'per_image': step_key, 'dropout': jax.random.fold_in(step_key, jax.lax.axis_index(AXIS))}
+    own = numbered(stream(rng, 'model'), step)
+    of_device = numbered(stream(own, 'model/dropout'), jax.lax.axis_index(AXIS))
+    return {'per_image': stream(own, 'model/per_image'), 'dropout': of_device}

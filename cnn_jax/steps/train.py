@@ -14,7 +14,15 @@ import optax
 from cnn_jax.data.augment import Batch
 from cnn_jax.devices import mapping
 from cnn_jax.devices.mapping import AXIS
-from cnn_jax.steps.gradient import Forward, Gradient, accumulated, make_forward, make_gradient, sharpness_aware
+from cnn_jax.steps.gradient import (
+    Forward,
+    Gradient,
+    accumulated,
+    kept_types,
+    make_forward,
+    make_gradient,
+    sharpness_aware,
+)
 from cnn_jax.steps.inputs import training_inputs, training_rngs
 from cnn_jax.steps.recipe import Recipe
 from cnn_jax.steps.state import TrainState, keep_unless, moved_average
@@ -79,7 +87,7 @@ def make_update(recipe: Recipe) -> Callable[[TrainState, Gradient], tuple[TrainS
             state,
             params=optax.apply_updates(state.params, updates),
             model_state={**state.model_state, **mean.model_state},
-            opt_state=opt_state,
+            opt_state=kept_types(opt_state, state.opt_state),
         )
         if recipe.ema_decay is not None:
             after = dataclasses.replace(after, ema=moved_average(after, recipe.ema_decay))

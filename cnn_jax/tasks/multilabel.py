@@ -22,6 +22,7 @@ Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 MAP = Metric('map', 'mean average precision', 'points', True)
 SUBSET = Metric('subset', 'subset accuracy', 'points', True)
+CROSS_ENTROPY = Metric('cross_entropy', 'binary cross-entropy', '', False)
 CONFIDENT = 4.0  # how far scores are from 0 where a loss is tried
 
 
@@ -35,7 +36,7 @@ class MultiLabel(Task):
 
     loss_function: Loss = binary_cross_entropy
 
-    metrics: ClassVar[tuple[Metric, ...]] = (MAP, SUBSET, LOSS)
+    metrics: ClassVar[tuple[Metric, ...]] = (MAP, SUBSET, LOSS, CROSS_ENTROPY)
     batch_metrics: ClassVar[tuple[Metric, ...]] = (SUBSET,)
     truths: ClassVar[tuple[str, ...]] = ('labels',)
 
@@ -49,9 +50,14 @@ class MultiLabel(Task):
         return {'subset': jnp.mean(_all_right(outputs, batch['labels']), dtype=jnp.float32)}
 
     def results(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
-        """`labels` and `scores`, (batch, classes); `subset`, whether all classes of an image are right."""
+        """What is kept of each image, (batch, ...).
+
+        `labels` and `scores`, (batch, classes); `subset`, whether all classes of an image are right; `cross_entropy`,
+        the plain one, by which recipes of different losses can be compared.
+        """
         labels = batch['labels']
-        return {'labels': labels, 'scores': outputs, 'subset': _all_right(outputs, labels)}
+        plain = binary_cross_entropy(outputs, labels)
+        return {'labels': labels, 'scores': outputs, 'subset': _all_right(outputs, labels), 'cross_entropy': plain}
 
     def summarise(self, results: Results, data: Data) -> dict[str, float]:
         images = len(results['loss'])
@@ -59,7 +65,11 @@ class MultiLabel(Task):
         return {
             'map': float(np.nanmean(precisions)) if np.isfinite(precisions).any() else float('nan'),
             'subset': float(np.sum(results['subset']) / images),
-            'loss': float(np.sum(results['loss'], dtype=np.float64) / images),
+            **{
+                name: float(np.sum(results[name], dtype=np.float64) / images)
+                for name in ('loss', 'cross_entropy')
+                if name in results
+            },
             'images': images,
         }
 

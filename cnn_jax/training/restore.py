@@ -20,6 +20,8 @@ from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.config import existing_config, load_run
 from cnn_jax.workdir.log import Log
 
+NAMED_STREAMS = 2  # format of the first checkpoints of runs whose consumers of randomness have names
+
 
 def start_or_resume(
     setup: Setup, checkpoints: Checkpoints, *, seed: int, init_from: Path | None, log: Log
@@ -34,6 +36,11 @@ def start_or_resume(
     if restored is not None:
         processes.main_process_first(lambda: checkpoints.set_aside_after(restored.step))
         log.say(f'resuming at step {restored.step} of {setup.experiment.num_steps}')
+        if restored.format < NAMED_STREAMS:
+            log.say(
+                'warning: this run was begun by a version that drew other random numbers; it goes on with those of '
+                'this one, so its end is that of no run in one piece; for one, start anew in a new --workdir'
+            )
         return restored.state, float(restored.note.get('seconds', 0.0))
     state = setup.initial_state(seed)
     if init_from is not None:

@@ -21,24 +21,24 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from cnn_jax.errors import CnnJaxError, StorageError
+from cnn_jax.workdir import digest
 
-FORMAT = 1
+FORMAT = 2  # of a checkpoint; which digests it has, `digest.DIGESTS` says
 STATE, META = 'state', 'meta'  # the two parts of a checkpoint: the pytree, and JSON that describes it
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of the disk, of a quota, of the size that a file may have
 FULL_WORDS = ('No space left', 'Disk quota exceeded', 'File too large', 'RESOURCE_EXHAUSTED')  # as tensorstore says it
-KNUTH = np.uint32(2654435761)  # 2^32 / golden ratio, odd: spreads the positions over all weights
 
 
 class Restored(NamedTuple):
-    """A checkpoint that was read and verified: its step, its pytree, and the note saved with it."""
+    """A checkpoint that was read and verified: its step, its pytree, the note saved with it, and its format."""
 
     step: int
     state: Any
     note: dict[str, Any]
+    format: int
 
 
 class Checkpoints:
@@ -64,7 +64,7 @@ class Checkpoints:
             StorageError: this save cannot start, or the one before it failed.
         """
         self.wait()
-        meta = _sealed({'format': FORMAT, 'leaves': _describe(state, digests=True), 'note': note or {}})
+        meta = _sealed({'format': FORMAT, 'leaves': _describe(state, digests=FORMAT), 'note': note or {}})
         try:
             response = self._open().save_checkpointables_async(step, {STATE: state, META: meta}, force=True)
         except Exception as error:
@@ -140,11 +140,11 @@ class Checkpoints:
         leaves = meta['leaves']
         _check_fits(path, leaves, _describe(like))
         state = self._read(path, STATE, like)
-        found = _describe(state, digests=True)
+        found = _describe(state, digests=meta['format'])
         wrong = [name for name, leaf in found.items() if leaf['digest'] != leaves[name]['digest']]
         if wrong:
             raise StorageError(f'checkpoint {path} is not usable: the bits of {_some(wrong)} changed since the save')
-        return Restored(step, state, meta['note'])
+        return Restored(step, state, meta['note'], meta['format'])
 
     def set_aside_after(self, step: int) -> None:
         """Moves the steps after `step` into the folder `rejected_checkpoints` beside this one.
@@ -225,8 +225,8 @@ def _without_closed_loops(unraisable: Any) -> None:
         sys.__unraisablehook__(unraisable)
 
 
-def _describe(tree: Any, *, digests: bool = False) -> dict[str, dict[str, Any]]:
-    """Path, shape and dtype of every leaf, and its digest on demand; the form that goes into the metadata."""
+def _describe(tree: Any, *, digests: int | None = None) -> dict[str, dict[str, Any]]:
+    """Path, shape and dtype of every leaf, as the metadata has them; with the digests of a format, if one is given."""
     plain = jax.tree.map(_plain, tree) if digests else jax.eval_shape(lambda tree: jax.tree.map(_plain, tree), tree)
     leaves = jax.tree_util.tree_flatten_with_path(plain)[0]
     described = {
@@ -234,30 +234,14 @@ def _describe(tree: Any, *, digests: bool = False) -> dict[str, dict[str, Any]]:
         for path, leaf in leaves
     }
     if digests:
-        values = jax.device_get([_digest(leaf) for _, leaf in leaves])
+        values = jax.device_get([digest.DIGESTS[digests](leaf) for _, leaf in leaves])
         for leaf, value in zip(described.values(), values, strict=True):
-            leaf['digest'] = f'{int(value):08x}'
+            leaf['digest'] = digest.as_text(value)
     return described
 
 
 def _plain(leaf: jax.Array) -> jax.Array:
     return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
-
-
-@jax.jit
-def _digest(array: jax.Array) -> jax.Array:
-    """The bit pattern as 32-bit words, each times an odd weight of its position, summed modulo 2^32.
-
-    Integer sums do not depend on their order, so the digest is the same for every sharding. An odd weight has an
-    inverse modulo 2^32, so a change of one word always shows.
-    """
-    words = array.astype(jnp.uint8) if array.dtype == jnp.bool_ else array
-    unsigned = {1: jnp.uint8, 2: jnp.uint16}.get(words.dtype.itemsize, jnp.uint32)
-    words = jax.lax.bitcast_convert_type(words, unsigned).astype(jnp.uint32)  # 64-bit types gain an axis of 2
-    position = jnp.zeros(words.shape, jnp.uint32)
-    for axis, size in enumerate(words.shape):
-        position = position * np.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis)
-    return jnp.sum(words * (position * KNUTH | np.uint32(1)), dtype=jnp.uint32)
 
 
 def _check_fits(path: Path, saved: dict[str, Any], model: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Writes checkpoint_format_1 beside this file: run it when the format changes, and keep the old folder too.
+"""Writes checkpoint_format_2 beside this file: run it when the format changes, and keep the old folder too.
 
 PYTHONPATH=.:tests python tests/data/make_checkpoint.py
 """

@@ -184,12 +184,15 @@ def test_a_failed_save_is_told_and_the_one_before_stays(tmp_path, state, monkeyp
         checkpoints.wait()
 
 
-STORED = Path(__file__).parent.parent / 'data' / 'checkpoint_format_1'  # written by make_checkpoint.py beside it
+STORED = sorted(
+    (Path(__file__).parent.parent / 'data').glob('checkpoint_format_*')
+)  # by make_checkpoint.py beside them
 
 
-def test_a_stored_checkpoint_is_still_read(tmp_path, state):
-    """F26: a folder that an earlier version wrote."""
-    folder = shutil.copytree(STORED, tmp_path / 'c')
+@pytest.mark.parametrize('stored', STORED, ids=lambda path: path.name)
+def test_a_stored_checkpoint_is_still_read(stored, tmp_path, state):
+    """F26: a folder that this version or an earlier one wrote."""
+    folder = shutil.copytree(stored, tmp_path / 'c')
     restored, lines = restore(Checkpoints(folder), abstract(state))
     assert lines == []
     assert (restored.step, restored.note) == (3, {'seconds': 1.5})

@@ -11,20 +11,33 @@ def summarise(results: Mapping[str, np.ndarray], num_classes: int) -> dict[str, 
     """Fractions and means over a split.
 
     Args:
-        results: arrays (images,): `rank` (classes that score above the true one), `loss`.
+        results: arrays (images,): `rank` (classes that score above the true one), `loss`; `cross_entropy`, which those
+            that an earlier version stored do not have.
         num_classes: top-5 is top-k with k = min(5, num_classes).
 
     Returns:
-        `top1`, `top5` (fractions), `loss` and `images`, the count.
+        `top1`, `top5` (fractions), `loss`, `cross_entropy` where it is known, and `images`, the count.
     """
     images = len(results['rank'])
     top = min(5, num_classes)
     return {
         'top1': float(np.sum(results['rank'] < 1) / images),
         'top5': float(np.sum(results['rank'] < top) / images),
-        'loss': float(np.sum(results['loss'], dtype=np.float64) / images),
+        **{
+            name: float(np.sum(results[name], dtype=np.float64) / images)
+            for name in ('loss', 'cross_entropy')
+            if name in results
+        },
         'images': images,
     }
+
+
+def cross_entropy(scores: jax.Array, labels: jax.Array) -> jax.Array:
+    """The negative logarithm of the softmax of the true class, (batch,): nothing smoothed, nothing mixed.
+
+    scores: (batch, classes); labels: (batch,) int32.
+    """
+    return -jnp.take_along_axis(jax.nn.log_softmax(scores), labels[:, None], -1)[:, 0]
 
 
 def is_right(results: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -22,6 +22,7 @@ Loss = Callable[[Any, jax.Array], jax.Array]
 
 TOP1 = Metric('top1', 'accuracy', 'points', True)
 TOP5 = Metric('top5', 'accuracy (top-5)', 'points', True)
+CROSS_ENTROPY = Metric('cross_entropy', 'cross-entropy', '', False)
 CONFIDENT = 4.0  # by how much a score stands out where a loss is tried
 
 
@@ -35,7 +36,7 @@ class Classification(Task):
 
     loss_function: Loss = optax.softmax_cross_entropy_with_integer_labels
 
-    metrics: ClassVar[tuple[Metric, ...]] = (TOP1, TOP5, LOSS)
+    metrics: ClassVar[tuple[Metric, ...]] = (TOP1, TOP5, LOSS, CROSS_ENTROPY)
     batch_metrics: ClassVar[tuple[Metric, ...]] = (TOP1,)
     truths: ClassVar[tuple[str, ...]] = ('label',)
 
@@ -50,12 +51,17 @@ class Classification(Task):
         return {'top1': jnp.mean(jnp.argmax(scores, -1) == batch['label'], dtype=jnp.float32)}
 
     def results(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
-        """`label`; `prediction`, the first of the highest scores; `probability`, its softmax; `rank`, see `results`."""
+        """What is kept of each image, (batch,).
+
+        `label`; `prediction`, the first of the highest scores; `probability`, its softmax; `rank`, see `results`;
+        `cross_entropy`, the plain one, by which recipes of different losses can be compared.
+        """
         return {
             'label': batch['label'],
             'prediction': jnp.argmax(outputs, -1).astype(jnp.int32),
             'probability': jnp.max(jax.nn.softmax(outputs), -1),
             'rank': results.rank_of_label(outputs, batch['label']),
+            'cross_entropy': results.cross_entropy(outputs, batch['label']),
         }
 
     def summarise(self, results_: Results, data: Data) -> dict[str, float]:
@@ -86,6 +92,7 @@ class Classification(Task):
         return [
             f'{split} accuracy {words.share(int((rank < 1).sum()), len(rank))}',
             f'{split} loss      {evaluation.summary["loss"]:.4f}',
+            *words.plain_loss(evaluation, f'{split} cross-entropy '),
         ]
 
     def words(self, evaluation: Evaluation, data: Data) -> str:

@@ -23,7 +23,15 @@ def rows(evaluation: Evaluation, num_classes: int) -> list[tuple[str, str]]:
     top = min(5, num_classes)
     counts = [('top-1', int(np.sum(rank < 1))), (f'top-{top}', int(np.sum(rank < top)))]
     shares = [(title, share(right, len(rank)).strip()) for title, right in counts]
-    return [*shares, ('mean loss', f'{evaluation.summary["loss"]:.4f}')]
+    losses = [('mean loss', 'loss'), ('cross-entropy', 'cross_entropy')]
+    known = [(title, f'{evaluation.summary[name]:.4f}') for title, name in losses if name in evaluation.summary]
+    return [*shares, *known]
+
+
+def plain_loss(evaluation: Evaluation, title: str) -> list[str]:
+    """A line with the plain cross-entropy, where it is not the loss: of smoothed labels, of a sigmoid, of distances."""
+    plain, loss = (evaluation.summary.get(name, np.nan) for name in ('cross_entropy', 'loss'))
+    return [] if np.isnan(plain) or np.isclose(plain, loss, rtol=1e-4) else [f'{title} {plain:.4f}']
 
 
 def console_text(evaluation: Evaluation, class_names: tuple[str, ...]) -> str:
@@ -39,6 +47,7 @@ def console_text(evaluation: Evaluation, class_names: tuple[str, ...]) -> str:
         f'top-1      {share(int(np.sum(rank < 1)), images)}, 95 % interval {float(low):.2%} to {float(high):.2%}',
         f'top-{top}      {share(int(np.sum(rank < top)), images)}',
         f'mean loss   {evaluation.summary["loss"]:.4f}',
+        *plain_loss(evaluation, 'cross-entropy'),
         f'calibration error  {calibration:.4f}  (expected, 15 bins)',
         *unread_lines(evaluation.unread, images),
         '',
