@@ -33,6 +33,19 @@ def global_norm(tree: Any) -> jax.Array:
     return length_of_all(jax.tree.leaves(tree))
 
 
+def clip_by_global_norm(longest: float) -> optax.GradientTransformation:
+    """Shortens updates longer than `longest`: optax's own, also where the squares of their numbers overflow."""
+
+    def shorten(updates: Any, params: Any) -> Any:
+        del params
+        length = global_norm(updates)
+        return jax.tree.map(
+            lambda leaf: jnp.where(length < longest, leaf, leaf / length.astype(leaf.dtype) * longest), updates
+        )
+
+    return optax.stateless(shorten)
+
+
 def name_of(path: tuple[Any, ...]) -> str:
     """The name of a leaf, 'conv1/kernel', from its JAX key path."""
     return jax.tree_util.keystr(path, simple=True, separator='/')

@@ -188,7 +188,7 @@ def make_optimizer(plan: Recipe, schedule: optax.Schedule) -> optax.GradientTran
     # timm clips to a norm of 1, and neither decays biases and BatchNorm nor scales their steps.
     layerwise = optax.chain(optax.add_decayed_weights(plan.weight_decay), optax.scale_by_trust_ratio())
     return optax.chain(
-        optax.clip_by_global_norm(1.0),
+        optim.clip_by_global_norm(1.0),
         optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-6),
         optax.masked(layerwise, optim.kernels),
         optax.scale_by_learning_rate(schedule),

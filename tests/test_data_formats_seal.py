@@ -41,7 +41,7 @@ def test_pairs_of_changes_do_not_cancel():
 
 def test_what_a_source_carries_is_taken():
     source = rows()
-    source.seal = Seal(6, 'abc')
+    source.seal = Seal(6, 'abc')  # pyright: ignore[reportAttributeAccessIssue]
     assert seal.of_source(source) == Seal(6, 'abc')
 
 

@@ -202,3 +202,17 @@ def test_the_length_of_large_gradients():
     assert jnp.isnan(optim.global_norm({'a': jnp.array([1.0, jnp.nan])}))
     assert jnp.isinf(optim.global_norm({'a': jnp.array([1.0, jnp.inf])}))
     assert optim.global_norm({}) == 0
+
+
+@pytest.mark.parametrize('scale', [0.1, 10.0])
+def test_clipping_is_optaxs_where_its_squares_are_finite(scale):
+    tree = {'a': jnp.array([3.0, -1.0]) * scale, 'b': jnp.array([[0.5]]) * scale}
+    clips = (optim.clip_by_global_norm(1.0), optax.clip_by_global_norm(1.0))
+    ours, theirs = (clip.update(tree, clip.init(tree))[0] for clip in clips)
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, ours, theirs))
+
+
+def test_a_huge_gradient_is_shortened_and_not_lost():
+    tree = {'a': jnp.array([3e25, 4e25])}
+    clip = optim.clip_by_global_norm(1.0)
+    np.testing.assert_allclose(clip.update(tree, clip.init(tree))[0]['a'], [0.6, 0.8], rtol=1e-6)

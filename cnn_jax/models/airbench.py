@@ -10,6 +10,7 @@ from cnn_jax import ops
 from cnn_jax.devices.mapping import AXIS, is_mapped
 from cnn_jax.layers import BatchNorm, Conv2D, Dense, MaxPool
 from cnn_jax.layers.variables import Initializer
+from cnn_jax.ops.bias import add_bias
 
 
 def dirac(key: jax.Array, shape: tuple[int, ...], dtype: jax.typing.DTypeLike = jnp.float32) -> jax.Array:
@@ -54,7 +55,7 @@ class Whiten(nn.Module):
                 covariance,
             )
         dtype = self.dtype or images.dtype
-        return ops.conv2d(images.astype(dtype), kernel.value.astype(dtype)) + bias.astype(dtype).reshape(1, 1, 1, -1)
+        return add_bias(ops.conv2d(images.astype(dtype), kernel.value.astype(dtype)), bias.astype(dtype))
 
     def _covariance(self, images: jax.Array) -> jax.Array:
         """The second moments of the patches, (4 channels, 4 channels); rows before columns before channels."""

@@ -15,6 +15,7 @@ from flax.linen.dtypes import promote_dtype
 
 from cnn_jax import ops
 from cnn_jax.layers import AvgPool, Conv2D, Dense, MaxPool, initializers
+from cnn_jax.ops.bias import add_bias
 
 BACKGROUND, FOREGROUND = -0.1, 1.175  # input values of paper and ink: mean about 0 and variance about 1 over MNIST
 
@@ -148,7 +149,7 @@ class Subsample(nn.Module):
         bias = self.param('bias', initializer, shape, jnp.float32)
         images, scale, bias = promote_dtype(images, scale, bias, dtype=self.dtype)
         sums = 4 * ops.avg_pool(images, window=2)  # (batch, height / 2, width / 2, maps)
-        return scaled_tanh(sums * scale.reshape(1, 1, 1, -1) + bias.reshape(1, 1, 1, -1))
+        return scaled_tanh(add_bias(sums * scale.reshape(1, 1, 1, -1), bias))
 
 
 class TableConv2D(nn.Module):

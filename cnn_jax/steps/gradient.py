@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 
 from cnn_jax.data.augment import Batch
 from cnn_jax.devices.mapping import AXIS
 from cnn_jax.layers.dropout import places_in_batch
+from cnn_jax.optim import global_norm
 from cnn_jax.streams import numbered
 from cnn_jax.tasks.task import Task
 
@@ -125,7 +125,7 @@ def sharpness_aware(gradient: GradientFunction, radius: float) -> GradientFuncti
     def at_the_top(params: Any, model_state: dict[str, Any], inputs: Batch, rngs: dict[str, jax.Array]) -> Gradient:
         here = gradient(params, model_state, inputs, rngs)
         up = jax.lax.pmean(here.params, AXIS)
-        scale = radius / (optax.tree.norm(up) + 1e-12)
+        scale = radius / (global_norm(up) + 1e-12)
         top = jax.tree.map(lambda value, slope: value + scale * slope, params, up)
         there = gradient(top, model_state, inputs, rngs)
         return Gradient(there.params, here.model_state, here.metrics)

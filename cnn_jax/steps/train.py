@@ -14,6 +14,7 @@ import optax
 from cnn_jax.data.augment import Batch
 from cnn_jax.devices import mapping
 from cnn_jax.devices.mapping import AXIS
+from cnn_jax.optim import global_norm
 from cnn_jax.steps.gradient import (
     Forward,
     Gradient,
@@ -80,7 +81,7 @@ def make_update(recipe: Recipe) -> Callable[[TrainState, Gradient], tuple[TrainS
 
     def update(state: TrainState, mean: Gradient) -> tuple[TrainState, dict[str, jax.Array]]:
         updates, opt_state = optimizer.update(mean.params, state.opt_state, state.params, value=mean.metrics['loss'])
-        metrics = {**mean.metrics, 'gradient_norm': optax.tree.norm(mean.params)}
+        metrics = {**mean.metrics, 'gradient_norm': global_norm(mean.params)}
         if recipe.learning_rate:
             metrics['learning_rate'] = jnp.asarray(recipe.learning_rate(state.step), jnp.float32)
         after = dataclasses.replace(
