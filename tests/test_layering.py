@@ -20,6 +20,8 @@ MOST_ROOMS, MOST_FLOORS = 38, 11
 ORDER = [
     'errors',
     'whole_file',
+    'file_lock',
+    'experiment_file',
     'options',
     'ops',
     'data',
@@ -69,8 +71,10 @@ def imports_of(path: Path) -> frozenset[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            modules = [f'{node.module}.{alias.name}' for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = '.'.join(path.relative_to(ROOT).parts[: -node.level]) if node.level else ''
+            within = '.'.join(filter(None, (package, node.module)))
+            modules = [f'{within}.{alias.name}' for alias in node.names]
         else:
             continue
         found |= {_existing(module) for module in modules if module.split('.')[0] in ('cnn_jax', 'experiments')}

@@ -1,6 +1,8 @@
 """The runs that are compared: their settings, their curves, and what their newest checkpoints do on the test split."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,13 +11,13 @@ import numpy as np
 from cnn_jax.data.pipeline import Data
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.experiment import load
 from cnn_jax.statistics.paired import Paired, compare_exactly, compare_resampled
 from cnn_jax.tasks.task import Evaluation, Task
 from cnn_jax.training import restore
 from cnn_jax.training.setup import Setup
-from cnn_jax.workdir.config import existing_config
-from cnn_jax.workdir.log import read_metrics
+from cnn_jax.workdir import progress
+from cnn_jax.workdir.config import existing_config, load_run
+from cnn_jax.workdir.log import Log, read_metrics
 
 SETTINGS = ('experiment', 'seed', 'options')  # of config.json: what was asked for
 CIRCUMSTANCES = ('git_commit', 'python', 'devices', 'parallel', 'data_dir', 'versions')
@@ -55,7 +57,7 @@ class Trained(NamedTuple):
         return tuple(self.config.get('class_names') or ())
 
 
-def read_runs(paths: Sequence[Path], *, data_dir: Path, stop: StopRequest, say: Callable[[str], None]) -> list[Trained]:
+def read_runs(paths: Sequence[Path], *, data_dir: Path, stop: StopRequest, log: Log) -> list[Trained]:
     """Reads and evaluates runs.
 
     Raises:
@@ -67,7 +69,7 @@ def read_runs(paths: Sequence[Path], *, data_dir: Path, stop: StopRequest, say: 
     if len(set(resolved)) < len(resolved):
         raise CnnJaxError(f'--mode=compare: a run is given twice: {", ".join(map(str, paths))}')
     names = short_names(resolved)
-    runs = [read_run(path, name, data_dir, stop, say) for path, name in zip(resolved, names, strict=True)]
+    runs = [read_run(path, name, data_dir, stop, log) for path, name in zip(resolved, names, strict=True)]
     first, task = runs[0].evaluation.results, runs[0].task
     for run in runs[1:]:
         if type(run.task) is not type(task):
@@ -80,12 +82,18 @@ def read_runs(paths: Sequence[Path], *, data_dir: Path, stop: StopRequest, say: 
     return runs
 
 
-def read_run(path: Path, name: str, data_dir: Path, stop: StopRequest, say: Callable[[str], None]) -> Trained:
+def read_run(path: Path, name: str, data_dir: Path, stop: StopRequest, log: Log) -> Trained:
     """Reads a run and evaluates its newest whole checkpoint."""
     config = existing_config(path)
-    experiment = load(config['experiment'], config['options']).experiment
-    setup = Setup(experiment, data_dir=data_dir, poll=lambda: stop.poll('stopped during evaluation'))
-    step, state = restore.latest_state(experiment, path, setup.mesh, report=say)
+    experiment = load_run(config, path=path, report=log.say).experiment
+
+    def working(words: str, total: int | None = None, /) -> AbstractContextManager[progress.Task]:
+        return log.working(f'{name}: {words}', total)
+
+    poll = functools.partial(stop.poll, 'stopped during evaluation')
+    setup = Setup(experiment, data_dir=data_dir, poll=poll, working=working)
+    with working('reading the checkpoint'):
+        step, state = restore.latest_state(experiment, path, setup.mesh, report=log.say)
     evaluation = setup.evaluate(state.variables, setup.open_feed(seed=0))
     return Trained(
         path=path,

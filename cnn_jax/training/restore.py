@@ -10,13 +10,13 @@ from jax.sharding import Mesh
 
 from cnn_jax.devices import mapping, processes
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.experiment import Experiment, Loaded, load
+from cnn_jax.experiment import Experiment, Loaded
 from cnn_jax.steps.state import TrainState
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.states import abstract_state, shardings_of
 from cnn_jax.weights import variables_for
 from cnn_jax.workdir.checkpoint import Checkpoints
-from cnn_jax.workdir.config import existing_config
+from cnn_jax.workdir.config import existing_config, load_run
 from cnn_jax.workdir.log import Log
 
 
@@ -76,13 +76,15 @@ def trained_variables(
             f'--init_from: the run in {folder} has weights of its own; leave --init_from or --workdir out'
         )
     if folder is not None:
-        step, state = latest_state(loaded.experiment, folder, mesh, report=log.say)
+        with log.working('reading the checkpoint'):
+            step, state = latest_state(loaded.experiment, folder, mesh, report=log.say)
         log.say(f'{loaded.name}, step {step} of {folder}')
         return state.variables, {'workdir': str(folder), 'step': step}
     if init_from is None:
         raise CnnJaxError('no weights: give --workdir=RUN, or --experiment=NAME with --init_from=FILE_OR_RUN')
     like = abstract_state(loaded.experiment, mesh).variables
-    variables = weights_from(init_from, loaded.experiment, like, report=log.say)
+    with log.working('reading the weights'):
+        variables = weights_from(init_from, loaded.experiment, like, report=log.say)
     log.say(f'{loaded.name} with the weights of {init_from}')
     return jax.device_put(variables, shardings_of(like)), {'init_from': str(init_from)}
 
@@ -104,8 +106,7 @@ def weights_from(
     """
     what = str(source)
     if source.is_dir():
-        config = existing_config(source)
-        other = load(config['experiment'], config['options']).experiment
+        other = load_run(existing_config(source), path=source, report=report).experiment
         _, state = latest_state(other, source, mapping.make_mesh(), report=report)
         return variables_for(experiment.model, mapping.fetch(state.variables), like, report=report, what=what)
     return variables_for(experiment.model, source, like, report=report, what=what)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax.devices import processes
+from cnn_jax.workdir import sources
 from cnn_jax.workdir.config import check_same_run, has_begun, make_folder, read_config, write_config
 from cnn_jax.workdir.lock import WorkdirLock
 
@@ -31,9 +32,10 @@ def _claim(folder: Path, config: dict[str, Any], lock: WorkdirLock) -> list[str]
     make_folder(folder)
     lock.acquire()
     saved = read_config(folder)
-    if saved is None or not has_begun(folder):
-        write_config(folder, config)
-        return []
-    changed = check_same_run(saved, config, folder)
-    write_config(folder, {**config, 'started': saved['started']})
+    changed = []
+    if saved is not None and has_begun(folder):
+        changed = [*check_same_run(saved, config, folder), *sources.changes(saved, folder)]
+        config = {**config, 'started': saved.get('started', config['started'])}
+    write_config(folder, config)
+    sources.keep(folder, config['experiment'])
     return changed

@@ -3,17 +3,18 @@
 import importlib.metadata
 import itertools
 import json
-import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from cnn_jax.errors import CnnJaxError, StorageError
-from cnn_jax.experiment import ROOT, Loaded
+from cnn_jax.experiment import Loaded, load
 from cnn_jax.whole_file import write_whole
+from cnn_jax.workdir import sources
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
 COMPARED = ('experiment', 'options', 'seed')  # a run that resumes must have these equal
@@ -59,7 +60,8 @@ def describe_run(loaded: Loaded, *, seed: int, parallel: str, data_dir: Path) ->
         'data': loaded.experiment.data.name,
         'data_dir': str(data_dir),
         'class_names': list(loaded.experiment.data.class_names),
-        'git_commit': _git_commit(),
+        'experiment_files': sources.digests(loaded.name),
+        'git_commit': sources.git_commit(),
         'python': sys.version.split()[0],
         'versions': {name: importlib.metadata.version(name) for name in PACKAGES},
         'started': time.strftime('%Y-%m-%d %H:%M:%S'),
@@ -104,6 +106,26 @@ def existing_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def load_run(
+    config: dict[str, Any], options: Mapping[str, Any] | None = None, *, path: Path, report: Callable[[str], None]
+) -> Loaded:
+    """The experiment of a run, made again; `options` are given anew.
+
+    Args:
+        config: of the run.
+        path: its work folder.
+        report: told of a file of the user's own that is not as the run was trained with it.
+
+    Raises:
+        CnnJaxError: the experiment is gone, or does not take its options any more.
+    """
+    sources.check_there(config, path)
+    loaded = load(config['experiment'], {**config['options'], **(options or {})})
+    for line in sources.changes(config, path):
+        report(f'warning: {line}')
+    return loaded
+
+
 def check_same_run(saved: dict[str, Any], config: dict[str, Any], path: Path) -> list[str]:
     """Checks that a run may resume; lines that say what else has changed.
 
@@ -143,12 +165,3 @@ def _other_class(saved: list[str], now: list[str]) -> list[str]:
         if before != after:
             return [f'class {number} was {before!r}, now {after!r}']
     return []
-
-
-def _git_commit() -> str | None:
-    """The commit of the code, with '+' if files differ from it; None outside a git checkout."""
-    command = ['git', '-C', str(ROOT), 'describe', '--always', '--dirty=+', '--abbrev=40', '--exclude=*']
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
