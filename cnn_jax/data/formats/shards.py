@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from cnn_jax.data.formats import array_record, encoded, image
 from cnn_jax.data.formats.array_record import VERSION
+from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.tree import Item
 from cnn_jax.errors import DataError
 
@@ -70,6 +71,7 @@ def build(
     shards = [shard for split in splits for shard in _cut(split, splits[split], shard_bytes)]
     plan = {'classes': list(class_names), 'files': {shard.file_name(name): shard.digest() for shard in shards}}
     home, folder = data_dir / name, data_dir / name / VERSION
+    array_record.check_installed()
     try:
         home.mkdir(parents=True, exist_ok=True)
         with array_record.lock(home):
@@ -121,6 +123,7 @@ def _write_all(
     if len(missing) < len(shards):
         say(f'{name}: {len(shards) - len(missing):,} of {len(shards):,} files are there from before')
     progress = _Progress(name, sum(len(shard.items) for shard in missing), say)
+    import_once()  # before there are threads
     pool = concurrent.futures.ThreadPoolExecutor(num_threads or os.cpu_count())
     stop = threading.Event()
     try:
