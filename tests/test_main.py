@@ -55,7 +55,7 @@ def mistake(capsys, *arguments):
         (['--experiment=lenet_digits', '--seed=one'], ['--seed=one']),
         (['--experiment=lenet_digits', '--seed=-1'], ['--seed', '-1']),
         (['--experiment=lenet_digits', '--eval_batch_size=0'], ['--eval_batch_size']),
-        (['--experiment=lenet_digits', '--parallel=pamp'], ['--parallel=pamp', 'mapped|pmap']),
+        (['--experiment=lenet_digits', '--parallel=pamp'], ["unknown --parallel: 'pamp'", 'choose from: pmap, mapped']),
         (['--experiment=lenet_digits', 'stray'], ["stray argument: 'stray'"]),
         (['--experiment=lenet_digits', '--formula'], ['--formula is not a flag of --mode=train', 'describe']),
         (['--mode=describe', '--experiment=lenet_digits', '--seed=1'], ['--seed is not a flag of --mode=describe']),

@@ -115,8 +115,10 @@ def _plain(value: Any) -> str:
 
 
 def split_values(text: str) -> list[str]:
-    """'batch,group' at its commas, but not at those in brackets: '(1,2),(3,)' has two values."""
-    return [part.strip() for part in re.split(r',(?![^(]*\))', text)]
+    """'batch,group' at its commas, but not at those in brackets: '(1,2),(3,)' has two values, '1,2;3' too."""
+    if ';' in text:
+        return [part.strip() for part in text.removesuffix(';').split(';')]
+    return [part.strip() for part in re.split(r',(?![^(]*\))(?![^\[]*\])', text)]
 
 
 def make_grid(
