@@ -41,7 +41,7 @@ $(BIN)/python$(EXE):
 	$(PYTHON) -m venv .venv
 
 .venv/run: requirements.txt $(BIN)/python$(EXE)
-	@echo "installing what a run needs; the first time this is some 500 MB and takes a minute or two"
+	@echo "installing what a run needs; the first time this takes some minutes"
 	$(PIP) -r requirements.txt
 	@touch $@
 

@@ -133,7 +133,8 @@ def beside(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
+        with contextlib.suppress(ValueError):
+            sys.path.remove(str(folder))
         if str(folder) not in sys.path:
             sys.path.append(str(folder))  # for what the experiment imports later
             _appended.add(str(folder))
@@ -146,7 +147,8 @@ def _enter(folder: Path) -> None:
                 del sys.modules[name]
             if str(other) in _appended:
                 _appended.remove(str(other))
-                sys.path.remove(str(other))
+                with contextlib.suppress(ValueError):  # someone else has changed the path
+                    sys.path.remove(str(other))
     _before.setdefault(folder, set(sys.modules))
 
 

@@ -71,8 +71,7 @@ def in_lines(task: Task, say: Callable[[str], None]) -> Iterator[Task]:
     def tell() -> None:
         wait = SAY_AFTER_SECONDS
         while not ended.wait(wait):
-            with contextlib.suppress(OSError):  # of a full disk, which the run itself meets too
-                say(f'{task}, {duration(task.seconds)}' if said.is_set() else f'{task} ...')
+            _try_to(say, f'{task}, {duration(task.seconds)}' if said.is_set() else f'{task} ...')
             said.set()
             wait = SAY_EVERY_SECONDS
 
@@ -84,7 +83,12 @@ def in_lines(task: Task, say: Callable[[str], None]) -> Iterator[Task]:
         ended.set()
         thread.join()
     if said.is_set():
-        say(f'{task.words}: done, {duration(task.seconds)}')
+        _try_to(say, f'{task.words}: done, {duration(task.seconds)}')
+
+
+def _try_to(say: Callable[[str], None], text: str) -> None:
+    with contextlib.suppress(OSError):  # of a full disk, which the run itself meets too
+        say(text)
 
 
 class Bars:
@@ -137,6 +141,7 @@ def _rows(*, transient: bool) -> Any:
     """The columns: a count, a bar, words. A task without words of its own shows its own text and its seconds."""
     from rich.progress import BarColumn, Progress, ProgressColumn
     from rich.progress import Task as Shown
+    from rich.table import Column
     from rich.text import Text
 
     class Count(ProgressColumn):
@@ -151,4 +156,4 @@ def _rows(*, transient: bool) -> Any:
             shown: Task = task.fields['shown']
             return Text(task.description or shown.beside_bar)
 
-    return Progress(Count(), BarColumn(24), Words(), transient=transient)
+    return Progress(Count(), BarColumn(24), Words(table_column=Column(no_wrap=True)), transient=transient)
