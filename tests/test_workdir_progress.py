@@ -85,14 +85,15 @@ def test_who_may_not_talk_does_not(log, impatient, capsys):
     assert capsys.readouterr().out == ''
 
 
-@pytest.fixture
-def terminal(monkeypatch, capsys):
+def be_terminal(monkeypatch):
+    """To be called within a test, whose output pytest captures in an object of its own."""
     monkeypatch.setattr('sys.stdout.isatty', lambda: True, raising=False)
     for name, value in {'TERM': 'xterm', 'COLUMNS': '120', 'FORCE_COLOR': '1'}.items():
         monkeypatch.setenv(name, value)
 
 
-def test_a_terminal_has_a_row_with_count_words_and_seconds(terminal, tmp_path, capsys):
+def test_a_terminal_has_a_row_with_count_words_and_seconds(monkeypatch, tmp_path, capsys):
+    be_terminal(monkeypatch)
     log = Log(tmp_path)
     with log.working('evaluating', 40) as task:
         for _ in range(3):
@@ -105,7 +106,8 @@ def test_a_terminal_has_a_row_with_count_words_and_seconds(terminal, tmp_path, c
     assert 'evaluating' not in (tmp_path / 'log.txt').read_text()
 
 
-def test_what_goes_on_within_training_is_a_row_below_its_own(terminal, capsys):
+def test_what_goes_on_within_training_is_a_row_below_its_own(monkeypatch, capsys):
+    be_terminal(monkeypatch)
     log = Log(None)
     with log.progress(200, 0):
         log.advance(100, 200, 'loss 0.2500')
