@@ -53,15 +53,17 @@ def find(name: str) -> Path:
     """The file of an experiment; CnnJaxError for a name that none has."""
     if not is_own(name):
         if name not in (known := names()):
+            name = name.removeprefix('experiments/')
             raise CnnJaxError(unknown('experiment', name, known) + '; or give the path of a .py file of your own')
         return FOLDER / f'{name}.py'
     path = Path(name).expanduser()
     if not path.is_file():
         beside = sorted(other.name for other in path.parent.glob('*.py')) if path.parent.is_dir() else []
         near = closest(path.name, beside)[:5]
-        what = f'; {path.parent} has {", ".join(near)}' if near else ''
+        what = f'; {path.parent.resolve()} has {", ".join(near)}' if near else ''
+        ours = f', such as {path.stem}' if path.stem in names() else ''
         raise CnnJaxError(
-            f'no such experiment file: {name}{what}; give the path of a .py file, or a name that --list shows'
+            f'no such experiment file: {name}{what}; give the path of a .py file, or a name that --list shows{ours}'
         )
     return path.resolve()
 

@@ -25,7 +25,7 @@ from cnn_jax.errors import CnnJaxError, PeerError, StorageError, closest, unknow
 from cnn_jax.modes import _help as help
 from cnn_jax.modes._command import Command
 from cnn_jax.modes._flags import Flag
-from cnn_jax.modes._typed import is_on, plain_switches, split_group
+from cnn_jax.modes._typed import check_switches, is_on, plain_switches, split_group
 from cnn_jax.workdir.log import Log
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
@@ -183,12 +183,14 @@ def _read(known: Sequence[Flag], arguments: list[str], *, known_only: bool = Fal
     for flag in known:
         _define(flag, values)
     values.set_gnu_getopt(True)  # flags may follow the paths of --mode=compare
-    arguments = plain_switches(arguments, [flag.name for flag in known if flag.kind == 'switch'])
+    switches = [flag.name for flag in known if flag.kind == 'switch']
+    arguments = plain_switches(arguments, switches)
+    check_switches(arguments, switches)
     try:
         return values, values(['cnn_jax', *arguments], known_only=known_only)[1:]
     except flags.UnrecognizedFlagError:
         raise
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:  # the second of --noNAME=VALUE
         raise CnnJaxError(f'{error}; --help shows the flags') from error
 
 
@@ -207,7 +209,8 @@ def _with_flagfiles(arguments: list[str]) -> list[str]:
     try:
         return flags.FlagValues().read_flags_from_files(arguments, force_gnu=True)
     except (flags.Error, OSError, UnicodeDecodeError) as error:
-        raise CnnJaxError(f'--flagfile: {error}; give a text file with a flag on each line') from error
+        what = str(error).removeprefix('ERROR:: ')
+        raise CnnJaxError(f'--flagfile: {what}; give a text file with a flag on each line') from error
 
 
 def _unknown_flag(name: str, rest: list[str], mode: str) -> str:
@@ -219,7 +222,7 @@ def _unknown_flag(name: str, rest: list[str], mode: str) -> str:
     own = modes.find(mode)
     groups = ['config', *(group.name for group in modes.traits(own).groups)]
     head, dot, option = name.partition('.')
-    if dot:
+    if dot and option:
         return f'unknown flag: --{name}; did you mean --{closest(head, groups)[0]}.{option}?'
     if meant := _option_meant(name, _read(EVERYWHERE, rest, known_only=True)[0].experiment):
         return f'unknown flag: --{name}; did you mean --config.{meant}?'

@@ -180,6 +180,19 @@ def test_ops_do_not_know_flax():
         assert not any(re.match(r'\s*(import|from) (flax|optax)', line) for line in path.read_text().splitlines())
 
 
+def test_text_files_are_read_and_written_as_utf8():
+    """Windows has another encoding where none is given."""
+    for path in FILES:
+        for call in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+                modes = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+                text = call.func.attr in ('read_text', 'write_text') or (
+                    call.func.attr == 'open' and modes in (['r'], ['w'], ['a'], ['x'])
+                )
+                where = f'{name_of(path)}, line {call.lineno}'
+                assert not text or 'encoding' in [option.arg for option in call.keywords], where
+
+
 def test_flags_are_in_main_alone():
     for path in FILES:
         if path.name != 'main.py':

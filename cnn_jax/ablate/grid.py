@@ -171,7 +171,7 @@ def read_grid(folder: Path) -> Grid | None:
     if not file.exists():
         return None
     try:
-        saved = json.loads(file.read_text())
+        saved = json.loads(file.read_text(encoding='utf-8'))
         vary = {name: tuple(map(_frozen, values)) for name, values in saved['vary'].items()}
         fixed = {name: _frozen(value) for name, value in saved['options'].items()}
         return Grid(

@@ -56,13 +56,15 @@ def resolve(module: nn.Module) -> None:
         ValueError: a name that is none of these.
     """
     for field, known in FIELDS.items():
-        given = getattr(module, field, None)
+        if not hasattr(type(module), field):
+            continue
+        given = getattr(module, field)
         if isinstance(given, str):
             if given not in known:
                 raise ValueError(f'{type(module).__name__}: {unknown(field, given, known)}; or give a function')
             given = known[given]
         elif given is None and known is INITIALIZERS:
-            given = getattr(type(module), field, None)  # the default
+            given = getattr(type(module), field)  # the default
         else:
             continue
         object.__setattr__(module, field, given)

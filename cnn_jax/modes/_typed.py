@@ -61,15 +61,28 @@ def _is_open(text: str) -> bool:
 
 def plain_switches(arguments: Iterable[str], names: Iterable[str]) -> list[str]:
     """`--debug=yes` as `--debug=true`, for the switches of these names: the words that options know, in any case."""
-    form = re.compile(rf'(--?(?:{"|".join(map(re.escape, names))}))=(.*)')
+    form = _with_value(names)
     return [_plain(argument, form.fullmatch(argument)) for argument in arguments]
+
+
+def _with_value(names: Iterable[str]) -> re.Pattern[str]:
+    return re.compile(rf'(--?(?:{"|".join(map(re.escape, names))}))=(.*)', re.DOTALL)
 
 
 def _plain(argument: str, matched: re.Match[str] | None) -> str:
     if matched is None:
         return argument
-    flag, word = matched[1], matched[2].lower()
+    flag, word = matched[1], matched[2].strip().lower()
     return f'{flag}=true' if word in TRUE else f'{flag}=false' if word in FALSE else argument
+
+
+def check_switches(arguments: Iterable[str], names: Iterable[str]) -> None:
+    """Raises CnnJaxError for a value of a switch that is neither yes nor no; after `plain_switches`."""
+    form = _with_value(names)
+    for argument in arguments:
+        matched = form.fullmatch(argument)
+        if matched is not None and matched[2] not in ('true', 'false'):
+            raise CnnJaxError(f'{argument}: {matched[2]!r} is neither true nor false; {matched[1]} alone is true')
 
 
 def is_on(arguments: Iterable[str], name: str) -> bool:

@@ -253,6 +253,6 @@ def _plain(row: Row) -> dict[str, Any]:
 def _write(path: Path, found: dict[str, Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(found, indent=1) + '\n')
+        path.write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
     except OSError as error:
         raise StorageError(f'cannot write {path}: {error.strerror}; give another --workdir') from error

@@ -91,7 +91,7 @@ def _write_report(
     try:
         with log.working('drawing', pictures + len(methods) + 1) as told:
             if pictures:
-                told.next('the images of the first step')
+                told.next('training images')
                 _draw_augmented(loaded, setup, result, run)
             if methods:
                 _draw_pictures(loaded, result, run, log, told)

@@ -70,7 +70,7 @@ def open_lane(
     """A run ready for the loop, the state that it goes on from, and the seconds that it was trained for."""
     checkpoints = Checkpoints(workdir / 'checkpoints', keep=setup.experiment.keep)
     setup.working = log.working
-    with log.working('looking whether the model fits the images'):
+    with log.working('tracing the model'):
         _ = setup.like, setup.train_step  # what does not fit is found before anything is opened
     feed = setup.open_feed(seed)
     for split in ('train', 'test'):
@@ -82,7 +82,7 @@ def open_lane(
     setup.poll = lambda: stop.poll(SAVED.format(setup.experiment.num_steps))
 
     def start(log: Log) -> tuple[TrainState, float]:
-        with log.working('reading the checkpoint, or making the first state'):
+        with log.working('preparing the first state'):
             return restore.start_or_resume(setup, checkpoints, seed=seed, init_from=init_from, log=log)
 
     state, seconds = start(log)

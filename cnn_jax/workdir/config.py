@@ -1,5 +1,6 @@
 """The work folder of a run: where it is, and the `config.json` that remembers what made it."""
 
+import difflib
 import importlib.metadata
 import itertools
 import json
@@ -41,7 +42,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / '.write_test'
-        probe.write_text('')
+        probe.write_text('', encoding='utf-8')
         probe.unlink()
     except OSError as error:
         raise StorageError(
@@ -85,7 +86,7 @@ def read_config(path: Path) -> dict[str, Any] | None:
             raise StorageError(f'{path} holds checkpoints but no config.json; put it back, or use another --workdir')
         return None
     try:
-        config = json.loads(file.read_text())
+        config = json.loads(file.read_text(encoding='utf-8'))
         if not isinstance(config, dict) or not {'experiment', 'options'} <= set(config):
             raise ValueError('it is not the configuration of a run')
         return config
@@ -102,8 +103,19 @@ def existing_config(path: Path) -> dict[str, Any]:
     """The `config.json` of a run that must be there; CnnJaxError if not."""
     config = read_config(path) if path.is_dir() else None
     if config is None:
-        raise CnnJaxError(f'no run in {path}: there is no config.json; give the --workdir of a training run')
+        near = _runs_near(path)
+        others = f', such as {", ".join(map(str, near))}' if near else ''
+        raise CnnJaxError(f'no run in {path}: there is no config.json; give the --workdir of a training run{others}')
     return config
+
+
+def _runs_near(path: Path, most: int = 3) -> list[Path]:
+    """The newest runs below a folder; where it is not there, the runs beside it whose names are most like its own."""
+    if path.is_dir():
+        found = [file for depth in ('*', '*/*') for file in path.glob(f'{depth}/config.json')]
+        return [file.parent for file in sorted(found, key=lambda file: file.stat().st_mtime, reverse=True)[:most]]
+    names = [file.parent.name for file in path.parent.glob('*/config.json')]
+    return [path.parent / name for name in difflib.get_close_matches(path.name, names, most)]
 
 
 def load_run(

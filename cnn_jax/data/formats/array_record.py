@@ -109,7 +109,7 @@ def find(name: str, data_dir: Path, version: str = VERSION) -> Path | None:
     """
     folder = data_dir / name / version
     try:
-        info = json.loads((folder / 'dataset_info.json').read_text())
+        info = json.loads((folder / 'dataset_info.json').read_text(encoding='utf-8'))
         form = info.get('fileFormat', 'tfrecord')  # TFDS leaves its default out
         counts = {split['name']: len(split['shardLengths']) for split in info['splits']}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

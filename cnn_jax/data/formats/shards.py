@@ -82,7 +82,7 @@ def build(
             _write_all(name, building, shards, say, decoding, num_threads)
             _report_bad(name, building, shards, decoding, say)
             _write_description(name, building, shards, class_names)
-            (building / PLAN).write_text(json.dumps(plan))
+            (building / PLAN).write_text(json.dumps(plan), encoding='utf-8')
             _clear(name, building, shards)
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(building, folder)
@@ -98,7 +98,7 @@ def build(
 def made_of(folder: Path) -> dict[str, Any] | None:
     """What a set is made of: its classes, and a digest of each file's images; None where it does not say."""
     try:
-        return json.loads((folder / PLAN).read_text())
+        return json.loads((folder / PLAN).read_text(encoding='utf-8'))
     except (OSError, ValueError):
         return None
 
@@ -138,7 +138,7 @@ def _write_all(
 def _note(path: Path) -> dict[str, Any]:
     """What stands beside a shard that is whole: the digest of its images, and which are bad."""
     try:
-        return json.loads(_beside(path, 'json').read_text()) if path.is_file() else {}
+        return json.loads(_beside(path, 'json').read_text(encoding='utf-8')) if path.is_file() else {}
     except (OSError, ValueError):
         return {}
 
@@ -175,7 +175,7 @@ def _write(
     finally:
         writer.close()
     path.unlink(missing_ok=True)
-    _beside(path, 'json').write_text(json.dumps({'digest': shard.digest(), 'bad': bad}))
+    _beside(path, 'json').write_text(json.dumps({'digest': shard.digest(), 'bad': bad}), encoding='utf-8')
     os.rename(part, path)
 
 
@@ -199,7 +199,7 @@ def _report_bad(name: str, building: Path, shards: list[Shard], decoding: encode
         bad = [line for shard in own for line in _note(building / shard.file_name(name))['bad']]
         for line in bad[: encoded.NAMED]:
             say(f'{name} {split}: bad image: {line}')
-        with listed.open('a', errors='surrogateescape') as file:
+        with listed.open('a', encoding='utf-8', errors='surrogateescape') as file:
             file.writelines(f'{split}\t{line}\n' for line in bad)
         encoded.check_share(bad, sum(len(shard.items) for shard in own), decoding.max_bad_images, f'{name} {split}')
 
