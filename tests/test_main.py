@@ -131,6 +131,8 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp('finished')
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('cnn_jax.training.run.PICTURES_AFTER', 0.0)
+        for name in ('SAY_AFTER_SECONDS', 'SAY_EVERY_SECONDS'):
+            patch.setattr(f'cnn_jax.workdir.progress.{name}', 0.02)
         assert train(folder / 'run', folder) == 0
     return folder / 'run'
 
@@ -147,6 +149,18 @@ def test_a_run_leaves_its_files(finished):
     assert {'feature_maps', 'gradient', 'neighbours', 'embedding'} <= {figure.stem for figure in figures}
     for figure in figures:
         assert figure.with_suffix('.npz').exists()
+
+
+def test_a_run_says_what_it_is_about_in_the_order_in_which_it_does_it(finished):
+    """What takes longer than the limit, here 0.02 s: drawing is not called evaluating."""
+    lines = (finished / 'log.txt').read_text().splitlines()
+    expected = ['tracing the model ...', 'compiling the training step ...', ': done, ', 'evaluating 1/2']
+    expected += ['evaluating: done, ', 'trained 12 steps in', 'drawing 2/6 feature_maps']
+    expected += ['drawing 6/6 the page', 'drawing: done, ']
+    for words in expected:
+        found = [place for place, line in enumerate(lines) if words in line]
+        assert found, (words, lines)
+        lines = lines[found[0] :]
 
 
 def test_evaluate_says_the_same_numbers_at_every_batch_size(finished, capsys):
