@@ -146,7 +146,8 @@ def _enter(folder: Path) -> None:
     for other, before in _before.items():
         if other != folder:
             for name in _modules_of(other, before):
-                del sys.modules[name]
+                if not name.startswith(OWN):  # these have names that no other file has
+                    del sys.modules[name]
             if str(other) in _appended:
                 _appended.remove(str(other))
                 with contextlib.suppress(ValueError):  # someone else has changed the path

@@ -43,6 +43,7 @@ EVERYWHERE = (
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and gives the exit code (see `errors`)."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    take_all_letters(sys.stdout)
     command = Command('', None, {}, {}, [], StopRequest(), Log(None))
     try:
         arguments = _with_flagfiles(arguments)
@@ -74,6 +75,12 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(error, what, 1, arguments, command.log)
     finally:
         command.log.close()
+
+
+def take_all_letters(stream: Any) -> None:
+    """Makes a console without UTF-8, as on Windows, print what it has no letter for as an escape, and not fail."""
+    if hasattr(stream, 'reconfigure') and stream.encoding.lower() not in ('utf-8', 'utf8'):
+        stream.reconfigure(errors='backslashreplace')
 
 
 def _fail(error: Exception, text: str, code: int, arguments: list[str], log: Log) -> int:

@@ -1,6 +1,8 @@
 """The command line as a person meets it: one line for a mistake, the right exit code, nothing lost."""
 
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import experiment, options
-from cnn_jax.main import main
+from cnn_jax.main import main, take_all_letters
 
 ROOT = Path(__file__).parent.parent
 TINY = str(ROOT / 'tests' / 'tiny_experiment.py')
@@ -231,6 +233,13 @@ def test_checkpoints_without_their_config_are_not_trained_over(capsys, tmp_path)
     code, line = mistake(capsys, f'--experiment={TINY}', f'--workdir={tmp_path}/run')
     assert code == 5
     assert 'no config.json' in line
+
+
+def test_a_console_without_utf8_prints_every_letter():
+    console = io.TextIOWrapper(io.BytesIO(), encoding='cp1252')
+    take_all_letters(console)
+    print('猫 ±', file=console, flush=True)
+    assert console.buffer.getvalue() == b'\\u732b \xb1' + os.linesep.encode()  # type: ignore[attr-defined]
 
 
 def test_importing_the_command_line_is_light():

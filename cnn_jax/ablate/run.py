@@ -21,6 +21,7 @@ from cnn_jax.tasks.task import Task
 from cnn_jax.workdir import sinks
 from cnn_jax.workdir.config import default_path, make_folder
 from cnn_jax.workdir.log import Log
+from cnn_jax.workdir.progress import silent
 
 
 def ablate(
@@ -82,7 +83,8 @@ def ablate(
         log.say(f'{grid.experiment}: {len(grid.variants)} cells, {len(grid.seeds)} seeds, in {workdir}')
     begin = time.monotonic()
     if jobs > 1 and len(todo) > 1:
-        processes.share(workdir, jobs, [f'--data_dir={data_dir}', f'--log_to={log_to or ""}'], stop=stop, say=log.say)
+        flags = [f'--data_dir={data_dir}', f'--log_to={log_to or ""}']
+        processes.share(workdir, jobs, flags, runs=len(todo), stop=stop, log=log)
     elif todo:
         if alone:
             log.say(describe_devices())
@@ -166,7 +168,8 @@ def run_cells(
     Cells that differ only in numbers share a compiled step. Those that another process has in hand are left to it.
     """
     left = list(cells)
-    with log.working('run', len(cells)) as told:
+    working = silent if processes.is_worker() else log.working  # whoever started this one shows all together
+    with working('run', len(cells)) as told:
         for part, shared, program in _planned(grid, cells, data_dir=data_dir, stop=stop, log_to=log_to):
             told.next(str(part[0].folder), len(part))
             begin = time.monotonic()

@@ -29,6 +29,10 @@ class Task:
         """One more part begins, or so many at once; those before are done."""
         self.done, self._in_hand, self.part = self.done + self._in_hand, count, part
 
+    def finish(self) -> None:
+        """One more part is done, where several are in hand at once."""
+        self.done += 1
+
     @property
     def number(self) -> int:
         """Of the part in hand, from 1; 0 before the first."""
