@@ -43,8 +43,8 @@ def test_lines_of_all_processes_are_said_here_and_runs_are_counted(as_worker, tm
 
 def test_a_stop_reaches_all_of_them_and_no_line_is_lost(as_worker, tmp_path, capsys):
     as_worker(
-        'import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (print("saved", flush=True), sys.exit(0))); '
-        'print("ready", flush=True); time.sleep(60)'
+        'import signal, sys, time; end = lambda *_: (print("saved", flush=True), sys.exit(0)); '
+        'signal.signal(signal.SIGTERM, end); print("ready", flush=True); time.sleep(60)'
     )
     stop = StopAt(5)
     with pytest.raises(Stopped) as caught:
