@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cnn_jax import experiment_file
+from cnn_jax.compare.runs import CIRCUMSTANCES
 from cnn_jax.main import main
 from cnn_jax.workdir import sources
 
@@ -45,6 +46,8 @@ def test_a_run_keeps_its_files_and_says_when_they_change(tmp_path, capsys, monke
     page = (run / 'report' / 'index.html').read_text(encoding='utf-8')
     assert '2001-02-03 04:05:06' in page
     assert config['started'] not in page
+    assert '<th scope="row">rates.py</th>' in page
+    assert 'experiment_files' in CIRCUMSTANCES, 'runs are compared by them'
 
     (own / 'mine.py').unlink()
     assert main(['--mode=evaluate', f'--workdir={run}']) == 2

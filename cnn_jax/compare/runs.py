@@ -20,7 +20,7 @@ from cnn_jax.workdir.config import existing_config, load_run
 from cnn_jax.workdir.log import Log, read_metrics
 
 SETTINGS = ('experiment', 'seed', 'options')  # of config.json: what was asked for
-CIRCUMSTANCES = ('git_commit', 'python', 'devices', 'parallel', 'data_dir', 'versions')
+CIRCUMSTANCES = ('experiment_files', 'git_commit', 'python', 'devices', 'parallel', 'data_dir', 'versions')
 
 
 class Trained(NamedTuple):
