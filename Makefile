@@ -3,9 +3,17 @@
 # make lint   ruff and pyright
 # Each target sets up .venv by itself.
 
+ifeq ($(OS),Windows_NT)
+PYTHON ?= python
+BIN := .venv/Scripts
+EXE := .exe
+else
 PYTHON ?= python3
-ARGS ?=
 BIN := .venv/bin
+EXE :=
+endif
+ARGS ?=
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
 .PHONY: run test lint bench clean
 
@@ -26,15 +34,18 @@ bench: .venv/dev
 clean:
 	rm -rf .venv runs
 
-.venv/bin/python:
+$(BIN)/python$(EXE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "cnn_jax needs Python 3.11 or newer; found $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@echo "making .venv"
 	$(PYTHON) -m venv .venv
 
-.venv/run: requirements.txt .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+.venv/run: requirements.txt $(BIN)/python$(EXE)
+	@echo "installing what a run needs; the first time this takes some minutes"
+	$(PIP) -r requirements.txt
 	@touch $@
 
 .venv/dev: requirements-dev.txt .venv/run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@echo "installing what the tests and linters need"
+	$(PIP) -r requirements-dev.txt
 	@touch $@

@@ -37,7 +37,8 @@ class PeerError(CnnJaxError):
 def closest(name: str, choices: Iterable[str]) -> list[str]:
     """All of `choices`, the ones most like `name` first and the rest in their own order."""
     choices = list(choices)
-    near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
+    plain = {choice.lower(): choice for choice in reversed(choices)}  # of equals the first
+    near = [plain[found] for found in difflib.get_close_matches(name.lower(), plain, n=3, cutoff=0.5)]
     return near + [choice for choice in choices if choice not in near]
 
 

@@ -4,23 +4,19 @@ A file below `experiments/` (or a `.py` file of your own) defines `experiment(*,
 arguments are its options; what it derives from them (a learning rate from the batch size) it computes itself.
 """
 
-import ast
 import dataclasses
-import importlib
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import options
+from cnn_jax import experiment_file, options
 from cnn_jax.data.augment import Batch
 from cnn_jax.data.formats.remembered import Remembered, remembering
 from cnn_jax.data.pipeline import Data
-from cnn_jax.errors import CnnJaxError, unknown
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.experiment_file import available
 from cnn_jax.steps.evaluate import EvalStep, make_eval_step
 from cnn_jax.steps.inputs import evaluation_inputs
 from cnn_jax.steps.recipe import Recipe
@@ -29,8 +25,7 @@ from cnn_jax.steps.train import TrainStep, make_train_step
 from cnn_jax.tasks import classification
 from cnn_jax.tasks.task import Task
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / 'experiments'
+__all__ = ['Experiment', 'Loaded', 'available', 'function', 'load', 'module']
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,31 +105,27 @@ class Loaded(NamedTuple):
     options: dict[str, Any]
 
 
-def available() -> dict[str, str]:
-    """Every experiment's name and the first line of its docstring, read without running the files."""
-    found = {}
-    for path in sorted(FOLDER.rglob('*.py')):
-        if not path.name.startswith('_'):
-            docstring = ast.get_docstring(ast.parse(path.read_text())) or ''
-            found[path.relative_to(FOLDER).with_suffix('').as_posix()] = docstring.partition('\n')[0]
-    return found
+def module(name: str) -> Any:
+    """The module of a file below `experiments/`, or of an existing `.py` file; errors as in `function`."""
+    return experiment_file.run(experiment_file.find(name))
 
 
 def function(name: str) -> Callable[..., Experiment]:
     """The function `experiment` of a file below `experiments/`, or of an existing `.py` file.
 
     Raises:
-        CnnJaxError: there is no such file, or it defines no `experiment`.
+        CnnJaxError: there is no such file, it fails, it defines no `experiment`, or one that cannot be given options.
     """
-    path = Path(name) if name.endswith('.py') else FOLDER / f'{name}.py'
-    if not name.endswith('.py') and name not in available():
-        raise CnnJaxError(unknown('experiment', name, available()) + '; or give the path of a .py file of your own')
-    if not path.is_file():
-        raise CnnJaxError(f'no such experiment file: {name}; give the path of a .py file, or a name that --list shows')
-    module = _import(path)
-    if not hasattr(module, 'experiment'):
-        raise CnnJaxError(f'{path} defines no function experiment(*, ...); see CONTRIBUTING.md for the form')
-    return module.experiment
+    found = module(name)
+    if not callable(getattr(found, 'experiment', None)):
+        raise CnnJaxError(
+            f'{experiment_file.find(name)} defines no function experiment(*, ...); see CONTRIBUTING.md for the form'
+        )
+    try:
+        options.signature(found.experiment)
+    except ValueError as error:
+        raise CnnJaxError(f'{experiment_file.find(name)}: {error}') from error
+    return found.experiment
 
 
 def load(name: str, given: Mapping[str, Any], *, known: Remembered | None = None) -> Loaded:
@@ -143,31 +134,21 @@ def load(name: str, given: Mapping[str, Any], *, known: Remembered | None = None
     known: of the run that it is made for again, so that its images need not be there.
 
     Raises:
-        CnnJaxError: an unknown experiment or option, or a value that does not fit.
+        CnnJaxError: an unknown experiment or option, a value that does not fit, or a file of one's own that fails.
     """
-    make = function(name)
+    make, path = function(name), experiment_file.find(name)
     resolved = options.resolve(options.signature(make), given)
     try:
-        with remembering(known):
+        with (
+            remembering(known),
+            experiment_file.beside(path),
+            experiment_file.explained(path, but=(ValueError,)),
+        ):
             made = make(**resolved)
     except CnnJaxError:
         raise
     except ValueError as error:
         raise CnnJaxError(f'experiment {name}: {error}') from error
-    recorded = str(Path(name).resolve()) if name.endswith('.py') else name
-    return Loaded(made, recorded, resolved)
-
-
-def _import(path: Path) -> Any:
-    """The module of one file; experiments may import each other as `experiments.<name>`."""
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
-    path = path.resolve()
-    if path.is_relative_to(FOLDER):
-        return importlib.import_module('.'.join(path.relative_to(ROOT).with_suffix('').parts))
-    spec = importlib.util.spec_from_file_location(f'experiment_{path.stem}', path)
-    assert spec is not None  # a .py path always has a loader
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    if not isinstance(made, Experiment):
+        raise CnnJaxError(f'{path}: experiment() returned {type(made).__name__}; it must return an Experiment')
+    return Loaded(made, str(path) if experiment_file.is_own(name) else name, resolved)

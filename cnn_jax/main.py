@@ -6,12 +6,13 @@ python -m cnn_jax.main --help
 """
 
 import contextlib
+import difflib
 import errno
 import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from absl import flags
 from cnn_jax import modes
 from cnn_jax.devices import cluster
 from cnn_jax.devices.stop import Stopped, StopRequest
-from cnn_jax.errors import CnnJaxError, PeerError, StorageError, closest
+from cnn_jax.errors import CnnJaxError, PeerError, StorageError, closest, unknown
 from cnn_jax.modes import _help as help
 from cnn_jax.modes._command import Command
 from cnn_jax.modes._flags import Flag
+from cnn_jax.modes._typed import check_switches, is_on, plain_switches, split_group
 from cnn_jax.workdir.log import Log
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
@@ -41,10 +43,12 @@ EVERYWHERE = (
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and gives the exit code (see `errors`)."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if not cluster.is_watched() and ('--distributed' in arguments or cluster.in_cluster(os.environ)):
-        return cluster.watch(arguments)
+    take_all_letters(sys.stdout)
     command = Command('', None, {}, {}, [], StopRequest(), Log(None))
     try:
+        arguments = _with_flagfiles(arguments)
+        if not cluster.is_watched() and (is_on(arguments, 'distributed') or cluster.in_cluster(os.environ)):
+            return cluster.watch(arguments)
         _run(arguments, command)
         return 0
     except Stopped as stopped:
@@ -73,6 +77,12 @@ def main(arguments: list[str] | None = None) -> int:
         command.log.close()
 
 
+def take_all_letters(stream: Any) -> None:
+    """Makes a console without UTF-8, as on Windows, print what it has no letter for as an escape, and not fail."""
+    if hasattr(stream, 'reconfigure') and stream.encoding.lower() not in ('utf-8', 'utf8'):
+        stream.reconfigure(errors='backslashreplace')
+
+
 def _fail(error: Exception, text: str, code: int, arguments: list[str], log: Log) -> int:
     """One line on the console; the traceback goes to `log.txt`, and to the console where it was asked for."""
     trace = ''.join(traceback.format_exception(error))
@@ -80,7 +90,7 @@ def _fail(error: Exception, text: str, code: int, arguments: list[str], log: Log
     where = ''
     with contextlib.suppress(OSError):  # a full or unwritable disk must not hide the error itself
         where = '; the traceback is in log.txt' if log.note(f'{line}\n{trace}') else ''
-    if '--debug' in arguments:
+    if is_on(arguments, 'debug'):
         print(trace, file=sys.stderr, end='')
     elif code == 1:
         line += where or '; --debug shows the traceback'
@@ -89,15 +99,15 @@ def _fail(error: Exception, text: str, code: int, arguments: list[str], log: Log
 
 
 def _run(arguments: list[str], command: Command) -> None:
-    if arguments in (['--help'], ['-h']):
-        print(_usage())
-        return
     mode = _parse(arguments, command)
     polls, environment = modes.traits(mode).polls, modes.traits(mode).environment
     if polls:
         command.stop.listen()
     for name, value in environment.items():
         os.environ.setdefault(name, value)
+    if command.flags.help and not command.flags.experiment:  # which JAX is not needed for
+        print(_help(command, mode))
+        return
     _set_up_jax()
     if command.flags.list:
         from cnn_jax import experiment
@@ -105,7 +115,7 @@ def _run(arguments: list[str], command: Command) -> None:
         for name, line in experiment.available().items():
             print(f'{name:<28} {line}')
     elif command.flags.help:
-        print(help.experiment(command.flags.experiment) if command.flags.experiment else _usage())
+        print(_help(command, mode))
     else:
         _join(command)
         mode.run(command)
@@ -124,20 +134,19 @@ def _join(command: Command) -> None:
 
 
 def _usage() -> str:
-    return help.usage(__doc__ or '', EVERYWHERE, {name: modes.find(name).FLAGS for name in modes.names()})
+    found = {name: modes.find(name) for name in modes.names()}
+    groups = {name: modes.traits(mode).groups for name, mode in found.items()}
+    return help.usage(__doc__ or '', EVERYWHERE, {name: mode.FLAGS for name, mode in found.items()}, groups)
 
 
-def split_group(arguments: Iterable[str], group: str = 'config') -> tuple[dict[str, str], list[str]]:
-    """The `--GROUP.NAME=VALUE` flags as texts, and the other arguments. A bare `--GROUP.NAME` means true."""
-    prefix = f'--{group}.'
-    found, rest = {}, []
-    for argument in arguments:
-        if argument.startswith(prefix):
-            name, equals, value = argument.removeprefix(prefix).partition('=')
-            found[name] = value if equals else 'true'
-        else:
-            rest.append(argument)
-    return found, rest
+def _help(command: Command, mode: modes.Mode) -> str:
+    """The help for what was named: the mode, the experiment, or all there is."""
+    named, traits, parts = command.flags.experiment, modes.traits(mode), []
+    if command.flags['mode'].present:
+        details = traits.details(command.flags)
+        parts = [help.mode(command.mode, mode.__doc__ or '', EVERYWHERE, mode.FLAGS, traits.groups, details)]
+    parts += [help.experiment(named)] if named else []
+    return '\n\n'.join(parts) or _usage()
 
 
 def _parse(arguments: list[str], command: Command) -> modes.Mode:
@@ -151,27 +160,44 @@ def _parse(arguments: list[str], command: Command) -> modes.Mode:
     mode = modes.find(command.mode)
     traits = modes.traits(mode)
     for group in traits.groups:
-        command.groups[group], rest = split_group(rest, group)
+        command.groups[group.name], rest = split_group(rest, group.name, once=True)
+    known = [*EVERYWHERE, *mode.FLAGS]
     try:
-        command.flags, command.paths = _read([*EVERYWHERE, *mode.FLAGS], rest)
+        command.flags, command.paths = _read(known, rest)
     except flags.UnrecognizedFlagError as error:
-        raise CnnJaxError(_unknown_flag(error.flagname, arguments, command.mode)) from error
-    if command.paths and not traits.takes_paths:
-        raise CnnJaxError(f'stray argument: {command.paths[0]!r}; every argument is a --flag=value, see --help')
+        raise CnnJaxError(_unknown_flag(error.flagname, rest, command.mode)) from error
+    _check(command, known, traits)
     return mode
 
 
-def _read(known: Iterable[Flag], arguments: list[str], *, known_only: bool = False) -> tuple[Any, list[str]]:
+def _check(command: Command, known: Iterable[Flag], traits: modes.Traits) -> None:
+    for flag in known:
+        if flag.choices and (value := command.flags[flag.name].value) not in flag.choices:
+            raise CnnJaxError(unknown(f'--{flag.name}', value, flag.choices))
+    if command.paths and not traits.takes_paths:
+        raise CnnJaxError(
+            f'stray argument: {command.paths[0]!r}; every argument is a --flag=value, see --help, and a value with '
+            'spaces stands in quotes'
+        )
+    given = [f'--config.{name}' for name in command.options] + ['--experiment'] * bool(command.flags.experiment)
+    if given and not traits.takes_options:
+        raise CnnJaxError(f'{given[0]} is not a flag of --mode={command.mode}; leave it out')
+
+
+def _read(known: Sequence[Flag], arguments: list[str], *, known_only: bool = False) -> tuple[Any, list[str]]:
     """The values of flags, and the arguments beside them."""
     values = flags.FlagValues()  # not the global one: other libraries put theirs there
     for flag in known:
         _define(flag, values)
     values.set_gnu_getopt(True)  # flags may follow the paths of --mode=compare
+    switches = [flag.name for flag in known if flag.kind == 'switch']
+    arguments = plain_switches(arguments, switches)
+    check_switches(arguments, switches)
     try:
         return values, values(['cnn_jax', *arguments], known_only=known_only)[1:]
     except flags.UnrecognizedFlagError:
         raise
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:  # the second of --noNAME=VALUE
         raise CnnJaxError(f'{error}; --help shows the flags') from error
 
 
@@ -181,27 +207,45 @@ def _define(flag: Flag, values: flags.FlagValues) -> None:
         flags.DEFINE_bool(flag.name, flag.default, flag.help, values, short_name=short)
     elif flag.kind == 'number':
         flags.DEFINE_integer(flag.name, flag.default, flag.help, flag.least, flag.most, values)
-    elif flag.choices:
-        flags.DEFINE_enum(flag.name, flag.default, list(flag.choices), flag.help, values)
     else:
         flags.DEFINE_string(flag.name, flag.default, flag.help, values)
 
 
-def _unknown_flag(name: str, arguments: list[str], mode: str) -> str:
+def _with_flagfiles(arguments: list[str]) -> list[str]:
+    """The arguments with the lines of each `--flagfile=FILE` in its place."""
+    try:
+        return flags.FlagValues().read_flags_from_files(arguments, force_gnu=True)
+    except (flags.Error, OSError, UnicodeDecodeError) as error:
+        what = str(error).removeprefix('ERROR:: ')
+        raise CnnJaxError(f'--flagfile: {what}; give a text file with a flag on each line') from error
+
+
+def _unknown_flag(name: str, rest: list[str], mode: str) -> str:
     """The line for an unknown flag: whose it is, the option that was meant, else the flags most like it."""
     if owners := modes.owners(name):
         if '.' in name:
             return f'--{name} belongs to --mode={" or ".join(owners)}; one value is --config.NAME=VALUE'
         return f'--{name} is not a flag of --mode={mode}; it belongs to {", ".join(owners)}'
-    chosen = [text.partition('=')[2] for text in arguments if text.startswith('--experiment=')]
-    if chosen:
-        from cnn_jax import experiment
-        from cnn_jax.options import signature
-
-        if name in [option.name for option in signature(experiment.function(chosen[-1]))]:
-            return f'unknown flag: --{name}; did you mean --config.{name}?'
-    everything = [flag.name for flag in (*EVERYWHERE, *modes.find(mode).FLAGS)]
+    own = modes.find(mode)
+    groups = ['config', *(group.name for group in modes.traits(own).groups)]
+    head, dot, option = name.partition('.')
+    if dot and option:
+        return f'unknown flag: --{name}; did you mean --{closest(head, groups)[0]}.{option}?'
+    if meant := _option_meant(name, _read(EVERYWHERE, rest, known_only=True)[0].experiment):
+        return f'unknown flag: --{name}; did you mean --config.{meant}?'
+    everything = [*(flag.name for flag in (*EVERYWHERE, *own.FLAGS)), *(f'{group}.NAME' for group in groups)]
     return f'unknown flag: --{name}; choose from: {", ".join("--" + flag for flag in closest(name, everything))}'
+
+
+def _option_meant(name: str, experiment: str | None) -> str | None:
+    """The option of an experiment that a flag has the name of, or nearly."""
+    if not experiment:
+        return None
+    from cnn_jax.experiment import function
+    from cnn_jax.options import signature
+
+    options = [option.name for option in signature(function(experiment))]
+    return next(iter(difflib.get_close_matches(name.replace('-', '_').lower(), options, 1, 0.85)), None)
 
 
 def _set_up_jax() -> None:

@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 from cnn_jax.errors import CnnJaxError, unknown
 
 SIMPLE = (bool, int, float, str)
-TRUE, FALSE = ('true', 'yes', '1'), ('false', 'no', '0')
+TRUE, FALSE = ('true', 'yes', 'on', '1', 't', 'y'), ('false', 'no', 'off', '0', 'f', 'n')
+BRACKETS = ('()', '[]')
 
 
 class Option(NamedTuple):
@@ -83,22 +84,35 @@ def _parse(annotation: Any, value: Any) -> Any:
     if origin is Literal:
         return _choose(arguments, value)
     if origin in (types.UnionType, typing.Union):
-        if value is None or value in ('None', 'none'):
+        if value is None or (isinstance(value, str) and value.strip().lower() == 'none'):
             return None
         return _parse(next(part for part in arguments if part is not type(None)), value)
     if origin is tuple:
-        parts = value.strip('()').split(',') if isinstance(value, str) else value
-        return tuple(
-            _parse(arguments[0], part.strip() if isinstance(part, str) else part) for part in parts if part != ''
-        )
+        parts = _split(value) if isinstance(value, str) else value
+        return tuple(_parse(arguments[0], part) for part in parts)
     return _parse_simple(annotation, value)
+
+
+def _split(text: str) -> list[str]:
+    """'1, 2', '(1, 2)', "['a', 'b']" as their parts."""
+    text = text.strip()
+    inner = text[1:-1]
+    # A pattern such as '[ab]_*,conv[12]' is not in brackets as a whole.
+    if text[:1] + text[-1:] in BRACKETS and inner.find(text[0]) <= inner.find(text[-1]):
+        text = inner
+    parts = [part.strip() for part in text.split(',')]
+    return [part[1:-1] if _is_quoted(part) else part for part in parts if part]
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) > 1 and text[0] == text[-1] and text[0] in '"\''
 
 
 def _parse_simple(kind: type, value: Any) -> Any:
     if kind is bool and isinstance(value, str):
-        if value.lower() not in TRUE + FALSE:
+        if value.strip().lower() not in TRUE + FALSE:
             raise ValueError
-        return value.lower() in TRUE
+        return value.strip().lower() in TRUE
     if isinstance(value, str) or (kind is float and type(value) is int):
         value = kind(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):

@@ -14,7 +14,8 @@ import dataclasses
 from cnn_jax.experiment import Experiment
 from cnn_jax.layers import initializers
 from cnn_jax.models.alexnet import AlexNet
-from experiments import lenet_digits
+
+from . import lenet_digits
 
 
 def experiment(

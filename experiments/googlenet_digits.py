@@ -18,7 +18,8 @@ import jax.numpy as jnp
 from cnn_jax.data import augment
 from cnn_jax.experiment import Experiment
 from cnn_jax.models import googlenet
-from experiments import lenet_digits
+
+from . import lenet_digits
 
 
 def experiment(

@@ -14,7 +14,8 @@ from typing import Literal
 
 from cnn_jax.experiment import Experiment
 from cnn_jax.models import vgg
-from experiments import lenet_digits
+
+from . import lenet_digits
 
 
 def experiment(

@@ -41,6 +41,7 @@ def pictures_where_asked() -> Iterator[None]:
     """No run draws pictures because a busy machine trained it for some seconds; a test that looks at them asks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('cnn_jax.training.run.PICTURES_AFTER', float('inf'))
+        patch.setattr('cnn_jax.workdir.progress.SAY_AFTER_SECONDS', 1e6)  # nor does it say that something takes long
         yield
 
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from cnn_jax import experiment
+from cnn_jax import experiment_file
 from cnn_jax.compare import runs
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.experiment import load
@@ -120,7 +120,7 @@ def test_a_mistake_is_one_line(arguments, words, capsys):
 
 def test_runs_on_other_test_images_are_refused(two, tmp_path, capsys, monkeypatch):
     config = json.loads((two / 'other' / 'config.json').read_text())
-    (tmp_path / 'file.py').write_text((experiment.ROOT / TINY).read_text().replace('Rows(23, 1)', 'Rows(23, 2)'))
+    (tmp_path / 'file.py').write_text((experiment_file.ROOT / TINY).read_text().replace('Rows(23, 1)', 'Rows(23, 2)'))
     (tmp_path / 'run').mkdir()
     (tmp_path / 'run' / 'config.json').write_text(json.dumps({**config, 'experiment': str(tmp_path / 'file.py')}))
     for name in ('metrics.jsonl', 'checkpoints'):

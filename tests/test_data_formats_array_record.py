@@ -188,7 +188,7 @@ def test_file_system_without_locks(tmp_path, monkeypatch):
     def refuse(file, operation):
         raise OSError('no locks available')
 
-    monkeypatch.setattr(array_record.fcntl, 'flock', refuse)
+    monkeypatch.setattr('fcntl.flock', refuse)
     other = tmp_path / NAME / 'building-by-another'
     other.mkdir(parents=True)
     build(tmp_path)

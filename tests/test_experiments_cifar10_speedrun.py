@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cnn_jax import experiment
 from cnn_jax.models.airbench import AirBench, Whiten, dirac
-from experiments import cifar10_speedrun as module
+
+module = experiment.module('cifar10_speedrun')
 
 
 def test_whitened_patches_are_independent():

@@ -12,9 +12,9 @@ import pytest
 from cnn_jax import experiment
 from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError
-from experiments import resnet_imagenet as module
 
 EPOCH = 1_281_167
+module = experiment.module('resnet_imagenet')
 
 
 def load(**options):

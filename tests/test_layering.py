@@ -20,6 +20,8 @@ MOST_ROOMS, MOST_FLOORS = 38, 11
 ORDER = [
     'errors',
     'whole_file',
+    'file_lock',
+    'experiment_file',
     'options',
     'streams',
     'ops',
@@ -70,8 +72,10 @@ def imports_of(path: Path) -> frozenset[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            modules = [f'{node.module}.{alias.name}' for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = '.'.join(path.relative_to(ROOT).parts[: -node.level]) if node.level else ''
+            within = '.'.join(filter(None, (package, node.module)))
+            modules = [f'{within}.{alias.name}' for alias in node.names]
         else:
             continue
         found |= {_existing(module) for module in modules if module.split('.')[0] in ('cnn_jax', 'experiments')}
@@ -175,6 +179,19 @@ def test_no_drawers():
 def test_ops_do_not_know_flax():
     for path in (ROOT / 'cnn_jax' / 'ops').rglob('*.py'):
         assert not any(re.match(r'\s*(import|from) (flax|optax)', line) for line in path.read_text().splitlines())
+
+
+def test_text_files_are_read_and_written_as_utf8():
+    """Windows has another encoding where none is given."""
+    for path in FILES:
+        for call in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+                modes = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+                text = call.func.attr in ('read_text', 'write_text') or (
+                    call.func.attr == 'open' and modes in (['r'], ['w'], ['a'], ['x'])
+                )
+                where = f'{name_of(path)}, line {call.lineno}'
+                assert not text or 'encoding' in [option.arg for option in call.keywords], where
 
 
 def test_flags_are_in_main_alone():

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax.errors import NameInUseError
 
 from cnn_jax import layers, ops
-from cnn_jax.layers import Conv2D, Dense
+from cnn_jax.layers import Conv2D, Dense, arguments
 
 ORACLE = np.load(pathlib.Path(__file__).parent / 'data' / 'keras_conv2d.npz')
 CASES = json.loads(str(ORACLE['cases']))
@@ -170,6 +171,84 @@ def test_dense_is_a_matrix_product_then_the_activation():
     np.testing.assert_allclose(outputs, np.maximum(inputs @ kernel + bias, 0), rtol=1e-5, atol=1e-6)
     outputs = Dense(4, use_bias=False).apply(params, jnp.float32(inputs))
     np.testing.assert_allclose(outputs, inputs @ kernel, rtol=1e-5, atol=1e-6)
+
+
+def test_arguments_as_the_lecture_lists_them():
+    """`tf.layers.conv2d`, CS20: every argument with its default there, and names in the place of functions."""
+    images = jax.random.normal(jax.random.key(1), (2, 5, 5, 3))
+    listed = Conv2D(
+        filters=4,
+        kernel_size=3,
+        strides=(1, 1),
+        padding='valid',
+        data_format='channels_last',
+        dilation_rate=(1, 1),
+        activation=None,
+        use_bias=True,
+        kernel_initializer=None,
+        bias_initializer=nn.initializers.zeros,
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        trainable=True,
+        name=None,
+        reuse=None,
+    )
+    variables = listed.init(jax.random.key(0), images)
+    plain = Conv2D(4, 3).init(jax.random.key(0), images)
+    jax.tree.map(np.testing.assert_array_equal, variables, plain)
+    for name, function in arguments.ACTIVATIONS.items():
+        expected = Conv2D(4, 3, activation=function).apply(variables, images)
+        np.testing.assert_array_equal(Conv2D(4, 3, activation=name).apply(variables, images), expected)
+
+
+@pytest.mark.parametrize(
+    'layer', [Conv2D(4, 3), Dense(4), layers.ConvNorm(4, 3), layers.MaxPool(2), layers.BatchNorm()]
+)
+def test_every_layer_with_an_activation_takes_its_name(layer):
+    assert layer.clone(activation='relu').activation is nn.relu
+    assert layer.clone(activation='linear').activation is None
+    with pytest.raises(ValueError, match="unknown activation: 'relo'; choose from: relu"):
+        layer.clone(activation='relo')
+    if hasattr(layer, 'kernel_initializer'):
+        assert layer.clone(kernel_initializer=None) == layer
+        zeros = layer.clone(kernel_initializer='zeros').kernel_initializer
+        assert not zeros(jax.random.key(0), (2, 3)).any()
+        with pytest.raises(ValueError, match="unknown kernel_initializer: 'he'; choose from: "):
+            layer.clone(kernel_initializer='he')
+
+
+class Reusing(nn.Module):
+    """Two layers of one name, the second of which takes the variables of the first."""
+
+    first: bool = True
+    name_again: str | None = 'conv'
+    again: bool = True
+
+    @nn.compact
+    def __call__(self, images):
+        if self.first:
+            images = Conv2D(3, 3, padding='same', activation='tanh', name='conv')(images)
+        return Conv2D(3, 3, padding='same', name=self.name_again, reuse=self.again)(images)
+
+
+def test_reuse_takes_the_variables_of_the_layer_of_that_name():
+    images = jax.random.normal(jax.random.key(1), (2, 5, 5, 3))
+    variables = Reusing().init(jax.random.key(0), images)
+    assert list(variables['params']) == ['conv']
+    once = {'params': variables['params']['conv']}
+    layer = Conv2D(3, 3, padding='same')
+    expected = layer.apply(once, jnp.tanh(layer.apply(once, images)))
+    np.testing.assert_allclose(jax.jit(Reusing().apply)(variables, images), expected, rtol=1e-5, atol=1e-6)
+    gradient = jax.grad(lambda given: Reusing().apply({'params': given}, images).sum())(variables['params'])
+    assert jnp.abs(gradient['conv']['bias']).min() > 0
+    for model, words in [(Reusing(first=False), 'no layer of that name'), (Reusing(name_again=None), 'without a name')]:
+        with pytest.raises(ValueError, match=words):
+            model.init(jax.random.key(0), images)
+    with pytest.raises(NameInUseError):  # without `reuse` a name is taken once
+        Reusing(again=False).init(jax.random.key(0), images)
 
 
 def test_errors():

@@ -1,6 +1,8 @@
 """The command line as a person meets it: one line for a mistake, the right exit code, nothing lost."""
 
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import experiment, options
-from cnn_jax.main import main
+from cnn_jax.main import main, take_all_letters
 
 ROOT = Path(__file__).parent.parent
 TINY = str(ROOT / 'tests' / 'tiny_experiment.py')
@@ -55,7 +57,7 @@ def mistake(capsys, *arguments):
         (['--experiment=lenet_digits', '--seed=one'], ['--seed=one']),
         (['--experiment=lenet_digits', '--seed=-1'], ['--seed', '-1']),
         (['--experiment=lenet_digits', '--eval_batch_size=0'], ['--eval_batch_size']),
-        (['--experiment=lenet_digits', '--parallel=pamp'], ['--parallel=pamp', 'mapped|pmap']),
+        (['--experiment=lenet_digits', '--parallel=pamp'], ["unknown --parallel: 'pamp'", 'choose from: pmap, mapped']),
         (['--experiment=lenet_digits', 'stray'], ["stray argument: 'stray'"]),
         (['--experiment=lenet_digits', '--formula'], ['--formula is not a flag of --mode=train', 'describe']),
         (['--mode=describe', '--experiment=lenet_digits', '--seed=1'], ['--seed is not a flag of --mode=describe']),
@@ -131,6 +133,8 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp('finished')
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('cnn_jax.training.run.PICTURES_AFTER', 0.0)
+        for name in ('SAY_AFTER_SECONDS', 'SAY_EVERY_SECONDS'):
+            patch.setattr(f'cnn_jax.workdir.progress.{name}', 0.02)
         assert train(folder / 'run', folder) == 0
     return folder / 'run'
 
@@ -147,6 +151,18 @@ def test_a_run_leaves_its_files(finished):
     assert {'feature_maps', 'gradient', 'neighbours', 'embedding'} <= {figure.stem for figure in figures}
     for figure in figures:
         assert figure.with_suffix('.npz').exists()
+
+
+def test_a_run_says_what_it_is_about_in_the_order_in_which_it_does_it(finished):
+    """What takes longer than the limit, here 0.02 s: drawing is not called evaluating."""
+    lines = (finished / 'log.txt').read_text().splitlines()
+    expected = ['tracing the model ...', 'compiling the training step ...', ': done, ', 'evaluating 1/2']
+    expected += ['evaluating: done, ', 'trained 12 steps in', 'drawing 2/6 feature_maps']
+    expected += ['drawing 6/6 the page', 'drawing: done, ']
+    for words in expected:
+        found = [place for place, line in enumerate(lines) if words in line]
+        assert found, (words, lines)
+        lines = lines[found[0] :]
 
 
 def test_evaluate_says_the_same_numbers_at_every_batch_size(finished, capsys):
@@ -217,6 +233,13 @@ def test_checkpoints_without_their_config_are_not_trained_over(capsys, tmp_path)
     code, line = mistake(capsys, f'--experiment={TINY}', f'--workdir={tmp_path}/run')
     assert code == 5
     assert 'no config.json' in line
+
+
+def test_a_console_without_utf8_prints_every_letter():
+    console = io.TextIOWrapper(io.BytesIO(), encoding='cp1252')
+    take_all_letters(console)
+    print('猫 ±', file=console, flush=True)
+    assert console.buffer.getvalue() == b'\\u732b \xb1' + os.linesep.encode()  # type: ignore[attr-defined]
 
 
 def test_importing_the_command_line_is_light():

@@ -115,8 +115,10 @@ def _plain(value: Any) -> str:
 
 
 def split_values(text: str) -> list[str]:
-    """'batch,group' at its commas, but not at those in brackets: '(1,2),(3,)' has two values."""
-    return [part.strip() for part in re.split(r',(?![^(]*\))', text)]
+    """'batch,group' at its commas, but not at those in brackets: '(1,2),(3,)' has two values, '1,2;3' too."""
+    if ';' in text:
+        return [part.strip() for part in text.removesuffix(';').split(';')]
+    return [part.strip() for part in re.split(r',(?![^(]*\))(?![^\[]*\])', text)]
 
 
 def make_grid(
@@ -169,7 +171,7 @@ def read_grid(folder: Path) -> Grid | None:
     if not file.exists():
         return None
     try:
-        saved = json.loads(file.read_text())
+        saved = json.loads(file.read_text(encoding='utf-8'))
         vary = {name: tuple(map(_frozen, values)) for name, values in saved['vary'].items()}
         fixed = {name: _frozen(value) for name, value in saved['options'].items()}
         return Grid(

@@ -1,7 +1,7 @@
 """What a grid would cost, before it is run: the cells, what is compiled, and the time by a short probe."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from cnn_jax.ablate.grid import Cell, Grid, alike
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.drawing.words import duration
 from cnn_jax.experiment import load
+from cnn_jax.workdir.log import Log
 
 PROBE_STEPS = 8
 
@@ -35,8 +36,9 @@ class Probe(NamedTuple):
         return num_steps * self.step_seconds + evaluations * self.evaluation_seconds
 
 
-def show(grid: Grid, todo: Sequence[Cell], *, data_dir: Path, say: Callable[[str], None]) -> None:
+def show(grid: Grid, todo: Sequence[Cell], *, data_dir: Path, log: Log) -> None:
     """Prints the runs that are left, how many cells are compiled, and the time that they will take."""
+    say = log.say
     say(f'{grid.experiment}: {len(grid.variants)} cells, {len(grid.seeds)} seeds, {len(todo)} runs to do')
     total, compiled = 0.0, 0
     for group in alike(todo).values():
@@ -48,7 +50,8 @@ def show(grid: Grid, todo: Sequence[Cell], *, data_dir: Path, say: Callable[[str
         compiled += 1 if unify_steps(list(shared.values())) else len(shared)
         for name, runs in shared.items():
             own = [cell for cell in group if cell.name == name]
-            found, steps = probe(runs, own[0].seed), runs.experiment.num_steps
+            with log.working(f'compiling and timing {name}'):
+                found, steps = probe(runs, own[0].seed), runs.experiment.num_steps
             each = found.run_seconds(steps, runs.experiment.evaluate_every)
             total += found.compile_seconds + len(own) * each
             baseline = '  (baseline)' if name == grid.baseline else ''

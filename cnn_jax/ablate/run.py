@@ -1,7 +1,7 @@
 """An ablation: makes or finds the grid, runs what is not finished, writes the table and the page."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from cnn_jax.tasks.task import Task
 from cnn_jax.workdir import sinks
 from cnn_jax.workdir.config import default_path, make_folder
 from cnn_jax.workdir.log import Log
+from cnn_jax.workdir.progress import silent
 
 
 def ablate(
@@ -40,6 +41,7 @@ def ablate(
     data_dir: Path,
     stop: StopRequest,
     log: Log,
+    pictures: bool = True,
 ) -> None:
     """Runs a grid of an experiment, each cell a run folder below `workdir`, and writes the table and the page.
 
@@ -56,6 +58,7 @@ def ablate(
         dry_run: only says what would be run, and how long it would take.
         log_to: the `sinks` of each run.
         init_from: a weights file or another run, whose variables each run starts from.
+        pictures: False: the table alone, without the page.
 
     Raises:
         CnnJaxError: what was asked for is not a grid, or another one than the folder has.
@@ -71,7 +74,7 @@ def ablate(
     assert workdir is not None  # else `find_grid` has said so
     todo = unfinished(grid, workdir, grid.cells if cell is None else [pick(grid, cell)])
     if dry_run:
-        return plan.show(grid, todo, data_dir=data_dir, say=log.say)
+        return plan.show(grid, todo, data_dir=data_dir, log=log)
     make_folder(workdir)
     if read_grid(workdir) != grid:
         write_grid(workdir, grid)
@@ -80,7 +83,8 @@ def ablate(
         log.say(f'{grid.experiment}: {len(grid.variants)} cells, {len(grid.seeds)} seeds, in {workdir}')
     begin = time.monotonic()
     if jobs > 1 and len(todo) > 1:
-        processes.share(workdir, jobs, [f'--data_dir={data_dir}', f'--log_to={log_to or ""}'], stop=stop, say=log.say)
+        flags = [f'--data_dir={data_dir}', f'--log_to={log_to or ""}']
+        processes.share(workdir, jobs, flags, runs=len(todo), stop=stop, log=log)
     elif todo:
         if alone:
             log.say(describe_devices())
@@ -88,7 +92,7 @@ def ablate(
     if alone:
         log.say(f'{len(todo)} runs in {duration(time.monotonic() - begin)}; {len(grid.cells)} in the grid')
     if alone and cell is None:
-        report(grid, workdir, log)
+        report(grid, workdir, log, pictures=pictures)
     return None
 
 
@@ -164,15 +168,10 @@ def run_cells(
     Cells that differ only in numbers share a compiled step. Those that another process has in hand are left to it.
     """
     left = list(cells)
-    for group in alike(cells).values():
-        shared: dict[str, Shared] = {}
-        for cell in group:
-            if cell.name not in shared:
-                loaded = load(grid.experiment, cell.options)
-                source = Path(grid.init_from) if grid.init_from else None
-                shared[cell.name] = Shared(loaded, data_dir=data_dir, stop=stop, log_to=log_to, init_from=source)
-        program = unify_steps(list(shared.values()))
-        for part in _parts(group, shared, program):
+    working = silent if processes.is_worker() else log.working  # whoever started this one shows all together
+    with working('run', len(cells)) as told:
+        for part, shared, program in _planned(grid, cells, data_dir=data_dir, stop=stop, log_to=log_to):
+            told.next(str(part[0].folder), len(part))
             begin = time.monotonic()
             try:
                 done = _run_part([(shared[cell.name], cell) for cell in part], path, program)
@@ -184,6 +183,22 @@ def run_cells(
                 made, seconds = shared[part[0].name].experiment, duration(time.monotonic() - begin)
                 said = _said(part, path, made.num_steps, made.task)
                 log.say(f'{len(cells) - len(left)}/{len(cells)}  {said}  {seconds}')
+
+
+def _planned(
+    grid: Grid, cells: Sequence[Cell], *, data_dir: Path, stop: StopRequest, log_to: tuple[str, ...]
+) -> Iterator[tuple[list[Cell], dict[str, Shared], Any]]:
+    """The cells in the parts that are run at once, each with what its group shares: by name of a cell, its program."""
+    source = Path(grid.init_from) if grid.init_from else None
+    for group in alike(cells).values():
+        shared: dict[str, Shared] = {}
+        for cell in group:
+            if cell.name not in shared:
+                loaded = load(grid.experiment, cell.options)
+                shared[cell.name] = Shared(loaded, data_dir=data_dir, stop=stop, log_to=log_to, init_from=source)
+        program = unify_steps(list(shared.values()))
+        for part in _parts(group, shared, program):
+            yield part, shared, program
 
 
 def _parts(group: list[Cell], shared: dict[str, Shared], program: Any) -> list[list[Cell]]:
@@ -222,11 +237,15 @@ def _said(part: Sequence[Cell], path: Path, steps: int, task: Task) -> str:
     return f'{where}  ' + (f'test {task.headline.in_words(sum(found) / len(found))}' if found else 'diverged')
 
 
-def report(grid: Grid, path: Path, log: Log) -> None:
-    """Writes the tables and the page, and prints the table."""
-    summary = summarise(grid, path, published(grid.experiment))
+def report(grid: Grid, path: Path, log: Log, *, pictures: bool = True) -> None:
+    """Writes the tables and, with `pictures`, the page; prints the table."""
+    with log.working('comparing the cells'):
+        summary = summarise(grid, path, published(grid.experiment))
     table.write_tables(summary, path)
     log.say('')
     log.say(table.as_text(summary))
-    log.say('')
-    log.say(f'page           {page.write_page(summary, path)}')
+    if pictures:
+        with log.working('drawing the page'):
+            written = page.write_page(summary, path)
+        log.say('')
+        log.say(f'page           {written}')

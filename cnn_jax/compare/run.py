@@ -25,13 +25,19 @@ def compare_runs(
         stop: whether a signal has come.
         log: the console.
     """
-    read = read_runs([Path(run).expanduser() for run in runs], data_dir=data_dir, stop=stop, say=log.say)
+    read = read_runs([Path(run).expanduser() for run in runs], data_dir=data_dir, stop=stop, log=log)
     first, *others = read
-    found = [pair_of(run, first) for run in others]
+    with log.working('comparing image by image', len(others)) as told:
+        found = []
+        for run in others:
+            told.next(run.name)
+            found.append(pair_of(run, first))
     pairs = list(zip(found, holm([pair.p for pair in found]), strict=True))
     log.say(text.comparison(read, pairs))
     folder = workdir or default_path('compare')
     places = np.unique(np.concatenate([part for run in others for part in page.shown_places(run, first)]))
     images = dict(zip(places.tolist(), test_images(first, places), strict=True))
     log.say('')
-    log.say(f'page           {page.write_page(read, pairs, images, folder)}')
+    with log.working('drawing the page'):
+        written = page.write_page(read, pairs, images, folder)
+    log.say(f'page           {written}')

@@ -1,6 +1,8 @@
 """The runs that are compared: their settings, their curves, and what their newest checkpoints do on the test split."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +15,12 @@ from cnn_jax.statistics.paired import Paired, compare_exactly, compare_resampled
 from cnn_jax.tasks.task import Evaluation, Task
 from cnn_jax.training import restore
 from cnn_jax.training.setup import Setup
-from cnn_jax.workdir import seals
+from cnn_jax.workdir import progress, seals
 from cnn_jax.workdir.config import data_dir_of, existing_config, load_run
-from cnn_jax.workdir.log import read_metrics
+from cnn_jax.workdir.log import Log, read_metrics
 
 SETTINGS = ('experiment', 'seed', 'options', 'init_from')  # of config.json: what was asked for
-CIRCUMSTANCES = ('git_commit', 'python', 'devices', 'parallel', 'data_dir', 'versions')
+CIRCUMSTANCES = ('experiment_files', 'git_commit', 'python', 'devices', 'parallel', 'data_dir', 'versions')
 
 
 class Trained(NamedTuple):
@@ -57,9 +59,7 @@ class Trained(NamedTuple):
         return tuple(self.config.get('class_names') or ())
 
 
-def read_runs(
-    paths: Sequence[Path], *, data_dir: Path | None, stop: StopRequest, say: Callable[[str], None]
-) -> list[Trained]:
+def read_runs(paths: Sequence[Path], *, data_dir: Path | None, stop: StopRequest, log: Log) -> list[Trained]:
     """Reads and evaluates runs.
 
     Raises:
@@ -71,7 +71,7 @@ def read_runs(
     if len(set(resolved)) < len(resolved):
         raise CnnJaxError(f'--mode=compare: a run is given twice: {", ".join(map(str, paths))}')
     names = short_names(resolved)
-    runs = [read_run(path, name, data_dir, stop, say) for path, name in zip(resolved, names, strict=True)]
+    runs = [read_run(path, name, data_dir, stop, log) for path, name in zip(resolved, names, strict=True)]
     first, task = runs[0].evaluation.results, runs[0].task
     for run in runs[1:]:
         if type(run.task) is not type(task):
@@ -84,15 +84,22 @@ def read_runs(
     return runs
 
 
-def read_run(path: Path, name: str, data_dir: Path | None, stop: StopRequest, say: Callable[[str], None]) -> Trained:
+def read_run(path: Path, name: str, data_dir: Path | None, stop: StopRequest, log: Log) -> Trained:
     """Reads a run and evaluates its newest whole checkpoint."""
     config = existing_config(path)
-    experiment, data_dir = load_run(config).experiment, data_dir or data_dir_of(config)
-    setup = Setup(experiment, data_dir=data_dir, poll=lambda: stop.poll('stopped during evaluation'))
-    step, state = restore.latest_state(experiment, path, setup.mesh, report=say)
+    experiment = load_run(config, path=path, report=log.say).experiment
+    data_dir = data_dir or data_dir_of(config)
+
+    def working(words: str, total: int | None = None, /) -> AbstractContextManager[progress.Task]:
+        return log.working(f'{name}: {words}', total)
+
+    poll = functools.partial(stop.poll, 'stopped during evaluation')
+    setup = Setup(experiment, data_dir=data_dir, poll=poll, working=working)
+    with working('reading the checkpoint'):
+        step, state = restore.latest_state(experiment, path, setup.mesh, report=log.say)
     feed = setup.open_feed(seed=0)
     for line in seals.differences(config, {'test': feed.seal('test')}):
-        say(f'{name}: {line}')
+        log.say(f'{name}: {line}')
     evaluation = setup.evaluate(state.variables, feed)
     return Trained(
         path=path,

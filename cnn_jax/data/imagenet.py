@@ -84,7 +84,7 @@ def _tfds_lines(name: str) -> list[str]:
     spec = importlib.util.find_spec('tensorflow_datasets')
     assert spec is not None  # a requirement
     assert spec.origin is not None
-    return (Path(spec.origin).parent / 'datasets' / 'imagenet2012' / name).read_text().split()
+    return (Path(spec.origin).parent / 'datasets' / 'imagenet2012' / name).read_text(encoding='utf-8').split()
 
 
 def _find(data_dir: Path) -> tuple[Path, dict[str, str]] | None:

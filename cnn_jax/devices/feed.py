@@ -68,6 +68,10 @@ class Feed:
         """Every test image once, in batches that the devices divide; the last one is padded and masked."""
         raise NotImplementedError
 
+    def num_test_batches(self, batch_size: int) -> int:
+        """How many batches `test` gives."""
+        return -(-len(self.source('test')) // self._round_up(batch_size))
+
     def _round_up(self, batch_size: int) -> int:
         return -(-batch_size // self._mesh.size) * self._mesh.size
 

@@ -10,6 +10,8 @@ from cnn_jax.devices import mapping
 from cnn_jax.errors import DataError
 from cnn_jax.tasks.task import Evaluation, Task
 
+AHEAD = 2  # batches that are given to the devices before the results of an earlier one are read
+
 
 def evaluate(
     eval_step: Callable,
@@ -33,11 +35,13 @@ def evaluate(
     Raises:
         DataError: no image could be read.
     """
-    parts = []
+    fetched, ahead = [], []
     for batch in batches:
         poll()
-        parts.append(eval_step(variables, batch))
-    fetched = [mapping.fetch(part) for part in parts]
+        ahead.append(eval_step(variables, batch))
+        if len(ahead) > AHEAD:  # so that the polls are as far as the devices
+            fetched.append(mapping.fetch(ahead.pop(0)))
+    fetched += [mapping.fetch(part) for part in ahead]
     joined = {name: np.concatenate([part[name] for part in fetched]) for name in fetched[0]}
     counted = {name: values[joined['mask']] for name, values in joined.items()}
     unread = int(np.sum(joined['index'] >= 0)) - len(counted['index'])

@@ -7,7 +7,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from cnn_jax.layers import initializers
+from cnn_jax.layers import arguments, initializers
+from cnn_jax.layers.arguments import Activation
 from cnn_jax.layers.conv import Conv2D
 from cnn_jax.layers.norm import BatchNorm
 from cnn_jax.layers.variables import Initializer
@@ -26,13 +27,17 @@ class ConvNorm(nn.Module):
     strides: int | tuple[int, int] = 1
     padding: str | int | tuple = 'valid'
     groups: int = 1
-    activation: Callable[[jax.Array], jax.Array] | None = None
+    activation: Activation | str | None = None
     use_bias: bool = False
     batch_norm: str = 'global'
     epsilon: float = 1e-5
-    kernel_initializer: Initializer = initializers.lecun_normal()
+    kernel_initializer: Initializer | str | None = initializers.lecun_normal()
     scale_initializer: Initializer = nn.initializers.ones_init()
     dtype: jax.typing.DTypeLike | None = None
+
+    def __post_init__(self) -> None:
+        arguments.resolve(self)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:

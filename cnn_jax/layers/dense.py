@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 from flax.linen.dtypes import promote_dtype
 
-from cnn_jax.layers import initializers
+from cnn_jax.layers import arguments, initializers
+from cnn_jax.layers.arguments import Activation
 from cnn_jax.layers.variables import Initializer, Regularizer, add_loss, make_weight
 from cnn_jax.ops.arguments import read_count
 from cnn_jax.ops.bias import add_bias
@@ -16,18 +17,18 @@ class Dense(nn.Module):
     """`inputs @ kernel + bias`, then the activation.
 
     Takes (batch, in_features), returns (batch, features). Images must be flattened before: the order
-    (height, width, channels) is the caller's to know. Regularizers, constraints, `trainable` and `dtype` are those of
-    `Conv2D`.
+    (height, width, channels) is the caller's to know. The activation, initializers, regularizers, constraints,
+    `trainable` and `dtype` are those of `Conv2D`.
 
     Raises:
         ValueError: if the inputs are not (batch, in_features), or features is no integer of at least 1.
     """
 
     features: int
-    activation: Callable[[jax.Array], jax.Array] | None = None
+    activation: Activation | str | None = None
     use_bias: bool = True
-    kernel_initializer: Initializer = initializers.lecun_normal()
-    bias_initializer: Initializer = nn.initializers.zeros_init()
+    kernel_initializer: Initializer | str | None = initializers.lecun_normal()
+    bias_initializer: Initializer | str | None = nn.initializers.zeros_init()
     kernel_regularizer: Regularizer | None = None
     bias_regularizer: Regularizer | None = None
     activity_regularizer: Regularizer | None = None
@@ -35,6 +36,10 @@ class Dense(nn.Module):
     bias_constraint: Callable[[jax.Array], jax.Array] | None = None
     trainable: bool = True
     dtype: jax.typing.DTypeLike | None = None
+
+    def __post_init__(self) -> None:
+        arguments.resolve(self)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
@@ -48,7 +53,7 @@ class Dense(nn.Module):
         outputs = inputs @ kernel  # (batch, features)
         if bias is not None:
             outputs = add_bias(outputs, bias)
-        outputs = outputs if self.activation is None else self.activation(outputs)
+        outputs = arguments.activate(self.activation, outputs)
         if self.activity_regularizer is not None:
             add_loss(self, 'activity_regularizer', self.activity_regularizer(outputs) / len(outputs))
         return outputs

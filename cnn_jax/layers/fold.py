@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cnn_jax import ops
+from cnn_jax.layers.arguments import activate
 from cnn_jax.layers.conv_norm import ConvNorm
 from cnn_jax.layers.norm import BatchNorm
 from cnn_jax.tracing.record import Called, Path, record
@@ -69,7 +70,7 @@ def _add_bias(
         return call(*args, **kwargs)
     bias = module.variables['params']['bias']
     outputs = (args[0] + bias.reshape(1, 1, 1, -1)).astype(args[0].dtype)
-    return outputs if module.activation is None else module.activation(outputs)
+    return activate(module.activation, outputs)
 
 
 def _find(model: nn.Module, variables: Any, images: Any) -> dict[Path, float]:

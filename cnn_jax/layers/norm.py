@@ -9,6 +9,8 @@ import jax.numpy as jnp
 
 from cnn_jax import ops
 from cnn_jax.devices.mapping import AXIS, is_mapped
+from cnn_jax.layers import arguments
+from cnn_jax.layers.arguments import Activation
 
 
 class BatchNorm(nn.Module):
@@ -36,8 +38,12 @@ class BatchNorm(nn.Module):
     momentum: float = 0.9
     epsilon: float = 1e-5
     unbiased: bool = False
-    activation: Callable[[jax.Array], jax.Array] | None = None
+    activation: Activation | str | None = None
     scale_initializer: Callable[..., jax.Array] = nn.initializers.ones_init()
+
+    def __post_init__(self) -> None:
+        arguments.resolve(self)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
@@ -66,7 +72,7 @@ class BatchNorm(nn.Module):
                     num_values=num_values,
                     unbiased=self.unbiased,
                 )
-        return outputs if self.activation is None else self.activation(outputs)
+        return arguments.activate(self.activation, outputs)
 
     def _ghost_size(self) -> int | None:
         match = re.fullmatch(r'ghost\(([1-9]\d*)\)', self.mode)

@@ -1,11 +1,11 @@
 """Pooling layers: named stages without parameters."""
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 
 from cnn_jax import ops
+from cnn_jax.layers import arguments
+from cnn_jax.layers.arguments import Activation
 
 
 class MaxPool(nn.Module):
@@ -19,14 +19,18 @@ class MaxPool(nn.Module):
     stride: int | tuple[int, int] | None = None  # None: the window, so that windows do not overlap
     padding: str | int | tuple = 'valid'
     ceil_mode: bool = False  # the last window may hang over the end, as in Caffe
-    activation: Callable[[jax.Array], jax.Array] | None = None
+    activation: Activation | str | None = None
+
+    def __post_init__(self) -> None:
+        arguments.resolve(self)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         outputs = ops.max_pool(
             images, window=self.window, stride=self.stride, padding=self.padding, ceil_mode=self.ceil_mode
         )
-        return outputs if self.activation is None else self.activation(outputs)
+        return arguments.activate(self.activation, outputs)
 
 
 class AvgPool(nn.Module):
@@ -36,14 +40,18 @@ class AvgPool(nn.Module):
     stride: int | tuple[int, int] | None = None  # None: the window, so that windows do not overlap
     padding: str | int | tuple = 'valid'
     ceil_mode: bool = False  # the last window may hang over the end, as in Caffe
-    activation: Callable[[jax.Array], jax.Array] | None = None
+    activation: Activation | str | None = None
+
+    def __post_init__(self) -> None:
+        arguments.resolve(self)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         outputs = ops.avg_pool(
             images, window=self.window, stride=self.stride, padding=self.padding, ceil_mode=self.ceil_mode
         )
-        return outputs if self.activation is None else self.activation(outputs)
+        return arguments.activate(self.activation, outputs)
 
 
 class AdaptiveAvgPool(nn.Module):

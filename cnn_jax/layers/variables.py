@@ -14,13 +14,13 @@ Regularizer = Callable[[jax.Array], jax.Array]
 def make_weight(
     module: nn.Module,
     name: str,
-    initializer: Initializer,
+    initializer: Any,
     shape: tuple[int, ...],
     *,
     trainable: bool = True,
     regularizer: Regularizer | None = None,
 ) -> jax.Array:
-    """The float32 variable `name` of a layer, made at initialisation and read afterwards.
+    """The float32 variable `name` of a layer, made by an `Initializer` at initialisation and read afterwards.
 
     It lives in `params`, or with `trainable=False` in `constants`, which no optimizer sees. The regularizer's value
     goes to the collection `losses`, once however often the layer is called.

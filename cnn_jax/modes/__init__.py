@@ -18,8 +18,9 @@ class Mode(Protocol):
     """The module of a mode.
 
     A mode may also export `POLLS = True`: a signal is heard where the mode asks for it, and does not end it at once;
-    `GROUPS`, such as ('vary',) for flags `--vary.NAME=VALUE`; `TAKES_PATHS = True`: paths may stand beside the flags;
-    `ENVIRONMENT`: variables that are set, where they are not, before JAX looks for devices.
+    `GROUPS`, flags of the form `--NAME.OPTION=VALUE`; `TAKES_PATHS = True`: paths may stand beside the flags;
+    `TAKES_OPTIONS = False`: there is no --experiment and no --config; `ENVIRONMENT`: variables that are set, where they
+    are not, before JAX looks for devices; `details(flags) -> str`: what `--mode=NAME --help` shows below the flags.
 
     Attributes:
         FLAGS: beside those of all modes.
@@ -34,9 +35,11 @@ class Traits(NamedTuple):
     """What a mode exports beside `FLAGS` and `run`; see `Mode`."""
 
     polls: bool
-    groups: tuple[str, ...]
+    groups: tuple[Flag, ...]
     takes_paths: bool
+    takes_options: bool
     environment: dict[str, str]
+    details: Callable[[Any], str]
 
 
 def names() -> list[str]:
@@ -58,14 +61,18 @@ def traits(mode: Mode) -> Traits:
         getattr(mode, 'POLLS', False),
         getattr(mode, 'GROUPS', ()),
         getattr(mode, 'TAKES_PATHS', False),
+        getattr(mode, 'TAKES_OPTIONS', True),
         getattr(mode, 'ENVIRONMENT', {}),
+        getattr(mode, 'details', lambda flags: ''),
     )
 
 
 def owners(flag: str) -> list[str]:
     """The modes that have a flag, or a group of flags such as `vary.`, of that name."""
-    return [
-        name
-        for name in names()
-        if any(one.name == flag for one in find(name).FLAGS) or flag.partition('.')[0] in traits(find(name)).groups
-    ]
+    head, dot, _ = flag.partition('.')
+    found = []
+    for name in names():
+        flags = traits(find(name)).groups if dot else find(name).FLAGS
+        if head in [one.name for one in flags]:
+            found.append(name)
+    return found

@@ -75,22 +75,31 @@ class Command:
             CnnJaxError: neither is there, or both.
         """
         from cnn_jax import experiment
-        from cnn_jax.workdir.config import existing_config, load_run, read_config
+        from cnn_jax.workdir.config import read_config
 
         workdir, name = self.workdir, self.flags.experiment
         if name is None:
-            if workdir is None:
-                raise CnnJaxError(f'--mode={self.mode} needs an --experiment=NAME; --list shows the names')
-            config = existing_config(workdir)
-            if self.options and not new_options:
-                option = next(iter(self.options))
-                raise CnnJaxError(f'--config.{option}: the run in {workdir} remembers its options; leave it out')
-            return load_run(config, self.options)
+            return self._load_run(new_options)
         if not beside_run and workdir is not None and read_config(workdir) is not None:
             raise CnnJaxError(
                 f'--experiment: the run in {workdir} remembers its experiment; leave --experiment or --workdir out'
             )
-        return experiment.load(name, self.options)
+        with self.log.working(f'reading {name}'):  # a folder of images is listed
+            return experiment.load(name, self.options)
+
+    def _load_run(self, new_options: bool) -> 'Loaded':
+        from cnn_jax.workdir.config import existing_config, load_run
+
+        if self.workdir is None:
+            raise CnnJaxError(f'--mode={self.mode} needs an --experiment=NAME; --list shows the names')
+        config = existing_config(self.workdir)
+        if self.options and not new_options:
+            option = next(iter(self.options))
+            raise CnnJaxError(f'--config.{option}: the run in {self.workdir} remembers its options; leave it out')
+        # A run that goes on is told by `claimed` which of its files have changed.
+        report = (lambda line: None) if new_options else self.log.say
+        with self.log.working('reading the experiment'):
+            return load_run(config, self.options, path=self.workdir, report=report)
 
 
 def _path(text: str | None) -> Path | None:

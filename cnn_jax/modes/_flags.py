@@ -30,4 +30,5 @@ DATA_DIR = Flag('data_dir', 'data sets; default: $TFDS_DATA_DIR, else ~/tensorfl
 EVAL_BATCH_SIZE = Flag('eval_batch_size', 'images per evaluation batch; changes no result', 'number', least=1)
 PARALLEL = Flag('parallel', 'how devices share a step', default='mapped', choices=('mapped', 'pmap', 'sharded'))
 DISTRIBUTED = Flag('distributed', 'join other processes; a cluster is joined without it', 'switch', False)
+PICTURES = Flag('pictures', 'draw at the end; --nopictures leaves it out', 'switch', True)
 LOG_TO = Flag('log_to', 'show the metrics elsewhere too: tensorboard,wandb')

@@ -4,18 +4,46 @@ from collections.abc import Mapping, Sequence
 
 from cnn_jax.modes._flags import Flag
 
+OPTIONS = Flag('config', 'an option of the experiment; --experiment=NAME --help lists them')
+VALUES = """values
+  --config.NAME is true, --noconfig.NAME is false; true, yes, on, 1 and false, no, off, 0 are words for them
+  a list is 1,2 or '(1, 2)' or '[1, 2]'; None is nothing; --flagfile=FILE reads more flags from the lines of a file"""
 
-def usage(introduction: str, everywhere: Sequence[Flag], modes: Mapping[str, Sequence[Flag]]) -> str:
-    """The flags of all modes, then those of some, each with the modes that it belongs to."""
-    lines = [introduction.strip(), '', f'modes   {", ".join(modes)}', '', 'flags']
+
+def usage(
+    introduction: str,
+    everywhere: Sequence[Flag],
+    modes: Mapping[str, Sequence[Flag]],
+    groups: Mapping[str, Sequence[Flag]],
+) -> str:
+    """The flags of all modes, then those of some, each with the modes that it belongs to; then the groups of flags."""
+    lines = [introduction.strip(), '', f'modes   {", ".join(modes)}; --mode=NAME --help shows one', '', 'flags']
     lines += [_line(flag, 'all modes') for flag in everywhere]
     for flag in dict.fromkeys(flag for own in modes.values() for flag in own):
         lines.append(_line(flag, ', '.join(name for name, own in modes.items() if flag in own)))
-    return '\n'.join([*lines, '  --config.NAME      an option of the experiment: --experiment=NAME --help lists them'])
+    lines.append(_group_line(OPTIONS))
+    for group in dict.fromkeys(group for own in groups.values() for group in own):
+        lines.append(_group_line(group, ', '.join(name for name, own in groups.items() if group in own)))
+    return '\n'.join([*lines, '', VALUES])
 
 
-def _line(flag: Flag, owners: str) -> str:
-    return f'  --{flag.name:<16} {flag.help} ({owners})'
+def mode(
+    name: str, document: str, everywhere: Sequence[Flag], own: Sequence[Flag], groups: Sequence[Flag], details: str
+) -> str:
+    """What a mode does, its flags alone, and what it has to say of them."""
+    lines = [f'--mode={name}', '', document.strip(), '', 'flags', *map(_line, own), *map(_group_line, groups)]
+    lines += ['', 'flags of all modes', *map(_line, everywhere), '', VALUES]
+    return '\n'.join([*lines, '', details] if details else lines)
+
+
+def _line(flag: Flag, owners: str = '') -> str:
+    text = flag.help if flag.kind == 'switch' or flag.default is None else f'{flag.help}; default {flag.default}'
+    text = f'{text}; one of {", ".join(flag.choices)}' if flag.choices else text
+    return f'  --{flag.name:<16} {text}{f" ({owners})" if owners else ""}'
+
+
+def _group_line(group: Flag, owners: str = '') -> str:
+    return f'  --{f"{group.name}.NAME":<16} {group.help}{f" ({owners})" if owners else ""}'
 
 
 def experiment(name: str) -> str:
@@ -32,4 +60,5 @@ def experiment(name: str) -> str:
         f'  --config.{row.name:<{names}}  {row.type_name:<{types}}  default {row.default!r:<10}  {notes[row.name]}'
         for row in rows
     ]
-    return '\n'.join([make.__globals__['__doc__'].strip(), '', 'options', *map(str.rstrip, table)])
+    document = (make.__globals__['__doc__'] or name).strip()
+    return '\n'.join([document, '', 'options', *map(str.rstrip, table)])

@@ -1,7 +1,7 @@
 """Runs a grid of an experiment, each cell a run of its own, and writes the table and the page."""
 
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import DATA_DIR, INIT_FROM, LOG_TO, SEED, Flag
+from cnn_jax.modes._flags import DATA_DIR, INIT_FROM, LOG_TO, PICTURES, SEED, Flag
 
 FLAGS = (
     SEED,
@@ -13,9 +13,10 @@ FLAGS = (
     INIT_FROM,
     DATA_DIR,
     LOG_TO,
+    PICTURES,
 )
 POLLS = True
-GROUPS = ('vary',)
+GROUPS = (Flag('vary', "values of an option, '1,2'; ';' between values that hold commas, '128,160;192,224'"),)
 
 
 def run(command: Command) -> None:
@@ -38,4 +39,5 @@ def run(command: Command) -> None:
         data_dir=command.data_dir,
         stop=command.stop,
         log=command.log,
+        pictures=given.pictures,
     )

@@ -5,6 +5,7 @@ from cnn_jax.modes._flags import DATA_DIR
 
 FLAGS = (DATA_DIR,)
 TAKES_PATHS = True
+TAKES_OPTIONS = False
 
 
 def run(command: Command) -> None:

@@ -23,7 +23,7 @@ def run(command: Command) -> None:
     loaded = command.load()
     model, data, shape = loaded.experiment.model, loaded.experiment.data, loaded.experiment.input_shape
     command.log.say(f'{loaded.name}: {model.__class__.__name__} on {data.name}')
-    with states.fitting(loaded.experiment):
+    with command.log.working('tracing the model'), states.fitting(loaded.experiment):
         table = layer_table(model, shape)
     variant = command.flags.diff
     if variant is None:

@@ -2,6 +2,7 @@
 
 from cnn_jax.modes._command import Command
 from cnn_jax.modes._flags import DATA_DIR, DISTRIBUTED, EVAL_BATCH_SIZE, INIT_FROM, PARALLEL, Flag
+from cnn_jax.modes._typed import listed
 
 FLAGS = (
     INIT_FROM,
@@ -29,6 +30,7 @@ def run(command: Command) -> None:
         parallel=command.flags.parallel,
         eval_batch_size=command.flags.eval_batch_size,
         poll=lambda: command.stop.poll('stopped during evaluation'),
+        working=log.working,
     )
     variables, _ = restore.trained_variables(loaded, command.workdir, command.init_from, setup.mesh, log)
     feed = setup.open_feed(seed=0)
@@ -39,18 +41,24 @@ def run(command: Command) -> None:
     if protocols or sets:
         from cnn_jax.evaluation.protocols import compare_protocols
 
-        table = compare_protocols(
-            experiment,
-            variables,
-            feed.source('test'),
-            protocols=(protocols or 'center').split(','),
-            sets=sets.split(',') if sets else [],
-            data_dir=command.data_dir,
-            batch_size=setup.eval_batch_size,
-            mesh=setup.mesh,
-            say=log.say,
-            poll=setup.poll,
-        )
+        with log.working('evaluating views, batch') as told:
+
+            def poll() -> None:
+                setup.poll()
+                told.next()
+
+            table = compare_protocols(
+                experiment,
+                variables,
+                feed.source('test'),
+                protocols=listed(protocols or 'center'),
+                sets=listed(sets or ''),
+                data_dir=command.data_dir,
+                batch_size=setup.eval_batch_size,
+                mesh=setup.mesh,
+                say=log.say,
+                poll=poll,
+            )
         log.say(f'\n{table}')
         return
     log.say(experiment.task.words(setup.evaluate(variables, feed), experiment.data))

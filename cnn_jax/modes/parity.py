@@ -17,7 +17,8 @@ def run(command: Command) -> None:
         raise CnnJaxError('--mode=parity needs --reference=FILE.npz: images, and activations by layer name')
     mesh = mapping.make_mesh(1)
     variables, _ = restore.trained_variables(loaded, command.workdir, command.init_from, mesh, command.log)
-    outcome = parity.measure(loaded.experiment.model, mapping.fetch(variables), command.flags.reference)
+    with command.log.working('comparing the layers'):
+        outcome = parity.measure(loaded.experiment.model, mapping.fetch(variables), command.flags.reference)
     command.log.say(parity.table(outcome))
     if outcome.first is not None:
         raise CnnJaxError(f'{loaded.name} leaves the reference at {outcome.first}; the lines above say what was tried')

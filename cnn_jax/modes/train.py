@@ -2,9 +2,9 @@
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import DATA_DIR, DISTRIBUTED, EVAL_BATCH_SIZE, INIT_FROM, LOG_TO, PARALLEL, SEED
+from cnn_jax.modes._flags import DATA_DIR, DISTRIBUTED, EVAL_BATCH_SIZE, INIT_FROM, LOG_TO, PARALLEL, PICTURES, SEED
 
-FLAGS = (SEED, INIT_FROM, DATA_DIR, EVAL_BATCH_SIZE, PARALLEL, DISTRIBUTED, LOG_TO)
+FLAGS = (SEED, INIT_FROM, DATA_DIR, EVAL_BATCH_SIZE, PARALLEL, DISTRIBUTED, LOG_TO, PICTURES)
 POLLS = True
 
 
@@ -27,4 +27,5 @@ def run(command: Command) -> None:
         init_from=command.init_from,
         stop=command.stop,
         log=command.log_in(workdir, sinks.parse(command.flags.log_to)),
+        pictures=command.flags.pictures,
     )

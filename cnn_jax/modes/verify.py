@@ -14,7 +14,8 @@ def run(command: Command) -> None:
 
     loaded = command.load()
     command.log.say(processes.describe_devices())
-    checks = verify(loaded.experiment, seed=command.flags.seed, data_dir=command.data_dir)
+    given = {'seed': command.flags.seed, 'data_dir': command.data_dir, 'working': command.log.working}
+    checks = verify(loaded.experiment, **given)
     for check in checks:
         command.log.say(f'{check.name:<8} {"pass" if check.holds else "FAIL"}  {check.detail}')
     failed = [check.name for check in checks if not check.holds]

@@ -1,10 +1,7 @@
 """Writes the pictures of one method, or of the set that suits a run, and puts them on its page."""
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes._command import Command
@@ -17,11 +14,20 @@ if TYPE_CHECKING:
 FLAGS = (
     INIT_FROM,
     DATA_DIR,
-    Flag('method', 'a file of cnn_jax/visualize; default: the set that suits the run'),
+    Flag('method', 'one of those that --mode=visualize --help lists; default: the set that suits the run'),
     Flag('layer', 'a layer by the name that --mode=describe shows'),
     Flag('unit', 'a class, or a channel of --layer', 'number', least=0),
     Flag('image', 'an image file, or the number of a test image'),
 )
+
+
+def details(flags: Any) -> str:
+    """The methods; of the one that is named, what its file says."""
+    from cnn_jax.visualize.engine import methods
+
+    if flags.method is not None:
+        return f'--method={flags.method}\n\n{(methods.load(flags.method).__doc__ or "").strip()}'
+    return '\n'.join(['methods', *(f'  {name:<22} {line}' for name, line in methods.available().items())])
 
 
 def run(command: Command) -> None:
@@ -76,16 +82,17 @@ def visualize(
         methods.load(method)  # an unknown name is an error before anything is read
     trained = workdir if workdir is not None and read_config(workdir) else None
     variables, note = restore.trained_variables(loaded, trained, init_from, mapping.make_mesh(), log)
-    subject = make_subject(
-        loaded.experiment.model,
-        variables,
-        task=loaded.experiment.task,
-        data=loaded.experiment.data,
-        preprocess=loaded.experiment.preprocess,
-        about={'experiment': loaded.name, 'options': loaded.options, **note},
-        data_dir=data_dir,
-        image=image,
-    )
+    with log.working('reading the images'):
+        subject = make_subject(
+            loaded.experiment.model,
+            variables,
+            task=loaded.experiment.task,
+            data=loaded.experiment.data,
+            preprocess=loaded.experiment.preprocess,
+            about={'experiment': loaded.name, 'options': loaded.options, **note},
+            data_dir=data_dir,
+            image=image,
+        )
     if trained is not None and subject.examples is not None:
         now = {'test': seal.of_source(subject.examples.source)}
         for line in differences(existing_config(trained), now):
@@ -96,9 +103,9 @@ def visualize(
     if method is None:
         draw.check_layer_and_unit(subject, layer, unit)
     names = (method,) if method else draw.SET
-    with _progress(len(names)) as advance:
+    with log.working('drawing', len(names)) as told:
         for name in names:
-            advance(name)
+            told.next(name)
             try:
                 file = draw.draw_method(subject, name, layer, unit, folder)
                 log.say(f'{name:<22} {folder / file}.png')
@@ -108,18 +115,3 @@ def visualize(
                 log.say(f'{name:<22} left out: {error}')
     source = ', '.join(f'{key} {value}' for key, value in note.items())
     log.say(f'{"page":<22} {write_pictures(workdir, heading=loaded.name, source=f"Pictures of {source}")}')
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar on a terminal, where there are several methods; elsewhere nothing."""
-    if total == 1 or not sys.stdout.isatty():
-        yield lambda name: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn('{task.description:<22}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, transient=True) as bar:
-        task = bar.add_task('', total=total)
-        done = iter(range(total))
-        yield lambda name: bar.update(task, completed=next(done), description=name)

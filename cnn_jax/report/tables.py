@@ -81,10 +81,11 @@ def _unread(table: Iterable[Layer]) -> str:
 
 def settings(config: Mapping[str, Any]) -> str:
     """What made this run, and the command that repeats it."""
-    options, versions = (dict(config.get(name) or {}) for name in ('options', 'versions'))
-    skipped = {'options', 'versions', 'class_names'}
+    options, files, versions = (dict(config.get(name) or {}) for name in ('options', 'experiment_files', 'versions'))
+    skipped = {'options', 'experiment_files', 'versions', 'class_names'}
     rest = {name: value for name, value in config.items() if name not in skipped}
-    tables = [values('Run', rest), values('Options', options), values('Versions', versions)]
+    tables = [values('Run', rest), values('Options', options)]
+    tables += [values('Your own files', files), values('Versions', versions)]
     body = f'<pre>{escape(command(config))}</pre><div class="settings">{"".join(tables)}</div>'
     return section('Settings', 'This command repeats the run:', body)
 

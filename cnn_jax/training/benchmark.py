@@ -78,7 +78,8 @@ def benchmark(
     experiment = loaded.experiment
     layers = [layer for layer in describe.layer_table(experiment.model, experiment.input_shape) if layer.depth == 1]
     macs, kept = sum(layer.macs for layer in layers), sum(layer.activation_bytes for layer in layers)
-    peak = matrix_product_rate()
+    with log.working('timing a matrix product'):
+        peak = matrix_product_rate()
     log.say(f'{loaded.name}: {type(experiment.model).__name__} on {experiment.data.name}, --parallel={parallel}')
     log.say(processes.describe_devices())
     log.say(f'batch          {experiment.data.batch_size} images in all, {macs:,} MACs forward for each')
@@ -86,7 +87,8 @@ def benchmark(
     log.say(f'matrix product {peak / 1e9:,.0f} GFLOP/s on one device, float32, {PEAK_SIZE} x {PEAK_SIZE}')
     rows = []
     for devices in device_counts(experiment.data.batch_size):
-        row = _measure(experiment, devices, seed=seed, data_dir=data_dir, parallel=parallel, log=log)
+        with log.working(f'compiling and timing on {devices} device{"s" * (devices > 1)}'):
+            row = _measure(experiment, devices, seed=seed, data_dir=data_dir, parallel=parallel, log=log)
         first = rows[0] if rows else row
         flops = 2 * PASSES * macs * row.images_per_second / devices
         rows.append(
@@ -207,6 +209,8 @@ def _available(devices: int) -> int | None:
     """Bytes that a device has in all."""
     device = jax.local_devices()[0]
     if device.platform == 'cpu':
+        if not hasattr(os, 'sysconf'):  # Windows does not say
+            return None
         return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // devices
     return (device.memory_stats() or {}).get('bytes_limit')
 
@@ -249,6 +253,6 @@ def _plain(row: Row) -> dict[str, Any]:
 def _write(path: Path, found: dict[str, Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(found, indent=1) + '\n')
+        path.write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
     except OSError as error:
         raise StorageError(f'cannot write {path}: {error.strerror}; give another --workdir') from error

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,6 +109,8 @@ class _Loop:
         self.number = self.first = first
         logs = [lane.log for lane in lanes]
         self.meter = Meter(self.experiment, logs, seconds=seconds, skipped=self._skipped, broken=self._broken)
+        # The steps of new shapes: what compiles, and opens the data, takes its time.
+        self._new_steps = {first, *(start for start, _ in self.experiment.data.train_sizes)}
         for lane in lanes:
             lane.saved = first if first in lane.checkpoints.steps() else None
 
@@ -118,7 +121,8 @@ class _Loop:
                 try:
                     with jax.transfer_guard_host_to_device('disallow'), Watchdog(log) as watchdog:
                         self._train(watchdog)
-                    self._save(last=True)
+                    with log.working('saving the last step'):
+                        self._save(last=True)
                 except Stopped as stopped:
                     self._save(last=True)
                     raise Stopped(stopped.signal_number, SAVED.format(self.number)) from None
@@ -134,12 +138,17 @@ class _Loop:
                 self._evaluate()
                 self._save()
             self.stop.poll('', step=self.number)
-            with self.meter.waiting():
+            with self.meter.waiting(), self._told('reading the first images'):
                 batch = self._batch()
-            self.state, metrics = self.program.step(self.state, batch)
+            with self._told('compiling the training step'):
+                self.state, metrics = self.program.step(self.state, batch)
             self.number += 1
             self.meter.add(self.number, metrics)
             watchdog.beat()
+
+    def _told(self, words: str) -> AbstractContextManager[Any]:
+        """Around what only the first of many steps waits for: says so there."""
+        return self.lanes[0].log.working(words) if self.number in self._new_steps else contextlib.nullcontext()
 
     def _running(self) -> list[tuple[int, Lane]]:
         return [(run, lane) for run, lane in enumerate(self.lanes) if lane.diverged is None]

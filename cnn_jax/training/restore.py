@@ -84,13 +84,15 @@ def trained_variables(
             f'--init_from: the run in {folder} has weights of its own; leave --init_from or --workdir out'
         )
     if folder is not None:
-        step, state = latest_state(loaded.experiment, folder, mesh, report=log.say)
+        with log.working('reading the checkpoint'):
+            step, state = latest_state(loaded.experiment, folder, mesh, report=log.say)
         log.say(f'{loaded.name}, step {step} of {folder}')
         return state.variables, {'workdir': str(folder), 'step': step}
     if init_from is None:
         raise CnnJaxError('no weights: give --workdir=RUN, or --experiment=NAME with --init_from=FILE_OR_RUN')
     like = abstract_state(loaded.experiment, mesh).variables
-    variables = weights_from(init_from, loaded.experiment, like, report=log.say)
+    with log.working('reading the weights'):
+        variables = weights_from(init_from, loaded.experiment, like, report=log.say)
     log.say(f'{loaded.name} with the weights of {init_from}')
     return jax.device_put(variables, shardings_of(like)), {'init_from': str(init_from)}
 
@@ -112,8 +114,7 @@ def weights_from(
     """
     what = str(source)
     if source.is_dir():
-        config = existing_config(source)
-        other = load_run(config).experiment
+        other = load_run(existing_config(source), path=source, report=report).experiment
         _, state = latest_state(other, source, mapping.make_mesh(), report=report)
         taken = variables_for(experiment.model, mapping.fetch(state.variables), like, report=report, what=what)
         return by_name(experiment, taken, like, other.data.class_names, what=what, report=report)

@@ -4,7 +4,7 @@ import json
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from cnn_jax.devices import mapping, processes
 from cnn_jax.devices.stop import StopRequest
@@ -14,8 +14,12 @@ from cnn_jax.tasks.task import unread_lines
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.train import Trained, train
 from cnn_jax.workdir.claim import claimed
-from cnn_jax.workdir.config import COMPARED, describe_run
+from cnn_jax.workdir.config import COMPARED, describe_run, existing_config
 from cnn_jax.workdir.log import Log, read_metrics
+from cnn_jax.workdir.progress import Task
+
+if TYPE_CHECKING:
+    from cnn_jax.report import Run
 
 PICTURES_AFTER = 3.0  # seconds of training; drawing takes about two
 
@@ -31,8 +35,12 @@ def train_in_folder(
     init_from: Path | None,
     stop: StopRequest,
     log: Log,
+    pictures: bool = True,
 ) -> None:
-    """Trains in a work folder (a new run, or the one that is there), evaluates, writes the report."""
+    """Trains in a work folder (a new run, or the one that is there), evaluates, writes the report.
+
+    pictures: False: of the report only what costs nothing, its tables and curves.
+    """
     begin = time.monotonic()
     setup = Setup(loaded.experiment, data_dir=data_dir, parallel=parallel, eval_batch_size=eval_batch_size)
     mapping.check_divides(loaded.experiment.data.batch_size, setup.mesh)
@@ -42,7 +50,7 @@ def train_in_folder(
         for line in [processes.describe_devices(), f'{loaded.name} in {workdir}', *changed]:
             log.say(line)
         result = train(setup, seed=seed, workdir=workdir, log=log, stop=stop, init_from=init_from)
-        report = _write_report(loaded, setup, config, result, workdir, log)
+        report = _write_report(loaded, setup, result, workdir, log, pictures=pictures)
     log.say('')
     for split, outcome in result.evaluations.items():
         for line in loaded.experiment.task.outcome(split, outcome):
@@ -55,52 +63,70 @@ def train_in_folder(
 
 
 def _write_report(
-    loaded: Loaded, setup: Setup, config: dict[str, Any], result: Trained, workdir: Path, log: Log
+    loaded: Loaded, setup: Setup, result: Trained, workdir: Path, log: Log, *, pictures: bool
 ) -> Path | None:
     """Writes the page of the run; a run whose page fails is still a good run."""
-    from cnn_jax.report import Run, augmented, write_report
-    from cnn_jax.visualize.engine.draw import draw_at_the_end
+    from cnn_jax.report import Run, write_report
+    from cnn_jax.visualize.engine.draw import AT_THE_END
 
     variables = mapping.fetch(result.state.variables)  # by all processes: each may hold a piece
     if not processes.is_main_process():
         return None
     task, results = loaded.experiment.task, result.evaluations['test'].results
     worst = task.worst(results)
-    rows = results['index'][worst]
     run = Run(
         workdir=workdir,
         task=task,
-        config=config,
+        config=existing_config(workdir),  # which has the time of the first start
         metrics=read_metrics(workdir),
         results=results,
         worst=worst,
-        images=result.feed.images('test', rows),
+        images=result.feed.images('test', results['index'][worst]),
         model=loaded.experiment.model,
         variables=variables,
         image_shape=loaded.experiment.data.image_shape,
         input_shape=loaded.experiment.input_shape,
     )
+    methods = AT_THE_END if pictures and result.seconds >= PICTURES_AFTER else ()
     try:
-        augmented.write(
-            loaded.experiment, setup.step, result.feed.source('train'), workdir / 'figures', seed=config['seed']
-        )
-        if result.seconds >= PICTURES_AFTER:
-            about = {'experiment': loaded.name, 'options': loaded.options, 'workdir': str(workdir)}
-            left_out = draw_at_the_end(
-                loaded.experiment.model,
-                variables,
-                task=task,
-                data=loaded.experiment.data,
-                preprocess=loaded.experiment.preprocess,
-                about={**about, 'step': loaded.experiment.num_steps},
-                source=result.feed.source('test'),
-                rows=rows,
-                folder=workdir / 'figures',
-            )
-            for line in left_out:
-                log.note(line)
-        return write_report(run)
+        with log.working('drawing', pictures + len(methods) + 1) as told:
+            if pictures:
+                told.next('training images')
+                _draw_augmented(loaded, setup, result, run)
+            if methods:
+                _draw_pictures(loaded, result, run, log, told)
+            told.next('the page')
+            return write_report(run)
     except Exception as error:
         log.say(f'warning: the report could not be written: {error}; everything else is in {workdir}')
         log.note(''.join(traceback.format_exception(error)))
         return None
+
+
+def _draw_augmented(loaded: Loaded, setup: Setup, result: Trained, run: 'Run') -> None:
+    from cnn_jax.report import augmented
+
+    source, folder = result.feed.source('train'), run.workdir / 'figures'
+    augmented.write(loaded.experiment, setup.step, source, folder, seed=run.config['seed'])
+
+
+def _draw_pictures(loaded: Loaded, result: Trained, run: 'Run', log: Log, told: Task) -> None:
+    """The pictures of the methods that are cheap; what is left out is noted in the log."""
+    from cnn_jax.visualize.engine.draw import draw_at_the_end
+
+    experiment = loaded.experiment
+    about = {'experiment': loaded.name, 'options': loaded.options, 'workdir': str(run.workdir)}
+    left_out = draw_at_the_end(
+        experiment.model,
+        run.variables,
+        task=experiment.task,
+        data=experiment.data,
+        preprocess=experiment.preprocess,
+        about={**about, 'step': experiment.num_steps},
+        source=result.feed.source('test'),
+        rows=run.results['index'][run.worst],
+        folder=run.workdir / 'figures',
+        told=told.next,
+    )
+    for line in left_out:
+        log.note(line)

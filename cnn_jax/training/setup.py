@@ -3,7 +3,7 @@ evaluate.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from cnn_jax.steps.state import TrainState
 from cnn_jax.steps.train import TrainStep
 from cnn_jax.tasks.task import Evaluation
 from cnn_jax.training import states
+from cnn_jax.workdir.progress import Working, silent
 
 
 class Setup:
@@ -31,6 +32,7 @@ class Setup:
         num_devices: the first so many; None: all.
         eval_batch_size: global, any number; None: the training batch size.
         poll: asked before each batch of an evaluation; may raise to stop.
+        working: told what takes its time.
     """
 
     def __init__(
@@ -42,8 +44,10 @@ class Setup:
         num_devices: int | None = None,
         eval_batch_size: int | None = None,
         poll: Callable[[], None] = lambda: None,
+        working: Working = silent,
     ):
         self.experiment, self.data_dir, self.poll = experiment, data_dir, poll
+        self.working: Working = working
         self.parallel: mapping.Parallel = parallel
         self.mesh = mapping.make_mesh(num_devices)
         self.eval_batch_size = eval_batch_size or experiment.data.batch_size
@@ -98,7 +102,13 @@ class Setup:
         """What variables do on the test split."""
         batches = feed.test(self.eval_batch_size)
         task, data = self.experiment.task, self.experiment.data
-        return evaluate(self.eval_step, variables, batches, task=task, data=data, poll=self.poll)
+        with self.working('evaluating', feed.num_test_batches(self.eval_batch_size)) as told:
+
+            def poll() -> None:
+                self.poll()
+                told.next()
+
+            return evaluate(self.eval_step, variables, batches, task=task, data=data, poll=poll)
 
     def evaluate_state(self, state: TrainState, step: int, feed: Feed) -> dict[str, Evaluation]:
         """What a state is worth after so many steps: 'test', and 'test_ema' of its moving average where it has one.
@@ -114,7 +124,14 @@ class Setup:
         count = self.experiment.precise_batch_norm
         if count is None or precise.STATISTICS not in variables:
             return variables
-        return precise.precise_variables(variables, (feed.train(step + more) for more in range(count)), self._pass)
+        with self.working('statistics of BatchNorm, batch', count) as told:
+
+            def batches() -> Iterator[Any]:
+                for more in range(count):
+                    told.next()
+                    yield feed.train(step + more)
+
+            return precise.precise_variables(variables, batches(), self._pass)
 
     @functools.cached_property
     def _pass(self) -> precise.Pass:

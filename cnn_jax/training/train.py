@@ -63,7 +63,7 @@ def train(
         state, seconds = fit(state, [lane], program, first=first, seconds=seconds, stop=stop)
     finally:
         lane.checkpoints.close()
-    log.say(f'trained {num_steps - first} steps in {duration(time.monotonic() - begin)}; evaluating')
+    log.say(f'trained {num_steps - first} steps in {duration(time.monotonic() - begin)}')
     return Trained(state, evaluate_last(lane, state, seconds), seconds, lane.feed)
 
 
@@ -77,18 +77,25 @@ def open_lane(
 ) -> tuple[Lane, TrainState, float]:
     """A run ready for the loop, the state that it goes on from, and the seconds that it was trained for."""
     checkpoints = Checkpoints(workdir / 'checkpoints', keep=setup.experiment.keep)
-    _ = setup.like, setup.train_step  # what does not fit is found before anything is opened
+    setup.working = log.working
+    with log.working('tracing the model'):
+        _ = setup.like, setup.train_step  # what does not fit is found before anything is opened
     feed = setup.open_feed(seed)
     for split in ('train', 'test'):
-        log.say(feed.size_note(split))
-    for line in processes.main_process_first(lambda: seal_run(workdir, seals_of(feed))) or []:
+        with log.working(f'opening the {split} images'):
+            note = feed.size_note(split)
+        log.say(note)
+    with log.working('sealing the images'):
+        changed = processes.main_process_first(lambda: seal_run(workdir, seals_of(feed))) or []
+    for line in changed:
         log.say(line)
     stop.poll('stopped before the first step; run the same command to start')
     # True of the last evaluation; `fit` saves in the ones before.
     setup.poll = lambda: stop.poll(SAVED.format(setup.experiment.num_steps))
 
     def start(log: Log) -> tuple[TrainState, float]:
-        return restore.start_or_resume(setup, checkpoints, seed=seed, init_from=init_from, log=log)
+        with log.working('preparing the first state'):
+            return restore.start_or_resume(setup, checkpoints, seed=seed, init_from=init_from, log=log)
 
     state, seconds = start(log)
     replay = Replay(setup, feed, lambda: start(Log(None, enabled=False))[0], log)

@@ -13,6 +13,7 @@ from cnn_jax.experiment import Experiment
 from cnn_jax.steps.state import TrainState
 from cnn_jax.training.setup import Setup
 from cnn_jax.workdir.checkpoint import Checkpoints
+from cnn_jax.workdir.progress import Working, silent
 
 STEPS = 6
 LOSS_TOLERANCE = 1e-4  # between device counts, relative: sums are rounded in another order
@@ -33,12 +34,13 @@ class Trial(NamedTuple):
     state: TrainState
 
 
-def verify(experiment: Experiment, *, seed: int, data_dir: Path) -> list[Check]:
+def verify(experiment: Experiment, *, seed: int, data_dir: Path, working: Working = silent) -> list[Check]:
     """Trains `experiment` for a few steps in several ways and compares.
 
     Args:
         seed: of the runs.
         data_dir: where the data set lies.
+        working: told which promise is tried.
 
     Returns:
         `repro`: the same seed twice is bit-equal; `resume`: stopped, saved, restored and finished is bit-equal;
@@ -47,13 +49,20 @@ def verify(experiment: Experiment, *, seed: int, data_dir: Path) -> list[Check]:
     """
     trial = _Trials(dataclasses.replace(experiment, num_steps=STEPS), seed, data_dir)
     most = max(n for n in range(1, jax.device_count() + 1) if experiment.data.batch_size % n == 0)
-    straight = trial.run(most)
-    return [
-        _bit_equal('repro', straight, trial.run(most), f'the same seed twice, {STEPS} steps on {most} devices'),
-        _bit_equal('resume', straight, trial.resumed(most), f'stopped after {STEPS // 2} of {STEPS} steps'),
-        _devices(trial.run(1), straight, most),
-        _evaluation(trial, straight.state, most),
-    ]
+    with working('trying', 5) as told:
+        told.next('a first run')
+        straight = trial.run(most)
+        told.next('repro')
+        how = f'the same seed twice, {STEPS} steps on {most} devices'
+        checks = [_bit_equal('repro', straight, trial.run(most), how)]
+        told.next('resume')
+        checks.append(
+            _bit_equal('resume', straight, trial.resumed(most), f'stopped after {STEPS // 2} of {STEPS} steps')
+        )
+        told.next('devices')
+        checks.append(_devices(trial.run(1), straight, most))
+        told.next('eval')
+        return [*checks, _evaluation(trial, straight.state, most)]
 
 
 class _Trials:

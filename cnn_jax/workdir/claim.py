@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax.devices import processes
+from cnn_jax.workdir import sources
 from cnn_jax.workdir.config import check_same_run, has_begun, make_folder, read_config, write_config
 from cnn_jax.workdir.lock import WorkdirLock
 
@@ -31,11 +32,12 @@ def _claim(folder: Path, config: dict[str, Any], lock: WorkdirLock) -> list[str]
     make_folder(folder)
     lock.acquire()
     saved = read_config(folder)
-    if saved is None or not has_begun(folder):
-        write_config(folder, config)
-        return []
-    changed = check_same_run(saved, config, folder)
-    kept = {name: saved[name] for name in ('started', 'folder', 'splits', 'seals') if name in saved}
-    init_from = config.get('init_from') or saved.get('init_from')
-    write_config(folder, {**config, **kept, 'init_from': init_from})
+    changed = []
+    if saved is not None and has_begun(folder):
+        changed = [*check_same_run(saved, config, folder), *sources.changes(saved, folder)]
+        kept = {name: saved[name] for name in ('started', 'folder', 'splits', 'seals') if name in saved}
+        init_from = config.get('init_from') or saved.get('init_from')
+        config = {**config, **kept, 'init_from': init_from}
+    write_config(folder, config)
+    sources.keep(folder, config['experiment'])
     return changed

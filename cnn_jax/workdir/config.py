@@ -1,12 +1,12 @@
 """The work folder of a run: where it is, and the `config.json` that remembers what made it."""
 
+import difflib
 import importlib.metadata
 import itertools
 import json
-import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ import jax
 from cnn_jax.data.formats.remembered import Remembered
 from cnn_jax.data.pipeline import default_data_dir
 from cnn_jax.errors import CnnJaxError, StorageError
-from cnn_jax.experiment import ROOT, Loaded, load
+from cnn_jax.experiment import Loaded, load
 from cnn_jax.whole_file import write_whole
+from cnn_jax.workdir import sources
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
 COMPARED = ('experiment', 'options', 'seed')  # a run that resumes must have these equal
@@ -43,7 +44,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / '.write_test'
-        probe.write_text('')
+        probe.write_text('', encoding='utf-8')
         probe.unlink()
     except OSError as error:
         raise StorageError(
@@ -67,7 +68,8 @@ def describe_run(
         'folder': str(Path.cwd()),  # where relative paths begin
         'splits': dict(loaded.experiment.data.splits),
         'class_names': list(loaded.experiment.data.class_names),
-        'git_commit': _git_commit(),
+        'experiment_files': sources.digests(loaded.name),
+        'git_commit': sources.git_commit(),
         'python': sys.version.split()[0],
         'versions': {name: importlib.metadata.version(name) for name in PACKAGES},
         'started': time.strftime('%Y-%m-%d %H:%M:%S'),
@@ -91,24 +93,12 @@ def read_config(path: Path) -> dict[str, Any] | None:
             raise StorageError(f'{path} holds checkpoints but no config.json; put it back, or use another --workdir')
         return None
     try:
-        config = json.loads(file.read_text())
+        config = json.loads(file.read_text(encoding='utf-8'))
         if not isinstance(config, dict) or not {'experiment', 'options'} <= set(config):
             raise ValueError('it is not the configuration of a run')
         return config
     except (OSError, ValueError) as error:
         raise StorageError(f'cannot read {file}: {error}; put it back from a copy, or use another --workdir') from error
-
-
-def load_run(config: dict[str, Any], options: Mapping[str, Any] = {}) -> Loaded:
-    """The experiment of a run, made again; `options` are given anew.
-
-    Raises:
-        CnnJaxError: the experiment is gone, or does not take its options any more.
-    """
-    known = None
-    if 'splits' in config:  # not in runs from before that was kept
-        known = Remembered(tuple(config['class_names']), config['splits'], Path(config['folder']))
-    return load(config['experiment'], {**config['options'], **options}, known=known)
 
 
 def data_dir_of(config: Mapping[str, Any] | None) -> Path:
@@ -126,8 +116,42 @@ def existing_config(path: Path) -> dict[str, Any]:
     """The `config.json` of a run that must be there; CnnJaxError if not."""
     config = read_config(path) if path.is_dir() else None
     if config is None:
-        raise CnnJaxError(f'no run in {path}: there is no config.json; give the --workdir of a training run')
+        near = _runs_near(path)
+        others = f', such as {", ".join(map(str, near))}' if near else ''
+        raise CnnJaxError(f'no run in {path}: there is no config.json; give the --workdir of a training run{others}')
     return config
+
+
+def _runs_near(path: Path, most: int = 3) -> list[Path]:
+    """The newest runs below a folder; where it is not there, the runs beside it whose names are most like its own."""
+    if path.is_dir():
+        found = [file for depth in ('*', '*/*') for file in path.glob(f'{depth}/config.json')]
+        return [file.parent for file in sorted(found, key=lambda file: file.stat().st_mtime, reverse=True)[:most]]
+    names = [file.parent.name for file in path.parent.glob('*/config.json')]
+    return [path.parent / name for name in difflib.get_close_matches(path.name, names, most)]
+
+
+def load_run(
+    config: dict[str, Any], options: Mapping[str, Any] | None = None, *, path: Path, report: Callable[[str], None]
+) -> Loaded:
+    """The experiment of a run, made again; `options` are given anew.
+
+    Args:
+        config: of the run.
+        path: its work folder.
+        report: told of a file of the user's own that is not as the run was trained with it.
+
+    Raises:
+        CnnJaxError: the experiment is gone, or does not take its options any more.
+    """
+    sources.check_there(config, path)
+    known = None
+    if 'splits' in config:  # not in runs from before that was kept
+        known = Remembered(tuple(config['class_names']), config['splits'], Path(config['folder']))
+    loaded = load(config['experiment'], {**config['options'], **(options or {})}, known=known)
+    for line in sources.changes(config, path):
+        report(f'warning: {line}')
+    return loaded
 
 
 def check_same_run(saved: dict[str, Any], config: dict[str, Any], path: Path) -> list[str]:
@@ -171,12 +195,3 @@ def _other_class(saved: list[str], now: list[str]) -> list[str]:
         if before != after:
             return [f'class {number} was {before!r}, now {after!r}']
     return []
-
-
-def _git_commit() -> str | None:
-    """The commit of the code, with '+' if files differ from it; None outside a git checkout."""
-    command = ['git', '-C', str(ROOT), 'describe', '--always', '--dirty=+', '--abbrev=40', '--exclude=*']
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

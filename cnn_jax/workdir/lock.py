@@ -1,25 +1,26 @@
 """One training run a work folder: a lock that dies with the process that holds it."""
 
-import fcntl
 import os
 import socket
 import time
 from pathlib import Path
 
+from cnn_jax import file_lock
 from cnn_jax.errors import StorageError
 
 
 class WorkdirLock:
     """Holds `workdir/LOCK` from `acquire` until `release` or the end of the process, however it ends.
 
-    `flock` belongs to the open file, and a forked child (a data worker) inherits it: the child would keep the lock
+    The lock belongs to the open file, and a forked child (a data worker) inherits it: the child would keep the lock
     after the parent is killed, so it closes its copy at once.
     """
 
     def __init__(self, workdir: Path):
         self._path = workdir / 'LOCK'
         self._file: int | None = None
-        os.register_at_fork(after_in_child=self.release)
+        if hasattr(os, 'register_at_fork'):  # Windows has no forks
+            os.register_at_fork(after_in_child=self.release)
 
     def acquire(self) -> None:
         """Takes the lock.
@@ -30,7 +31,7 @@ class WorkdirLock:
         """
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file_lock.take(file)
         except BlockingIOError:
             holder = os.read(file, 1000).decode(errors='replace').strip() or 'an unknown process'
             os.close(file)

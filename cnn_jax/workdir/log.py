@@ -13,6 +13,7 @@ from typing import Any
 from cnn_jax.drawing.words import duration
 from cnn_jax.whole_file import write_whole
 from cnn_jax.workdir import sinks
+from cnn_jax.workdir.progress import Bars, Row, Task, in_lines
 from cnn_jax.workdir.sinks import Sink
 
 PLAIN_EVERY_SECONDS = 10.0  # a line of progress where there is no terminal to draw a bar on
@@ -36,8 +37,8 @@ class Log:
         self._sinks: dict[str, Sink] = {}
         self._quiet = quiet
         self._workdir = workdir
-        self._bar: Any = None
-        self._task: Any = None
+        self._bars = Bars()
+        self._row: Row | None = None  # of the steps
         self._last_plain = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -46,8 +47,8 @@ class Log:
             return
         if self._quiet:
             pass
-        elif self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        elif self._bars.active:
+            self._bars.say(text)
         else:
             print(text, flush=True)
         self.note(text)
@@ -56,7 +57,7 @@ class Log:
         """Text for `log.txt` alone; whether there is one."""
         if not self._enabled or self._workdir is None:
             return False
-        with (self._workdir / 'log.txt').open('a') as file:
+        with (self._workdir / 'log.txt').open('a', encoding='utf-8') as file:
             file.write(f'{time.strftime("%Y-%m-%d %H:%M:%S")} {text}\n')
         return True
 
@@ -72,7 +73,7 @@ class Log:
         if self._enabled and self._workdir is not None:
             line = {'step': step, 'seconds': round(seconds, 3), 'split': split, **values}
             line = {name: _tidy(value) for name, value in line.items()}
-            with (self._workdir / 'metrics.jsonl').open('a') as file:
+            with (self._workdir / 'metrics.jsonl').open('a', encoding='utf-8') as file:
                 file.write(json.dumps(line) + '\n')
             for name in self._log_to:
                 self._hand_on(name, line, self._workdir)
@@ -117,19 +118,32 @@ class Log:
     @contextlib.contextmanager
     def progress(self, num_steps: int, start: int) -> Iterator[None]:
         """Shows a bar on a terminal while the block runs; elsewhere `advance` prints a plain line now and then."""
-        if not self._enabled or self._quiet or not sys.stdout.isatty():
+        if not self._shows or not sys.stdout.isatty():
             yield
             return
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        text = TextColumn('{task.description}', markup=False)
-        with Progress(TextColumn('{task.completed}/{task.total}'), BarColumn(24), text) as self._bar:
-            self._task = self._bar.add_task('', total=num_steps, completed=start)
+        with self._bars.row(Task('training', num_steps), stays=True) as self._row:
+            self._row.update(start, '')
             try:
                 yield
             finally:
-                self._bar, bar = None, self._bar
-                bar.stop()
+                self._row = None
+
+    @contextlib.contextmanager
+    def working(self, words: str, total: int | None = None, /) -> Iterator[Task]:
+        """Says that something goes on while the block runs, see `progress.Working`: on a terminal a row, else lines."""
+        task = Task(words, total)
+        if not self._shows:
+            yield task
+        elif sys.stdout.isatty():
+            with self._bars.row(task):
+                yield task
+        else:
+            with in_lines(task, self.say):
+                yield task
+
+    @property
+    def _shows(self) -> bool:
+        return self._enabled and not self._quiet
 
     def advance(
         self,
@@ -144,11 +158,10 @@ class Log:
 
         words: of the loss and the metrics of the batch.
         """
-        if not self._enabled or self._quiet:
+        if not self._shows:
             return
-        if self._bar is not None:
-            text = describe_progress(words, images_per_second, seconds_left)
-            self._bar.update(self._task, completed=step, description=text)
+        if self._row is not None:
+            self._row.update(step, describe_progress(words, images_per_second, seconds_left))
         elif time.monotonic() - self._last_plain > PLAIN_EVERY_SECONDS:
             self._last_plain = time.monotonic()
             self.say(f'step {step}/{num_steps}  {describe_progress(words, images_per_second, seconds_left)}')
@@ -177,7 +190,7 @@ def read_metrics(workdir: Path) -> list[dict[str, Any]]:
     """The lines of `metrics.jsonl`; one that a kill cut short is left out."""
     path = workdir / 'metrics.jsonl'
     lines = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text(encoding='utf-8').splitlines() if path.exists() else []:
         with contextlib.suppress(json.JSONDecodeError):
             lines.append(json.loads(line))
     return lines

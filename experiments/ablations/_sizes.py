@@ -21,7 +21,8 @@ from cnn_jax.experiment import Experiment
 from cnn_jax.models.alexnet import AlexNet
 from cnn_jax.tasks import classification
 from cnn_jax.tasks.classification.task import Loss
-from experiments import lenet_digits
+
+from .. import lenet_digits
 
 Size = Literal['desk', 'full']
 DIGITS, CIFAR, IMAGENET = 10, 10, 1000  # classes

@@ -14,7 +14,8 @@ from cnn_jax import losses
 from cnn_jax.ablation import Ablation, Claim
 from cnn_jax.experiment import Experiment
 from cnn_jax.models import googlenet
-from experiments.ablations import _sizes
+
+from . import _sizes
 
 ABLATION = Ablation(
     vary={'aux_heads': (False, True)},

@@ -11,7 +11,8 @@ steps for the accuracy that it has without after 31.0. Accuracy: torchvision's w
 from cnn_jax.ablation import Ablation, Claim
 from cnn_jax.experiment import Experiment
 from cnn_jax.models import vgg
-from experiments.ablations import _sizes
+
+from . import _sizes
 
 ABLATION = Ablation(
     vary={'batch_norm': (False, True)},

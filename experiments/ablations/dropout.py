@@ -11,7 +11,8 @@ from typing import Literal
 
 from cnn_jax.ablation import Ablation, Claim
 from cnn_jax.experiment import Experiment
-from experiments.ablations import _sizes
+
+from . import _sizes
 
 ABLATION = Ablation(
     vary={'dropout': ('none', 'after', 'before')},

@@ -9,7 +9,8 @@ error by 1.2. Full size: ImageNet, one network. Desk size: see `_sizes.alexnet`.
 
 from cnn_jax.ablation import Ablation, Claim
 from cnn_jax.experiment import Experiment
-from experiments.ablations import _sizes
+
+from . import _sizes
 
 ABLATION = Ablation(
     vary={'local_response_norm': (False, True)},

@@ -15,7 +15,8 @@ from cnn_jax.ablation import Ablation, Claim
 from cnn_jax.experiment import Experiment
 from cnn_jax.layers import MaxPool
 from cnn_jax.models.alexnet import AlexNet
-from experiments.ablations import _sizes
+
+from . import _sizes
 
 ABLATION = Ablation(
     vary={'overlapping': (False, True)},

@@ -13,7 +13,8 @@ from typing import Literal
 from cnn_jax.ablation import Ablation, Claim
 from cnn_jax.experiment import Experiment
 from cnn_jax.models.lenet import LeNet
-from experiments.ablations import _sizes
+
+from . import _sizes
 
 ABLATION = Ablation(
     vary={'activation': ('tanh', 'relu')},

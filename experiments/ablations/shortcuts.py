@@ -13,7 +13,8 @@ from typing import Literal
 from cnn_jax.ablation import Ablation, Claim
 from cnn_jax.experiment import Experiment
 from cnn_jax.models.resnet import ResNet
-from experiments.ablations import _sizes
+
+from . import _sizes
 
 ABLATION = Ablation(
     vary={'shortcut': ('A', 'B', 'C')},

@@ -13,7 +13,8 @@ import jax
 from cnn_jax.ablation import Ablation, Claim
 from cnn_jax.experiment import Experiment
 from cnn_jax.layers import Dense, Dropout, MaxPool, conv_stage
-from experiments.ablations import _sizes
+
+from . import _sizes
 
 ABLATION = Ablation(
     vary={'two_3x3': (False, True)},

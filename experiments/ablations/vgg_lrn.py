@@ -11,7 +11,8 @@ conv1_1.
 from cnn_jax.ablation import Ablation, Claim
 from cnn_jax.experiment import Experiment
 from cnn_jax.models.vgg import VGG
-from experiments.ablations import _sizes
+
+from . import _sizes
 
 ABLATION = Ablation(
     vary={'local_response_norm': (False, True)},

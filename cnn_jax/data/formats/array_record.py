@@ -4,7 +4,7 @@ A set stands in `data_dir/<name>/<version>/`, whole or not at all: it is built i
 """
 
 import contextlib
-import fcntl
+import importlib.util
 import io
 import json
 import os
@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax import file_lock
+from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.seal import Seal, number_of_array, of_numbers
 from cnn_jax.errors import DataError
 from cnn_jax.whole_file import write_whole
@@ -34,10 +36,11 @@ class ArrayRecordSource:
     """
 
     def __init__(self, folder: Path, split: str):
-        import tensorflow_datasets as tfds
-
         self.folder, self.split = folder, split
         with reading(folder):
+            import_once()
+            import tensorflow_datasets as tfds
+
             builder: Any = tfds.builder_from_directory(folder)
             raw = tfds.decode.DeserializeMethod.RAW_BYTES  # TFDS's own decoding takes 60 microseconds a row, ours 20
             self._records = builder.as_data_source(split, deserialize_method=raw)
@@ -59,6 +62,7 @@ class ArrayRecordSource:
 
 def _decode(record: bytes) -> dict[str, Any]:
     # Imported here, and not kept by the source, so that a source can be pickled for a worker process.
+    import_once()
     import cv2
     from tensorflow_datasets.proto import tf_example_pb2
 
@@ -72,9 +76,24 @@ def _decode(record: bytes) -> dict[str, Any]:
     return {'image': image, 'label': feature['label'].int64_list.value[0]}
 
 
+def is_installed() -> bool:
+    """Whether ArrayRecord files can be read and written here; the package has no form for Windows."""
+    return importlib.util.find_spec('array_record') is not None
+
+
+def check_installed() -> None:
+    """Raises DataError where ArrayRecord files can neither be read nor written."""
+    if not is_installed():
+        raise DataError(
+            'this data set is kept in ArrayRecord files, and the package array_record is not here (it has no form for '
+            'Windows); use Linux, macOS or WSL'
+        )
+
+
 @contextlib.contextmanager
 def reading(folder: Path) -> Iterator[None]:
     """Whatever goes wrong in the block is a `DataError` that names the folder."""
+    check_installed()
     try:
         yield
     except (ImportError, DataError):
@@ -94,7 +113,7 @@ def find(name: str, data_dir: Path, version: str = VERSION) -> Path | None:
     """
     folder = data_dir / name / version
     try:
-        info = json.loads((folder / 'dataset_info.json').read_text())
+        info = json.loads((folder / 'dataset_info.json').read_text(encoding='utf-8'))
         form = info.get('fileFormat', 'tfrecord')  # TFDS leaves its default out
         counts = {split['name']: len(split['shardLengths']) for split in info['splits']}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -129,6 +148,7 @@ def build(
     Raises:
         DataError: the folder cannot be written, or the disk is full.
     """
+    check_installed()
     home = data_dir / name
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -156,7 +176,7 @@ def lock(home: Path) -> Iterator[bool]:
     file = os.open(home / 'LOCK', os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            file_lock.take(file, wait=True)
             held = True
         except OSError:
             held = False

@@ -29,7 +29,7 @@ def check_file(path: Path, md5: str, say: Callable[[str], None], *, size: int | 
     note = path.with_name(f'{path.name}.checked')
     found = {'size': stat.st_size, 'modified': stat.st_mtime_ns}
     try:
-        known = json.loads(note.read_text())
+        known = json.loads(note.read_text(encoding='utf-8'))
         if {key: known[key] for key in found} == found and known['md5'] == md5:
             say(f'{path.name}: checked before')
             return
@@ -40,7 +40,7 @@ def check_file(path: Path, md5: str, say: Callable[[str], None], *, size: int | 
         raise DataError(f'{path} has the MD5 {actual}, the published file {md5}; put a good copy there')
     say(f'{path.name}: the published file')
     with contextlib.suppress(OSError):  # a folder that only reads: it is checked again next time
-        note.write_text(json.dumps({**found, 'md5': md5}))
+        note.write_text(json.dumps({**found, 'md5': md5}), encoding='utf-8')
 
 
 def _digest(path: Path, size: int, say: Callable[[str], None]) -> str:

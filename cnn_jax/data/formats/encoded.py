@@ -13,6 +13,7 @@ import numpy as np
 from cnn_jax.data.formats import crops, image
 from cnn_jax.data.formats.array_record import read_seal, reading
 from cnn_jax.data.formats.image import BadImage
+from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.seal import Seal
 from cnn_jax.errors import CnnJaxError, DataError
 
@@ -123,10 +124,11 @@ class EncodedSource:
     """
 
     def __init__(self, folder: Path, split: str, decoding: Decoding):
-        import tensorflow_datasets as tfds
-
         self.folder, self.split, self.decoding = folder, split, decoding
         with reading(folder):
+            import_once()
+            import tensorflow_datasets as tfds
+
             builder: Any = tfds.builder_from_directory(folder)
             self._records = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
             self._records[len(self) - 1]  # a file cut short fails here and not in the middle of a run
@@ -194,6 +196,7 @@ class EncodedSource:
 
 
 def _parse(record: bytes, row: int) -> Record:
+    import_once()
     from tensorflow_datasets.proto import tf_example_pb2
 
     example: Any = tf_example_pb2.Example.FromString(record)  # pyright: ignore[reportAttributeAccessIssue]

@@ -19,7 +19,7 @@ def class_names() -> tuple[str, ...]:
 @functools.cache
 def words() -> dict[str, str]:
     """The words for the 1,000 classes by WordNet name: 'n01440764' is 'tench, Tinca tinca'."""
-    lines = CLASSES.read_text().splitlines()
+    lines = CLASSES.read_text(encoding='utf-8').splitlines()
     return dict(line.split('\t', 1) for line in lines if not line.startswith('#'))
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from cnn_jax.data.formats import array_record, description, encoded, image, seal
 from cnn_jax.data.formats.array_record import VERSION
+from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.tree import Item
 from cnn_jax.errors import DataError
 
@@ -71,6 +72,7 @@ def build(
     shards = [shard for split in splits for shard in _cut(split, splits[split], shard_bytes)]
     plan = {'classes': list(class_names), 'files': {shard.file_name(name): shard.digest() for shard in shards}}
     home, folder = data_dir / name, data_dir / name / VERSION
+    array_record.check_installed()
     try:
         home.mkdir(parents=True, exist_ok=True)
         with array_record.lock(home):
@@ -84,7 +86,7 @@ def build(
             _write_seals(name, building, shards)
             files = {split: [shard.items for shard in shards if shard.split == split] for split in splits}
             description.write(name, building, files, class_names)
-            (building / PLAN).write_text(json.dumps(plan))
+            (building / PLAN).write_text(json.dumps(plan), encoding='utf-8')
             _clear(name, building, shards)
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(building, folder)
@@ -100,7 +102,7 @@ def build(
 def made_of(folder: Path) -> dict[str, Any] | None:
     """What a set is made of: its classes, and a digest of each file's images; None where it does not say."""
     try:
-        return json.loads((folder / PLAN).read_text())
+        return json.loads((folder / PLAN).read_text(encoding='utf-8'))
     except (OSError, ValueError):
         return None
 
@@ -121,10 +123,6 @@ def _write_all(
     decoding: encoded.Decoding,
     num_threads: int | None,
 ) -> None:
-    # TFDS replaces `__import__` while it is first imported: a thread that imports anything meanwhile fails or hangs.
-    import tensorflow_datasets  # noqa: F401
-    from tensorflow_datasets.proto import tf_example_pb2  # noqa: F401
-
     missing = [shard for shard in shards if _note(building / shard.file_name(name)).get('digest') != shard.digest()]
     needed, free = sum(item.size for shard in missing for item in shard.items), shutil.disk_usage(building).free
     if needed * 1.02 > free:
@@ -135,6 +133,7 @@ def _write_all(
     if len(missing) < len(shards):
         say(f'{name}: {len(shards) - len(missing):,} of {len(shards):,} files are there from before')
     progress = _Progress(name, sum(len(shard.items) for shard in missing), say)
+    import_once()  # before there are threads
     pool = concurrent.futures.ThreadPoolExecutor(num_threads or os.cpu_count())
     stop = threading.Event()
     try:
@@ -149,7 +148,7 @@ def _write_all(
 def _note(path: Path) -> dict[str, Any]:
     """What stands beside a shard that is whole: the digest of its images, and which are bad."""
     try:
-        return json.loads(_beside(path, 'json').read_text()) if path.is_file() else {}
+        return json.loads(_beside(path, 'json').read_text(encoding='utf-8')) if path.is_file() else {}
     except (OSError, ValueError):
         return {}
 
@@ -191,7 +190,7 @@ def _write(
         writer.close()
     path.unlink(missing_ok=True)
     note = {'digest': shard.digest(), 'bad': bad, 'turned': turned, 'seal': f'{total % seal.MODULUS:x}'}
-    _beside(path, 'json').write_text(json.dumps(note))
+    _beside(path, 'json').write_text(json.dumps(note), encoding='utf-8')
     os.rename(part, path)
 
 
@@ -215,7 +214,7 @@ def _report_bad(name: str, building: Path, shards: list[Shard], decoding: encode
         bad = [line for shard in own for line in _note(building / shard.file_name(name))['bad']]
         for line in bad[: encoded.NAMED]:
             say(f'{name} {split}: bad image: {line}')
-        with listed.open('a', errors='surrogateescape') as file:
+        with listed.open('a', encoding='utf-8', errors='surrogateescape') as file:
             file.writelines(f'{split}\t{line}\n' for line in bad)
         encoded.check_share(bad, sum(len(shard.items) for shard in own), decoding.max_bad_images, f'{name} {split}')
 

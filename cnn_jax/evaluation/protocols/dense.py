@@ -11,6 +11,7 @@ from flax.linen.dtypes import promote_dtype
 
 from cnn_jax import ops
 from cnn_jax.layers import AdaptiveAvgPool, Dense
+from cnn_jax.layers.arguments import activate
 
 
 def apply_densely(model: nn.Module, variables: Any, images: jax.Array) -> jax.Array:
@@ -63,4 +64,4 @@ def _slide(module: Dense, inputs: jax.Array, last: jax.Array | None, call: Calla
     places, kernel, bias = promote_dtype(places, kernel, bias, dtype=module.dtype)
     outputs = ops.conv2d(places, kernel.reshape(side, side, channels, -1))  # (batch, height, width, features)
     outputs = outputs if bias is None else outputs + bias.reshape(1, 1, 1, -1)
-    return outputs if module.activation is None else module.activation(outputs)
+    return activate(module.activation, outputs)

@@ -1,6 +1,7 @@
 """The pictures of the methods, written with their numbers beside them."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def draw_at_the_end(
     source: Any,
     rows: np.ndarray,
     folder: Path,
+    told: Callable[[str], None] = lambda name: None,
 ) -> list[str]:
     """Writes the pictures that are cheap for a run that has ended; lines that say which are not for this net.
 
@@ -49,6 +51,7 @@ def draw_at_the_end(
         about: for the settings, as in `Subject`.
         source: the test split.
         rows: of it, whose maps are drawn; none: the first ones.
+        told: the name of each picture before it is drawn.
     """
     rows = rows[:NUM_IMAGES] if len(rows) else np.arange(min(NUM_IMAGES, len(source)))
     examples = Examples(source, preprocessing(preprocess), group=task.group)
@@ -58,6 +61,7 @@ def draw_at_the_end(
     random = shuffled_once(variables)
     subject = Subject(model, variables, pixels, inputs, titles, examples, class_names, task, about, random)
     for name in AT_THE_END:
+        told(name)
         try:
             draw_method(subject, name, None, None, folder)
         except CnnJaxError as error:  # it is not for this model

@@ -20,7 +20,7 @@ def available() -> dict[str, str]:
     """Every method and the first line of its docstring, read without importing."""
     found = {}
     for path in sorted(_FOLDER.glob('*.py')):
-        tree = ast.parse(path.read_text())
+        tree = ast.parse(path.read_text(encoding='utf-8'))
         names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
         if names & {'attribute', 'visualize'}:
             found[path.stem] = (ast.get_docstring(tree) or '').partition('\n')[0]

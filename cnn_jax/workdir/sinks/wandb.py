@@ -21,14 +21,14 @@ class Sink:
 
         file, config = workdir / RUN_ID, workdir / 'config.json'
         if not file.exists():
-            file.write_text(uuid.uuid4().hex[:8])
+            file.write_text(uuid.uuid4().hex[:8], encoding='utf-8')
         self._run = wandb.init(
             dir=str(workdir),
-            id=file.read_text().strip(),
+            id=file.read_text(encoding='utf-8').strip(),
             name=workdir.name,
             resume='allow',
             reinit='finish_previous',
-            config=json.loads(config.read_text()) if config.exists() else {},
+            config=json.loads(config.read_text(encoding='utf-8')) if config.exists() else {},
             settings=wandb.Settings(silent=True, console='off'),
         )
         self._run.define_metric('*', step_metric='step')
