@@ -67,3 +67,17 @@ def test_a_run_has_begun_when_there_is_something_to_lose(tmp_path, left):
 def test_a_new_folder_is_made_and_left_clean(tmp_path):
     make_folder(tmp_path / 'a' / 'b')
     assert list((tmp_path / 'a' / 'b').iterdir()) == []
+
+
+def test_a_folder_without_a_run_names_those_that_are_near(tmp_path):
+    for name in ('lenet/monday', 'lenet/tuesday', 'vgg'):
+        (tmp_path / name).mkdir(parents=True)
+        write_config(tmp_path / name, config())
+    for path, words in [
+        ('lenet', 'lenet/tuesday'),
+        ('lenet/mondy', 'lenet/monday'),
+        ('.', 'vgg'),
+        ('nothing/x', 'run$'),
+    ]:
+        with pytest.raises(CnnJaxError, match=rf'no run in .*{words}'):
+            existing_config(tmp_path / path)
