@@ -195,7 +195,7 @@ def replace(made: Path, folder: Path, building: Path) -> None:
 def read_seal(folder: Path, split: str) -> Seal | None:
     """What a split of a set holds; None where its folder does not say, as TFDS's own do not."""
     try:
-        return Seal(*json.loads((folder / SEALS).read_text())[split])
+        return Seal(*json.loads((folder / SEALS).read_text(encoding='utf-8'))[split])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -53,7 +53,7 @@ def _cache_folder() -> Path:
 
 def _read(file: Path) -> dict[str, tuple[str, str]]:
     try:
-        return {path: (mark, digest) for path, (mark, digest) in json.loads(file.read_text()).items()}
+        return {path: (mark, digest) for path, (mark, digest) in json.loads(file.read_text(encoding='utf-8')).items()}
     except (OSError, ValueError, AttributeError):
         return {}
 
