@@ -12,7 +12,7 @@ import numpy as np
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.drawing.figure import tile
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.tracing import layers, receptive_field, scores
+from cnn_jax.tracing import last, receptive_field, scores
 from cnn_jax.visualize import guided_backprop
 from cnn_jax.visualize.engine.examples import Examples
 
@@ -53,7 +53,7 @@ def visualize(
     if layer is None or unit is not None:
         _, images, _ = next(iter(examples.batches()))
         net = scores.net_of(model, variables, examples.inputs(images))
-        layer = layer or layers.last_map(net)
+        layer = layer or last.last_map(net)
         count = net.layer(layer).shape[-1]
         if unit is not None and not 0 <= unit < count:
             raise CnnJaxError(f'unit: {unit} given; {layer} has 0 to {count - 1}')
