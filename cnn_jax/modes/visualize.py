@@ -2,11 +2,12 @@
 
 import contextlib
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnn_jax.errors import CnnJaxError
+from cnn_jax.devices.stop import Stopped
 from cnn_jax.modes._command import Command
 from cnn_jax.modes._flags import DATA_DIR, INIT_FROM, Flag
 from cnn_jax.workdir.log import Log
@@ -89,17 +90,23 @@ def visualize(
     make_folder(folder)
     if method is None:
         draw.check_layer_and_unit(subject, layer, unit)
-    names = (method,) if method else draw.SET
+    names, failed = (method,) if method else draw.SET, []
     with _progress(len(names)) as advance:
         for name in names:
             advance(name)
             try:
                 file = draw.draw_method(subject, name, layer, unit, folder)
                 log.say(f'{name:<22} {folder / file}.png')
-            except CnnJaxError as error:
+            except Stopped:
+                raise
+            except Exception as error:  # of whatever type: it costs this method alone
                 if method:
                     raise
-                log.say(f'{name:<22} left out: {error}')
+                failed.append(error)
+                log.say(f'{name:<22} {draw.left_out_line(name, error).removeprefix(f"{name} ")}')
+                log.note(''.join(traceback.format_exception(error)))
+    if len(failed) == len(names):  # nothing came of it
+        raise failed[0]
     source = ', '.join(f'{key} {value}' for key, value in note.items())
     log.say(f'{"page":<22} {write_pictures(workdir, heading=loaded.name, source=f"Pictures of {source}")}')
 

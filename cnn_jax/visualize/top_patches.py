@@ -3,7 +3,7 @@
 Zeiler and Fergus 2013, arXiv:1311.2901; Springenberg et al. 2014, arXiv:1412.6806, Figure 3.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
@@ -42,7 +42,8 @@ def visualize(
 ) -> dict[str, np.ndarray]:
     """Returns, for each channel, the `num_patches` images with the strongest unit of the layer: `values`, `rows`,
     `labels` (patches, channels), `places` (patches, channels, 2), `boxes` (.., 4) in pixels, `patches` (channels,
-    patches, height, width, colours) as uint8 and `guided`, guided backpropagation from the same units.
+    patches, height, width, colours) as uint8 and `guided`, guided backpropagation from the same units; in its place
+    `guided_left_out`, a line, where the net has no ReLUs or others than ReLUs below the layer.
 
     One patch from an image. The crop is exactly what the unit sees; where the edge of the image cuts it, the rest is
     black. layer: None: the last with maps. unit: this channel alone; None: the first `num_channels`.
@@ -115,14 +116,30 @@ def _crops(
 
     found = {'boxes': np.array(boxes).reshape(len(channels), count, 4).transpose(1, 0, 2), 'patches': cut(images)}
     if guided:
-        vector = len(scores.net_of(model, variables, inputs).layer(layer).shape) == 2
-        units = np.repeat(channels, count)
-        targets = units if vector else np.concatenate([places, units[:, None]], 1)
-        maps = guided_backprop.attribute(
-            model, variables, inputs, targets, layer=layer, chunk=min(len(inputs), examples.batch_size)
-        )
-        found['guided'] = cut(np.asarray(maps))
+        found |= _guided(model, variables, inputs, layer, places, np.repeat(channels, count), cut, examples.batch_size)
     return found
+
+
+def _guided(
+    model: Any,
+    variables: Any,
+    inputs: Any,
+    layer: str,
+    places: np.ndarray,
+    units: np.ndarray,
+    cut: Callable[[np.ndarray], np.ndarray],
+    most: int,
+) -> dict[str, np.ndarray]:
+    """`guided` pictures of the units, or `guided_left_out`, why this net has none."""
+    vector = len(scores.net_of(model, variables, inputs).layer(layer).shape) == 2
+    targets = units if vector else np.concatenate([places, units[:, None]], 1)
+    try:
+        maps = guided_backprop.attribute(
+            model, variables, inputs, targets, layer=layer, chunk=min(len(inputs), most)
+        )
+    except CnnJaxError as error:  # no ReLU below the layer, or another nonlinearity
+        return {'guided_left_out': np.array(f'guided backpropagation left out: {error}')}
+    return {'guided': cut(np.asarray(maps))}
 
 
 def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0, class_names: Any = None) -> 'Figure':

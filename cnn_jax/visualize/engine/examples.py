@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnn_jax.errors import CnnJaxError
 from cnn_jax.tracing import last, scores
 
 
@@ -67,5 +68,10 @@ def features(model: Any, variables: Any, examples: Examples, *, layer: str | Non
         count += len(rows)
         if count >= most:
             break
+    if not parts:
+        raise CnnJaxError('there are no images to look at')
     joined = [np.concatenate(part)[:most] for part in zip(*parts, strict=True)]
+    wrong = int((~np.isfinite(joined[0]).all(1)).sum())
+    if wrong:
+        raise CnnJaxError(f'{name}: the features of {wrong} of {len(joined[0])} images are not finite')
     return Features(joined[0], joined[1], joined[2], joined[3], name or '')

@@ -95,7 +95,8 @@ class _Page:
 
     def write(self, top: float, lines: Sequence[str], points: float, color: str = drawing.INK) -> None:
         place = 0.1 / self._width, 1 - top / self._height
-        self._figure.text(*place, '\n'.join(lines), fontsize=points, va='top', linespacing=LINE, color=color)
+        if any(lines):
+            self._figure.text(*place, '\n'.join(lines), fontsize=points, va='top', linespacing=LINE, color=color)
 
     def axes(self, left: float, top: float, width: float, height: float) -> Any:
         low = 1 - (top + height) / self._height
