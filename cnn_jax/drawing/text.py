@@ -5,7 +5,7 @@ No text on a picture is smaller than SMALLEST points.
 
 import functools
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -58,7 +58,7 @@ class Key(NamedTuple):
     lines: list[str]
 
 
-def key_of(names: dict[Any, str], inches: float, points: float = SMALLEST) -> Key:
+def key_of(names: Mapping[Any, str], inches: float, points: float = SMALLEST) -> Key:
     """Names themselves where all fit into `inches`, else letters in their place, and lines such as 'a  tench'."""
     if all(width_of(name, points) <= inches for name in names.values()):
         return Key(dict(names), [])
@@ -84,17 +84,6 @@ def columns_of(lines: Sequence[str], inches: float, points: float = SMALLEST) ->
 
 
 def key_height(lines: Sequence[str], inches: float, points: float = SMALLEST) -> float:
-    """How high `draw_key` is, in inches."""
+    """How high a key is, in inches."""
     columns = columns_of(lines, inches, points)
     return height_of(len(columns[0]), points) + 0.1 if columns else 0.0
-
-
-def draw_key(
-    figure: Any, lines: Sequence[str], *, left: float, top: float, inches: float, points: float = SMALLEST
-) -> None:
-    """Writes a key in columns; left and top of it in inches from the left and the top of the figure."""
-    width, height = figure.get_size_inches()
-    columns = columns_of(lines, inches, points)
-    for number, column in enumerate(columns):
-        place = (left + number * inches / len(columns)) / width, 1 - top / height
-        figure.text(*place, '\n'.join(column), fontsize=points, va='top', linespacing=LINE)

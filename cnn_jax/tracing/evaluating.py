@@ -31,8 +31,8 @@ def check(model: nn.Module) -> None:
     ]
     if needed:
         raise CnnJaxError(
-            f'{type(model).__name__} takes {", ".join(needed)} beside the images; give a model of images alone, such as '
-            'a module that calls this one with the rest'
+            f'{type(model).__name__} takes {", ".join(needed)} beside the images; give a model of images alone, '
+            'such as a module that calls this one with the rest'
         )
 
 

@@ -29,9 +29,10 @@ def attribute(
     """Returns the class map of each image, (batch, height, width, 1), float32 or wider; 0 or more unless `relu=False`.
 
     targets: the class of each image, None: the highest score. layer: whose maps; None: the last that has maps.
-    upsample: to the size of the images; False: the size of the layer. placed: where a unit's value lies on the image: at
-    the centre of what the unit sees, bilinear in between; 'stretched': on an even grid over the whole image. A map of
-    zeros says that no channel of the layer speaks for the class. chunk: most images at a time.
+    upsample: to the size of the images; False: the size of the layer. placed: where a unit's value lies on the image:
+    at the centre of what the unit sees, bilinear in between, nothing where no unit has its centre; 'stretched': on an
+    even grid over the whole image. A map of zeros says that no channel of the layer speaks for the class. chunk: most
+    images at a time.
 
     Differs from the paper and from captum, which stretch: without padding, a stretched map lies beside what its units
     look at. Where the receptive fields are not known, or all alike, the map is stretched (`placement` says so).

@@ -80,7 +80,9 @@ def visualize(
             for name in ('insertion', 'deletion')
         }
         parts.append({'maps': cascade, 'correlation': _correlations(cascade), **curves})
-    found = {name: np.concatenate([part[name] for part in parts], 1) for name in ('correlation', 'insertion', 'deletion')}
+    found = {
+        name: np.concatenate([part[name] for part in parts], 1) for name in ('correlation', 'insertion', 'deletion')
+    }
     found |= {f'{name}_score': np.trapezoid(found[name], axis=0) / num_steps for name in ('insertion', 'deletion')}
     names = ['trained', *(order[level - 1] or '(the model itself)' for level in levels(len(order), most_levels)[1:])]
     words = {'scored': scored or '', 'method': method, 'measured': _measured(scored, probability)}

@@ -38,8 +38,9 @@ def attribute(
     images = scores.check_images(images)
     windows = make_windows(images.shape[1:3], window, stride)
     targets = mixtures.resolve(model, variables, images, targets, layer, chunk=chunk)
-    run = _covering(model, variables, images, targets, baseline, layer=layer, map_layer=None, window=windows.size,
-                    probability=None)
+    run = _covering(
+        model, variables, images, targets, baseline, layer=layer, map_layer=None, window=windows.size, probability=None
+    )
     return jnp.asarray(_seen(run, images, windows, chunk, None).drop_map)
 
 
@@ -82,7 +83,12 @@ def look(
     windows = make_windows(images.shape[1:3], window, stride)
     targets = mixtures.resolve(model, variables, images, targets, layer, chunk=chunk)
     map_layer = map_layer or last.last_map(scores.net_of(model, variables, images))
-    static: dict[str, Any] = {'layer': layer, 'map_layer': map_layer, 'window': windows.size, 'probability': probability}
+    static: dict[str, Any] = {
+        'layer': layer,
+        'map_layer': map_layer,
+        'window': windows.size,
+        'probability': probability,
+    }
     run = _covering(model, variables, images, targets, baseline, **static)
     return _seen(run, images, windows, chunk, map_layer)
 

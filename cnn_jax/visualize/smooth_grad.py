@@ -37,7 +37,9 @@ def attribute(
     if samples < 1 or noise_level < 0:
         raise CnnJaxError(f'samples={samples}, noise_level={noise_level} given; at least 1, and at least 0')
     targets = mixtures.resolve(model, variables, images, targets, layer, chunk=chunk)
-    draw = jax.vmap(lambda sample: jax.random.normal(jax.random.fold_in(jax.random.key(seed), sample), images.shape[1:]))
+    draw = jax.vmap(
+        lambda sample: jax.random.normal(jax.random.fold_in(jax.random.key(seed), sample), images.shape[1:])
+    )
     deviations = noise_level * np.asarray(jnp.ptp(images, axis=(1, 2, 3)))
     rows, draws = (part.ravel() for part in np.mgrid[: len(images), :samples])
     ones = np.ones(len(rows))

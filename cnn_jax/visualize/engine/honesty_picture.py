@@ -25,7 +25,8 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
         figure = drawing.new_figure(width, size + 4.0, layout=None)
         whole = figure.get_figheight()
         count = arrays['correlation'].shape[1]
-        what = f'{str(arrays["method"]).replace("_", " ")}: magnitude of the map of the first image as weights are shuffled'
+        method = str(arrays['method']).replace('_', ' ')
+        what = f'{method}: magnitude of the map of the first image as weights are shuffled'
         figure.text(0.1 / width, 1 - 0.22 / whole, what, fontsize=10)
         said = f'below: means of {count} image{"s" if count > 1 else ""} with 95 % intervals'
         figure.text(0.1 / width, 1 - 0.4 / whole, said, fontsize=SMALL, color=drawing.MUTED)
@@ -120,5 +121,7 @@ def _say_missing(axes: Any, counts: Any, images: int) -> None:
     """How many images have no number, because their map is zero everywhere."""
     missing = images - int(np.min(counts))
     if missing:
-        said = f'{missing} of {images} images: no map' if missing < images else 'no map of any image: zero or not finite'
+        said = (
+            f'{missing} of {images} images: no map' if missing < images else 'no map of any image: zero or not finite'
+        )
         axes.text(0.98, 0.02, said, transform=axes.transAxes, ha='right', va='bottom', fontsize=SMALL)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnn_jax.drawing import figure as drawing
-from cnn_jax.drawing.text import LINE, SMALLEST, height_of, wrapped
+from cnn_jax.drawing.sheet import Sheet
+from cnn_jax.drawing.text import SMALLEST, height_of, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,59 +70,29 @@ def draw(
     height = panel * summed.shape[1] / summed.shape[2]
     with drawing.style():
         begin = height_of(len(heads), 9) + height_of(len(said), SMALLEST) + 0.12
-        figure = drawing.new_figure(width, begin + sum(tops) + len(maps) * (height + 0.08), layout=None)
-        page = _Page(figure, width)
-        page.write(0.06, heads, 9)
-        page.write(0.06 + height_of(len(heads), 9), said, SMALLEST, drawing.MUTED)
+        sheet = Sheet(width, begin + sum(tops) + len(maps) * (height + 0.08))
+        top = 0.06 + sheet.write(0.1, 0.06, heads, 9)
+        sheet.write(0.1, top, said, SMALLEST, color=drawing.MUTED)
         top = begin
         for (title, note), above, picture, image in zip(texts, tops, summed, images, strict=True):
-            page.write(top, title, 9)
-            page.write(top + height_of(len(title), 9), note, SMALLEST, drawing.MUTED)
+            below = top + sheet.write(0.1, top, title, 9)
+            sheet.write(0.1, below, note, SMALLEST, color=drawing.MUTED)
             top += above
-            line = [page.axes(0.1 + place * (panel + 0.06), top, panel, height) for place in range(3)]
+            line = [sheet.axes(0.1 + place * (panel + 0.06), top, panel, height) for place in range(3)]
             _draw_row(line, picture, image, scale)
             top += height + 0.08
         tall = min(max(top - begin - tops[0] - 0.08, 1.2), 4.0)
-        beside = page.axes(width - 0.95, begin + tops[0], 0.12, tall)
-        _draw_bar(figure, beside, scale, unit)
-    return figure
-
-
-class _Page:
-    """Places on a figure in inches from the left and from the top."""
-
-    def __init__(self, figure: Any, width: float) -> None:
-        self._figure, self._width, self._height = figure, width, figure.get_figheight()
-
-    def write(self, top: float, lines: Sequence[str], points: float, color: str = drawing.INK) -> None:
-        place = 0.1 / self._width, 1 - top / self._height
-        if any(lines):
-            self._figure.text(*place, '\n'.join(lines), fontsize=points, va='top', linespacing=LINE, color=color)
-
-    def axes(self, left: float, top: float, width: float, height: float) -> Any:
-        low = 1 - (top + height) / self._height
-        return self._figure.add_axes((left / self._width, low, width / self._width, height / self._height))
+        ends = 'both' if scale.low else 'max'
+        sheet.bar(width - 0.95, begin + tops[0], tall, scale, unit, extend=ends)
+    return sheet.figure
 
 
 def _draw_row(line: Sequence[Any], picture: np.ndarray, image: np.ndarray, scale: drawing.Scale) -> None:
-    for axes in line:
-        axes.set_axis_off()
     line[0].imshow(drawing.as_rgb(image), interpolation='nearest')
     line[1].imshow(picture, **scale.drawn)
     line[2].imshow(drawing.as_rgb(image).mean(-1), cmap='gray', vmin=-0.6, vmax=1.6)
     strength = np.clip(np.nan_to_num(np.abs(picture) / scale.high), 0, 1)
     line[2].imshow(picture, alpha=np.sqrt(strength) * 0.85, **scale.drawn)
-
-
-def _draw_bar(figure: Any, axes: Any, scale: drawing.Scale, unit: str) -> None:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    shown = ScalarMappable(Normalize(scale.low, scale.high), scale.colors)
-    bar = figure.colorbar(shown, cax=axes, extend='both' if scale.low else 'max')
-    bar.ax.tick_params(labelsize=8)
-    bar.set_label(unit, fontsize=8)
-    bar.outline.set_visible(False)
 
 
 def _colors_in_words(scale: drawing.Scale) -> str:
