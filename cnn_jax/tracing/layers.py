@@ -191,6 +191,10 @@ def _net(program: Program, learned: Collection[str], places: Sequence[str]) -> N
         elif side == 'out':
             layers.pop(name, None)  # of two calls the last counts
             layers[name] = layer(name, inputs.get(name), step.outputs[0])
+    for one in layers.values():
+        if 0 in one.shape[1:]:
+            size = program.types[program.inputs[-1]].shape
+            raise CnnJaxError(f'images {size} are too small for this net: the output of {one.name} is {one.shape}')
     numbers = [(place, atom) for place, atom in zip(places, program.outputs, strict=True) if isinstance(atom, int)]
     return Net(program, layers, {place: layer(place, None, number) for place, number in numbers})
 

@@ -54,7 +54,8 @@ def draw(
     """
     across = width - 1.0  # inches, without the colour-bars
     strips = [_Strip(name, values, *_picture(values, most_channels)) for name, values in arrays.items()]
-    heights = [max(across * strip.picture.shape[0] / strip.picture.shape[1], 0.4) for strip in strips]
+    shares = [strip.picture.shape[0] / strip.picture.shape[1] * (strip.values.ndim == 3) for strip in strips]
+    heights = [max(across * share, 0.4) for share in shares]  # a vector is a thin strip, however short
     said = wrapped(f'what the layers make of {titles[0] if titles else "the image"}', across, 10)
     head = height_of(len(said), 10) + height_of(1, SMALLEST) + 0.12
     seen = 1.1 if pixels is not None else 0.0  # the height of the image

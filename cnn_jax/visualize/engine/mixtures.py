@@ -105,11 +105,14 @@ def _group_sums(
 
 
 def _fronts(model: Any, variables: Any, batches: list[int], single: Any, dtype: Any, layer: str | None) -> list[Any]:
-    """The shapes of the arrays up to which the net is affine, for batches of some sizes."""
+    """The shapes of the arrays up to which the net is affine, for batches of some sizes; different ones where these
+    arrays have no row for each image."""
     found = []
     for batch in batches:
         net = scores.net_of(model, variables, jax.ShapeDtypeStruct((batch, *single), dtype))
-        found.append(tuple(net.program.types[number].shape[1:] for number in _front(net, layer, early=True)))
+        shapes = [net.program.types[number].shape for number in _front(net, layer, early=True)]
+        rows = all(shape[:1] == (batch,) for shape in shapes)
+        found.append(tuple(shape[1:] for shape in shapes) if rows else len(found))
     return found
 
 

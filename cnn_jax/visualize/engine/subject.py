@@ -85,7 +85,7 @@ def shuffled_once(variables: Any) -> Callable[[int], Any]:
     return functools.cache(lambda number: jax.device_put(shuffled(variables, None, number)))
 
 
-def images_for_checks(subject: Subject, count: int = NUM_CHECKED) -> jax.Array:
+def images_for_checks(subject: Subject) -> jax.Array:
     """Model inputs by which a method is judged: the first of the subject's images, then test images, spread evenly.
 
     Fewer where the test split has fewer, or is not there.
@@ -94,7 +94,7 @@ def images_for_checks(subject: Subject, count: int = NUM_CHECKED) -> jax.Array:
     if subject.examples is None:
         return first
     source = subject.examples.source
-    rows = np.unique(np.linspace(0, len(source) - 1, min(count - 1, len(source))).round().astype(int))
+    rows = np.unique(np.linspace(0, len(source) - 1, min(NUM_CHECKED - 1, len(source))).round().astype(int))
     found = [source[int(row)] for row in rows]
     pixels = [one['image'] for one in found if one.get('readable', True)]
     if not pixels:
