@@ -213,9 +213,9 @@ def test_what_cannot_be_explained_is_one_line(name):
     with pytest.raises(CnnJaxError, match=r'images \(3, 2, 16, 3\) are too small for this net|on images of \(2'):
         run(name, plain, variables, images[:, :2])
     flat, of_one_size = net_of(Flat())
-    for model, variables, other in ((plain, variables, images[..., :2]), (flat, of_one_size, images[:, :10])):
+    for net, weights, other in ((plain, variables, images[..., :2]), (flat, of_one_size, images[:, :10])):
         with pytest.raises(CnnJaxError, match=r'cannot be called with images \(3, ') as raised:
-            run(name, model, variables, other)
+            run(name, net, weights, other)
         one_line(raised.value)
 
 
@@ -223,7 +223,7 @@ def test_features_have_a_row_for_each_image_or_are_refused():
     images = images_of(5)
     views, variables = net_of(Views())
     for batch_size in (None, 3):
-        with pytest.raises(CnnJaxError, match="layer 'net/conv1': the output is .* views"):
+        with pytest.raises(CnnJaxError, match=r"layer 'net/conv1': the output is .* views"):
             features(views, variables, images, layers=['net/conv1'], batch_size=batch_size)
     members, variables = net_of(Members())
     with pytest.raises(CnnJaxError, match="'mean/members': the output is"):

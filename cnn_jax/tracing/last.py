@@ -10,7 +10,6 @@ from cnn_jax.tracing.program import Program, Step
 from cnn_jax.tracing.record import mark_of
 
 _PRODUCTS = ('conv_general_dilated', 'dot_general')
-_ELEMENTWISE = ('mul', 'sub')  # a distance to centres is a product too: its first step meets them all with each image
 _MOVES = ('broadcast_in_dim', 'convert_element_type', 'copy', 'name', 'pvary', 'reshape', 'squeeze', 'transpose')
 
 
@@ -77,9 +76,8 @@ def _operand(program: Program, step: Step, mine: list[int], dependent: set[int],
     """What a step multiplies with variables; None: it is no such product."""
     if step.kind in _PRODUCTS:
         return mine[0]
-    if step.kind in _ELEMENTWISE:
-        met = prod(program.types[_source(program, mine[0])].shape) < prod(program.types[step.outputs[0]].shape)
-        return mine[0] if met else None
+    if step.kind in ('mul', 'sub'):
+        return mine[0] if _meets_all(program, step, mine[0]) else None
     for inside in programs.inner(step):
         atoms = step.inputs[len(step.inputs) - len(inside.inputs) :]
         given = list(zip(inside.inputs, atoms, strict=True))
@@ -89,6 +87,14 @@ def _operand(program: Program, step: Step, mine: list[int], dependent: set[int],
             needed = {atom for one in programs.prune(inside, [found[1]]).steps for atom in one.inputs} | {found[1]}
             return next((atom for n, atom in given if n in images and n in needed and isinstance(atom, int)), mine[0])
     return None
+
+
+def _meets_all(program: Program, step: Step, operand: int) -> bool:
+    """Whether each image meets several rows of variables, as in a distance to centres, or in a product that is written
+    as a sum; the gains of a norm meet each number once."""
+    larger = prod(program.types[_source(program, operand)].shape) < prod(program.types[step.outputs[0]].shape)
+    summed = any(one.kind == 'reduce_sum' and one.inputs[0] == step.outputs[0] for one in program.steps)
+    return larger and (step.kind == 'sub' or summed)
 
 
 def _source(program: Program, number: int) -> int:
