@@ -183,6 +183,21 @@ def test_integrated_gradients_sum_to_the_difference_of_the_scores(net):
     np.testing.assert_allclose(np.sum(found, (1, 2, 3)), ends[0] - ends[1], atol=3e-3 * np.abs(ends[0]).max())
 
 
+def test_the_completeness_of_integrated_gradients_is_known(net):
+    """The error is what is missing to the difference of the scores, of a class and of a unit of a layer."""
+    model, variables, images = net
+    for steps, layer in ((1, None), (64, None), (64, 'conv2')):
+        maps = integrated_gradients.attribute(model, variables, images, 1, steps=steps, baseline=0.2, layer=layer)
+        found = integrated_gradients.completeness(model, variables, images, maps, 1, baseline=0.2, layer=layer)
+        sums = np.sum(maps, (1, 2, 3))
+        np.testing.assert_allclose(found.error, sums - found.difference, rtol=1e-5, atol=1e-6)
+        if layer is None:
+            ends = [model.apply(variables, x, train=False)[:, 1] for x in (images, jnp.full_like(images, 0.2))]
+            np.testing.assert_allclose(found.difference, ends[0] - ends[1], rtol=1e-4, atol=1e-5)
+        if steps > 1:
+            assert np.abs(found.error).max() < 0.05 * np.abs(found.difference).max()
+
+
 def test_smooth_grad_without_noise_is_the_gradient_and_its_seed_decides(net):
     model, variables, images = net
     plain = gradient.attribute(model, variables, images, 0)

@@ -104,7 +104,8 @@ class Members(nn.Module):
 
     @nn.compact
     def __call__(self, images):
-        nets = nn.vmap(Body, variable_axes={'params': 0}, split_rngs={'params': True}, in_axes=None, axis_size=3)
+        shared: Any = None  # all see the same images
+        nets = nn.vmap(Body, variable_axes={'params': 0}, split_rngs={'params': True}, in_axes=shared, axis_size=3)
         return Mean(name='mean')(nets(name='nets')(images))
 
 
@@ -292,7 +293,7 @@ def quick(monkeypatch):
 @pytest.mark.parametrize('name', [name for name in methods.available() if name != 'honesty'])
 def test_maps_that_are_not_finite_are_drawn_or_said(name, tmp_path):
     model = Body()
-    variables = model.init(jax.random.key(1), images_of())
+    variables: Any = model.init(jax.random.key(1), images_of())
     first = variables['params']['conv1']
     first['kernel'] = first['kernel'].at[0, 0, 0, 0].set(jnp.nan)
     said = ''
@@ -362,7 +363,7 @@ def test_probabilities_are_the_tasks():
     _, variables = made(model, images_of())
     for task, function in ((classification.task(), jax.nn.softmax), (multilabel.task(), jax.nn.sigmoid)):
         seen = subject_of(model, variables, task=task)
-        scored = model.apply(variables, seen.images)
+        scored: Any = model.apply(variables, seen.images)
         expected = np.asarray(function(scored)).max(-1)
         (picture,) = draw.make_method('occlusion_panels').draw(seen, None, None)
         assert np.abs(picture.arrays['probability'] - expected[:, None, None]).min((1, 2)) == pytest.approx(0, abs=0.05)

@@ -36,10 +36,10 @@ def _centres(static: Static, shapes: Shapes, image_shape: tuple[int, ...], layer
     field = receptive_field.field_of(static.model, with_shapes(shapes), image_shape, layer)
     if not isinstance(field, Field):
         return None
-    found = [_along(field, side) for side in (0, 1)]
-    if found[0] is None or found[1] is None:
+    down, across = (_along(field, side) for side in (0, 1))
+    if down is None or across is None:
         return None
-    (first, rows), (second, columns) = found
+    (first, rows), (second, columns) = down, across
     return Centres(rows, columns, (first, second)) if first != second else None
 
 

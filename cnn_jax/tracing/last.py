@@ -100,8 +100,11 @@ def _meets_all(program: Program, step: Step, operand: int) -> bool:
 def _source(program: Program, number: int) -> int:
     """The array that another one only shows in another shape, order or dtype."""
     makers = programs.makers(program)
-    while number in makers and makers[number].kind in _MOVES and isinstance(makers[number].inputs[0], int):
-        number = makers[number].inputs[0]
+    while number in makers and makers[number].kind in _MOVES:
+        read = makers[number].inputs[0]
+        if not isinstance(read, int):
+            break
+        number = read
     return number
 
 

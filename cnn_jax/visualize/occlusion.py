@@ -135,8 +135,9 @@ def _covered(
     sums = jnp.sum(maps, (1, 2))  # (rows, channels)
     if channel is not None:
         sums = jnp.take_along_axis(sums, channel[image][:, None], -1)[:, 0]
-    known = probability is not None and layer is None
-    chances = _picked(probability(classes), seed) if known else jnp.full(len(image), jnp.nan)
+    chances = jnp.full(len(image), jnp.nan)
+    if probability is not None and layer is None:
+        chances = _picked(probability(classes), seed)
     return {
         'score': _picked(outputs, seed),
         'probability': chances,

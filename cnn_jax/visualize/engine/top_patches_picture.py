@@ -1,6 +1,6 @@
 """The picture of `top_patches`: a row of patches for each channel, and what excites the unit in each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,11 +54,14 @@ def _names(arrays: Mapping[str, np.ndarray], class_names: Any) -> dict[int, str]
     return {number: str(number if class_names is None else class_names[number]) for number in numbers}
 
 
-def _heads(arrays: Mapping[str, np.ndarray], width: float, strip: float) -> list[tuple[Sequence[str], float]]:
+def _heads(arrays: Mapping[str, np.ndarray], width: float, strip: float) -> list[tuple[list[str], float]]:
     """Lines and their sizes: what is shown, and what is left out and why."""
-    said = wrapped(f'strongest patches in {arrays["layer"]}: value, label', strip, 9)
-    left_out = arrays.get('guided_left_out')
-    return [(said, 9)] + ([(wrapped(str(left_out), width - 0.2, SMALLEST), SMALLEST)] if left_out is not None else [])
+    heads: list[tuple[list[str], float]] = [
+        (wrapped(f'strongest patches in {arrays["layer"]}: value, label', strip, 9), 9)
+    ]
+    if 'guided_left_out' in arrays:
+        heads.append((wrapped(str(arrays['guided_left_out']), width - 0.2, SMALLEST), SMALLEST))
+    return heads
 
 
 def _draw_patches(
