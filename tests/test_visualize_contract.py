@@ -372,6 +372,15 @@ def test_probabilities_are_the_tasks():
         assert check.arrays['correlation'].shape[1] == 4
 
 
+@pytest.mark.usefixtures('quick')
+def test_one_of_several_outputs_is_explained_and_judged_by_name():
+    both, variables = net_of(Both())
+    picture, check = draw.make_method('gradient').draw(subject_of(both, variables), 'scores', 2)
+    assert 'logits' not in picture.arrays
+    assert str(check.arrays['scored']) == 'scores'
+    assert np.isfinite(check.arrays['insertion']).all()
+
+
 def test_a_net_without_relus_has_its_patches():
     model = Body(activation=jnp.tanh)
     _, variables = made(model, images_of())

@@ -26,10 +26,11 @@ class Attribution:
     def draw(self, subject: Subject, layer: str | None, unit: int | None) -> Iterator[Picture]:
         model, variables, images = subject.model, subject.variables, subject.images
         maps = np.asarray(self._module.attribute(model, variables, images, unit, layer=layer))
-        logits = np.asarray(scores.read(model, variables, images, (None,))[0])
-        answers = [subject.task.answer(row, subject.class_names) for row in logits]
-        titles = [f'{title}, predicted {answer}' for title, answer in zip(subject.titles, answers, strict=True)]
-        arrays = {'maps': maps, 'inputs': np.asarray(images), 'logits': logits}
+        arrays, titles = {'maps': maps, 'inputs': np.asarray(images)}, subject.titles
+        if len(scores.net_of(model, variables, images).returned) == 1:  # else nobody knows which are the scores
+            arrays['logits'] = np.asarray(scores.read(model, variables, images, (None,))[0])
+            answers = [subject.task.answer(row, subject.class_names) for row in arrays['logits']]
+            titles = [f'{title}, predicted {answer}' for title, answer in zip(titles, answers, strict=True)]
         notes = [''] * len(maps)
         if hasattr(self._module, 'completeness'):
             complete = self._module.completeness(model, variables, images, maps, unit, layer=layer)
