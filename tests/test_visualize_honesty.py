@@ -57,6 +57,27 @@ def test_shuffling_keeps_the_values_and_the_given_variables():
     assert meeting.owners_in_order(net, variables) == ['conv1', 'fc2', 'fc3']
 
 
+def test_pixels_that_nothing_looks_at_are_no_agreement():
+    """Two maps of noise in the middle of a large empty image."""
+    rng = np.random.default_rng(0)
+    cascade = np.zeros((2, 3, 40, 40, 1))
+    cascade[:, :, 15:25, 15:25] = rng.normal(size=(2, 3, 10, 10, 1))
+    assert np.abs(honesty._correlations(cascade)[1]).max() < 0.35
+    assert np.isnan(honesty._correlations(np.zeros((2, 3, 4, 4, 1)))).all()
+
+
+def test_ranks_are_those_of_what_the_picture_shows(monkeypatch):
+    """Channels that cancel are nothing in the picture, so they come last, however large they are."""
+    images, model = jnp.ones((1, 4, 8, 3)), Bright()
+    cancelling = np.zeros((1, 4, 8, 3), np.float32)
+    cancelling[:, :, :4] = [9, -9, 0]
+    cancelling[:, :, 4:] = [1, 1, 0]
+    variables = model.init(jax.random.key(0), images)
+    monkeypatch.setattr(honesty, '_attribution', lambda method: lambda *given, layer: cancelling)
+    arrays = honesty.visualize(model, variables, images=images[..., :1].repeat(3, -1), targets=[1], num_steps=2)
+    assert arrays['insertion'][1, 0] > 0.99  # the right half, of class 1, has come first
+
+
 def test_insertion_and_deletion_of_the_side_that_counts():
     images, model = jnp.ones((1, 4, 8, 1)), Bright()
     variables = model.init(jax.random.key(0), images)

@@ -44,7 +44,8 @@ def visualize(
 
     - `maps` (levels, 1, height, width, channels), of the first image: the map, then that of the net with the weights of
       the last layer shuffled, of the last several, and so on to all variables; `layers` (levels,), which came last;
-    - `correlation` (levels, batch), Spearman's with the map of the trained net, of the magnitudes that a picture shows;
+    - `correlation` (levels, batch), Spearman's with the map of the trained net, of the magnitudes that a picture shows,
+      over the pixels that any of the maps reaches;
     - `insertion` and `deletion` (num_steps + 1, batch), the target's probability as the strongest pixels of the picture
       come first or go first, and their means `insertion_score` and `deletion_score` (batch,); `measured`, what that is
       in words; `scored`, the layer of the target; `method`.
@@ -118,9 +119,14 @@ def _strength(maps: np.ndarray) -> np.ndarray:
 
 
 def _correlations(cascade: np.ndarray) -> np.ndarray:
-    """The rank correlation of each level with the first, (levels, batch)."""
-    strength = [_strength(maps) for maps in cascade]
-    return np.array([[rank_correlation(a, b) for a, b in zip(strength[0], other, strict=True)] for other in strength])
+    """The rank correlation of each level with the first, (levels, batch).
+
+    Pixels that are zero in every map do not count: nothing looks there, whatever the weights, and their agreement would
+    make a map of units that see the middle alone look blind to its weights.
+    """
+    strength = np.stack([_strength(maps) for maps in cascade])  # (levels, batch, height, width)
+    seen = strength[..., (strength != 0).any((0, 1))]  # (levels, batch, pixels)
+    return np.array([[rank_correlation(a, b) for a, b in zip(seen[0], other, strict=True)] for other in seen])
 
 
 def _measured(scored: str | None, probability: Any) -> str:
@@ -133,7 +139,7 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Spearman's correlation of two arrays of one shape, ties sharing their mean rank; NaN if either is constant."""
     from scipy.stats import rankdata
 
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+    if not (first.size and np.isfinite(first).all() and np.isfinite(second).all()):
         return float('nan')
     ranks = [rankdata(array.ravel()) for array in (first, second)]
     centred = [rank - rank.mean() for rank in ranks]

@@ -1,5 +1,6 @@
 """SmoothGrad: the mean gradient over noisy copies of the image. Smilkov et al. 2017, arXiv:1706.03825."""
 
+import functools
 from typing import Any
 
 import jax
@@ -37,9 +38,7 @@ def attribute(
     if samples < 1 or noise_level < 0:
         raise CnnJaxError(f'samples={samples}, noise_level={noise_level} given; at least 1, and at least 0')
     targets = mixtures.resolve(model, variables, images, targets, layer, chunk=chunk)
-    draw = jax.vmap(
-        lambda sample: jax.random.normal(jax.random.fold_in(jax.random.key(seed), sample), images.shape[1:])
-    )
+    draw = functools.partial(_noise, seed, shape=images.shape[1:], dtype=images.dtype)
     deviations = noise_level * np.asarray(jnp.ptp(images, axis=(1, 2, 3)))
     rows, draws = (part.ravel() for part in np.mgrid[: len(images), :samples])
     ones = np.ones(len(rows))
@@ -47,3 +46,10 @@ def attribute(
     return mixtures.gradient_sums(
         model, variables, images, draw, points, targets, layer=layer, chunk=chunk, squared=squared
     )
+
+
+@functools.partial(jax.jit, static_argnames=('shape', 'dtype'))
+def _noise(seed, samples, *, shape, dtype):
+    """Gaussian noise, (samples, *shape): of each sample by its number alone."""
+    key = jax.random.key(seed)
+    return jax.vmap(lambda sample: jax.random.normal(jax.random.fold_in(key, sample), shape, dtype))(samples)
