@@ -10,13 +10,19 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from cnn_jax import experiment
+from cnn_jax.data import photographs
+from cnn_jax.data.augment import on_images
 from cnn_jax.devices import mapping
+from cnn_jax.devices.stop import Stopped
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.main import main
 from cnn_jax.modes import visualize as mode
 from cnn_jax.report import write_pictures
+from cnn_jax.tasks import classification
 from cnn_jax.training import restore
-from cnn_jax.visualize.engine import draw
+from cnn_jax.visualize.engine import draw, image_file
+from cnn_jax.visualize.engine.subject import make_subject
+from cnn_jax.weights import imagenet
 from cnn_jax.workdir.config import existing_config
 from cnn_jax.workdir.log import Log
 
@@ -164,3 +170,78 @@ def test_methods_that_do_not_apply_are_left_out_of_the_set(run, capsys, monkeypa
         'feature_maps.png',
         'neighbours.png',
     }
+
+
+@pytest.mark.parametrize('kind', [TypeError, ZeroDivisionError, MemoryError, OSError, np.linalg.LinAlgError])
+def test_one_method_s_error_costs_that_method_alone(run, tmp_path, capsys, monkeypatch, kind):
+    """Of whatever type, in the set and at the end of a run; who stops the run stops it."""
+    plain = draw.draw_method
+
+    def failing(subject, name, *rest):
+        if name == 'feature_maps':
+            raise kind('a first line\nand a second')
+        return plain(subject, name, *rest)
+
+    monkeypatch.setattr(draw, 'draw_method', failing)
+    monkeypatch.setattr(draw, 'SET', ('filters', 'feature_maps', 'neighbours'))
+    visualize(tmp_path, run, init_from=run)
+    said = capsys.readouterr().out
+    assert f'feature_maps           left out: unexpected {kind.__name__}: a first line' in said
+    assert 'and a second' not in said
+    assert {path.stem for path in (tmp_path / 'figures').glob('*.png')} == {'filters', 'neighbours'}
+    with pytest.raises(kind):
+        visualize(tmp_path, run, init_from=run, method='feature_maps')
+    monkeypatch.setattr(draw, 'SET', ('feature_maps',))
+    with pytest.raises(kind):  # nothing came of it
+        visualize(tmp_path, run, init_from=run)
+
+
+@pytest.mark.parametrize('stop', [KeyboardInterrupt(), Stopped(15, 'stopped')], ids=['interrupt', 'stopped'])
+def test_who_stops_a_run_stops_its_pictures(run, tmp_path, monkeypatch, stop):
+    def stopping(*_):
+        raise stop
+
+    monkeypatch.setattr(draw, 'draw_method', stopping)
+    with pytest.raises(type(stop)):
+        visualize(tmp_path, run, init_from=run)
+    loaded = experiment.load(str(TINY), {})
+    with pytest.raises(type(stop)):
+        draw.draw_at_the_end(
+            loaded.experiment.model,
+            {},
+            task=loaded.experiment.task,
+            data=loaded.experiment.data,
+            preprocess=loaded.experiment.preprocess,
+            about={},
+            source=loaded.experiment.data.open('test', run),
+            rows=np.array([7]),
+            folder=tmp_path,
+        )
+
+
+def test_a_file_is_prepared_as_evaluation_prepares_it(tmp_path):
+    """To the last bit: the file of each test image against its row, and `read_image` against both."""
+    data = photographs.load(batch_size=8, image_size=40, resize=52)
+    source = data.open('test', tmp_path)
+    files = sorted((tmp_path / photographs.NAME / 'files' / 'test').rglob('*.*'))
+    rows = {source[row]['image'].tobytes() for row in range(len(source))}
+    assert data.decode is not None
+    for file in files:
+        pixels = image_file.load(file, data.image_shape, data.decode)
+        assert pixels.tobytes() in rows, file.name
+        unit = (pixels[None] / np.float32(255) - np.array(imagenet.MEAN, np.float32)) / np.array(
+            imagenet.STD, np.float32
+        )
+        np.testing.assert_allclose(imagenet.read_image(file, image_size=40, resize=52), unit, rtol=1e-6, atol=1e-6)
+    assert len(files) == len(source)
+    subject = make_subject(
+        None, {}, task=classification.task(), data=data, preprocess=on_images(lambda keys, images: images / 255.0),
+        about={}, data_dir=tmp_path, image=str(files[0]),
+    )  # fmt: skip
+    np.testing.assert_array_equal(subject.pixels[0], data.decode(files[0].read_bytes()))
+
+
+def test_every_source_of_files_says_how_it_prepares_one():
+    for path in sorted((Path(image_file.__file__).parents[2] / 'data').glob('*.py')):
+        text = path.read_text(encoding='utf-8')
+        assert ('Decoding(' in text) == ('decode=decoding.centre' in text), path.name

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.tracing import affine, layers, scores
+from cnn_jax.tracing import affine, last, scores
 from cnn_jax.tracing import program as programs
 from cnn_jax.visualize import (
     cam,
@@ -183,6 +183,21 @@ def test_integrated_gradients_sum_to_the_difference_of_the_scores(net):
     np.testing.assert_allclose(np.sum(found, (1, 2, 3)), ends[0] - ends[1], atol=3e-3 * np.abs(ends[0]).max())
 
 
+def test_the_completeness_of_integrated_gradients_is_known(net):
+    """The error is what is missing to the difference of the scores, of a class and of a unit of a layer."""
+    model, variables, images = net
+    for steps, layer in ((1, None), (64, None), (64, 'conv2')):
+        maps = integrated_gradients.attribute(model, variables, images, 1, steps=steps, baseline=0.2, layer=layer)
+        found = integrated_gradients.completeness(model, variables, images, maps, 1, baseline=0.2, layer=layer)
+        sums = np.sum(maps, (1, 2, 3))
+        np.testing.assert_allclose(found.error, sums - found.difference, rtol=1e-5, atol=1e-6)
+        if layer is None:
+            ends = [model.apply(variables, x, train=False)[:, 1] for x in (images, jnp.full_like(images, 0.2))]
+            np.testing.assert_allclose(found.difference, ends[0] - ends[1], rtol=1e-4, atol=1e-5)
+        if steps > 1:
+            assert np.abs(found.error).max() < 0.05 * np.abs(found.difference).max()
+
+
 def test_smooth_grad_without_noise_is_the_gradient_and_its_seed_decides(net):
     model, variables, images = net
     plain = gradient.attribute(model, variables, images, 0)
@@ -207,7 +222,8 @@ def test_points_are_mixed_after_the_affine_first_steps(net):
     expected = (images - 0.3) * sum(weight / 2 * end for weight, end in zip(weights, ends, strict=True))
     found = integrated_gradients.attribute(model, variables, images, 1, baseline=0.3, steps=3)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
-    noise = np.asarray(jax.random.normal(jax.random.key(4), (2, 10, 12, 3)))
+    keys = [jax.random.fold_in(jax.random.key(4), sample) for sample in range(2)]
+    noise = np.stack([jax.random.normal(key, (10, 12, 3)) for key in keys])
     noise = noise[:, None] * 0.15 * np.ptp(images, axis=(1, 2, 3), keepdims=True)[None]
     expected = np.mean([gradient.attribute(model, variables, images + one, 1) for one in noise], 0)
     found = smooth_grad.attribute(model, variables, images, 1, samples=2, seed=4)
@@ -363,8 +379,8 @@ def test_layers_are_named_as_in_the_model(net):
     model, variables, images = net
     found = scores.net_of(model, variables, images)
     assert list(found.layers) == ['conv1', 'conv2/Conv_0', 'conv2/BatchNorm_0', 'conv2', 'output']
-    assert layers.last_map(found) == 'conv2'
-    assert layers.last_hidden(found)[0] == 'input of output'
+    assert last.last_map(found) == 'conv2'
+    assert last.last_hidden(found)[0] == 'input of output'
     post = scores.read(model, variables, images, ('conv2',))[0]
     assert float(post.min()) == 0  # after its activation
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.tracing import meeting, scores
 from cnn_jax.visualize import honesty
+from cnn_jax.visualize.engine import shuffling
 
 
 class Bright(nn.Module):
@@ -33,7 +35,7 @@ def test_rank_correlation():
     values = rng.normal(size=(4, 5))
     assert honesty.rank_correlation(values, np.exp(values)) == pytest.approx(1)
     assert honesty.rank_correlation(values, -values) == pytest.approx(-1)
-    assert honesty.rank_correlation(values, np.ones((4, 5))) == 0
+    assert np.isnan(honesty.rank_correlation(values, np.ones((4, 5))))  # nobody knows
     from scipy.stats import spearmanr
 
     other = rng.integers(0, 3, (4, 5))  # with ties
@@ -45,13 +47,35 @@ def test_shuffling_keeps_the_values_and_the_given_variables():
     model, images = Net(), jnp.ones((1, 6, 6, 1))
     variables = model.init(jax.random.key(0), images, train=False)
     before = jax.tree.map(np.array, variables)
-    changed = honesty.shuffled(variables, ['fc3'], 0)
+    changed = shuffling.shuffled(variables, ['fc3'], 0)
     jax.tree.map(np.testing.assert_array_equal, before, variables)
     old, new = (np.asarray(tree['params']['fc3']['kernel']) for tree in (variables, changed))
     assert (old != new).any()
     np.testing.assert_array_equal(np.sort(old, None), np.sort(new, None))
     np.testing.assert_array_equal(changed['params']['conv1']['kernel'], variables['params']['conv1']['kernel'])
-    assert honesty.learned_layers(model, variables, images) == ['conv1', 'fc2', 'fc3']
+    net = scores.net_of(model, variables, images)
+    assert meeting.owners_in_order(net, variables) == ['conv1', 'fc2', 'fc3']
+
+
+def test_pixels_that_nothing_looks_at_are_no_agreement():
+    """Two maps of noise in the middle of a large empty image."""
+    rng = np.random.default_rng(0)
+    cascade = np.zeros((2, 3, 40, 40, 1))
+    cascade[:, :, 15:25, 15:25] = rng.normal(size=(2, 3, 10, 10, 1))
+    assert np.abs(honesty._correlations(cascade)[1]).max() < 0.35
+    assert np.isnan(honesty._correlations(np.zeros((2, 3, 4, 4, 1)))).all()
+
+
+def test_ranks_are_those_of_what_the_picture_shows(monkeypatch):
+    """Channels that cancel are nothing in the picture, so they come last, however large they are."""
+    images, model = jnp.ones((1, 4, 8, 3)), Bright()
+    cancelling = np.zeros((1, 4, 8, 3), np.float32)
+    cancelling[:, :, :4] = [9, -9, 0]
+    cancelling[:, :, 4:] = [1, 1, 0]
+    variables = model.init(jax.random.key(0), images)
+    monkeypatch.setattr(honesty, '_attribution', lambda method: lambda *given, layer: cancelling)
+    arrays = honesty.visualize(model, variables, images=images[..., :1].repeat(3, -1), targets=[1], num_steps=2)
+    assert arrays['insertion'][1, 0] > 0.99  # the right half, of class 1, has come first
 
 
 def test_insertion_and_deletion_of_the_side_that_counts():
@@ -72,7 +96,7 @@ def test_the_cascade():
     variables = model.init(jax.random.key(1), images, train=False)
     arrays = honesty.visualize(model, variables, images=images, method='gradient', num_steps=5)
     assert list(arrays['layers']) == ['trained', 'fc3', 'fc2', 'conv1']
-    assert arrays['maps'].shape == (4, 2, 6, 6, 1)
+    assert arrays['maps'].shape == (4, 1, 6, 6, 1)  # of the first image
     np.testing.assert_allclose(arrays['correlation'][0], 1)
     assert (np.abs(arrays['correlation'][1:]) < 0.99).all()
     assert arrays['insertion'].shape == (6, 2)

@@ -19,6 +19,7 @@ def test_zero_constant_and_broken_maps_are_named_on_a_scale_centred_on_zero():
     assert [state[:9] for state in states] == ['zero ever', 'one numbe', 'not finit', '']
     maps = np.stack([0 * ones, -ones, np.eye(4)])[..., None]
     figure = pictures.draw(maps, np.zeros((3, 4, 4, 1)), ['a', 'b', 'c'], label='the gradient')
-    assert [axes.get_title(loc='left') for axes in figure.axes[1:9:3]] == [states[0], states[1], '']
+    written = [text.get_text() for text in figure.texts]
+    assert [written.count(said) for said in states[:3]] == [1, 1, 0]
     assert [axes.images[0].get_clim() for axes in figure.axes[1:9:3]] == [(-1, 1)] * 3
     assert 'the gradient' in [text.get_text() for text in figure.texts]

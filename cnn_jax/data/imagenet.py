@@ -68,6 +68,7 @@ def load(
         image_shape=(image_size, image_size, 3),
         open=open_split,
         prepare=functools.partial(_prepare, decoding),
+        decode=decoding.centre,
         streamed=True,
         repeats=repeats,
     )

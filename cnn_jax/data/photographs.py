@@ -67,6 +67,7 @@ def load(
         image_shape=(image_size, image_size, 3),
         open=open_split,
         prepare=prepare,
+        decode=decoding.centre,
         streamed=True,
         repeats=repeats,
     )

@@ -52,6 +52,7 @@ class Data:
     `streamed`: rows are read anew each time (a random crop, or too many), never kept whole in memory. `repeats`: how
     often an image stands in a row, each time changed in another way (repeated augmentation, Hoffer et al. 2019,
     arXiv:1901.09335).
+    `decode`: an image file's bytes to uint8 of `image_shape`, as evaluation sees them; None: the set has no files.
     `train_sizes`: (first step, side) of the training images of a streamed set, square, where they are not as large as
     those of evaluation, or grow in a few stages; each size is compiled once.
 
@@ -67,6 +68,7 @@ class Data:
     prepare: Callable[[Path, Callable[[str], None]], None]
     class_names: tuple[str, ...] = ()
     fields: Fields | None = None
+    decode: Callable[[bytes], np.ndarray] | None = None
     streamed: bool = False
     repeats: int = 1
     train_sizes: tuple[tuple[int, int], ...] = ()

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 
 from cnn_jax.describe.fit import Fit, Pair, find_fits, map_steps
 from cnn_jax.tracing import fields
-from cnn_jax.tracing.calls import BATCH, Call, random_keys, trace_calls
+from cnn_jax.tracing.calls import Call, random_keys, trace_calls
+from cnn_jax.tracing.receptive_field import BATCH
 from cnn_jax.tracing.record import Path
 
 

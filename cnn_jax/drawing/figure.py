@@ -89,6 +89,43 @@ def diverging() -> 'Colormap':
     return ListedColormap(oklab_to_rgb(colours), 'blue_orange')
 
 
+def sequential() -> 'Colormap':
+    """From near-white to orange, the upper half of `diverging`: for values that are never negative."""
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(diverging()(np.linspace(0.5, 1, 256)), 'orange')
+
+
+class Scale(NamedTuple):
+    """How numbers become colours."""
+
+    colors: 'Colormap'
+    low: float
+    high: float
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """As `imshow` takes it; what is no number is grey."""
+        return {'cmap': self.colors, 'vmin': self.low, 'vmax': self.high, 'interpolation': 'nearest'}
+
+    @property
+    def ticks(self) -> list[float]:
+        """The ends, and 0."""
+        return sorted({self.low, 0.0, self.high})
+
+
+def scale_of(values: np.ndarray, limit: float | None = None) -> Scale:
+    """A scale with 0 in the middle; from 0 on where no value is negative, so that no half of it is idle.
+
+    limit: its end; None: the largest magnitude that is a number.
+    """
+    finite = values[np.isfinite(values)]
+    end = float(np.abs(finite).max(initial=0)) if limit is None else limit
+    signed = bool((finite < 0).any())
+    colors = (diverging() if signed else sequential()).with_extremes(bad=RULE)
+    return Scale(colors, -(end or 1.0) if signed else 0.0, end or 1.0)
+
+
 def oklab_to_rgb(colours: np.ndarray) -> np.ndarray:
     """Oklab colours (n, 3) as sRGB in 0 .. 1; what a screen cannot show is clipped."""
     to_cones = np.array(
@@ -118,8 +155,11 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 
 def stretched(image: np.ndarray) -> np.ndarray:
     """A floating-point image with its values stretched to 0 .. 1, so that model inputs can be looked at."""
-    low, high = float(np.min(image)), float(np.max(image))
-    return np.zeros_like(image) if high == low else (image - low) / (high - low)
+    there = np.isfinite(image)
+    if not there.any() or np.ptp(image[there]) == 0:
+        return np.zeros_like(image)
+    low, high = float(image[there].min()), float(image[there].max())
+    return (np.where(there, image, low) - low) / (high - low)
 
 
 def tile(images: np.ndarray, *, columns: int, gap: int = 1) -> np.ndarray:

@@ -1,9 +1,10 @@
 """Writes the pictures of one method, or of the set that suits a run, and puts them on its page."""
 
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnn_jax.errors import CnnJaxError
+from cnn_jax.devices.stop import Stopped
 from cnn_jax.modes._command import Command
 from cnn_jax.modes._flags import DATA_DIR, INIT_FROM, Flag
 from cnn_jax.workdir.log import Log
@@ -102,16 +103,22 @@ def visualize(
     make_folder(folder)
     if method is None:
         draw.check_layer_and_unit(subject, layer, unit)
-    names = (method,) if method else draw.SET
+    names, failed = (method,) if method else draw.SET, []
     with log.working('drawing', len(names)) as told:
         for name in names:
             told.next(name)
             try:
                 file = draw.draw_method(subject, name, layer, unit, folder)
                 log.say(f'{name:<22} {folder / file}.png')
-            except CnnJaxError as error:
+            except Stopped:
+                raise
+            except Exception as error:  # of whatever type: it costs this method alone
                 if method:
                     raise
-                log.say(f'{name:<22} left out: {error}')
+                failed.append(error)
+                log.say(f'{name:<22} {draw.left_out_line(name, error).removeprefix(f"{name} ")}')
+                log.note(''.join(traceback.format_exception(error)))
+    if len(failed) == len(names):  # nothing came of it
+        raise failed[0]
     source = ', '.join(f'{key} {value}' for key, value in note.items())
     log.say(f'{"page":<22} {write_pictures(workdir, heading=loaded.name, source=f"Pictures of {source}")}')

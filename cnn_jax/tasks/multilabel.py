@@ -108,6 +108,11 @@ class MultiLabel(Task):
     def answer(self, outputs: Any, class_names: Sequence[str]) -> str:
         return _named(np.asarray(outputs) > 0, class_names)
 
+    @property
+    def probabilities(self) -> Callable[[jax.Array], jax.Array]:
+        """Sigmoid: each class is a question of its own."""
+        return jax.nn.sigmoid
+
     def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
         return self.answer(result['scores'], class_names)
 

@@ -155,6 +155,11 @@ class Task:
         """What the model says of one image, in words; `outputs` on the host, without the batch axis."""
         return ''
 
+    @property
+    def probabilities(self) -> 'Callable[[jax.Array], jax.Array] | None':
+        """Turns scores (batch, classes) into the probability of each class; None: the outputs are no such scores."""
+        return None
+
     def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
         """What the model says of one image, in words, from its `results`."""
         return ''

@@ -9,8 +9,6 @@ import jax
 from cnn_jax.tracing import fields, receptive_field
 from cnn_jax.tracing.record import Called, Path, record
 
-BATCH = 2  # of the traced images; not 1, which would look like the axis of a 1x1 map
-
 
 @dataclass
 class Call:

@@ -3,18 +3,18 @@
 One function does it, `trace`: it marks what every module reads and returns, and takes the program of the call apart.
 """
 
-import inspect
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from cnn_jax.errors import CnnJaxError, unknown
+from cnn_jax.tracing import evaluating, relu
 from cnn_jax.tracing import program as programs
-from cnn_jax.tracing import relu
 from cnn_jax.tracing.program import Program
-from cnn_jax.tracing.record import Called, mark_of, record
+from cnn_jax.tracing.record import Called, Marking, mark, mark_each, mark_of, record
 
 
 class Layer(NamedTuple):
@@ -25,6 +25,7 @@ class Layer(NamedTuple):
     output: int
     shape: tuple[int, ...]  # of the output, with the batch
     learned: bool
+    batched: bool = True  # whether the first axis of the output is that of the images
 
 
 class Net(NamedTuple):
@@ -32,24 +33,49 @@ class Net(NamedTuple):
 
     program: Program
     layers: dict[str, Layer]
+    returned: dict[str, Layer]  # what the model returns, by its place there; the only array is called ''
 
     @property
     def images(self) -> int:
         return self.program.inputs[-1]
 
     def output(self, layer: str | None) -> int:
-        """The number of what a layer returns, after its activation; None: the scores."""
-        if layer is None:
-            scores = self.program.outputs[0]
-            assert isinstance(scores, int)
-            return scores
-        return self.layer(layer).output
+        """The number of what a layer returns, after its activation; None: the scores.
+
+        All that reads or explains a layer comes through here.
+
+        Raises: CnnJaxError for an unknown layer; one whose first axis is not that of the images; scores that are one of
+        several arrays.
+        """
+        found = self.scores() if layer is None else self.layer(layer)
+        if not found.batched:
+            raise CnnJaxError(
+                f'{f"layer {layer!r}" if layer else "the scores"}: the output is {found.shape}, whose first axis is '
+                f'not that of the {self.program.types[self.images].shape[0]} images (several views of an image?); give '
+                'a layer that has a row for each image, or the model without its views'
+            )
+        return found.output
+
+    def scores(self) -> Layer:
+        """The one array that the model returns; CnnJaxError where there are several."""
+        if len(self.returned) != 1:
+            listed = ', '.join(f'{name} {one.shape}' for name, one in self.returned.items()) or 'none'
+            raise CnnJaxError(
+                f'the model returns {len(self.returned)} arrays: {listed}; which are the scores? Name one as the layer '
+                '(--layer=NAME), or give a model that returns it alone'
+            )
+        return next(iter(self.returned.values()))
 
     def layer(self, name: str) -> Layer:
-        """Raises: CnnJaxError for an unknown layer, with the close matches."""
-        if name not in self.layers:
-            raise CnnJaxError(unknown('layer', name, self.layers))
-        return self.layers[name]
+        """A layer, or one of several arrays that the model returns.
+
+        Raises: CnnJaxError for an unknown name, with the close matches.
+        """
+        known = {**self.returned, **self.layers}
+        known.pop('', None)
+        if name not in known:
+            raise CnnJaxError(unknown('layer', name, known))
+        return known[name]
 
     def run(
         self,
@@ -84,37 +110,78 @@ class Net(NamedTuple):
         return found
 
 
-def trace(model: nn.Module, variables: Any, images: Any, *, into: Collection[str] = programs.GROUPS) -> Net:
-    """The program of `model.apply(variables, images, train=False)` and its layers; shapes are enough.
+def trace(
+    model: nn.Module,
+    variables: Any,
+    images: Any,
+    *,
+    into: Collection[str] = programs.GROUPS,
+    sure: bool = False,
+) -> Net:
+    """The program of a call of the model in evaluation and its layers; shapes are enough.
 
-    into: the calls that are dissolved, as in `program.flatten`.
+    Scores of one number for each image, (batch,), are (batch, 1) here. A model that returns one number for the whole
+    batch is called with each image alone.
+
+    into: the calls that are dissolved, as in `program.flatten`. sure: where a layer has the number of images on several
+    axes, another number of images tells which of them is theirs.
+
+    Raises: CnnJaxError for a model that cannot be called with these images alone.
     """
     learned: set[str] = set()
+    closed, returned = _called(model, variables, images, learned, mark)
+    if [one.shape for one in jax.tree.leaves(returned)] == [()]:
+        closed, returned = _called(model, variables, images, learned, mark_each)
+    program = programs.flatten(closed, into)
+    net = _net(program, learned, [_place(path) for path, _ in jax.tree.leaves_with_path(returned)])
+    return _surely(net, model, variables, images, into) if sure else net
+
+
+def _called(model: nn.Module, variables: Any, images: Any, learned: set[str], marking: Marking) -> tuple[Any, Any]:
+    """The jaxpr of a call with the layers marked, and the shapes of what it returns; adds to `learned`."""
 
     def begun(call: Called) -> None:
         if call.path:
-            call.mark_input(f'in:{call.name}')
+            call.mark_input(f'in:{call.name}', marking)
 
     def ended(call: Called) -> None:
         if call.path:
-            call.mark_output(f'out:{call.name}')
+            call.mark_output(f'out:{call.name}', marking)
             if call.module.variables:
                 learned.add(call.name)
 
     def apply(variables, images):
         with record(ended, begun=begun):
-            return model.apply(variables, images, **call_options(model))
+            return model.apply(variables, images, **evaluating.options(model))
 
-    program = programs.flatten(jax.make_jaxpr(apply)(variables, images), into)
-    return Net(program, _layers(program, learned))
+    def each(variables, images):
+        return jax.vmap(lambda image: apply(variables, image[None]))(images)
+
+    def columns(variables, images):
+        """Numbers for each image as columns."""
+        returned = (apply if marking is mark else each)(variables, images)
+        return jax.tree.map(lambda one: one[:, None] if jnp.ndim(one) == 1 else one, returned)
+
+    evaluating.check(model)
+    try:
+        return jax.make_jaxpr(columns, return_shape=True)(variables, images)
+    except CnnJaxError:
+        raise
+    except Exception as error:  # whatever a module of somebody's own raises
+        raise CnnJaxError(evaluating.refusal(model, images, error)) from error
 
 
-def call_options(model: nn.Module) -> dict[str, Any]:
-    """`train=False`, for models that take it."""
-    return {'train': False} if 'train' in inspect.signature(type(model).__call__).parameters else {}
+def _place(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator='/')
 
 
-def _layers(program: Program, learned: set[str]) -> dict[str, Layer]:
+def _net(program: Program, learned: Collection[str], places: Sequence[str]) -> Net:
+    batch = program.types[program.inputs[-1]].shape[0]
+
+    def layer(name: str, read: int | None, number: int) -> Layer:
+        shape = program.types[number].shape
+        return Layer(name, read, number, shape, name in learned, shape[:1] == (batch,))
+
     inputs: dict[str, int] = {}
     layers: dict[str, Layer] = {}
     for step in program.steps:
@@ -122,29 +189,27 @@ def _layers(program: Program, learned: set[str]) -> dict[str, Layer]:
         if side == 'in':
             inputs[name] = step.outputs[0]
         elif side == 'out':
-            number = step.outputs[0]
             layers.pop(name, None)  # of two calls the last counts
-            layers[name] = Layer(name, inputs.get(name), number, program.types[number].shape, name in learned)
-    return layers
+            layers[name] = layer(name, inputs.get(name), step.outputs[0])
+    for one in layers.values():
+        if 0 in one.shape[1:]:
+            size = program.types[program.inputs[-1]].shape
+            raise CnnJaxError(f'images {size} are too small for this net: the output of {one.name} is {one.shape}')
+    numbers = [(place, atom) for place, atom in zip(places, program.outputs, strict=True) if isinstance(atom, int)]
+    return Net(program, layers, {place: layer(place, None, number) for place, number in numbers})
 
 
-def last_map(net: Net) -> str:
-    """The last layer that makes maps: with variables, larger than 1x1; a block rather than what is inside it.
+def _surely(net: Net, model: nn.Module, variables: Any, images: Any, into: Collection[str]) -> Net:
+    """The net, with `batched` right where the number of images is the size of several axes."""
+    batch, *single = images.shape
+    if not any(batch in one.shape[1:] for one in (*net.layers.values(), *net.returned.values()) if one.batched):
+        return net
+    try:
+        other = trace(model, variables, jax.ShapeDtypeStruct((batch + 1, *single), images.dtype), into=into)
+    except CnnJaxError:  # it takes this number of images alone
+        return net
 
-    Raises: CnnJaxError if there is none.
-    """
-    maps = [layer for layer in net.layers.values() if len(layer.shape) == 4 and max(layer.shape[1:3]) > 1]
-    outermost = [layer for layer in maps if '/' not in layer.name and layer.learned]
-    if not (outermost or maps):
-        raise CnnJaxError('the model has no layer with maps (batch, height, width, channels) larger than 1x1')
-    return (outermost or maps)[-1].name
+    def checked(known: dict[str, Layer], others: dict[str, Layer]) -> dict[str, Layer]:
+        return {name: one._replace(batched=one.batched and others[name].batched) for name, one in known.items()}
 
-
-def last_hidden(net: Net) -> tuple[str, int]:
-    """What the last layer with variables reads: its description and its number in the program."""
-    learned = [layer for layer in net.layers.values() if layer.learned and layer.input is not None]
-    if not learned:
-        raise CnnJaxError('the model calls no layer with variables; give --layer')
-    last = learned[-1]
-    assert last.input is not None
-    return f'input of {last.name}', last.input
+    return net._replace(layers=checked(net.layers, other.layers), returned=checked(net.returned, other.returned))

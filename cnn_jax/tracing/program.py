@@ -11,7 +11,9 @@ import jax
 from jax.extend import core
 
 INLINED = frozenset({'jit', 'pjit'})
-GROUPS = INLINED | {'closed_call', 'core_call', 'remat', 'remat2', 'checkpoint'}  # calls that only group steps
+GROUPS = INLINED | {
+    'checkpoint', 'closed_call', 'core_call', 'custom_vmap_call', 'remat', 'remat2',
+}  # calls that only group steps  # fmt: skip
 OWN_GRADIENT = frozenset({'custom_jvp_call', 'custom_vjp_call', 'custom_vjp_call_jaxpr'})
 
 
@@ -108,8 +110,14 @@ class _Flattening:
 
 def called(equation: Any) -> Any:
     """The jaxpr that an equation or step runs inside itself, of a loop its body; None: none."""
-    keys = ('jaxpr', 'call_jaxpr', 'fun_jaxpr', 'body_jaxpr')
+    keys = ('jaxpr', 'call_jaxpr', 'fun_jaxpr', 'body_jaxpr', 'call')
     return next((equation.params[key] for key in keys if key in equation.params), None)
+
+
+def inner(step: Step) -> list[Program]:
+    """The programs inside a step, of a loop its body, of a choice all branches; their inputs are the step's last."""
+    closed = step.params['branches'] if step.kind == 'cond' else [called(step)]
+    return [flatten(one) for one in closed if one is not None]
 
 
 def makers(program: Program) -> dict[int, Step]:

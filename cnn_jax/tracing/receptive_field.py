@@ -6,7 +6,7 @@ follows it `fields.UNKNOWN` forwards; backwards all of its outputs read all of i
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,11 +18,12 @@ from jax.extend import core
 from cnn_jax import ops
 from cnn_jax.tracing import fields, layers, scores
 from cnn_jax.tracing import program as programs
-from cnn_jax.tracing.fields import FIXED, UNKNOWN, Field, State
+from cnn_jax.tracing.fields import FIXED, LEARNED, UNKNOWN, Field, State
 from cnn_jax.tracing.program import Atom, Known, Program, Step
 from cnn_jax.tracing.reading import READINGS
 from cnn_jax.tracing.record import mark_of
 
+BATCH = 2  # of the traced images; not 1, which would look like the axis of a 1x1 map
 _DISSOLVED = programs.GROUPS | programs.OWN_GRADIENT  # what a gradient of its own does, nobody asks here
 
 
@@ -36,15 +37,35 @@ def trace(closed: core.ClosedJaxpr, states: Sequence[State]) -> dict[str, State]
 def _follow(closed: core.ClosedJaxpr, states: Sequence[State], marks: dict[str, State]) -> list[State]:
     """The states of a program's outputs; adds to `marks`."""
     program = programs.flatten(closed, _DISSOLVED)
+    known = _states(program, states, marks)
+    return [_state(known, atom) for atom in program.outputs]
+
+
+def _states(program: Program, states: Sequence[State], marks: dict[str, State]) -> dict[int, State]:
+    """The states of all arrays of a program."""
     known = dict(zip(program.inputs, states, strict=True))
-
-    def read(atom: Atom) -> State:
-        return FIXED if isinstance(atom, Known) else known[atom]
-
     for step in program.steps:
-        outputs = _forwards(step, [read(atom) for atom in step.inputs], marks)
+        outputs = _forwards(step, [_state(known, atom) for atom in step.inputs], marks)
         known.update(zip(step.outputs, outputs, strict=True))
-    return [read(atom) for atom in program.outputs]
+    return known
+
+
+def _state(known: Mapping[int, State], atom: Atom) -> State:
+    return FIXED if isinstance(atom, Known) else known[atom]
+
+
+def field_of(model: Any, variables: Any, image_shape: tuple[int, ...], layer: str) -> State:
+    """What all units of a layer see; shapes of the variables are enough.
+
+    Raises: CnnJaxError for an unknown layer.
+    """
+    images = jax.ShapeDtypeStruct((BATCH, *image_shape), jnp.float32)
+    with ops.implementation('lax'):
+        net = layers.trace(model, variables, images, into=_DISSOLVED)
+    number = net.output(layer)
+    program = programs.prune(net.program, [number])
+    known = _states(program, [LEARNED] * (len(program.inputs) - 1) + [fields.image_field(images.shape)], {})
+    return known[number]
 
 
 def _forwards(step: Step, states: list[State], marks: dict[str, State]) -> list[State]:

@@ -4,13 +4,14 @@
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
 import jax
 from jax.ad_checkpoint import checkpoint_name
+from jax.custom_batching import custom_vmap
 
 from cnn_jax.tracing.program import Step
 
@@ -44,16 +45,16 @@ class Called:
         first = next(iter(jax.tree.leaves(self.outputs)), None)
         return first if isinstance(first, jax.Array) else None
 
-    def mark_input(self, name: str) -> None:
-        """Names the first input in the program, if it is an array."""
+    def mark_input(self, name: str, marking: 'Marking | None' = None) -> None:
+        """Names the first input in the program, if it is an array; marking: `mark_each` instead of `mark`."""
         if self.first_input is not None:
-            self.inputs = (mark(self.first_input, name), *self.inputs[1:])
+            self.inputs = ((marking or mark)(self.first_input, name), *self.inputs[1:])
 
-    def mark_output(self, name: str) -> None:
-        """Names the first output in the program, if it is an array."""
+    def mark_output(self, name: str, marking: 'Marking | None' = None) -> None:
+        """Names the first output in the program, if it is an array; marking: `mark_each` instead of `mark`."""
         if self.first_output is not None:
             leaves, structure = jax.tree.flatten(self.outputs)
-            self.outputs = jax.tree.unflatten(structure, [mark(leaves[0], name), *leaves[1:]])
+            self.outputs = jax.tree.unflatten(structure, [(marking or mark)(leaves[0], name), *leaves[1:]])
 
 
 @contextlib.contextmanager
@@ -84,6 +85,26 @@ def record(
 def mark(array: jax.Array, name: str) -> jax.Array:
     """Returns the array itself, with a name in the program."""
     return checkpoint_name(array, _MARK + name)
+
+
+Marking = Callable[[jax.Array, str], jax.Array]
+
+
+def mark_each(array: jax.Array, name: str) -> jax.Array:
+    """`mark` where a model is called with batches of one image under `vmap`: what has the name has no axis of one."""
+
+    @custom_vmap
+    def named(array: jax.Array) -> jax.Array:
+        return mark(array, name)
+
+    def named_batch(count: int, is_batched: Sequence[bool], array: jax.Array) -> tuple[jax.Array, bool]:
+        del is_batched  # it is: else there is nothing to map over
+        one = array.shape[1:2] == (1,)
+        joined = mark(array.reshape(count, *array.shape[2:]) if one else array, name)
+        return joined.reshape(array.shape), True
+
+    named.def_vmap(named_batch)
+    return named(array)
 
 
 def mark_of(step: Step) -> str | None:

@@ -14,27 +14,9 @@ import numpy as np
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.tracing import layers, relu
+from cnn_jax.tracing.static import Shapes, Static, shapes_of, with_shapes
 
 Array = jax.Array
-
-
-class Static:
-    """A model as an argument that a compiled function knows by its fields, or where they have no hash, by itself."""
-
-    def __init__(self, model: Any):
-        self.model = model
-        try:
-            self._key: Any = (type(model), hash(model))
-        except TypeError:
-            self._key = id(model)
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Static) and (
-            self.model is other.model or (not isinstance(self._key, int) and self.model == other.model)
-        )
 
 
 def precisely(function: Callable) -> Callable:
@@ -51,6 +33,10 @@ def precisely(function: Callable) -> Callable:
 def check_images(images: Any) -> Array:
     """Model inputs as an array; CnnJaxError unless they are (batch, height, width, channels), floating point."""
     images = jnp.asarray(images)
+    if images.ndim == 4 and images.shape[1] in (1, 3) and min(images.shape[2:]) > 4:
+        raise CnnJaxError(
+            f'images: {images.shape} given, with the channels first it seems; give (batch, height, width, channels)'
+        )
     if images.ndim != 4 or not len(images) or not jnp.issubdtype(images.dtype, jnp.floating):
         raise CnnJaxError(
             f'images: {images.dtype} {images.shape} given; give preprocessed images, floating point, '
@@ -60,17 +46,13 @@ def check_images(images: Any) -> Array:
 
 
 @functools.lru_cache(maxsize=64)
-def _net_of_shapes(static: Static, structure: Any, shapes: tuple, image: tuple) -> layers.Net:
-    leaves = [jax.ShapeDtypeStruct(*shape) for shape in shapes]
-    return layers.trace(static.model, jax.tree.unflatten(structure, leaves), jax.ShapeDtypeStruct(*image))
+def _net_of_shapes(static: Static, shapes: Shapes, image: tuple) -> layers.Net:
+    return layers.trace(static.model, with_shapes(shapes), jax.ShapeDtypeStruct(*image), sure=True)
 
 
 def net_of(model: Any, variables: Any, images: Any) -> layers.Net:
     """The layers and shapes of a model, remembered; only the shapes of the arguments are looked at."""
-    leaves, structure = jax.tree.flatten(variables)
-    shapes = tuple((tuple(jnp.shape(leaf)), jnp.result_type(leaf)) for leaf in leaves)
-    image = (tuple(images.shape), images.dtype)
-    return _net_of_shapes(Static(model), structure, shapes, image)
+    return _net_of_shapes(Static(model), shapes_of(variables), (tuple(images.shape), images.dtype))
 
 
 def check_targets(targets: Any, shape: tuple[int, ...], layer: str | None) -> Array | None:

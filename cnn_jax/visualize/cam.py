@@ -6,9 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.tracing import affine, layers, scores
+from cnn_jax.tracing import affine, last, layers, scores
 from cnn_jax.tracing import program as programs
 from cnn_jax.visualize import grad_cam
+from cnn_jax.visualize.engine import placing
+from cnn_jax.visualize.engine.placing import Placed
+
+UNIT = 'score, if it were so everywhere'
 
 
 def attribute(
@@ -19,9 +23,11 @@ def attribute(
     *,
     layer: str | None = None,
     upsample: bool = True,
+    placed: Placed = 'fields',
     chunk: int | None = None,
 ) -> jax.Array:
-    """Returns the class map of each image, (batch, height, width, 1), signed; its mean plus the bias is the score.
+    """Returns the class map of each image, (batch, height, width, 1), signed; with `upsample=False` its mean plus the
+    bias is the score.
 
     layer: the maps that the global average pool reads; None: the last that has maps. For the rest see `grad_cam`.
 
@@ -29,7 +35,7 @@ def attribute(
     """
     images = scores.check_images(images)
     net = scores.net_of(model, variables, images)
-    layer = layer or layers.last_map(net)
+    layer = layer or last.last_map(net)
     _check_linear(net, layer)
     maps, gradients = grad_cam.maps_and_gradients(model, variables, images, targets, layer, chunk=chunk)
     weights = jnp.mean(gradients, (1, 2), keepdims=True)
@@ -37,8 +43,13 @@ def attribute(
     if spread > 1e-4 * size:
         raise _not_pooled(layer, 'the scores do not read the mean of its maps')
     class_maps = jnp.sum(maps * weights, -1, keepdims=True) * maps[0, ..., 0].size
-    size = (len(images), *(images if upsample else maps).shape[1:3], 1)
-    return jax.image.resize(class_maps, size, 'bilinear')
+    if not upsample:
+        return class_maps
+    found = placing.centres_for(model, variables, images.shape[1:], layer, placed)
+    return placing.enlarged(class_maps, (images.shape[1], images.shape[2]), found)
+
+
+placement = grad_cam.placement
 
 
 def _check_linear(net: layers.Net, layer: str) -> None:

@@ -1,11 +1,13 @@
 """The space of the last hidden layer in two dimensions: PCA, and t-SNE (van der Maaten and Hinton 2008)."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from cnn_jax.drawing import figure as drawing
+from cnn_jax.drawing.sheet import Sheet
+from cnn_jax.drawing.text import SMALLEST, columns_of, height_of
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.visualize.engine import tsne
 from cnn_jax.visualize.engine.examples import Examples, features
@@ -13,9 +15,10 @@ from cnn_jax.visualize.engine.examples import Examples, features
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito 2008, for all kinds of colour vision; beyond eight classes the markers differ too.
+# Okabe and Ito 2008, for all kinds of colour vision; the markers differ too.
 _COLORS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#000000', '#B8A800')
 _MARKERS = 'osD^vP*X'
+MOST_NAMED = 60  # classes with a colour of their own; more nobody tells apart
 MOST_EXACT = 3000  # points that our t-SNE lays out; see benchmarks/tsne.py
 
 
@@ -79,27 +82,69 @@ def two_dimensions(values: np.ndarray, *, perplexity: float = 30.0, seed: int = 
 
 
 def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0, class_names: Any = None) -> 'Figure':
-    """Both planes, a colour and a marker for each class; PCA's axes say how much of the variance they hold."""
-    labels = arrays['labels']
-    classes = np.unique(labels)
+    """Both planes, a colour and a marker for each class, and the key to them; PCA's axes say how much they hold.
+
+    Of more than MOST_NAMED classes the largest have colours, the others are grey.
+    """
+    groups = _groups(arrays['labels'], class_names)
+    rows = columns_of([f'mm {group.name}' for group in groups], width - 0.4, 8)  # a marker is as wide as two letters
+    beneath = height_of(len(rows[0]), 8) + 0.1
     ratio = arrays['explained_variance_ratio']
+    side = (width - 1.2) / 2
     with drawing.style():
-        figure = drawing.new_figure(width, width / 2 + 0.5)
-        for axes, name in zip(figure.subplots(1, 2), ('pca', 'tsne'), strict=True):
-            for number, label in enumerate(classes):
-                points = arrays[name][labels == label]
-                color = _COLORS[number % len(_COLORS)]
-                marker = _MARKERS[number // len(_COLORS) % len(_MARKERS)]
-                said = str(class_names[label] if class_names is not None else label)
-                axes.scatter(*points.T, s=7, c=color, marker=marker, linewidths=0, label=said)
+        sheet = Sheet(width, side + 0.75 + beneath)
+        planes = [sheet.axes(left, 0.3, side, side, bare=False) for left in (0.7, width - side - 0.1)]
+        for axes, name in zip(planes, ('pca', 'tsne'), strict=True):
+            for group in groups:
+                axes.scatter(*arrays[name][group.members].T, s=9, linewidths=0, label=group.name, **group.look)
             axes.set_aspect('equal', 'datalim')
-        first, second = figure.axes
+            axes.tick_params(labelsize=SMALLEST)
+        first, second = planes
         first.set_title('PCA')
         first.set_xlabel(f'{ratio[0]:.0%} of the variance')
         first.set_ylabel(f'{ratio[1]:.0%} of the variance' if len(ratio) > 1 else '')
         second.set_title(f't-SNE, trustworthiness {float(arrays["trustworthiness"]):.3f}')
         second.set_xticks([])
         second.set_yticks([])
-        if len(classes) <= 20:
-            figure.legend(*first.get_legend_handles_labels(), loc='outside lower center', ncols=10, markerscale=2)
-    return figure
+        sheet.figure.legend(
+            *first.get_legend_handles_labels(), loc='lower left', ncols=len(rows), fontsize=8, markerscale=2,
+            borderaxespad=0.2, columnspacing=1.0, handletextpad=0.2, labelspacing=0.25,
+        )  # fmt: skip
+    return sheet.figure
+
+
+class _Group(NamedTuple):
+    """Images of one class, or of the classes that have no colour of their own."""
+
+    name: str
+    members: np.ndarray  # bool (images,)
+    look: dict[str, Any]
+
+
+def _groups(labels: np.ndarray, class_names: Any) -> list[_Group]:
+    values, counts = np.unique(labels, return_counts=True)
+    named = values if len(values) <= MOST_NAMED else np.sort(values[np.argsort(-counts, kind='stable')[:MOST_NAMED]])
+    groups = [
+        _Group(
+            str(class_names[label] if class_names is not None else label),
+            labels == label,
+            {'color': color, 'marker': _MARKERS[number % len(_MARKERS)]},
+        )
+        for number, (label, color) in enumerate(zip(named, palette(len(named)), strict=True))
+    ]
+    rest = ~np.isin(labels, named)
+    if not rest.any():
+        return groups
+    others = _Group(f'{len(values) - len(named)} other classes', rest, {'color': drawing.RULE, 'marker': '.'})
+    return [others, *groups]  # beneath the others
+
+
+def palette(count: int) -> list[Any]:
+    """Colours for `count` classes, all different: hues around the circle of Oklab, dark and light in turn."""
+    if count <= len(_COLORS):
+        return list(_COLORS[:count])
+    hues = 2 * np.pi * np.arange(count) / count
+    lightness = np.array([0.42, 0.74, 0.58])[np.arange(count) % 3]
+    strength = np.array([0.12, 0.12, 0.16])[np.arange(count) % 3]
+    colors = np.stack([lightness, strength * np.cos(hues), strength * np.sin(hues)], -1)
+    return list(drawing.oklab_to_rgb(colors))

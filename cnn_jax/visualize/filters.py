@@ -13,6 +13,7 @@ import numpy as np
 
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.drawing.figure import tile
+from cnn_jax.drawing.text import wrapped
 from cnn_jax.errors import CnnJaxError, unknown
 
 if TYPE_CHECKING:
@@ -123,10 +124,10 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
     rows, columns = picture.shape[:2]
     height = min((width - 1.2) * rows / columns, width)
     with drawing.style():
-        figure = drawing.new_figure(width, max(height, 1.4) + 0.2)
+        figure = drawing.new_figure(width, max(height, 1.4) + 0.4)
         axes = figure.subplots()
         axes.set_axis_off()
-        axes.set_title(_title(arrays))
+        axes.set_title('\n'.join(wrapped(_title(arrays), width - 1.3, 10)))
         colors, norm = ('gray' if in_color else drawing.diverging()), Normalize(-limit, limit)
         axes.imshow(_with_gaps(picture) if in_color else picture, cmap=colors, norm=norm, interpolation='nearest')
         drawing.color_bar(

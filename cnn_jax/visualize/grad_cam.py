@@ -6,9 +6,11 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from cnn_jax.errors import CnnJaxError
-from cnn_jax.tracing import layers, scores
+from cnn_jax.tracing import last, layers, scores
+from cnn_jax.visualize.engine import placing
+from cnn_jax.visualize.engine.placing import Placed
 
+UNIT = 'score per place'  # of the numbers of a map: weights are gradients, averaged over the places
 Weighting = Literal['mean', 'plus_plus']
 
 
@@ -21,17 +23,29 @@ def attribute(
     layer: str | None = None,
     relu: bool = True,
     upsample: bool = True,
+    placed: Placed = 'fields',
     chunk: int | None = None,
 ) -> jax.Array:
     """Returns the class map of each image, (batch, height, width, 1), float32 or wider; 0 or more unless `relu=False`.
 
     targets: the class of each image, None: the highest score. layer: whose maps; None: the last that has maps.
-    upsample: bilinear, to the size of the images; False: the size of the layer. A map of zeros says that no channel of
-    the layer speaks for the class. chunk: most images at a time.
+    upsample: to the size of the images; False: the size of the layer. placed: where a unit's value lies on the image:
+    at the centre of what the unit sees, bilinear in between, nothing where no unit has its centre; 'stretched': on an
+    even grid over the whole image. A map of zeros says that no channel of the layer speaks for the class. chunk: most
+    images at a time.
+
+    Differs from the paper and from captum, which stretch: without padding, a stretched map lies beside what its units
+    look at. Where the receptive fields are not known, or all alike, the map is stretched (`placement` says so).
 
     Raises: CnnJaxError for an unknown layer, one without maps, or a target that is not there.
     """
-    return weighted_maps(model, variables, images, targets, layer, 'mean', relu=relu, upsample=upsample, chunk=chunk)
+    look: dict[str, Any] = {'relu': relu, 'upsample': upsample, 'placed': placed, 'chunk': chunk}
+    return weighted_maps(model, variables, images, targets, layer, 'mean', **look)
+
+
+def placement(model: Any, variables: Any, images: Any, *, layer: str, placed: Placed = 'fields') -> str:
+    """Where the values of the map of a layer lie on the image, in words."""
+    return placing.described(model, variables, images.shape[1:], layer, placed)
 
 
 def weighted_maps(
@@ -44,22 +58,28 @@ def weighted_maps(
     *,
     relu: bool,
     upsample: bool,
+    placed: Placed,
     chunk: int | None,
 ) -> jax.Array:
     """The sum over a layer's channels, each times its weight, (batch, height, width, 1)."""
+    images = scores.check_images(images)
+    layer = layer or last.last_map(scores.net_of(model, variables, images))
     maps, gradients = maps_and_gradients(model, variables, images, targets, layer, chunk=chunk)
-    return _combine(maps, gradients, weighting, relu, jnp.shape(images)[1:3] if upsample else maps.shape[1:3])
+    combined = _combine(maps, gradients, weighting, relu)
+    if not upsample:
+        return combined
+    size = (images.shape[1], images.shape[2])
+    return placing.enlarged(combined, size, placing.centres_for(model, variables, images.shape[1:], layer, placed))
 
 
-@functools.partial(jax.jit, static_argnames=('weighting', 'relu', 'size'))
-def _combine(maps, gradients, weighting, relu, size):
+@functools.partial(jax.jit, static_argnames=('weighting', 'relu'))
+def _combine(maps, gradients, weighting, relu):
     if weighting == 'plus_plus':
         weights = jnp.sum(_plus_plus(maps, gradients) * jax.nn.relu(gradients), (1, 2), keepdims=True)
     else:
         weights = jnp.mean(gradients, (1, 2), keepdims=True)  # (batch, 1, 1, channels)
     combined = jnp.sum(maps * weights, -1, keepdims=True)
-    combined = jax.nn.relu(combined) if relu else combined
-    return jax.image.resize(combined, (len(maps), *size, 1), 'bilinear')
+    return jax.nn.relu(combined) if relu else combined
 
 
 def _plus_plus(maps: jax.Array, gradients: jax.Array) -> jax.Array:
@@ -75,20 +95,27 @@ def maps_and_gradients(
 ) -> tuple[jax.Array, jax.Array]:
     """A layer's maps and the gradient of each image's score with respect to them, (batch, height', width', channels).
 
-    Only what lies above the layer is differentiated. Both are float32 or wider, whatever the net computes in.
+    Only what lies above the layer is differentiated. Both are float32 or wider, whatever the net computes in. Maps with
+    their channels first are turned.
     """
     images = scores.check_images(images)
     net = scores.net_of(model, variables, images)
-    layer = layer or layers.last_map(net)
-    if len(net.layer(layer).shape) != 4:
-        raise CnnJaxError(f'layer {layer!r} has no maps: its output is {net.layer(layer).shape}; give a convolution')
+    layer = layer or last.last_map(net)
+    net.output(layer)
+    found = placing.centres_for(model, variables, images.shape[1:], layer, 'fields')
+    rows, columns = placing.spatial_axes(net, layer, found)
+    order = (0, rows, columns, 6 - rows - columns)  # of the axes 1, 2, 3 the one that is left
     targets = scores.check_targets(targets, net.program.types[net.output(None)].shape, None)
 
     def of(images, targets):
         return _maps_and_gradients(scores.Static(model), variables, images, targets, layer=layer)
 
-    found = scores.in_chunks(scores.precisely(of), (images, targets), chunk)
-    return jax.tree.map(lambda array: array.astype(jnp.promote_types(array.dtype, jnp.float32)), found)
+    maps, slopes = scores.in_chunks(scores.precisely(of), (images, targets), chunk)
+
+    def turned(array: jax.Array) -> jax.Array:
+        return array.astype(jnp.promote_types(array.dtype, jnp.float32)).transpose(order)
+
+    return turned(maps), turned(slopes)
 
 
 @functools.partial(jax.jit, static_argnames=('static', 'layer'))

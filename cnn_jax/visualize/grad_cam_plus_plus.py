@@ -5,6 +5,9 @@ from typing import Any
 import jax
 
 from cnn_jax.visualize import grad_cam
+from cnn_jax.visualize.engine.placing import Placed
+
+UNIT = 'weighted activation'
 
 
 def attribute(
@@ -16,12 +19,15 @@ def attribute(
     layer: str | None = None,
     relu: bool = True,
     upsample: bool = True,
+    placed: Placed = 'fields',
     chunk: int | None = None,
 ) -> jax.Array:
     """Returns the class map of each image, (batch, height, width, 1); for arguments and errors see `grad_cam`.
 
     Differs from the paper: its factor exp(score), one number for each image, is left out, because it overflows.
     """
-    return grad_cam.weighted_maps(
-        model, variables, images, targets, layer, 'plus_plus', relu=relu, upsample=upsample, chunk=chunk
-    )
+    look: dict[str, Any] = {'relu': relu, 'upsample': upsample, 'placed': placed, 'chunk': chunk}
+    return grad_cam.weighted_maps(model, variables, images, targets, layer, 'plus_plus', **look)
+
+
+placement = grad_cam.placement

@@ -6,6 +6,8 @@ import jax
 
 from cnn_jax.tracing import scores
 
+UNIT = 'score'  # of the numbers of a map
+
 
 def attribute(
     model: Any, variables: Any, images: Any, targets: Any = None, *, layer: str | None = None, chunk: int | None = None

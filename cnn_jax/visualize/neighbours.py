@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnn_jax.drawing import figure as drawing
+from cnn_jax.drawing.sheet import Sheet
+from cnn_jax.drawing.text import SMALLEST, height_of, key_height, key_of, width_of, wrapped
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.visualize.engine.examples import Examples, features
 
@@ -56,35 +58,51 @@ def nearest(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0, class_names: Any = None) -> 'Figure':
-    """A row for each query: the image, its neighbours in features, its neighbours in pixels; wrong labels stand out."""
+    """A row for each query: the image, its neighbours in features, its neighbours in pixels; wrong labels stand out.
+
+    Labels are names where all fit above the images, else letters with a key beneath.
+    """
     labels, picked = arrays['labels'], arrays['queries']
     count = arrays['feature_neighbours'].shape[1]
     high, wide = arrays['query_images'].shape[1:3]
-    down, across = high + max(1, round(0.4 * high)), wide + max(1, round(0.1 * wide))  # from one image to the next
-    firsts = {'query': 0, 'feature': round(1.6 * across), 'pixel': round((count + 2.2) * across)}  # columns
-    size = (len(picked) * down, firsts['pixel'] + count * across)
-    canvas = np.full((*size, 3), 255, np.uint8)
+    gap, apart = 0.06, 0.35  # inches between images, and between the three parts
+    size = (width - 0.2 - 2 * apart - (2 * count - 1) * gap) / (2 * count + 1)
+    height, line = size * high / wide, height_of(1, SMALLEST) + 0.03
+    key = key_of(_names(arrays, class_names), size - width_of('not: ', SMALLEST))
+    heads = [_head(arrays, name, size * count + gap * (count - 1)) for name in ('feature', 'pixel')]
+    above = height_of(max(map(len, heads)), 9) + 0.1
+    beneath = key_height(key.lines, width - 0.2)
     with drawing.style():
-        figure = drawing.new_figure(width, width * size[0] / size[1] + 0.5, layout=None)
-        inside = 1 - 0.4 / figure.get_figheight()
-        axes = figure.add_axes((0.01, 0.0, 0.98, inside))
-        axes.set_axis_off()
-        for line, query in enumerate(picked):
-            cells = [('query', 0, arrays['query_images'][line], query)]
+        sheet = Sheet(width, above + len(picked) * (height + line + 0.06) + beneath + 0.1)
+        lefts = {'query': 0.1, 'feature': 0.1 + size + apart}
+        lefts['pixel'] = lefts['feature'] + count * (size + gap) - gap + apart
+        for name, head in zip(lefts, (['image'], *heads), strict=True):
+            sheet.write(lefts[name], 0.06, head, 9)
+        for number, query in enumerate(picked):
+            top = above + number * (height + line + 0.06)
+            cells = [('query', 0, arrays['query_images'][number], query)]
             for name in ('feature', 'pixel'):
-                beside = zip(arrays[f'{name}_images'][line], arrays[f'{name}_neighbours'][query], strict=True)
+                beside = zip(arrays[f'{name}_images'][number], arrays[f'{name}_neighbours'][query], strict=True)
                 cells += [(name, place, image, other) for place, (image, other) in enumerate(beside)]
             for name, place, image, other in cells:
-                left, top = firsts[name] + place * across, line * down + down - high
-                canvas[top : top + high, left : left + wide] = drawing.as_rgb(image)
-                wrong, said = labels[other] != labels[query], labels[other]
-                said = str(said if class_names is None else class_names[said])
+                left, wrong = lefts[name] + place * (size + gap), labels[other] != labels[query]
+                mark = key.marks[int(labels[other])]
                 color = drawing.ORANGE if wrong else drawing.INK
-                text = f'not: {said}' if wrong else said
-                axes.text(left, top - 0.06 * high, text, fontsize=7, color=color, va='bottom')
-        axes.imshow(canvas, interpolation='nearest')
-        for name, said in (('query', 'image'), ('feature', 'nearest in features'), ('pixel', 'nearest in pixels')):
-            share = f', {arrays[f"{name}_precision"].mean():.1%} same label' if name != 'query' else ''
-            place = 0.01 + 0.98 * firsts[name] / size[1]
-            figure.text(place, inside + 0.08 / figure.get_figheight(), said + share, va='bottom')
-    return figure
+                sheet.write(left, top, [f'not: {mark}' if wrong else mark], SMALLEST, color=color)
+                axes = sheet.axes(left, top + line, size, height)
+                axes.imshow(drawing.as_rgb(image), interpolation='nearest', aspect='auto')
+        sheet.key(0.1, sheet.height - beneath - 0.03, key.lines, width - 0.2)
+    return sheet.figure
+
+
+def _names(arrays: Mapping[str, np.ndarray], class_names: Any) -> dict[int, str]:
+    """The names of the labels that are shown, by number."""
+    labels, picked = arrays['labels'], arrays['queries']
+    shown = [labels[picked], *(labels[arrays[f'{name}_neighbours'][picked]].ravel() for name in ('feature', 'pixel'))]
+    numbers = np.unique(np.concatenate(shown)).tolist()
+    return {number: str(number if class_names is None else class_names[number]) for number in numbers}
+
+
+def _head(arrays: Mapping[str, np.ndarray], name: str, inches: float) -> list[str]:
+    share = arrays[f'{name}_precision'].mean()
+    return wrapped(f'nearest in {name}s, {share:.1%} same label', inches, 9)

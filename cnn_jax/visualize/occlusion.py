@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax.tracing import layers, scores
+from cnn_jax.tracing import last, layers, scores
 from cnn_jax.visualize.engine import mixtures
 from cnn_jax.visualize.engine.windows import Pair, Windows, make_windows
+
+UNIT = 'score'  # of the numbers of a map
 
 
 def attribute(
@@ -35,9 +37,14 @@ def attribute(
     """
     images = scores.check_images(images)
     windows = make_windows(images.shape[1:3], window, stride)
-    targets = mixtures.resolve(model, variables, images, targets, layer)
-    run = _covering(model, variables, images, targets, baseline, layer=layer, map_layer=None, window=windows.size)
+    targets = mixtures.resolve(model, variables, images, targets, layer, chunk=chunk)
+    run = _covering(
+        model, variables, images, targets, baseline, layer=layer, map_layer=None, window=windows.size, probability=None
+    )
     return jnp.asarray(_seen(run, images, windows, chunk, None).drop_map)
+
+
+Probability = Callable[[jax.Array], jax.Array] | None
 
 
 class Seen(NamedTuple):
@@ -45,7 +52,7 @@ class Seen(NamedTuple):
 
     drop_map: np.ndarray  # (batch, height, width, channels), as `attribute` returns
     score: np.ndarray  # of the target while the window is covered
-    probability: np.ndarray  # softmax of it; NaN for a unit of a layer
+    probability: np.ndarray  # of the target; NaN for a unit of a layer, or where the net gives none
     label: np.ndarray  # the class with the highest score, int32
     strongest_map: np.ndarray  # the sum of the channel of `map_layer` that is strongest on the whole image
     map_layer: str | None
@@ -64,14 +71,25 @@ def look(
     window: Pair | None = None,
     stride: Pair | None = None,
     baseline: Any = 0.0,
+    probability: Probability = jax.nn.softmax,
     chunk: int = 16,
 ) -> Seen:
-    """The panels of the paper's Figure 7 at once; map_layer: whose strongest map to follow, None: the last."""
+    """The panels of the paper's Figure 7 at once.
+
+    map_layer: whose strongest map to follow, None: the last. probability: scores (batch, classes) to probabilities, the
+    task's own; None: there are none.
+    """
     images = scores.check_images(images)
     windows = make_windows(images.shape[1:3], window, stride)
-    targets = mixtures.resolve(model, variables, images, targets, layer)
-    map_layer = map_layer or layers.last_map(scores.net_of(model, variables, images))
-    run = _covering(model, variables, images, targets, baseline, layer=layer, map_layer=map_layer, window=windows.size)
+    targets = mixtures.resolve(model, variables, images, targets, layer, chunk=chunk)
+    map_layer = map_layer or last.last_map(scores.net_of(model, variables, images))
+    static: dict[str, Any] = {
+        'layer': layer,
+        'map_layer': map_layer,
+        'window': windows.size,
+        'probability': probability,
+    }
+    run = _covering(model, variables, images, targets, baseline, **static)
     return _seen(run, images, windows, chunk, map_layer)
 
 
@@ -88,7 +106,7 @@ def _seen(
     run: Callable[..., dict[str, jax.Array]], images: jax.Array, windows: Windows, chunk: int, map_layer: str | None
 ) -> Seen:
     batch, outside = len(images), np.full((2, len(images)), -windows.size[0] - windows.size[1])
-    whole = run(np.arange(batch), *outside, None)
+    whole = scores.in_chunks(lambda *place: run(*place, None), (np.arange(batch), *outside), chunk)
     channel = jnp.argmax(whole['sums'], -1) if map_layer else None
     found = scores.in_chunks(lambda *place: run(*place, channel), windows.places(batch), chunk)
     grid = {name: np.asarray(values).reshape(batch, *windows.counts) for name, values in found.items()}
@@ -98,8 +116,10 @@ def _seen(
     return Seen(drop_map, grid['score'], chances, labels, sums, map_layer, windows.size, windows.stride)
 
 
-@functools.partial(jax.jit, static_argnames=('static', 'layer', 'map_layer', 'window'))
-def _covered(static, variables, images, baselines, targets, image, top, left, channel, *, layer, map_layer, window):
+@functools.partial(jax.jit, static_argnames=('static', 'layer', 'map_layer', 'window', 'probability'))
+def _covered(
+    static, variables, images, baselines, targets, image, top, left, channel, *, layer, map_layer, window, probability
+):
     """Runs images with one window covered each: rows top to top + window, likewise columns; all outside: none."""
     rows = jnp.arange(images.shape[1])[None, :, None, None] - top[:, None, None, None]
     columns = jnp.arange(images.shape[2])[None, None, :, None] - left[:, None, None, None]
@@ -115,7 +135,9 @@ def _covered(static, variables, images, baselines, targets, image, top, left, ch
     sums = jnp.sum(maps, (1, 2))  # (rows, channels)
     if channel is not None:
         sums = jnp.take_along_axis(sums, channel[image][:, None], -1)[:, 0]
-    chances = jnp.sum(seed * jax.nn.softmax(classes), -1) if layer is None else jnp.full(len(image), jnp.nan)
+    chances = jnp.full(len(image), jnp.nan)
+    if probability is not None and layer is None:
+        chances = _picked(probability(classes), seed)
     return {
         'score': _picked(outputs, seed),
         'probability': chances,

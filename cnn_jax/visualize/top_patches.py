@@ -3,17 +3,17 @@
 Zeiler and Fergus 2013, arXiv:1311.2901; Springenberg et al. 2014, arXiv:1412.6806, Figure 3.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.drawing import figure as drawing
-from cnn_jax.drawing.figure import tile
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.tracing import layers, receptive_field, scores
+from cnn_jax.tracing import last, receptive_field, scores
 from cnn_jax.visualize import guided_backprop
+from cnn_jax.visualize.engine import top_patches_picture
 from cnn_jax.visualize.engine.examples import Examples
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def visualize(
 ) -> dict[str, np.ndarray]:
     """Returns, for each channel, the `num_patches` images with the strongest unit of the layer: `values`, `rows`,
     `labels` (patches, channels), `places` (patches, channels, 2), `boxes` (.., 4) in pixels, `patches` (channels,
-    patches, height, width, colours) as uint8 and `guided`, guided backpropagation from the same units.
+    patches, height, width, colours) as uint8 and `guided`, guided backpropagation from the same units; in its place
+    `guided_left_out`, a line, where the net has no ReLUs or others than ReLUs below the layer.
 
     One patch from an image. The crop is exactly what the unit sees; where the edge of the image cuts it, the rest is
     black. layer: None: the last with maps. unit: this channel alone; None: the first `num_channels`.
@@ -53,7 +54,7 @@ def visualize(
     if layer is None or unit is not None:
         _, images, _ = next(iter(examples.batches()))
         net = scores.net_of(model, variables, examples.inputs(images))
-        layer = layer or layers.last_map(net)
+        layer = layer or last.last_map(net)
         count = net.layer(layer).shape[-1]
         if unit is not None and not 0 <= unit < count:
             raise CnnJaxError(f'unit: {unit} given; {layer} has 0 to {count - 1}')
@@ -115,69 +116,30 @@ def _crops(
 
     found = {'boxes': np.array(boxes).reshape(len(channels), count, 4).transpose(1, 0, 2), 'patches': cut(images)}
     if guided:
-        vector = len(scores.net_of(model, variables, inputs).layer(layer).shape) == 2
-        units = np.repeat(channels, count)
-        targets = units if vector else np.concatenate([places, units[:, None]], 1)
-        maps = guided_backprop.attribute(
-            model, variables, inputs, targets, layer=layer, chunk=min(len(inputs), examples.batch_size)
-        )
-        found['guided'] = cut(np.asarray(maps))
+        found |= _guided(model, variables, inputs, layer, places, np.repeat(channels, count), cut, examples.batch_size)
     return found
+
+
+def _guided(
+    model: Any,
+    variables: Any,
+    inputs: Any,
+    layer: str,
+    places: np.ndarray,
+    units: np.ndarray,
+    cut: Callable[[np.ndarray], np.ndarray],
+    most: int,
+) -> dict[str, np.ndarray]:
+    """`guided` pictures of the units, or `guided_left_out`, why this net has none."""
+    vector = len(scores.net_of(model, variables, inputs).layer(layer).shape) == 2
+    targets = units if vector else np.concatenate([places, units[:, None]], 1)
+    try:
+        maps = guided_backprop.attribute(model, variables, inputs, targets, layer=layer, chunk=min(len(inputs), most))
+    except CnnJaxError as error:  # no ReLU below the layer, or another nonlinearity
+        return {'guided_left_out': np.array(f'guided backpropagation left out: {error}')}
+    return {'guided': cut(np.asarray(maps))}
 
 
 def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0, class_names: Any = None) -> 'Figure':
     """For each channel a row of patches with value and label and, beside it, their guided pictures on one scale."""
-    patches, channels = arrays['patches'], arrays['channels']
-    guided = arrays.get('guided')
-    _, count, high, wide, _ = patches.shape
-    left, across = 0.75, width - 0.75 - (0.6 if guided is not None else 0.05)  # inches: the names, the strips
-    strip = across / 2 - 0.05 if guided is not None else across
-    size = min(strip * (high + 1) / (wide + 1) / count, 1.6)  # of a row of patches
-    names = [str(name)[:8] for name in class_names] if class_names is not None else None
-    longest = 6 + max(len(name) for name in names or ['0'])  # '12.3, name'
-    with drawing.style():
-        figure = drawing.new_figure(width, len(channels) * (size + 0.2) + 0.3, layout=None)
-        whole = figure.get_figheight()
-        figure.text(left / width, 1 - 0.2 / whole, f'strongest patches in {arrays["layer"]}: value, label', va='bottom')
-        if guided is not None:
-            figure.text((left + strip + 0.1) / width, 1 - 0.2 / whole, 'guided backpropagation', va='bottom')
-        for number, channel in enumerate(channels):
-            bottom = 1 - (0.4 + number * (size + 0.2) + size) / whole
-            figure.text(0.05 / width, bottom + size / 2 / whole, f'channel\n{channel}', fontsize=8, va='center')
-            axes = figure.add_axes((left / width, bottom, strip / width, size / whole))
-            axes.imshow(_white_gaps(tile(patches[number] / np.float32(255), columns=count)), interpolation='nearest')
-            axes.set_axis_off()
-            for place, (value, label) in enumerate(
-                zip(arrays['values'][:, number], arrays['labels'][:, number], strict=True)
-            ):
-                said = f'{value:.3g}, {names[label] if names else label}'
-                axes.text(place * (wide + 1), -0.8, said, fontsize=min(6.5, 105 * strip / count / longest))
-            if guided is not None:
-                boxes = [(left + strip + 0.1, strip), (width - 0.55, 0.07)]
-                places = [figure.add_axes((x / width, bottom, w / width, size / whole)) for x, w in boxes]
-                _draw_guided(figure, places, guided[number])
-    return figure
-
-
-def _draw_guided(figure: Any, places: Any, pictures: np.ndarray) -> None:
-    """Guided pictures of one channel, grey or in the colours of the image where 0 is grey, and their colour-bar."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    axes, beside = places
-    limit = float(np.abs(pictures).max())
-    norm, grey = Normalize(-(limit or 1), limit or 1), pictures.shape[-1] == 1
-    colors = drawing.diverging() if grey else 'gray'
-    strip = tile(pictures, columns=len(pictures))
-    shown = strip[..., 0] if grey else _white_gaps(0.5 + strip / (2 * (limit or 1)))
-    axes.imshow(shown, cmap=colors, norm=norm, interpolation='nearest')
-    axes.set_axis_off()
-    if not limit:
-        axes.set_title('zero: the unit is off', fontsize=7, pad=2)
-    bar = figure.colorbar(ScalarMappable(norm, colors), cax=beside, ticks=[norm.vmin, 0, norm.vmax], format='%.2g')
-    bar.ax.tick_params(labelsize=6)
-    bar.outline.set_visible(False)
-
-
-def _white_gaps(strip: np.ndarray) -> np.ndarray:
-    return drawing.as_rgb(np.clip(np.nan_to_num(strip, nan=1.0), 0, 1))
+    return top_patches_picture.draw(arrays, width=width, class_names=class_names)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from cnn_jax.data.formats import image
+from cnn_jax.data.formats.encoded import Decoding
 from cnn_jax.data.formats.imagenet_words import class_names, in_words, words
 from cnn_jax.data.imagenet import MEAN, STD
 from cnn_jax.errors import CnnJaxError
@@ -22,12 +23,9 @@ def read_image(file: str | Path, *, image_size: int = 224, resize: int = 256) ->
         CnnJaxError: no such file, no image, or a damaged one.
     """
     path = Path(file).expanduser()
-    if not 1 <= image_size <= resize:
-        raise CnnJaxError(
-            f'image_size: got {image_size} with resize {resize}; it must be at least 1 and at most resize'
-        )
+    decoding = Decoding(image_size, resize)
     try:
-        pixels = image.decode_centre(path.read_bytes(), resize=resize, size=image_size)
+        pixels = decoding.centre(path.read_bytes())
     except OSError as error:
         raise CnnJaxError(f'cannot read {path}: {error.strerror}; give an image file') from error
     except image.BadImage as error:

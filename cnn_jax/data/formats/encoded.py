@@ -52,6 +52,16 @@ class Decoding:
         if self.max_pixels < 1:
             raise CnnJaxError(f'max_pixels: got {self.max_pixels}; it must be at least 1')
 
+    def centre(self, encoded: bytes) -> np.ndarray:
+        """An image as evaluation sees it, uint8 (size, size, 3): the one preparation of rows and of files.
+
+        Raises:
+            BadImage: cannot be decoded, or is too large.
+        """
+        return image.decode_centre(
+            encoded, resize=self.resize, size=self.size, max_pixels=self.max_pixels, upright=self.upright
+        )
+
 
 class BadImages:
     """Which rows of a split are bad: each is said once, and too many are an error.
@@ -168,9 +178,7 @@ class EncodedSource:
     def _centre(self, row: int, record: Record) -> dict[str, Any]:
         how = self.decoding
         try:
-            pixels = image.decode_centre(
-                record.encoded, resize=how.resize, size=how.size, max_pixels=how.max_pixels, upright=how.upright
-            )
+            pixels = how.centre(record.encoded)
         except BadImage as error:
             self.bad_images.add(row, f'{record.name}: {error}', instead=NOT_COUNTED)
             return {'image': np.zeros((how.size, how.size, 3), np.uint8), 'label': record.label, 'readable': False}

@@ -107,6 +107,11 @@ class Classification(Task):
     def answer(self, outputs: Any, class_names: Sequence[str]) -> str:
         return _named(np.argmax(outputs), class_names)
 
+    @property
+    def probabilities(self) -> Callable[[jax.Array], jax.Array]:
+        """Softmax: one of the classes is right."""
+        return jax.nn.softmax
+
     def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
         return _named(result['prediction'], class_names)
 

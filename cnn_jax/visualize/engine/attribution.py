@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.drawing import figure as drawing
-from cnn_jax.tracing import layers, scores
+from cnn_jax.tracing import last, scores
 from cnn_jax.visualize import honesty
-from cnn_jax.visualize.engine import methods, pictures
+from cnn_jax.visualize.engine import methods, mixtures, pictures
 from cnn_jax.visualize.engine.method import Picture
-from cnn_jax.visualize.engine.subject import Subject
+from cnn_jax.visualize.engine.subject import Subject, images_for_checks
 
-CHECKS = {'most_levels': 4, 'num_steps': 10}  # of the first image's map
+CHECKS = {'most_levels': 4, 'num_steps': 10}
 
 
 class Attribution:
@@ -26,18 +26,39 @@ class Attribution:
     def draw(self, subject: Subject, layer: str | None, unit: int | None) -> Iterator[Picture]:
         model, variables, images = subject.model, subject.variables, subject.images
         maps = np.asarray(self._module.attribute(model, variables, images, unit, layer=layer))
-        logits = np.asarray(scores.read(model, variables, images, (None,))[0])
-        answers = [subject.task.answer(row, subject.class_names) for row in logits]
-        titles = [f'{title}, predicted {answer}' for title, answer in zip(subject.titles, answers, strict=True)]
-        figure = pictures.draw(maps, _behind(subject, maps.shape[1:3]), titles, label=self._label(subject, layer, unit))
+        arrays, titles = {'maps': maps, 'inputs': np.asarray(images)}, subject.titles
+        if len(scores.net_of(model, variables, images).returned) == 1:  # else nobody knows which are the scores
+            arrays['logits'] = np.asarray(scores.read(model, variables, images, (None,))[0])
+            answers = [subject.task.answer(row, subject.class_names) for row in arrays['logits']]
+            titles = [f'{title}, predicted {answer}' for title, answer in zip(titles, answers, strict=True)]
+        notes = [''] * len(maps)
+        if hasattr(self._module, 'completeness'):
+            complete = self._module.completeness(model, variables, images, maps, unit, layer=layer)
+            arrays |= {f'completeness_{name}': values for name, values in complete._asdict().items()}
+            notes = [_completeness(*pair) for pair in zip(*complete, strict=True)]
+        label = self._label(subject, layer, unit)
+        behind = _behind(subject, maps.shape[1:3])
+        figure = pictures.draw(maps, behind, titles, label=label, unit=self._module.UNIT, notes=notes)
         settings = self._settings(subject, layer)
-        arrays = {'maps': maps, 'inputs': np.asarray(images), 'logits': logits}
         yield Picture(figure, arrays, {**settings, 'picture': pictures.recorded(maps)})
-        doubts = honesty.visualize(
-            model, variables, images=images[:1], targets=unit, method=self.name, layer=layer,
-            first=maps[:1], random=subject.random(), **CHECKS,
+        doubts = self._doubts(subject, layer, unit)
+        checks = {**CHECKS, 'images': doubts['correlation'].shape[1]}
+        yield Picture(honesty.draw(doubts), doubts, {**settings, **checks}, ending='_honesty')
+
+    def _doubts(self, subject: Subject, layer: str | None, unit: int | None) -> dict[str, np.ndarray]:
+        """What the method's maps are worth on many images.
+
+        A class that was asked for is that of the first image; the others are judged by their highest score. A unit of a
+        layer is the same one for all.
+        """
+        images, targets = images_for_checks(subject), unit
+        if unit is not None and (layer is None or self.name in methods.OF_MAPS):
+            targets = np.array(mixtures.resolve(subject.model, subject.variables, images, None, None, chunk=10))
+            targets[0] = unit
+        return honesty.visualize(
+            subject.model, subject.variables, images=images, targets=targets, method=self.name, layer=layer,
+            probability=subject.task.probabilities, random=subject.random, **CHECKS,
         )  # fmt: skip
-        yield Picture(honesty.draw(doubts), doubts, {**settings, **CHECKS}, ending='_honesty')
 
     def _settings(self, subject: Subject, layer: str | None) -> dict[str, Any]:
         """The defaults of the method, the layer whose maps were taken, and how many ReLUs had their rule changed."""
@@ -45,23 +66,36 @@ class Attribution:
         if hasattr(self._module, 'count_relus'):
             above = methods.accepted(self._module.count_relus, {'layer': layer})
             found['relus'] = self._module.count_relus(subject.model, subject.variables, subject.images, **above)
+        if hasattr(self._module, 'placement'):
+            found['placement'] = self._module.placement(
+                subject.model, subject.variables, subject.images, layer=found['layer']
+            )
         return found
 
     def _layer_of_maps(self, subject: Subject, layer: str | None) -> str | None:
         """The layer whose maps are read; None where `layer` says what is scored."""
         if self.name not in methods.OF_MAPS:
             return None
-        return layer or layers.last_map(scores.net_of(subject.model, subject.variables, subject.images))
+        return layer or last.last_map(scores.net_of(subject.model, subject.variables, subject.images))
 
     def _label(self, subject: Subject, layer: str | None, unit: int | None) -> str:
         """The words beside the colour bar: the method, what is explained, and whose maps."""
         maps = self._layer_of_maps(subject, layer)
+        place = ''
+        if maps is not None and hasattr(self._module, 'placement'):
+            place = ' ' + self._module.placement(subject.model, subject.variables, subject.images, layer=maps)
         scored = layer if maps is None else None
         if unit is None:
             what = f'the strongest unit of {scored}' if scored else 'the highest score'
         else:
             what = f'unit {unit} of {scored}' if scored else f'the score of class {subject.class_names[unit]}'
-        return f'{self.name.replace("_", " ")} of {what}' + (f', maps of {maps}' if maps else '')
+        return f'{self.name.replace("_", " ")} of {what}' + (f', maps of {maps}{place}' if maps else '')
+
+
+def _completeness(difference: float, error: float) -> str:
+    """What integrated gradients promise, and how far the map is from it."""
+    share = f' ({abs(error / difference):.1%})' if difference else ''
+    return f'scores differ by {difference:.4g}, the map sums to {difference + error:.4g}: error {error:.2g}{share}'
 
 
 def _behind(subject: Subject, size: tuple[int, ...]) -> np.ndarray:

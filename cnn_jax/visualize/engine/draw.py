@@ -10,6 +10,7 @@ import numpy as np
 from cnn_jax.data.augment import BatchTransform
 from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.data.pipeline import Data
+from cnn_jax.devices.stop import Stopped
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.tasks.task import Task
@@ -64,9 +65,18 @@ def draw_at_the_end(
         told(name)
         try:
             draw_method(subject, name, None, None, folder)
-        except CnnJaxError as error:  # it is not for this model
-            left_out.append(f'{name} left out: {error}')
+        except Stopped:
+            raise
+        except Exception as error:  # it is not for this model, or whatever else: it costs this picture alone
+            left_out.append(left_out_line(name, error))
     return left_out
+
+
+def left_out_line(name: str, error: Exception) -> str:
+    """A line on a method that gave no picture; an error that is no mistake of the user's is called by its type."""
+    why = str(error).partition('\n')[0]
+    known = isinstance(error, CnnJaxError)
+    return f'{name} left out: {why}' if known else f'{name} left out: unexpected {type(error).__name__}: {why}'
 
 
 def draw_method(subject: Subject, name: str, layer: str | None, unit: int | None, folder: Path) -> str:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax.tracing import layers, scores
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.tracing import last, scores
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,17 @@ def features(model: Any, variables: Any, examples: Examples, *, layer: str | Non
         inputs = examples.inputs(images)
         if read is None:
             net = scores.net_of(model, variables, inputs)
-            name, read = (layer, net.output(layer)) if layer else layers.last_hidden(net)
+            name, read = (layer, net.output(layer)) if layer else last.last_hidden(net)
         made = scores.read(model, variables, inputs, (read,))[0]
         values = np.asarray(made, jnp.promote_types(made.dtype, jnp.float32))[: len(rows)]  # sklearn knows no bfloat16
         parts.append((values.reshape(len(rows), -1), images, labels, rows))
         count += len(rows)
         if count >= most:
             break
+    if not parts:
+        raise CnnJaxError('there are no images to look at')
     joined = [np.concatenate(part)[:most] for part in zip(*parts, strict=True)]
+    wrong = int((~np.isfinite(joined[0]).all(1)).sum())
+    if wrong:
+        raise CnnJaxError(f'{name}: the features of {wrong} of {len(joined[0])} images are not finite')
     return Features(joined[0], joined[1], joined[2], joined[3], name or '')

@@ -1,6 +1,7 @@
 """Averages of gradients at many points around each image, a few points at a time."""
 
 import functools
+from collections.abc import Callable
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ _FEWEST, _PIXELS = 16, 2**17  # points at once: 32 of 64 x 64 pixels, 16 of 224 
 
 
 class Points(NamedTuple):
-    """Point r is image_factor[r] * images[image[r]] + other_factor[r] * others[other[r]]; all arrays (points,)."""
+    """Point r is image_factor[r] * images[image[r]] + other_factor[r] * others(other[r]); all arrays (points,)."""
 
     image: np.ndarray
     image_factor: np.ndarray
@@ -25,11 +26,25 @@ class Points(NamedTuple):
     weight: np.ndarray  # of its gradient in the sum of its image
 
 
+Others = Callable[[np.ndarray], jax.Array]
+"""Numbers (rows,) to the images that are mixed in, (rows, height, width, channels)."""
+
+
+class _Run(NamedTuple):
+    """What all chunks of points have in common."""
+
+    static: scores.Static
+    variables: Any
+    single: tuple[int, ...]  # the shape of an image
+    look: dict[str, Any]  # which layer; whether affine first steps are done early
+    squared: bool
+
+
 def gradient_sums(
     model: Any,
     variables: Any,
     images: jax.Array,
-    others: jax.Array,
+    others: Others,
     points: Points,
     targets: jax.Array,
     *,
@@ -44,28 +59,51 @@ def gradient_sums(
     The first steps of a net are affine (a convolution, its bias, a norm): they are done once for each image, before the
     points are mixed, and once on the way back, for the sum; this is exact.
 
-    targets: explicit, as `resolve` gives them. chunk: most points at a time; None: what is quick.
+    targets: explicit, as `resolve` gives them. chunk: most points, images and others at a time, which bounds memory;
+    None: what is quick.
     """
     chunk = max(_FEWEST, _PIXELS // (images.shape[1] * images.shape[2])) if chunk is None else chunk
     if chunk < 1:
         raise CnnJaxError(f'chunk: {chunk} given; it is at least 1')
+    sums = []
+    for first in range(0, len(images), chunk):
+        group = images[first : first + chunk]
+        own = (points.image >= first) & (points.image < first + len(group))
+        part = Points(*(array[own] for array in points))._replace(image=points.image[own] - first)
+        order = np.argsort(part.other, kind='stable')  # so that a chunk has few others
+        part = Points(*(array[order] for array in part))
+        size = ceil(len(order) / ceil(len(order) / chunk))  # even parts, so that little is padded
+        ends = _fronts(model, variables, [len(group), 1, size], images.shape[1:], images.dtype, layer)
+        look = {'layer': layer, 'early': not squared and len(set(ends)) == 1}
+        run = _Run(scores.Static(model), variables, images.shape[1:], look, squared)
+        sums.append(_group_sums(run, group, others, part, targets[first : first + chunk], size))
+    return jnp.concatenate(sums)
+
+
+def _group_sums(
+    run: _Run, images: jax.Array, others: Others, points: Points, targets: jax.Array, size: int
+) -> jax.Array:
+    """The sums of some images, `size` points at a time."""
+    begin = functools.partial(scores.precisely(_begin), run.static, run.variables, **run.look)
     count = len(points.weight)
-    size = ceil(count / ceil(count / chunk))  # even parts, so that little is padded
-    static, single = scores.Static(model), images.shape[1:]
-    ends = _fronts(model, variables, [len(images), len(others), 1, size], single, images.dtype, layer)
-    early = not squared and len(set(ends)) == 1
-    look = {'layer': layer, 'early': early}
-    arrays = (images, others, jnp.zeros_like(images[:1]))
-    parts = [scores.precisely(_begin)(static, variables, array, **look) for array in arrays]
-    totals = [jnp.zeros((len(images), *array.shape[1:]), _wide(array)) for array in parts[0]]
-    for start in range(0, count, size):
-        rows = np.arange(start, start + size)
-        part = Points(*(array[np.minimum(rows, count - 1)] for array in points))
-        part = part._replace(weight=np.where(rows < count, part.weight, 0))
-        sums = scores.precisely(_sums)(static, variables, parts, part, targets, single, squared=squared, **look)
+    chunks = [np.minimum(np.arange(start, start + size), count - 1) for start in range(0, count, size)]
+    used = [np.unique(points.other[rows]) for rows in chunks]
+    most = max(map(len, used))  # one number for all, so that one program serves all
+    own, zero = begin(images), begin(jnp.zeros_like(images[:1]))
+    totals = [jnp.zeros((len(images), *array.shape[1:]), _wide(array)) for array in own]
+    for number, (rows, numbers) in enumerate(zip(chunks, used, strict=True)):
+        part = Points(*(array[rows] for array in points))
+        there = number * size + np.arange(size) < count
+        part = part._replace(weight=np.where(there, part.weight, 0), other=np.searchsorted(numbers, part.other))
+        mixed_in = begin(others(np.resize(numbers, most)).astype(images.dtype))
+        look = {**run.look, 'squared': run.squared}
+        sums = scores.precisely(_sums)(
+            run.static, run.variables, (own, mixed_in, zero), part, targets, run.single, **look
+        )
         totals = [total + one for total, one in zip(totals, sums, strict=True)]
-    sums = scores.precisely(_finish)(static, variables, images, totals, **look) if early else totals[0]
-    return sums.astype(images.dtype)
+    if not run.look['early']:
+        return totals[0].astype(images.dtype)
+    return scores.precisely(_finish)(run.static, run.variables, images, totals, **run.look).astype(images.dtype)
 
 
 def _wide(array: jax.Array) -> Any:
@@ -74,11 +112,14 @@ def _wide(array: jax.Array) -> Any:
 
 
 def _fronts(model: Any, variables: Any, batches: list[int], single: Any, dtype: Any, layer: str | None) -> list[Any]:
-    """The shapes of the arrays up to which the net is affine, for batches of some sizes."""
+    """The shapes of the arrays up to which the net is affine, for batches of some sizes; different ones where these
+    arrays have no row for each image."""
     found = []
     for batch in batches:
         net = scores.net_of(model, variables, jax.ShapeDtypeStruct((batch, *single), dtype))
-        found.append(tuple(net.program.types[number].shape[1:] for number in _front(net, layer, early=True)))
+        shapes = [net.program.types[number].shape for number in _front(net, layer, early=True)]
+        rows = all(shape[:1] == (batch,) for shape in shapes)
+        found.append(tuple(shape[1:] for shape in shapes) if rows else len(found))
     return found
 
 
@@ -131,13 +172,22 @@ def _finish(static, variables, images, totals, *, layer, early):
     return pull([total.astype(array.dtype) for total, array in zip(totals, front, strict=True)])[0]
 
 
-def resolve(model: Any, variables: Any, images: jax.Array, targets: Any, layer: str | None) -> jax.Array:
-    """Explicit targets: the class of each image (batch,), or its (row, column, channel), or its unit, (batch,)."""
+def resolve(
+    model: Any, variables: Any, images: jax.Array, targets: Any, layer: str | None, *, chunk: int | None = None
+) -> jax.Array:
+    """Explicit targets: the class of each image (batch,), or its (row, column, channel), or its unit, (batch,).
+
+    chunk: most images at a time.
+    """
     net = scores.net_of(model, variables, images)
-    given = scores.check_targets(targets, net.program.types[net.output(layer)].shape, layer)
-    if given is not None and (given.ndim == 2 or len(net.program.types[net.output(layer)].shape) == 2):
+    kind = net.program.types[net.output(layer)]
+    given = scores.check_targets(targets, kind.shape, layer)
+    if given is not None and (given.ndim == 2 or len(kind.shape) == 2):
         return given
-    return scores.precisely(_resolve)(scores.Static(model), variables, images, given, layer=layer)
+    static, run = scores.Static(model), scores.precisely(_resolve)
+    return scores.in_chunks(
+        lambda images, targets: run(static, variables, images, targets, layer=layer), (images, given), chunk
+    )
 
 
 @functools.partial(jax.jit, static_argnames=('static', 'layer'))
@@ -146,3 +196,21 @@ def _resolve(static, variables, images, targets, *, layer):
     outputs = net.run(variables, images, [net.output(layer)])[0]
     index = jnp.argmax(scores.seeds(outputs, targets).reshape(len(images), -1), -1).astype(jnp.int32)
     return index if outputs.ndim == 2 else jnp.stack(jnp.unravel_index(index, outputs.shape[1:]), -1)
+
+
+def values(
+    model: Any, variables: Any, images: jax.Array, targets: jax.Array, layer: str | None, *, chunk: int | None = None
+) -> jax.Array:
+    """The scores, or units of a layer, that explicit targets name, (batch,), float32 or wider."""
+    static, run = scores.Static(model), scores.precisely(_values)
+    return scores.in_chunks(
+        lambda images, targets: run(static, variables, images, targets, layer=layer), (images, targets), chunk
+    )
+
+
+@functools.partial(jax.jit, static_argnames=('static', 'layer'))
+def _values(static, variables, images, targets, *, layer):
+    net = layers.trace(static.model, variables, images)
+    outputs = net.run(variables, images, [net.output(layer)])[0]
+    wide = jnp.promote_types(outputs.dtype, jnp.float32)
+    return jnp.sum((scores.seeds(outputs, targets) * outputs).reshape(len(images), -1), -1, dtype=wide)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnn_jax.drawing import figure as drawing
+from cnn_jax.drawing.sheet import Sheet
+from cnn_jax.drawing.text import SMALLEST, height_of, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,8 +16,8 @@ SHARE = 99.8  # percent of the values that a colour scale spans; the rest is dra
 
 
 def color_limit(values: np.ndarray) -> float:
-    """The end of a scale centred on zero that holds SHARE of the values; 0 if all are 0."""
-    magnitudes = np.abs(values)
+    """The end of a scale from 0 that holds SHARE of the values that are numbers; 0 if all are 0."""
+    magnitudes = np.abs(values[np.isfinite(values)])
     limit = float(np.percentile(magnitudes, SHARE)) if magnitudes.size else 0.0
     return limit or float(magnitudes.max(initial=0))
 
@@ -37,55 +39,77 @@ def flat(maps: np.ndarray) -> np.ndarray:
 
 def are_copies(maps: np.ndarray) -> bool:
     """Whether all channels are the same."""
-    return bool((maps == maps[..., :1]).all())
+    return bool(((maps == maps[..., :1]) | np.isnan(maps)).all())
 
 
-def draw(maps: np.ndarray, images: np.ndarray, titles: Sequence[str], *, label: str, width: float = 8.0) -> 'Figure':
+def draw(
+    maps: np.ndarray,
+    images: np.ndarray,
+    titles: Sequence[str],
+    *,
+    label: str,
+    unit: str = '',
+    notes: Sequence[str] | None = None,
+    width: float = 8.0,
+) -> 'Figure':
     """A row for each image: the image, the map in colours on one scale for all rows, and the map over the image.
 
     maps: (rows, height, width, channels), raw; channels are summed, as `flat` says. images: (rows, height, width, 1 or
-    3), in 0 .. 1. label: what the numbers are. titles: of the images.
+    3), in 0 .. 1. titles, notes: of the images. label: what the numbers are. unit: of them, beside the colour bar.
     """
     summed = flat(maps)
-    limit = color_limit(summed) or 1.0
-    colors: dict[str, Any] = {'cmap': drawing.diverging(), 'vmin': -limit, 'vmax': limit, 'interpolation': 'nearest'}
+    scale = drawing.scale_of(summed, color_limit(summed))
+    texts = [
+        (wrapped(title, width - 0.2, 9), [line for line in (state(picture), note) if line])
+        for title, note, picture in zip(titles, notes or [''] * len(maps), summed, strict=True)
+    ]
+    heads = wrapped(label, width - 0.2, 9)
+    said = wrapped(f'{_colors_in_words(scale)}; {_about_channels(maps)}', width - 0.2, SMALLEST)
+    tops = [height_of(len(title), 9) + height_of(len(note), SMALLEST) + 0.08 for title, note in texts]  # inches
+    panel = (width - 1.3) / 3
+    height = panel * summed.shape[1] / summed.shape[2]
     with drawing.style():
-        panel = (width - 1.2) / 3  # inches
-        height = panel * summed.shape[1] / summed.shape[2]
-        figure = drawing.new_figure(width, len(maps) * (height + 0.3) + 0.5, layout=None)
-        whole, shown = figure.get_figheight(), None
-        figure.text(0.05 / width, 1 - 0.2 / whole, label)
-        said = f'orange: positive, blue: negative; one scale for all rows, which holds {SHARE} % of the values'
-        said += '; channels are summed' if not are_copies(maps) else ''
-        figure.text(0.05 / width, 1 - 0.36 / whole, said, fontsize=7, color=drawing.MUTED)
-        for row, (picture, image, title) in enumerate(zip(summed, images, titles, strict=True)):
-            bottom = 1 - ((row + 1) * (height + 0.3) + 0.4) / whole
-            line: list[Any] = [
-                figure.add_axes((0.05 / width + place * (panel + 0.06) / width, bottom, panel / width, height / whole))
-                for place in range(3)
-            ]
-            for axes in line:
-                axes.set_axis_off()
-            line[0].imshow(drawing.as_rgb(image), interpolation='nearest')
-            line[0].set_title(title)
-            shown = line[1].imshow(picture, **colors)
-            line[1].set_title(state(picture), wrap=True, fontsize=7)
-            line[2].imshow(drawing.as_rgb(image).mean(-1), cmap='gray', vmin=-0.6, vmax=1.6)
-            line[2].imshow(picture, alpha=np.sqrt(np.clip(np.abs(picture) / limit, 0, 1)) * 0.85, **colors)
-        assert shown is not None
-        tall = min(len(maps) * (height + 0.3) - 0.3, 4.0)  # inches
-        beside = figure.add_axes(((width - 0.95) / width, 1 - (0.7 + tall) / whole, 0.12 / width, tall / whole))
-        bar = figure.colorbar(shown, cax=beside, extend='both')
-        bar.ax.tick_params(labelsize=8)
-        bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-    return figure
+        begin = height_of(len(heads), 9) + height_of(len(said), SMALLEST) + 0.12
+        sheet = Sheet(width, begin + sum(tops) + len(maps) * (height + 0.08))
+        top = 0.06 + sheet.write(0.1, 0.06, heads, 9)
+        sheet.write(0.1, top, said, SMALLEST, color=drawing.MUTED)
+        top = begin
+        for (title, note), above, picture, image in zip(texts, tops, summed, images, strict=True):
+            below = top + sheet.write(0.1, top, title, 9)
+            sheet.write(0.1, below, note, SMALLEST, color=drawing.MUTED)
+            top += above
+            line = [sheet.axes(0.1 + place * (panel + 0.06), top, panel, height) for place in range(3)]
+            _draw_row(line, picture, image, scale)
+            top += height + 0.08
+        tall = min(max(top - begin - tops[0] - 0.08, 1.2), 4.0)
+        ends = 'both' if scale.low else 'max'
+        sheet.bar(width - 0.95, begin + tops[0], tall, scale, unit, extend=ends)
+    return sheet.figure
+
+
+def _draw_row(line: Sequence[Any], picture: np.ndarray, image: np.ndarray, scale: drawing.Scale) -> None:
+    line[0].imshow(drawing.as_rgb(image), interpolation='nearest')
+    line[1].imshow(picture, **scale.drawn)
+    line[2].imshow(drawing.as_rgb(image).mean(-1), cmap='gray', vmin=-0.6, vmax=1.6)
+    strength = np.clip(np.nan_to_num(np.abs(picture) / scale.high), 0, 1)
+    line[2].imshow(picture, alpha=np.sqrt(strength) * 0.85, **scale.drawn)
+
+
+def _colors_in_words(scale: drawing.Scale) -> str:
+    colors = 'orange: positive, blue: negative' if scale.low else 'no value is negative'
+    return f'{colors}; one scale for all rows, which holds {SHARE} % of the values'
+
+
+def _about_channels(maps: np.ndarray) -> str:
+    return 'one number for each pixel' if are_copies(maps) else 'channels are summed'
 
 
 def recorded(maps: np.ndarray) -> Mapping[str, Any]:
     """The settings of the colour step, to be stored beside the raw numbers."""
+    limit = color_limit(flat(maps))
     return {
-        'colors': drawing.diverging().name,
+        'colors': drawing.scale_of(flat(maps), limit).colors.name,
         'channels': 'copies' if are_copies(np.asarray(maps)) else 'summed',
-        'limit': color_limit(flat(maps)),
+        'limit': limit,
         'share': SHARE,
     }

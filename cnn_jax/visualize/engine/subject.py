@@ -15,11 +15,13 @@ from cnn_jax.data.pipeline import Data
 from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.tasks.task import Task
-from cnn_jax.visualize import honesty
+from cnn_jax.tracing import scores
 from cnn_jax.visualize.engine import image_file
 from cnn_jax.visualize.engine.examples import Examples
+from cnn_jax.visualize.engine.shuffling import shuffled
 
 NUM_IMAGES = 3  # of the test split, where no --image is given
+NUM_CHECKED = 30  # images by which a method is judged: enough for an interval
 
 
 class Subject(NamedTuple):
@@ -34,7 +36,7 @@ class Subject(NamedTuple):
     class_names: tuple[str, ...]  # in words
     task: Task
     about: dict[str, Any]  # for the settings: the experiment, and where the variables are from
-    random: Callable[[], Any]  # the variables shuffled, for `honesty`
+    random: Callable[[int], Any]  # the variables shuffled, by the number of the shuffle, for `honesty`
     chosen: str | None = None  # the image that was asked for; the files are named after it
 
 
@@ -68,7 +70,7 @@ def make_subject(
             raise
     if image is not None and not image.isdigit():
         file = Path(image).expanduser()
-        pixels, titles = image_file.load(file, data.image_shape)[None], [file.name]
+        pixels, titles = image_file.load(file, data.image_shape, data.decode)[None], [file.name]
     elif examples is not None:
         pixels, titles = _test_images(examples, task, image, class_names)
     assert pixels is not None  # a missing data set was raised above
@@ -78,9 +80,26 @@ def make_subject(
     return Subject(model, on_one_device, pixels, inputs, titles, examples, class_names, task, about, random, chosen)
 
 
-def shuffled_once(variables: Any) -> Callable[[], Any]:
-    """All variables shuffled when first asked for, and then kept."""
-    return functools.cache(lambda: jax.device_put(honesty.shuffled(variables, None, 0)))
+def shuffled_once(variables: Any) -> Callable[[int], Any]:
+    """A number to all variables shuffled, when first asked for, and then kept."""
+    return functools.cache(lambda number: jax.device_put(shuffled(variables, None, number)))
+
+
+def images_for_checks(subject: Subject) -> jax.Array:
+    """Model inputs by which a method is judged: the first of the subject's images, then test images, spread evenly.
+
+    Fewer where the test split has fewer, or is not there.
+    """
+    first = subject.images[:1]
+    if subject.examples is None:
+        return first
+    source = subject.examples.source
+    rows = np.unique(np.linspace(0, len(source) - 1, min(NUM_CHECKED - 1, len(source))).round().astype(int))
+    found = [source[int(row)] for row in rows]
+    pixels = [one['image'] for one in found if one.get('readable', True)]
+    if not pixels:
+        return first
+    return jnp.concatenate([first, scores.check_images(subject.examples.preprocess(np.stack(pixels)))])
 
 
 def preprocessing(transform: BatchTransform) -> Callable[[np.ndarray], jax.Array]:

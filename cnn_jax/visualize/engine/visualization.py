@@ -26,9 +26,11 @@ class Visualization:
         if 'examples' in self._takes and subject.examples is None:
             raise DataError(f'{self.name} needs the test images, and the data set is not there')
         given = {'images': subject.images, 'layer': layer, 'unit': unit, 'targets': unit, 'examples': subject.examples}
+        given['probability'] = subject.task.probabilities
         arguments = methods.accepted(self._module.visualize, given)
         arrays = self._module.visualize(subject.model, subject.variables, **arguments)
         names = subject.task.groups(subject.class_names) if 'examples' in self._takes else subject.class_names
-        style = methods.accepted(self._module.draw, {'class_names': names})
+        known = {'class_names': names, 'pixels': subject.pixels, 'titles': subject.titles}
+        style = methods.accepted(self._module.draw, known)
         settings = methods.defaults(self._module.visualize) | {'layer': layer}
         yield Picture(self._module.draw(arrays, **style), arrays, settings)
