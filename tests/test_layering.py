@@ -19,8 +19,7 @@ MOST_ROOMS, MOST_FLOORS = 38, 11
 # A room imports only from those before it.
 ORDER = [
     'errors',
-    'whole_file',
-    'file_lock',
+    'files',
     'experiment_file',
     'options',
     'streams',

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from cnn_jax import options
 from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.experiment import function, load
+from cnn_jax.files.whole import write_whole
 from cnn_jax.tasks.task import Task
-from cnn_jax.whole_file import write_whole
 
 FILE = 'grid.json'
 MOST_CELLS = 10_000

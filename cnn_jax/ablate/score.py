@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError, unknown
+from cnn_jax.files.whole import write_whole
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks import classification
 from cnn_jax.tasks.task import Task
-from cnn_jax.whole_file import write_whole
 from cnn_jax.workdir.log import read_metrics
 
 OUTCOME = 'outcome.json'  # of a run that diverged

@@ -11,8 +11,8 @@ import numpy as np
 from cnn_jax.ablate.score import Metric
 from cnn_jax.ablate.summary import Judged, Row, Summary
 from cnn_jax.drawing.words import duration
+from cnn_jax.files.whole import write_whole
 from cnn_jax.statistics.significance import show_p
-from cnn_jax.whole_file import write_whole
 
 HEADS = ('cell', 'mean', 'sd', 'n', 'difference', '95 % interval', 'p (Holm)', 'verdict', 'time', 'parameters', 'MACs')
 CLAIM_HEADS = ('comparison', 'metric', 'published', 'measured', '95 % interval', 'p (Holm)', 'verdict')

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cnn_jax.whole_file import written_beside
+from cnn_jax.files.whole import written_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

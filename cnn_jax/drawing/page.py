@@ -13,7 +13,7 @@ from typing import Any
 
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.drawing.figure import Drawn
-from cnn_jax.whole_file import write_whole
+from cnn_jax.files.whole import write_whole
 
 _HERE = Path(__file__).parent
 

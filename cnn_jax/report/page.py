@@ -4,9 +4,9 @@ from pathlib import Path
 
 from cnn_jax import describe
 from cnn_jax.drawing.page import page_path, put_page
+from cnn_jax.files.whole import write_whole
 from cnn_jax.report import augmented, gallery, sections, tables
 from cnn_jax.tasks.run import Run
-from cnn_jax.whole_file import write_whole
 
 
 def write_report(run: Run) -> Path:

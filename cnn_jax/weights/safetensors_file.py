@@ -13,7 +13,7 @@ import safetensors
 import safetensors.numpy
 
 from cnn_jax.errors import StorageError
-from cnn_jax.whole_file import written_beside
+from cnn_jax.files.whole import written_beside
 
 MOST_HEADER_BYTES = 16 * 2**20  # a ResNet-152 has 0.1 MB
 

@@ -16,7 +16,7 @@ from cnn_jax.data.formats.remembered import Remembered
 from cnn_jax.data.pipeline import default_data_dir
 from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.experiment import Loaded, load
-from cnn_jax.whole_file import write_whole
+from cnn_jax.files.whole import write_whole
 from cnn_jax.workdir import sources
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')

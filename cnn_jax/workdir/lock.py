@@ -5,8 +5,8 @@ import socket
 import time
 from pathlib import Path
 
-from cnn_jax import file_lock
 from cnn_jax.errors import StorageError
+from cnn_jax.files import lock as file_lock
 
 
 class WorkdirLock:

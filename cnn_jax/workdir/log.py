@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax.drawing.words import duration
-from cnn_jax.whole_file import write_whole
+from cnn_jax.files.whole import write_whole
 from cnn_jax.workdir import sinks
 from cnn_jax.workdir.progress import Bars, Row, Task, in_lines
 from cnn_jax.workdir.sinks import Sink

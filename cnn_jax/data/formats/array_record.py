@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax import file_lock
 from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.seal import Seal, number_of_array, of_numbers
 from cnn_jax.errors import DataError
-from cnn_jax.whole_file import write_whole
+from cnn_jax.files import lock as file_lock
+from cnn_jax.files.whole import write_whole
 
 VERSION = '1.0.0'
 SEALS = 'seals.json'  # in the set's folder

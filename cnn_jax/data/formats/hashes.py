@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnn_jax.data.formats.tree import Item
-from cnn_jax.whole_file import write_whole
+from cnn_jax.files.whole import write_whole
 
 SAY_AFTER_SECONDS = 2.0
 SETTLED_SECONDS = 2.0  # a file that changed later than this may change again within the same tick of its clock

@@ -5,11 +5,11 @@ import numpy as np
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.drawing.page import figure_html, section
 from cnn_jax.drawing.words import percent
+from cnn_jax.files.whole import write_whole
 from cnn_jax.statistics.intervals import wilson_interval
 from cnn_jax.tasks.classification import figures
 from cnn_jax.tasks.page import size_note, thumbnail
 from cnn_jax.tasks.run import Run
-from cnn_jax.whole_file import write_whole
 
 
 def accuracy(run: Run) -> float | None:

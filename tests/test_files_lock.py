@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cnn_jax import file_lock
 from cnn_jax.errors import StorageError
+from cnn_jax.files import lock as file_lock
 from cnn_jax.workdir.lock import WorkdirLock
 
 ROOT = Path(__file__).parent.parent

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cnn_jax.whole_file import write_whole, written_beside
+from cnn_jax.files.whole import write_whole, written_beside
 
 
 @pytest.mark.parametrize(('content', 'stored'), [('µ\n', b'\xc2\xb5\n'), (b'\x00\r\n', b'\x00\r\n')])

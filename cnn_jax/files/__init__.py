@@ -1,0 +1,1 @@
+"""Files, whatever is in them: written whole, and locked."""
