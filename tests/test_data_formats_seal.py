@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cnn_jax.data import synthetic
 from cnn_jax.data.formats import seal
 from cnn_jax.data.formats.seal import Seal
 
@@ -53,3 +54,11 @@ def test_what_is_not_known_is_no_difference(other, differs):
 def test_a_large_split_is_not_read(monkeypatch):
     monkeypatch.setattr(seal, 'LARGEST', 5 * 12)
     assert seal.of_source(rows()) == Seal(6, None)
+
+
+def test_generated_rows_are_sealed_by_the_first_ones():
+    small, large = (synthetic.SyntheticSource('train', count, (4, 4, 1), 3) for count in (50, 60))
+    other = synthetic.SyntheticSource('test', 50, (4, 4, 1), 3)
+    assert seal.of_source(small) == seal.of_source(synthetic.SyntheticSource('train', 50, (4, 4, 1), 3))
+    assert seal.of_source(small).differs(seal.of_source(large))
+    assert seal.of_source(small).differs(seal.of_source(other))

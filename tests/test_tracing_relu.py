@@ -277,3 +277,15 @@ def test_the_program_computes_what_the_function_does():
     for found, expected in zip(programs.interpret(program, arguments), function(*arguments), strict=True):
         np.testing.assert_array_equal(found, expected)
     assert not programs.prune(program, program.inputs).steps
+
+
+def test_what_no_gradient_goes_through_is_no_nonlinearity():
+    """A scale that is held is a number to the rule: here the largest activation of the image."""
+
+    def held(x):
+        x = nn.relu(x)
+        return x / jax.lax.stop_gradient(1 + jnp.tanh(jnp.abs(x)).max())
+
+    model, variables, images = make(held)
+    assert guided_backprop.count_relus(model, variables, images) == 1
+    assert np.isfinite(guided_backprop.attribute(model, variables, images)).all()

@@ -14,6 +14,7 @@ import numpy as np
 
 from cnn_jax.data import digits
 from cnn_jax.data.formats.fields import Field
+from cnn_jax.data.formats.seal import Seal, of_generated
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError
 
@@ -54,6 +55,11 @@ class Pairs:
 
     def __len__(self) -> int:
         return self.num_rows
+
+    @property
+    def seal(self) -> Seal:
+        """What the split holds."""
+        return of_generated(self)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         if not 0 <= row < self.num_rows:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax.data.formats.seal import Seal, of_generated
 from cnn_jax.data.pipeline import Data
 
 
@@ -21,6 +22,11 @@ class SyntheticSource:
 
     def __len__(self) -> int:
         return self.num_rows
+
+    @property
+    def seal(self) -> Seal:
+        """What the split holds."""
+        return of_generated(self)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         if not 0 <= row < self.num_rows:

@@ -61,6 +61,15 @@ def passing(program: Program, dependent: Collection[int], inverse: set[int]) -> 
     return found
 
 
+def flowing(program: Program) -> set[int]:
+    """The arrays that reach the outputs with their gradient."""
+    found = {atom for atom in program.outputs if isinstance(atom, int)}
+    for step in reversed(program.steps):
+        if step.kind != 'stop_gradient' and found.intersection(step.outputs):
+            found.update(atom for atom in step.inputs if isinstance(atom, int))
+    return found
+
+
 def curved(step: Step, dependent: Collection[int], inverse: set[int]) -> str | None:
     """What makes a step on the image another thing than a sum of multiples or a maximum-pool; None: nothing does."""
     reads = [atom for atom in step.inputs if isinstance(atom, int) and atom in dependent]

@@ -136,10 +136,15 @@ def prune(program: Program, outputs: Sequence[Atom], given: Collection[int] = ()
     return program._replace(steps=tuple(reversed(kept)), outputs=tuple(outputs))
 
 
-def depends(program: Program, inputs: Sequence[int]) -> set[int]:
-    """The numbers of all arrays that depend on the given ones, themselves included."""
+def depends(program: Program, inputs: Sequence[int], *, with_gradient: bool = False) -> set[int]:
+    """The numbers of all arrays that depend on the given ones, themselves included.
+
+    with_gradient: what `stop_gradient` gives depends on nothing.
+    """
     found = set(inputs)
     for step in program.steps:
+        if with_gradient and step.kind == 'stop_gradient':
+            continue
         if any(isinstance(atom, int) and atom in found for atom in step.inputs):
             found.update(step.outputs)
     return found

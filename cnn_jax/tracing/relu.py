@@ -44,10 +44,10 @@ def find(program: Program, images: Iterable[int], name: Name, *, whole: bool = T
     Raises:
         CnnJaxError: another nonlinearity lies between image and outputs.
     """
-    reading = _Reading(program, programs.depends(program, list(images)))
+    reading = _Reading(program, programs.depends(program, list(images), with_gradient=True))
     rules, count, later = {}, 0, None
     for step in program.steps:
-        if not reading.any_depends(step.inputs):
+        if not reading.any_depends(step.inputs) or not reading.flowing.intersection(step.outputs):
             continue
         place = reading.relu_input(step)
         if place is not None:
@@ -107,6 +107,7 @@ class _Reading:
             elif step.kind in _COMPARISONS:
                 self.comparison[step.outputs[0]] = step
         self.inverse = divisors.inverses(program, dependent, self.number)
+        self.flowing = divisors.flowing(program)
         self.passing = divisors.passing(program, dependent, self.inverse)
 
     def depends(self, atom: Atom) -> bool:

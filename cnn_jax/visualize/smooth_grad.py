@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.streams import numbered
 from cnn_jax.tracing import scores
 from cnn_jax.visualize.engine import mixtures
 
@@ -52,4 +53,4 @@ def attribute(
 def _noise(seed, samples, *, shape, dtype):
     """Gaussian noise, (samples, *shape): of each sample by its number alone."""
     key = jax.random.key(seed)
-    return jax.vmap(lambda sample: jax.random.normal(jax.random.fold_in(key, sample), shape, dtype))(samples)
+    return jax.vmap(lambda own: jax.random.normal(own, shape, dtype))(numbered(key, samples))
