@@ -1,6 +1,7 @@
 """Normalisation of an image by itself: across neighbouring channels, and by the contrast around each pixel."""
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ from jax import lax
 from cnn_jax.ops import arguments
 from cnn_jax.ops.conv import conv2d
 from cnn_jax.ops.filters import gaussian
+from cnn_jax.ops.finite import any_row
 from cnn_jax.ops.implementation import accumulator
 from cnn_jax.ops.lengths import root, shrink
 
@@ -38,16 +40,60 @@ def local_response_norm(
         raise ValueError(f'k is {k}; it must be above 0')
     if convention not in ('paper', 'caffe'):
         raise ValueError(f"convention is {convention!r}; give 'paper' or 'caffe'")
+    scale = alpha if convention == 'paper' else alpha / size
     wide = images.astype(accumulator(images.dtype))
-    padded = jnp.pad(wide, ((0, 0), (0, 0), (0, 0), (size // 2, size // 2)))
+    return _by_size(_Response(size, k, scale, beta), wide).astype(images.dtype)
+
+
+class _Response(NamedTuple):
+    """The constants of a local response normalisation; `scale` is that of the sum."""
+
+    size: int
+    k: float
+    scale: float
+    beta: float
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _by_size(constants: _Response, images: jax.Array) -> jax.Array:
+    """Returns the normalised images; where a square may overflow, in the form for large numbers."""
+    large, small = (functools.partial(_normalised, constants, is_large=is_large) for is_large in (True, False))
+    return lax.cond(_is_large(images), large, small, images)
+
+
+def _is_large(images: jax.Array) -> jax.Array:
+    largest = jnp.max(jnp.max(jnp.abs(images), (0, 1, 2), initial=0))  # not at once: see `all_finite`
+    return any_row(shrink(largest) < 1)
+
+
+def _by_size_forward(constants: _Response, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return _by_size(constants, images), images
+
+
+def _by_size_backward(constants: _Response, images: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
+    def pull(is_large: bool, images: jax.Array, gradient: jax.Array) -> jax.Array:
+        return jax.vjp(functools.partial(_normalised, constants, is_large=is_large), images)[1](gradient)[0]
+
+    large, small = (functools.partial(pull, is_large) for is_large in (True, False))
+    return (lax.cond(_is_large(images), large, small, images, gradient),)
+
+
+_by_size.defvjp(_by_size_forward, _by_size_backward)
+
+
+def _normalised(constants: _Response, images: jax.Array, *, is_large: bool) -> jax.Array:
+    """Returns images / (k + scale * sum of squares) ** beta; is_large: the squares may overflow."""
+    size, k, scale, beta = constants
+    padded = jnp.pad(images, ((0, 0), (0, 0), (0, 0), (size // 2, size // 2)))
     near = [padded[..., i : i + images.shape[3]] for i in range(size)]
-    factor = shrink(functools.reduce(jnp.maximum, map(jnp.abs, near)))
-    sums = sum((jnp.square(factor * other) for other in near[1:]), jnp.square(factor * near[0]))
-    total = k * jnp.square(factor) + (alpha if convention == 'paper' else alpha / size) * sums
+    if is_large:
+        factor = shrink(functools.reduce(jnp.maximum, map(jnp.abs, near)))
+        images, near, k = images * factor ** (2 * beta), [factor * other for other in near], k * jnp.square(factor)
+    total = k + scale * sum((jnp.square(other) for other in near[1:]), jnp.square(near[0]))
     if beta == 0.75:  # two roots instead of a logarithm and an exponential
         inverse = lax.rsqrt(total)
-        return (wide * (factor * jnp.sqrt(factor)) * (inverse * jnp.sqrt(inverse))).astype(images.dtype)
-    return (wide * factor ** (2 * beta) * total**-beta).astype(images.dtype)
+        return images * (inverse * jnp.sqrt(inverse))
+    return images * total**-beta
 
 
 def local_contrast_norm(

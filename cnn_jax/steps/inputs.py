@@ -6,12 +6,12 @@ import jax
 
 from cnn_jax.data.augment import Batch, BatchTransform
 from cnn_jax.devices.mapping import AXIS
-from cnn_jax.streams import numbered, stream
+from cnn_jax.streams import numbered, settled, stream
 
 
 def image_keys(rng: jax.Array, batch: Batch) -> jax.Array:
     """A key for each image, (batch,), from (seed, epoch, index) alone: the same on any number of devices."""
-    return numbered(numbered(stream(rng, 'images'), batch['epoch']), batch['index'])
+    return settled(numbered(numbered(stream(rng, 'images'), batch['epoch']), batch['index']))
 
 
 def training_inputs(
@@ -55,4 +55,4 @@ def training_rngs(rng: jax.Array, step: jax.Array) -> dict[str, jax.Array]:
     """The random streams of a model in a training step: `per_image` the same on all devices, `dropout` of this one."""
     own = numbered(stream(rng, 'model'), step)
     of_device = numbered(stream(own, 'model/dropout'), jax.lax.axis_index(AXIS))
-    return {'per_image': stream(own, 'model/per_image'), 'dropout': of_device}
+    return {'per_image': settled(stream(own, 'model/per_image')), 'dropout': settled(of_device)}
