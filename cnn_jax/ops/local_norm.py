@@ -57,8 +57,9 @@ class _Response(NamedTuple):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _by_size(constants: _Response, images: jax.Array) -> jax.Array:
     """Returns the normalised images; where a square may overflow, in the form for large numbers."""
-    large, small = (functools.partial(_normalised, constants, is_large=is_large) for is_large in (True, False))
-    return lax.cond(_is_large(images), large, small, images)
+    small = _normalised(constants, images, is_large=False)
+    large = functools.partial(_normalised, constants, is_large=True)
+    return lax.cond(_is_large(images), lambda images, small: large(images), lambda images, small: small, images, small)
 
 
 def _is_large(images: jax.Array) -> jax.Array:
@@ -74,8 +75,13 @@ def _by_size_backward(constants: _Response, images: jax.Array, gradient: jax.Arr
     def pull(is_large: bool, images: jax.Array, gradient: jax.Array) -> jax.Array:
         return jax.vjp(functools.partial(_normalised, constants, is_large=is_large), images)[1](gradient)[0]
 
-    large, small = (functools.partial(pull, is_large) for is_large in (True, False))
-    return (lax.cond(_is_large(images), large, small, images, gradient),)
+    small = pull(False, images, gradient)
+
+    def large(images: jax.Array, gradient: jax.Array, small: jax.Array) -> jax.Array:
+        del small
+        return pull(True, images, gradient)
+
+    return (lax.cond(_is_large(images), large, lambda images, gradient, small: small, images, gradient, small),)
 
 
 _by_size.defvjp(_by_size_forward, _by_size_backward)
