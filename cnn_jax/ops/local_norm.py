@@ -11,7 +11,7 @@ from cnn_jax.ops import arguments
 from cnn_jax.ops.conv import conv2d
 from cnn_jax.ops.filters import gaussian
 from cnn_jax.ops.finite import any_row
-from cnn_jax.ops.implementation import accumulator
+from cnn_jax.ops.implementation import accumulator, is_plain
 from cnn_jax.ops.lengths import root, shrink
 
 
@@ -42,7 +42,10 @@ def local_response_norm(
         raise ValueError(f"convention is {convention!r}; give 'paper' or 'caffe'")
     scale = alpha if convention == 'paper' else alpha / size
     wide = images.astype(accumulator(images.dtype))
-    return _by_size(_Response(size, k, scale, beta), wide).astype(images.dtype)
+    constants = _Response(size, k, scale, beta)
+    if is_plain():  # no choice by the whole batch: the form for large numbers is right for all
+        return _normalised(constants, wide, is_large=True).astype(images.dtype)
+    return _by_size(constants, wide).astype(images.dtype)
 
 
 class _Response(NamedTuple):
