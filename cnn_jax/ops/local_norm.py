@@ -45,7 +45,8 @@ def local_response_norm(
     constants = _Response(size, k, scale, beta)
     if is_plain():  # no choice by the whole batch: the form for large numbers is right for all
         return _normalised(constants, wide, is_large=True).astype(images.dtype)
-    return _by_size(constants, wide).astype(images.dtype)
+    normalised: jax.Array = _by_size(constants, wide)  # pyright: ignore[reportAssignmentType]
+    return normalised.astype(images.dtype)
 
 
 class _Response(NamedTuple):
