@@ -1,6 +1,7 @@
 """What a run was trained on belongs to it: wherever it is looked at, whatever has become of its images."""
 
 import contextlib
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,8 @@ from PIL import Image
 from cnn_jax import experiment
 from cnn_jax.data.formats import hashes
 from cnn_jax.data.formats.seal import Seal
+from cnn_jax.devices import mapping
+from cnn_jax.devices.feed import open_feed
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.main import main
 from cnn_jax.training.class_names import by_name, class_axes
@@ -128,6 +131,19 @@ def test_a_model_needs_no_images(trained, capsys, tmp_path):
 
 def test_runs_from_before_are_said_to_be_unsealed():
     assert 'was made before runs kept that' in seals.differences({}, {'test': Seal(3, 'a')})[0]
+
+
+def test_a_run_from_before_that_goes_on_is_said_to_be_unsealed(tmp_path):
+    write_config(tmp_path, {'experiment': 'x', 'options': {}})
+    (tmp_path / 'checkpoints').mkdir()
+    assert 'was made before runs kept that' in seals.seal_run(tmp_path, {'train': Seal(2, 'a')})[0]
+    assert seals.seal_run(tmp_path, {'train': Seal(2, 'a')}) == []  # from here on it is known
+
+
+def test_every_split_is_sealed(tmp_path, digits):
+    data = dataclasses.replace(digits.data, splits={'train': 50, 'validation': 23, 'test': 23})
+    feed = open_feed(data, data_dir=tmp_path, seed=0, mesh=mapping.make_mesh())
+    assert {split: found.count for split, found in feed.seals().items()} == {'train': 50, 'validation': 23, 'test': 23}
 
 
 def test_a_seal_is_written_once(tmp_path):

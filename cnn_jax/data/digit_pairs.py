@@ -14,7 +14,7 @@ import numpy as np
 
 from cnn_jax.data import digits
 from cnn_jax.data.formats.fields import Field
-from cnn_jax.data.formats.seal import Seal, of_generated
+from cnn_jax.data.formats.generated import Generated
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError
 
@@ -47,23 +47,10 @@ def prepare(data_dir: Path, say: Callable[[str], None]) -> None:
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Rows of a split, made when they are read."""
+class Pairs(Generated):
+    """Rows of a split."""
 
-    split: str
-    num_rows: int
-
-    def __len__(self) -> int:
-        return self.num_rows
-
-    @property
-    def seal(self) -> Seal:
-        """What the split holds."""
-        return of_generated(self)
-
-    def __getitem__(self, row: int) -> dict[str, Any]:
-        if not 0 <= row < self.num_rows:
-            raise IndexError(f'row {row} of {self.num_rows}')
+    def make(self, row: int) -> dict[str, Any]:
         scans, classes = scans_of(self.split)
         rng = np.random.default_rng([self.split == 'test', row])
         image = np.zeros((SIDE, SIDE, 1), np.uint8)

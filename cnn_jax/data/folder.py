@@ -35,9 +35,10 @@ def load(
     testing. `split_seed` and each file's bytes decide which: an image keeps its side whatever comes, goes or is renamed
     beside it. Images in folders inside a class's folder are of that class.
 
-    This source alone lists its files at once, since nothing else knows the classes. A run that was trained remembers
-    them: its model can be made where the images are gone. An ArrayRecord copy is made below `data_dir` at first use,
-    and again when the files have changed. upright: photographs are turned as their EXIF data says.
+    This source alone lists its files at once, and reads each once for its hash, since nothing else knows the classes.
+    A run that was trained remembers them: its model can be made where the images are gone. An ArrayRecord copy is made
+    below `data_dir` at first use, and again when the files have changed. upright: photographs are turned as their EXIF
+    data says.
 
     Raises:
         DataError: no folder, no images, a class without any, or a class that only the test split has.

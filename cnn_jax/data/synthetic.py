@@ -1,43 +1,28 @@
 """Made-up images, for smoke tests and speed: no set of anything, and no accuracy on it means anything."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cnn_jax.data.formats.seal import Seal, of_generated
+from cnn_jax.data.formats.generated import Generated
 from cnn_jax.data.pipeline import Data
 
 
 @dataclass(frozen=True)
-class SyntheticSource:
+class SyntheticSource(Generated):
     """Row i is its class's pattern under noise, so that a loss can fall; a pure function of (split, i)."""
 
-    split: str
-    num_rows: int
     image_shape: tuple[int, int, int]
     num_classes: int
 
-    def __len__(self) -> int:
-        return self.num_rows
-
-    @property
-    def seal(self) -> Seal:
-        """What the split holds."""
-        return of_generated(self)
-
-    def __getitem__(self, row: int) -> dict[str, Any]:
-        if not 0 <= row < self.num_rows:
-            raise IndexError(f'row {row} of {self.num_rows}')
+    def make(self, row: int) -> dict[str, Any]:
         label = row % self.num_classes
         pattern = np.random.default_rng([0, label]).integers(0, 192, self.image_shape, np.uint8)
         noise = np.random.default_rng([1 + (self.split == 'train'), row]).integers(0, 64, self.image_shape, np.uint8)
         return {'image': pattern + noise, 'label': label}
-
-    def __getitems__(self, rows: Sequence[int]) -> list[dict[str, Any]]:
-        return [self[row] for row in rows]
 
 
 def load(

@@ -54,6 +54,10 @@ class Feed:
         """What a split holds, to compare with what a run was trained on."""
         return seal.of_source(self.source(split))
 
+    def seals(self) -> dict[str, Seal]:
+        """What all splits hold."""
+        return {split: self.seal(split) for split in self._data.splits}
+
     def images(self, split: str, rows: np.ndarray) -> np.ndarray:
         """Some images of a split on the host, uint8 (rows, height, width, channels)."""
         source = self.source(split)

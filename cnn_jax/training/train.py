@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import jax
 
-from cnn_jax.data.formats.seal import Seal
 from cnn_jax.devices import processes
 from cnn_jax.devices.feed import Feed
 from cnn_jax.devices.stop import StopRequest
@@ -67,11 +66,6 @@ def train(
     return Trained(state, evaluate_last(lane, state, seconds), seconds, lane.feed)
 
 
-def seals_of(feed: Feed) -> dict[str, Seal]:
-    """What the splits of a feed hold."""
-    return {split: feed.seal(split) for split in ('train', 'test')}
-
-
 def open_lane(
     setup: Setup, *, seed: int, workdir: Path, log: Log, stop: StopRequest, init_from: Path | None = None
 ) -> tuple[Lane, TrainState, float]:
@@ -86,7 +80,7 @@ def open_lane(
             note = feed.size_note(split)
         log.say(note)
     with log.working('sealing the images'):
-        changed = processes.main_process_first(lambda: seal_run(workdir, seals_of(feed))) or []
+        changed = processes.main_process_first(lambda: seal_run(workdir, feed.seals())) or []
     for line in changed:
         log.say(line)
     stop.poll('stopped before the first step; run the same command to start')

@@ -6,13 +6,13 @@ from typing import Any
 
 from cnn_jax.data.formats.seal import Seal
 from cnn_jax.errors import DataError
-from cnn_jax.workdir.config import read_config, write_config
+from cnn_jax.workdir.config import has_begun, read_config, write_config
 
 FIELD = 'seals'  # of config.json: split to [count, digest]
 
 
 def seal_run(folder: Path, seals: Mapping[str, Seal]) -> list[str]:
-    """Writes what a run is trained on; lines that say what differs from its start.
+    """Writes what a run is trained on; lines that say what differs from its start, or that nothing is known of it.
 
     Raises:
         DataError: the training images are others than those that the run began with.
@@ -22,7 +22,7 @@ def seal_run(folder: Path, seals: Mapping[str, Seal]) -> list[str]:
         return []
     if FIELD not in config:
         write_config(folder, {**config, FIELD: seals})
-        return []
+        return differences(config, seals) if has_begun(folder) else []
     before = _recorded(config)
     if 'train' in seals and 'train' in before and before['train'].differs(seals['train']):
         raise DataError(

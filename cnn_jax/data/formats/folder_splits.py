@@ -91,7 +91,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
     for name in others if train else ():
         if {*tree.class_folders(root / name)} & {*tree.class_folders(root / train[0])}:
             raise DataError(f'{root / name} has the classes of {train[0]} and no name of a split; call it val or test')
-    if not train or any(tree.list_images(root / name, 0).items for name in others):
+    if not train or any(tree.has_images(root / name) for name in others):
         return {}
     if others:
         log.warning('%s: %s hold no images and are left out', root, ', '.join(others[:NAMED]))
@@ -124,11 +124,11 @@ def _classes_in(folder: Path, classes: Sequence[str] | None) -> tuple[str, ...]:
 
 def _list_split(folder: Path, classes: tuple[str, ...], split: str) -> list[Item]:
     """The images of one split; only that for training needs all classes."""
-    there = [name for name in tree.class_folders(folder) if tree.list_images(folder / name, 0).items]
-    if strange := sorted({*there} - {*classes}):
-        raise DataError(f'{folder} has the class {strange[0]}, which the training images have not; make them the same')
     if split == 'train':
         return tree.list_classes(folder, classes)
+    there = [name for name in tree.class_folders(folder) if tree.has_images(folder / name)]
+    if strange := sorted({*there} - {*classes}):
+        raise DataError(f'{folder} has the class {strange[0]}, which the training images have not; make them the same')
     if missing := [name for name in classes if name not in there]:
         shown = ', '.join(missing[:NAMED]) + (', ...' if len(missing) > NAMED else '')
         log.warning('%s has no images of %d of %d classes: %s', folder, len(missing), len(classes), shown)

@@ -63,6 +63,11 @@ def class_folders(root: Path) -> list[str]:
     return names
 
 
+def has_images(folder: Path) -> bool:
+    """Whether there is an image in a folder or the folders in it; the first one that is found ends the search."""
+    return any(path.suffix.lower() in SUFFIXES for path in _files(folder))
+
+
 def list_images(folder: Path, label: int, *, prefix: str = '') -> Listed:
     """The images in a folder and the folders in it, sorted by name; `prefix` goes before their names.
 
