@@ -24,7 +24,7 @@ import simplejpeg
 from PIL import Image
 
 from benchmarks.lenet_digits import machine
-from cnn_jax.data import digits, order, pipeline
+from cnn_jax.data import digits, order, pipeline, streaming
 from cnn_jax.data.formats import array_record, crops, image, shards
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
 from cnn_jax.data.formats.tree import list_classes
@@ -125,7 +125,7 @@ def with_and_without_grain(source: EncodedSource, num_threads: int, num_batches:
     """Batches of 32 of the same rows, by Grain and by a plain pool of as many threads."""
 
     def grain() -> int:
-        batches = pipeline.stream(source, seed=0, batch_size=32, num_threads=num_threads)
+        batches = streaming.stream(source, seed=0, batch_size=32, num_threads=num_threads)
         return sum(len(batch['index']) for batch in islice(batches, num_batches))
 
     def plain() -> int:

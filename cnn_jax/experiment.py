@@ -38,7 +38,10 @@ class Experiment(Recipe):
         precise_batch_norm: training batches whose statistics each evaluation takes in the place of the running averages
             (see `precise`); None: without.
         make_train_step: `recipe -> TrainStep`, for methods that change the step itself.
-        evaluate_every: steps between evaluations; None: only at the end.
+        evaluate_every: steps between evaluations, of the split that choices look at (`Data.choosing_split`); None: only
+            at the end.
+        patience: evaluations without a better one that end the run, whose result is then its best checkpoint; None: it
+            goes to the last step. Needs a validation split.
         save_every: steps between checkpoints; None: only at the end (and when stopped).
         log_every: steps between lines of `metrics.jsonl`.
         keep: how many checkpoints stay on the disk.
@@ -51,6 +54,7 @@ class Experiment(Recipe):
     precise_batch_norm: int | None = None
     make_train_step: Callable[[Recipe], TrainStep] = make_train_step
     evaluate_every: int | None = None
+    patience: int | None = None
     save_every: int | None = None
     log_every: int = 1
     keep: int = 3
@@ -58,7 +62,15 @@ class Experiment(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ('num_steps', 'evaluate_every', 'save_every', 'log_every', 'keep', 'precise_batch_norm'):
+        for name in (
+            'num_steps',
+            'evaluate_every',
+            'save_every',
+            'log_every',
+            'keep',
+            'precise_batch_norm',
+            'patience',
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f'{name}: {value} is below 1; give at least 1')
@@ -66,6 +78,13 @@ class Experiment(Recipe):
             raise ValueError(
                 f'accumulate: {self.accumulate} parts do not divide a batch of {self.data.batch_size} images'
             )
+        if self.patience is not None and 'validation' not in self.data.splits:
+            raise CnnJaxError(
+                f'patience: {self.data.name} has no validation split, and nothing is chosen on the test split; hold '
+                'some images out (the option validation), or leave patience out'
+            )
+        if self.patience is not None and self.evaluate_every is None:
+            raise ValueError('patience: it counts evaluations, and there are none before the end; give evaluate_every')
         self.task.check(self.data)
 
     @property

@@ -49,13 +49,14 @@ def experiment(
     filters: tuple[int, ...] = (64, 256, 256),  # of the three groups
     views: int = 6,  # of an image in evaluation: 1, 2 (mirrored) or 6 (moved too)
     bfloat16: bool = False,  # for a GPU or TPU
+    validation: float = 0.0,  # share of the training images held out to choose by; 0: none, as in the paper
     smoke: bool = False,
 ) -> Experiment:
     if smoke:
         batch_size, filters, views = min(batch_size, 16), (4, 8), 1
         data = synthetic.load(batch_size=batch_size, image_shape=cifar.IMAGE_SHAPE, class_names=cifar.CLASS_NAMES['10'])
     else:
-        data = cifar.load(batch_size=batch_size)
+        data = cifar.load(batch_size=batch_size, validation=validation)
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     for name, value in (('learning_rate', learning_rate), ('bias_scale', bias_scale), ('1 - momentum', 1 - momentum)):

@@ -30,10 +30,16 @@ def experiment(
     epochs: float = 24.0,
     learning_rate: float = 4e-3,  # at the end of the warm-up
     max_shift: int = 3,  # pixels that a training image is moved at most
+    validation: float = 0.1,  # share of the training images that is held out to choose by; 0: none
     smoke: bool = False,
 ) -> Experiment:
     recipe = lenet_digits.experiment(
-        batch_size=batch_size, epochs=epochs, learning_rate=learning_rate, max_shift=max_shift, smoke=smoke
+        batch_size=batch_size,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        max_shift=max_shift,
+        validation=validation,
+        smoke=smoke,
     )
 
     def enlarge(keys: jax.Array, images: jax.Array) -> jax.Array:

@@ -35,10 +35,11 @@ def experiment(
     epochs: float | None = None,  # None: 15 for modern, 20 for faithful
     learning_rate: float | None = None,  # at the end of the warm-up; None: 4e-3 for modern, 1e-2 for faithful
     max_shift: int = 3,  # pixels that a training image is moved at most
+    validation: float = 0.1,  # share of the training images that is held out to choose by; 0: none
     smoke: bool = False,
 ) -> Experiment:
     faithful = variant == 'faithful'
-    data = digits.load(batch_size=batch_size)
+    data = digits.load(batch_size=batch_size, validation=validation)
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else round((EPOCHS[variant] if epochs is None else epochs) * steps_per_epoch)
     peak = LEARNING_RATE[variant] if learning_rate is None else learning_rate

@@ -24,12 +24,13 @@ def experiment(
     epochs: float = 10.0,  # of the published 60,000 images
     learning_rate: float = 2e-3,  # at the end of the warm-up
     max_shift: int = 2,  # pixels that a training image is moved at most
+    validation: float = 0.0,  # share of the training images held out to choose by; 0: none, as in the paper
     smoke: bool = False,
 ) -> Experiment:
     data = (
         synthetic.load(batch_size=batch_size, image_shape=mnist.IMAGE_SHAPE, class_names=mnist.CLASS_NAMES)
         if smoke
-        else mnist.load(batch_size=batch_size, variant=variant)
+        else mnist.load(batch_size=batch_size, variant=variant, validation=validation)
     )
     num_steps = 2 if smoke else round(epochs * data.num_train / batch_size)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))

@@ -26,9 +26,10 @@ def experiment(
     epochs: float = 20.0,
     learning_rate: float = 3e-3,  # at the end of the warm-up
     max_shift: int = 2,  # pixels that a training image is moved at most
+    validation: float = 0.1,  # share of the training scans that is held out to choose by; 0: none
     smoke: bool = False,
 ) -> Experiment:
-    data = digit_pairs.load(batch_size=batch_size)
+    data = digit_pairs.load(batch_size=batch_size, validation=validation)
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))

@@ -29,13 +29,14 @@ def experiment(
     learning_rate: float = 0.1,  # for 128 images in a batch
     num_steps: int = 64_000,
     weight_decay: float = 1e-4,
+    validation: float = 0.0,  # share of the training images held out to choose by; 0: none, as in the paper
     smoke: bool = False,
 ) -> Experiment:
     if smoke:
         depth, batch_size, num_steps = 8, min(batch_size, 16), 2
         data = synthetic.load(batch_size=batch_size, image_shape=cifar.IMAGE_SHAPE, class_names=cifar.CLASS_NAMES['10'])
     else:
-        data = cifar.load(batch_size=batch_size)
+        data = cifar.load(batch_size=batch_size, validation=validation)
     schedule = optim.step_decay(learning_rate, boundaries=(num_steps // 2, num_steps * 3 // 4))
     if depth >= 110:
         schedule = optim.slow_start(schedule, num_steps=400, factor=0.1)

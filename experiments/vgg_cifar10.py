@@ -31,6 +31,7 @@ def experiment(
     weight_decay: float = 1e-4,
     hidden_units: int = 512,
     dropout_rate: float = 0.5,
+    validation: float = 0.0,  # share of the training images held out to choose by; 0: none, as in the paper
     smoke: bool = False,
 ) -> Experiment:
     if smoke:
@@ -38,7 +39,7 @@ def experiment(
         data = synthetic.load(batch_size=batch_size, image_shape=cifar.IMAGE_SHAPE, class_names=cifar.CLASS_NAMES['10'])
         sizes = {'stage_sizes': (1, 1), 'width': 1 / 4}
     else:
-        data = cifar.load(batch_size=batch_size)
+        data = cifar.load(batch_size=batch_size, validation=validation)
         sizes = {}
     num_steps = 2 if smoke else round(epochs * data.num_train / batch_size)
     peak = (0.1 if variant.endswith('BN') else 0.01) if learning_rate is None else learning_rate

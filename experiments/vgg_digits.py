@@ -27,10 +27,16 @@ def experiment(
     epochs: float = 15.0,
     learning_rate: float = 2e-3,  # at the end of the warm-up
     max_shift: int = 3,  # pixels that a training image is moved at most
+    validation: float = 0.1,  # share of the training images that is held out to choose by; 0: none
     smoke: bool = False,
 ) -> Experiment:
     recipe = lenet_digits.experiment(
-        batch_size=batch_size, epochs=epochs, learning_rate=learning_rate, max_shift=max_shift, smoke=smoke
+        batch_size=batch_size,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        max_shift=max_shift,
+        validation=validation,
+        smoke=smoke,
     )
     model = vgg.VARIANTS[variant](num_classes=recipe.data.num_classes, width=width, dropout_rate=dropout_rate)
     return dataclasses.replace(recipe, model=model)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_imagenet import CLASSES, jpeg, make_tree
 
-from cnn_jax.data import folder, pipeline
+from cnn_jax.data import folder, pipeline, streaming
 from cnn_jax.data.formats import folder_splits, hashes
 from cnn_jax.data.formats.folder_splits import Division
 from cnn_jax.data.formats.remembered import Remembered, remembering
@@ -300,7 +300,7 @@ def test_random_sources_are_streamed(tmp_path):
     assert not pipeline.is_resident(data)
     assert data.repeats == 3
     source = data.open('train', tmp_path)
-    batch = next(pipeline.stream(source, seed=0, batch_size=12, repeats=3))
+    batch = next(streaming.stream(source, seed=0, batch_size=12, repeats=3))
     index = batch['index'].reshape(4, 3)
     np.testing.assert_array_equal(np.sort(index[:, 0]), np.arange(4))
     assert (index == index[:, :1]).all()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from small_imagenet import AWKWARD, CLASSES, awkward, bad, jpeg, make_tree
 
-from cnn_jax.data import pipeline
+from cnn_jax.data import pipeline, streaming
 from cnn_jax.data.formats import array_record, crops, image, shards, tree
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
 from cnn_jax.errors import CnnJaxError, DataError
@@ -97,7 +97,9 @@ def assert_batches_equal(first, second):
 def test_stream_crops_by_seed_epoch_and_index(folder, num_threads):
     """F3: random crops are a pure function of seed, epoch and row, with any number of threads and hosts."""
     source = EncodedSource(folder, 'train', SMALL)
-    batches = list(islice(pipeline.stream(source, seed=2, batch_size=8, num_threads=num_threads), 8))  # over two epochs
+    batches = list(
+        islice(streaming.stream(source, seed=2, batch_size=8, num_threads=num_threads), 8)
+    )  # over two epochs
     assert max(batch['epoch'].max() for batch in batches) >= 2
     for batch in batches:
         for row, epoch, pixels, label in zip(
@@ -106,15 +108,15 @@ def test_stream_crops_by_seed_epoch_and_index(folder, num_threads):
             (alone,) = source.read_random([int(row)], epochs=[int(epoch)], seed=2)
             np.testing.assert_array_equal(pixels, alone['image'])
             assert label == alone['label']
-    resumed = next(pipeline.stream(source, seed=2, batch_size=8, start_step=5))
+    resumed = next(streaming.stream(source, seed=2, batch_size=8, start_step=5))
     assert_batches_equal(resumed, batches[5])
-    halves = [next(pipeline.stream(source, seed=2, batch_size=8, start_step=5, shard=(host, 2))) for host in (0, 1)]
+    halves = [next(streaming.stream(source, seed=2, batch_size=8, start_step=5, shard=(host, 2))) for host in (0, 1)]
     assert_batches_equal({key: np.concatenate([half[key] for half in halves]) for key in batches[5]}, batches[5])
 
 
 def test_evaluation_does_not_crop_at_random(folder):
     source = EncodedSource(folder, 'test', SMALL)
-    (batch,) = pipeline.stream_evaluation(source, batch_size=16)
+    (batch,) = streaming.stream_evaluation(source, batch_size=16)
     for row in range(9):
         np.testing.assert_array_equal(batch['image'][row], source[row]['image'])
 
@@ -181,7 +183,7 @@ def test_evaluation_does_not_count_a_bad_image(tmp_path, root):
     example = source[3]
     assert (example['label'], example['image'].max()) == (1, 0)
     assert list(source.bad_images.found) == [3]
-    (batch,) = pipeline.stream_evaluation(source, batch_size=10)
+    (batch,) = streaming.stream_evaluation(source, batch_size=10)
     np.testing.assert_array_equal(batch['mask'], [True] * 3 + [False] + [True] * 5 + [False])
     np.testing.assert_array_equal(batch['index'], [*range(9), -1])
 
@@ -197,7 +199,7 @@ def test_too_many_bad_images_stop_the_build_and_the_run(tmp_path, root, folder):
     assert '\n' not in str(caught.value)
     strict = Decoding(size=32, resize=40, max_pixels=40_000)  # nearly all are larger
     with pytest.raises(DataError, match=r'\d bad images? in cnn_jax_tree train'):
-        list(islice(pipeline.stream(EncodedSource(folder, 'train', strict), seed=0, batch_size=4), 9))
+        list(islice(streaming.stream(EncodedSource(folder, 'train', strict), seed=0, batch_size=4), 9))
 
 
 def test_nothing_good_at_all(folder):

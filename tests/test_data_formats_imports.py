@@ -18,17 +18,17 @@ class Watch:
 sys.meta_path.insert(0, Watch())
 from pathlib import Path
 import numpy as np
-from cnn_jax.data import folder, pipeline
+from cnn_jax.data import folder, streaming
 from cnn_jax.evaluation.protocols.run import _Run
 from cnn_jax.devices import mapping
 data = folder.load(folder=sys.argv[1], batch_size=2, image_size=32, resize=36)
 data.prepare(Path(sys.argv[2]), print)
 source = data.open('train', Path(sys.argv[2]))
-stream = pipeline.stream(source, seed=0, batch_size=2, repeats=1, size=lambda step: None, start_step=0,
+stream = streaming.stream(source, seed=0, batch_size=2, repeats=1, size=lambda step: None, start_step=0,
                          fields=data.row_fields, shard=(0, 1))
 next(stream)
 test = data.open('test', Path(sys.argv[2]))
-next(pipeline.stream_evaluation(test, batch_size=2, shard=(0, 1), fields=data.row_fields))
+next(streaming.stream_evaluation(test, batch_size=2, shard=(0, 1), fields=data.row_fields))
 run = _Run(None, source, 'ten_crop', 2, batch_size=4, mesh=mapping.make_mesh(1), poll=lambda: None)
 list(run._all_views())
 heavy = ('tensorflow_datasets', 'array_record', 'etils', 'google', 'cv2', 'PIL', 'simplejpeg', 'tensorflow')

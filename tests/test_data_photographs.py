@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnn_jax.data import photographs, pipeline
+from cnn_jax.data import photographs, pipeline, streaming
 from cnn_jax.data.formats.encoded import EncodedSource
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.workdir.log import Log
@@ -37,9 +37,9 @@ def test_training_images_grow_by_step(data_dir):
     source = load().open('train', data_dir)
     sizes = ((0, 16), (3, 24))
     data = pipeline.Data(**{**vars(load()), 'train_sizes': sizes})
-    batches = list(islice(pipeline.stream(source, seed=0, batch_size=8, size=data.train_size), 5))
+    batches = list(islice(streaming.stream(source, seed=0, batch_size=8, size=data.train_size), 5))
     assert [batch['image'].shape[1:] for batch in batches] == [(16, 16, 3)] * 3 + [(24, 24, 3)] * 2
-    resumed = next(pipeline.stream(source, seed=0, batch_size=8, start_step=3, size=data.train_size))
+    resumed = next(streaming.stream(source, seed=0, batch_size=8, start_step=3, size=data.train_size))
     np.testing.assert_array_equal(resumed['image'], batches[3]['image'])
 
 
@@ -66,7 +66,7 @@ def test_a_bad_image_is_said_in_the_log_of_the_run(tmp_path, data_dir, capsys):
     (tmp_path / 'run').mkdir()
     log = Log(tmp_path / 'run')
     log.listen()
-    list(islice(pipeline.stream(lenient, seed=0, batch_size=8), 13))  # two epochs: it is said once
+    list(islice(streaming.stream(lenient, seed=0, batch_size=8), 13))  # two epochs: it is said once
     log.close()
     line = 'warning: bad image, 1 of at most 2 in cnn_jax_photographs train: n02/n02_3.JPEG: '
     assert capsys.readouterr().out.count(line) == 1

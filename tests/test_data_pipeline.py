@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnn_jax.data import order, pipeline
+from cnn_jax.data import order, pipeline, streaming
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError, DataError
 
@@ -199,26 +199,26 @@ def test_resident_and_stream_give_the_same_batches(num_threads):
     """F3: neither the way of feeding nor the number of threads changes a batch."""
     source = Numbered(50)
     arrays = pipeline.load_arrays(source)
-    stream = pipeline.stream(source, seed=5, batch_size=16, num_threads=num_threads, prefetch=3)
+    stream = streaming.stream(source, seed=5, batch_size=16, num_threads=num_threads, prefetch=3)
     for step, streamed in enumerate(islice(stream, 12)):  # nearly four epochs
         index, epoch = order.rows(50, 5, step, 16)
         assert_batches_equal(streamed, pipeline.gather(arrays, index, epoch=epoch))
 
 
 def test_stream_starts_at_any_step():
-    whole = list(islice(pipeline.stream(Numbered(20), seed=1, batch_size=6), 9))
+    whole = list(islice(streaming.stream(Numbered(20), seed=1, batch_size=6), 9))
     for step in range(9):
-        restarted = next(pipeline.stream(Numbered(20), seed=1, batch_size=6, start_step=step))
+        restarted = next(streaming.stream(Numbered(20), seed=1, batch_size=6, start_step=step))
         assert_batches_equal(restarted, whole[step])
 
 
 @pytest.mark.parametrize('num_hosts', [2, 4])
 def test_hosts_share_the_batches_of_one(num_hosts):
     def stream(shard):
-        return pipeline.stream(Numbered(30), seed=2, batch_size=8, shard=shard)
+        return streaming.stream(Numbered(30), seed=2, batch_size=8, shard=shard)
 
     def evaluation(shard):
-        return pipeline.stream_evaluation(Numbered(30), batch_size=8, shard=shard)
+        return streaming.stream_evaluation(Numbered(30), batch_size=8, shard=shard)
 
     for make in (stream, evaluation):
         alone = list(islice(make((0, 1)), 4))
@@ -230,7 +230,7 @@ def test_hosts_share_the_batches_of_one(num_hosts):
 
 @pytest.mark.parametrize('batch_size', [1, 7, 64, 1000])
 def test_stream_evaluation_counts_every_row_once(batch_size):
-    batches = list(pipeline.stream_evaluation(Numbered(90), batch_size=batch_size))
+    batches = list(streaming.stream_evaluation(Numbered(90), batch_size=batch_size))
     merged = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
     counted = merged['mask']
     np.testing.assert_array_equal(merged['index'][counted], np.arange(90))
@@ -242,14 +242,14 @@ def test_stream_evaluation_counts_every_row_once(batch_size):
 
 def test_stream_refuses_before_it_starts():
     with pytest.raises(CnnJaxError, match='batch_size: got 6; it must be a multiple of the 4 processes'):
-        pipeline.stream(Numbered(30), seed=0, batch_size=6, shard=(0, 4))
+        streaming.stream(Numbered(30), seed=0, batch_size=6, shard=(0, 4))
     with pytest.raises(CnnJaxError, match='seed: got -3'):
-        pipeline.stream(Numbered(30), seed=-3, batch_size=6)
+        streaming.stream(Numbered(30), seed=-3, batch_size=6)
 
 
 def test_error_of_a_row_reaches_the_loop():
     with pytest.raises(DataError, match='row 17'):
-        list(pipeline.stream_evaluation(Numbered(30, bad_row=17), batch_size=4))
+        list(streaming.stream_evaluation(Numbered(30, bad_row=17), batch_size=4))
 
 
 def test_gather_masks_and_pads():

@@ -13,7 +13,7 @@ from test_data_cifar import make_cifar
 from test_data_mnist import make_idx
 
 import cnn_jax.data
-from cnn_jax.data import order, pipeline
+from cnn_jax.data import order, pipeline, streaming
 from cnn_jax.errors import CnnJaxError, DataError
 
 FOLDER = Path(cnn_jax.data.__file__).parent
@@ -98,7 +98,7 @@ def test_both_ways_of_feeding_agree(prepared):
         pytest.skip('rows change from epoch to epoch: never kept')
     source = data.open('train', data_dir)
     arrays = pipeline.load_arrays(source, data.row_fields)
-    stream = pipeline.stream(source, seed=3, batch_size=8, start_step=4, fields=data.row_fields)
+    stream = streaming.stream(source, seed=3, batch_size=8, start_step=4, fields=data.row_fields)
     for step, batch in enumerate(islice(stream, 3), start=4):
         index, epoch = order.rows(len(source), 3, step, 8)
         expected = pipeline.gather(arrays, index, epoch=epoch)

@@ -12,6 +12,7 @@ import numpy as np
 from cnn_jax.data.formats import array_record
 from cnn_jax.data.formats import cifar as files
 from cnn_jax.data.formats.checksum import check_file
+from cnn_jax.data.held_out import hold_out
 from cnn_jax.data.pipeline import Data, Source
 from cnn_jax.errors import DataError
 
@@ -68,11 +69,12 @@ ARCHIVES = {
 }
 
 
-def load(*, batch_size: int, variant: Variant = '10') -> Data:
+def load(*, batch_size: int, variant: Variant = '10', validation: float = 0.0) -> Data:
     """CIFAR-10 or CIFAR-100 (its fine labels); uint8 (32, 32, 3), RGB.
 
     `--mode=prepare` makes it from the published archive, the binary or the Python one, in one of `PLACES` below
-    `data_dir`.
+    `data_dir`. The share `validation` of the images to train on is held out to choose by (see `held_out`); the papers
+    hold none out.
     """
     name = f'cnn_jax_cifar{variant}'
 
@@ -91,7 +93,7 @@ def load(*, batch_size: int, variant: Variant = '10') -> Data:
             note = '' if count == published else f', NOT the {published:,} published ones'
             say(f'cifar{variant} {split}: {count:,} images in {folder}{note}')
 
-    return Data(
+    data = Data(
         name=f'cifar{variant}',
         batch_size=batch_size,
         splits=dict(SPLITS),
@@ -100,6 +102,7 @@ def load(*, batch_size: int, variant: Variant = '10') -> Data:
         open=open_split,
         prepare=prepare,
     )
+    return hold_out(data, validation)
 
 
 def _wanted(variant: Variant, data_dir: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cnn_jax.data.formats import array_record
+from cnn_jax.data.held_out import hold_out
 from cnn_jax.data.pipeline import Data, Source
 from cnn_jax.errors import DataError
 
@@ -18,12 +19,12 @@ CLASS_NAMES = tuple(str(digit) for digit in range(10))
 IMAGE_SHAPE = (32, 32, 1)
 
 
-def load(*, batch_size: int) -> Data:
+def load(*, batch_size: int, validation: float = 0.1) -> Data:
     """The digits, 1,437 to train and 360 to test on, stratified; uint8 (32, 32, 1), 0 is paper and 255 is ink.
 
-    The set is written to `data_dir/cnn_jax_digits` at first use, in about two seconds.
+    Of those to train on, the share `validation` is held out to choose by (see `held_out`), 0 for none. The set is written to `data_dir/cnn_jax_digits` at first use, in about two seconds.
     """
-    return Data(
+    data = Data(
         name='digits',
         batch_size=batch_size,
         splits=dict(SPLITS),
@@ -32,6 +33,7 @@ def load(*, batch_size: int) -> Data:
         open=open_split,
         prepare=prepare,
     )
+    return hold_out(data, validation)
 
 
 def open_split(split: str, data_dir: Path) -> Source:

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from cnn_jax.data.formats import array_record, idx
+from cnn_jax.data.held_out import hold_out
 from cnn_jax.data.pipeline import Batch, Data, Source, default_data_dir, load_arrays
 from cnn_jax.errors import DataError
 
@@ -50,15 +51,16 @@ class Files(NamedTuple):
     published: dict[str, tuple[int, ...]]
 
 
-def load(*, batch_size: int, variant: Variant = 'digits') -> Data:
+def load(*, batch_size: int, variant: Variant = 'digits', validation: float = 0.0) -> Data:
     """MNIST, 60,000 to train and 10,000 to test on; uint8 (32, 32, 1), 2 pixels added around; 0 is paper, 255 is ink.
 
     `variant`: the digits, or Fashion-MNIST, of the same shape. `--mode=prepare` makes it from the four IDX files below
     `data_dir`, in one of `PLACES` or `FASHION_PLACES`, gzipped or not. Files with fewer images are taken too, and it is
-    said that the set is not the published one.
+    said that the set is not the published one. The share `validation` of those to train on is held out to choose by
+    (see `held_out`); the paper holds none out.
     """
     files = _files(variant)
-    return Data(
+    data = Data(
         name=files.title,
         batch_size=batch_size,
         splits=dict(SPLITS),
@@ -67,6 +69,7 @@ def load(*, batch_size: int, variant: Variant = 'digits') -> Data:
         open=functools.partial(_open_split, files),
         prepare=functools.partial(_prepare, files),
     )
+    return hold_out(data, validation)
 
 
 def _files(variant: Variant) -> Files:

@@ -1,11 +1,10 @@
-"""What a data set is, and two ways to feed its rows: resident arrays and a stream.
+"""What a data set is, and how its rows are read; a split that is kept whole, as arrays.
 
 Host memory only: placing batches on devices is `cnn_jax.devices`'s. Nothing here opens a file before it is asked to.
 """
 
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +13,7 @@ import numpy as np
 
 from cnn_jax.data.formats import fields as declared
 from cnn_jax.data.formats.fields import Fields
-from cnn_jax.data.order import check_count, evaluation_rows, rows
+from cnn_jax.data.order import check_count
 from cnn_jax.errors import CnnJaxError, DataError
 
 Batch = dict[str, np.ndarray]
@@ -45,8 +44,8 @@ class Source(Protocol):
 class Data:
     """A data set described: known without touching the disk.
 
-    `splits` are the counts of the published set, 'train' and 'test' at least; `image_shape` is (height, width,
-    channels). `fields` are what a row carries beside its image; as long as none are given it is a class, 'label', of
+    `splits` are the counts of the published set, 'train' and 'test' at least, and 'validation' where there is one;
+    `image_shape` is (height, width, channels). `fields` are what a row carries beside its image; as long as none are given it is a class, 'label', of
     `class_names`. `open(split, data_dir)` gives the rows, preparing the set first where that needs nothing from the
     user, and raises `DataError` with what to do otherwise. `prepare(data_dir, say)` builds or checks the set.
     `streamed`: rows are read anew each time (a random crop, or too many), never kept whole in memory. `repeats`: how
@@ -55,6 +54,8 @@ class Data:
     `decode`: an image file's bytes to uint8 of `image_shape`, as evaluation sees them; None: the set has no files.
     `train_sizes`: (first step, side) of the training images of a streamed set, square, where they are not as large as
     those of evaluation, or grow in a few stages; each size is compiled once.
+    `folds`: in how many ways the validation images can be held out, and `fold`, which of them this is (see
+    `held_out`); `make_fold` gives the others.
 
     Raises:
         CnnJaxError: a value out of range, named.
@@ -72,6 +73,9 @@ class Data:
     streamed: bool = False
     repeats: int = 1
     train_sizes: tuple[tuple[int, int], ...] = ()
+    folds: int = 1
+    fold: int = 0
+    make_fold: Callable[[int], 'Data'] | None = None
 
     def __post_init__(self) -> None:
         check_count('batch_size', self.batch_size)
@@ -98,6 +102,20 @@ class Data:
     def train_size(self, step: int) -> int | None:
         """The side of the training images of a step; None: that of `image_shape`."""
         return next((size for start, size in reversed(self.train_sizes) if start <= step), None)
+
+    def with_fold(self, fold: int) -> 'Data':
+        """The set with the images of another fold held out for validation; CnnJaxError for one that is not there."""
+        if fold == self.fold:
+            return self
+        if self.make_fold is None or not 0 <= fold < self.folds:
+            has = f'the folds 0 to {self.folds - 1}' if self.folds > 1 else 'one way alone to hold images out'
+            raise CnnJaxError(f'fold: got {fold}; {self.name} has {has}')
+        return self.make_fold(fold)
+
+    @property
+    def choosing_split(self) -> str:
+        """The split that choices look at: 'validation', or 'test' in a set that has none."""
+        return 'validation' if 'validation' in self.splits else 'test'
 
     @property
     def num_train(self) -> int:
@@ -133,9 +151,6 @@ def size_note(data: Data, split: str, source: Source) -> str | None:
     if len(source) == data.splits[split]:
         return None
     return f'{data.name}: {split} has {len(source):,} images here, {data.splits[split]:,} in the published set'
-
-
-# Feeding. Both ways give the same rows for the same (seed, step).
 
 
 def is_resident(data: Data) -> bool:
@@ -208,92 +223,3 @@ def gather(arrays: Batch, index: np.ndarray, *, epoch: np.ndarray | int = 0, mas
         'index': index,
         'epoch': np.broadcast_to(np.asarray(epoch, np.int32), index.shape),
     }
-
-
-def stream(
-    source: Source,
-    *,
-    seed: int,
-    batch_size: int,
-    start_step: int = 0,
-    shard: tuple[int, int] = (0, 1),
-    repeats: int = 1,
-    fields: Fields = CLASS,
-    size: Callable[[int], int | None] = lambda step: None,
-    **options: Any,
-) -> Iterator[Batch]:
-    """Endless training batches from `start_step` on, read ahead by Grain's threads.
-
-    `shard` (i, n): this host's rows of each global batch, `rows(...)[i-th of n equal runs]`. `size`: the side of the
-    images of a step, as `Data.train_size`. Options: `num_threads`,
-    each reading whole batches (default: a thread per core), `num_processes` that share the work instead (default: 0),
-    and `prefetch`, batches ready in advance; none of them changes a batch.
-
-    Raises:
-        CnnJaxError: `batch_size` does not divide by the hosts.
-    """
-
-    def order(step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        index, epoch = rows(len(source), seed, step, batch_size, repeats)
-        return index, epoch, np.ones(batch_size, bool)
-
-    order(start_step)  # a bad argument is an error here and not in a thread
-    run = _run(batch_size, shard)
-    return _feed(source, order, range(start_step, sys.maxsize), run, seed, fields=fields, size=size, **options)
-
-
-def stream_evaluation(
-    source: Source, *, batch_size: int, shard: tuple[int, int] = (0, 1), fields: Fields = CLASS, **options: Any
-) -> Iterator[Batch]:
-    """Every row once, in order, the last batch padded: index -1, mask False, image and fields 0. As `stream`."""
-    batches = list(evaluation_rows(len(source), batch_size))
-
-    def order(step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        index, mask = batches[step]
-        return index, np.zeros(batch_size, np.int32), mask
-
-    return _feed(source, order, range(len(batches)), _run(batch_size, shard), None, fields=fields, **options)
-
-
-def _run(batch_size: int, shard: tuple[int, int]) -> slice:
-    host, num_hosts = shard
-    if batch_size % num_hosts:
-        raise CnnJaxError(f'batch_size: got {batch_size}; it must be a multiple of the {num_hosts} processes')
-    size = batch_size // num_hosts
-    return slice(host * size, (host + 1) * size)
-
-
-Order = Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]]  # step -> index, epoch, mask of the global batch
-
-
-def _feed(
-    source: Source,
-    order: Order,
-    steps: range,
-    run: slice,
-    seed: int | None,
-    *,
-    fields: Fields,
-    size: Callable[[int], int | None] = lambda step: None,
-    num_threads: int = 0,
-    num_processes: int = 0,
-    prefetch: int = 2,
-) -> Iterator[Batch]:
-    import grain  # half a second, and only where a set is not resident
-
-    def batch(step: int) -> Batch:
-        index, epoch, mask = (array[run] for array in order(step))
-        # A padding row is read as row 0 and then cleared, so that shapes never change.
-        arrays = read(source, np.where(mask, index, 0), fields=fields, epoch=epoch, seed=seed, size=size(step))
-        for values in arrays.values():
-            values[~mask] = 0
-        return arrays | {'mask': mask & arrays['mask'], 'index': index, 'epoch': epoch}
-
-    # Whole batches are Grain's elements: a row as an element costs 130 microseconds of Grain's own.
-    num_threads = num_threads or os.cpu_count() or 2
-    dataset = grain.MapDataset.range(steps.start, steps.stop).map(batch)
-    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=max(prefetch, num_threads))
-    iterable = dataset.to_iter_dataset(options)
-    if num_processes:
-        iterable = iterable.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_processes))
-    return iter(iterable)

@@ -10,6 +10,8 @@ import numpy as np
 from cnn_jax.data.formats.generated import Generated
 from cnn_jax.data.pipeline import Data
 
+NOISE = {'train': 2, 'test': 1, 'validation': 3}  # the stream of each split's noise
+
 
 @dataclass(frozen=True)
 class SyntheticSource(Generated):
@@ -21,7 +23,7 @@ class SyntheticSource(Generated):
     def make(self, row: int) -> dict[str, Any]:
         label = row % self.num_classes
         pattern = np.random.default_rng([0, label]).integers(0, 192, self.image_shape, np.uint8)
-        noise = np.random.default_rng([1 + (self.split == 'train'), row]).integers(0, 64, self.image_shape, np.uint8)
+        noise = np.random.default_rng([NOISE[self.split], row]).integers(0, 64, self.image_shape, np.uint8)
         return {'image': pattern + noise, 'label': label}
 
 
@@ -32,10 +34,12 @@ def load(
     num_classes: int = 10,
     num_train: int = 256,
     num_test: int = 64,
+    num_validation: int = 0,
     class_names: tuple[str, ...] | None = None,
 ) -> Data:
     """Made-up images of any shape, made when they are read: no files. Its name says SYNTHETIC wherever it is shown."""
     splits = {'train': num_train, 'test': num_test}
+    splits |= {'validation': num_validation} if num_validation else {}
 
     def open_split(split: str, data_dir: Path) -> SyntheticSource:
         return SyntheticSource(split, splits[split], image_shape, num_classes)

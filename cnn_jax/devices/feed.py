@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from cnn_jax.data import order, pipeline
+from cnn_jax.data import order, pipeline, streaming
 from cnn_jax.data.formats import seal
 from cnn_jax.data.formats.seal import Seal
 from cnn_jax.data.pipeline import Data, Source
@@ -124,7 +124,7 @@ class StreamedFeed(Feed):
 
     def train(self, step: int) -> Any:
         if step != self._next:  # the first step, of a new run or of a resumed one
-            self._stream = pipeline.stream(
+            self._stream = streaming.stream(
                 self.source('train'),
                 seed=self._seed,
                 batch_size=self._data.batch_size,
@@ -143,7 +143,7 @@ class StreamedFeed(Feed):
     def test(self, batch_size: int) -> Iterator[Any]:
         size = self._round_up(batch_size)
         fields = self._data.row_fields
-        for batch in pipeline.stream_evaluation(self.source('test'), batch_size=size, shard=_shard(), fields=fields):
+        for batch in streaming.stream_evaluation(self.source('test'), batch_size=size, shard=_shard(), fields=fields):
             yield mapping.put_batch(self._mesh, batch)
 
 
