@@ -27,6 +27,8 @@ from cnn_jax.tasks.task import Task
 
 __all__ = ['Experiment', 'Loaded', 'available', 'function', 'load', 'module']
 
+COUNTS = ('num_steps', 'evaluate_every', 'patience', 'save_every', 'log_every', 'keep', 'precise_batch_norm')
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment(Recipe):
@@ -62,15 +64,7 @@ class Experiment(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in (
-            'num_steps',
-            'evaluate_every',
-            'save_every',
-            'log_every',
-            'keep',
-            'precise_batch_norm',
-            'patience',
-        ):
+        for name in COUNTS:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f'{name}: {value} is below 1; give at least 1')
@@ -122,6 +116,11 @@ class Loaded(NamedTuple):
     experiment: Experiment
     name: str
     options: dict[str, Any]
+
+    def with_fold(self, fold: int) -> 'Loaded':
+        """The same with other images held out for validation (see `Data.with_fold`)."""
+        data = self.experiment.data.with_fold(fold)
+        return self._replace(experiment=dataclasses.replace(self.experiment, data=data))
 
 
 def module(name: str) -> Any:

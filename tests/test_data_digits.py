@@ -16,14 +16,15 @@ from cnn_jax.errors import DataError
 
 @pytest.fixture(scope='module')
 def arrays(data_dir):
-    data = digits.load(batch_size=8)
+    data = digits.load(batch_size=8, validation=0)
     return {split: pipeline.load_arrays(data.open(split, data_dir)) for split in data.splits}
 
 
 def test_description_touches_no_disk(monkeypatch):
     monkeypatch.setattr('builtins.open', None)
     data = digits.load(batch_size=8)
-    assert (data.num_train, data.num_test, data.num_classes, data.image_shape) == (1437, 360, 10, (32, 32, 1))
+    assert data.splits == {'train': 1293, 'validation': 144, 'test': 360}
+    assert (data.num_classes, data.image_shape) == (10, (32, 32, 1))
     assert data.class_names == ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
 
 
@@ -76,7 +77,11 @@ def test_prepare_says_what_it_did(data_dir):
     lines = []
     digits.load(batch_size=8).prepare(data_dir, lines.append)
     folder = data_dir / 'cnn_jax_digits' / '1.0.0'
-    assert lines == [f'digits train: 1,437 images in {folder}', f'digits test: 360 images in {folder}']
+    assert lines == [
+        f'digits train: 1,437 images in {folder}',
+        f'digits test: 360 images in {folder}',
+        'digits validation: 144 of the training images, held out',
+    ]
 
 
 def test_unwritable_data_dir(tmp_path):

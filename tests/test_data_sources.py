@@ -20,7 +20,8 @@ FOLDER = Path(cnn_jax.data.__file__).parent
 SOURCES = sorted(
     path.stem
     for path in FOLDER.glob('*.py')
-    if path.stem not in ('__init__', 'pipeline', 'order') and not path.stem.startswith('augment')
+    if path.stem not in ('__init__', 'pipeline', 'streaming', 'order', 'held_out')
+    and not path.stem.startswith('augment')
 )
 CLASSES_OF_IMAGENETTE = tuple(importlib.import_module('cnn_jax.data.imagenette').CLASSES)
 SUPPLIED = {  # what a user puts below data_dir, made small

@@ -40,7 +40,7 @@ def test_a_streamed_feed_can_go_back():
 @pytest.mark.parametrize('batch_size', [1, 7, 100])
 def test_evaluation_gives_every_image_once(kind, batch_size):
     feed = make(kind, num_devices=8)
-    batches = jax.device_get(list(feed.test(batch_size)))
+    batches = jax.device_get(list(feed.all_of('test', batch_size)))
     assert all(len(batch['index']) % 8 == 0 for batch in batches)
     index = np.concatenate([batch['index'][batch['mask']] for batch in batches])
     np.testing.assert_array_equal(index, np.arange(23))
@@ -65,7 +65,7 @@ class Unreadable:
 def test_what_cannot_be_read_is_masked_in_evaluation(kind):
     feed = make(kind)
     feed._sources['test'] = Unreadable(feed.source('test'))
-    (batch,) = jax.device_get(list(feed.test(24)))
+    (batch,) = jax.device_get(list(feed.all_of('test', 24)))
     np.testing.assert_array_equal(batch['mask'], [row not in (4, 23) for row in range(24)])
     assert batch['index'][4] == 4
 
@@ -74,4 +74,4 @@ def test_batches_need_no_implicit_transfer():
     feed = make(ResidentFeed)
     with jax.transfer_guard_host_to_device('disallow'):
         feed.train(0)
-        next(feed.test(8))
+        next(feed.all_of('test', 8))

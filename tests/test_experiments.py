@@ -63,7 +63,7 @@ def test_smoke_form_takes_two_steps_and_evaluates(name, data_dir):
     for number in range(2):
         state, metrics = step(state, feed.train(number))
         assert np.isfinite(float(metrics['loss']))
-    results = mapping.map_eval(made.eval_step(), mesh)(state.variables, next(feed.test(made.data.batch_size)))
+    results = mapping.map_eval(made.eval_step(), mesh)(state.variables, next(feed.all_of('test', made.data.batch_size)))
     assert np.isfinite(np.asarray(results['loss'])).all()
 
 

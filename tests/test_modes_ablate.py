@@ -168,7 +168,7 @@ def test_seeds_at_once_are_the_seeds_alone(both_ways):
     folder, grid, shared = both_ways
     for cell in grid.cells:
         states = [
-            restore.latest_state(shared.experiment, folder / way / cell.folder, shared.setup.mesh, report=print)[1]
+            restore.read_state(shared.experiment, folder / way / cell.folder, shared.setup.mesh, report=print)[1]
             for way in ('at_once', 'alone')
         ]
         for one, other in zip(*(jax.tree.leaves(state.variables) for state in states), strict=True):

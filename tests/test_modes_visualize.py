@@ -40,7 +40,7 @@ def visualize(path, run=None, **given):
     config = existing_config(run or path)
     loaded = experiment.load(config['experiment'], config['options'])
     options = {'init_from': None, 'method': None, 'layer': None, 'unit': None, 'image': None} | given
-    mode.visualize(loaded, workdir=path, data_dir=path, log=Log(None), **options)
+    mode.visualize(loaded, workdir=path, data_dir=path, log=Log(None), checkpoint='latest', **options)
 
 
 def test_one_method_writes_picture_numbers_and_settings(run):
@@ -136,7 +136,7 @@ def test_what_a_run_shows_at_its_end(run, tmp_path, monkeypatch):
     """The cheap pictures, of the mistakes; without a page there is a page of pictures alone."""
     config = existing_config(run)
     loaded = experiment.load(config['experiment'], config['options'])
-    _, state = restore.latest_state(loaded.experiment, run, mapping.make_mesh(), report=print)
+    _, state = restore.read_state(loaded.experiment, run, mapping.make_mesh(), report=print)
     monkeypatch.setattr(draw, 'AT_THE_END', ('gradient', 'cam'))  # the second is not for this net
     source = loaded.experiment.data.open('test', run)
     variables = mapping.fetch(state.variables)

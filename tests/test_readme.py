@@ -112,7 +112,7 @@ def test_frozen_layers_are_those_of_the_file(finetuned, photos):
     path = finetuned[1] / 'runs' / 'photos'
     config = existing_config(path)
     made = experiment.load(config['experiment'], {**config['options'], 'folder': str(photos[0] / 'photos')}).experiment
-    _, state = restore.latest_state(made, path, mapping.make_mesh(1), report=print)
+    _, state = restore.read_state(made, path, mapping.make_mesh(1), report=print)
     before, after = flatten(photos[1]), flatten(mapping.fetch(state.variables))
     for name, leaf in after.items():
         frozen = name[1].startswith(('conv1', 'stage1_'))

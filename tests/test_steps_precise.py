@@ -43,13 +43,13 @@ def test_an_evaluation_shows_both_and_changes_nothing(data_dir):
     for number in range(3):
         state, _ = setup.train_step(state, feed.train(number))
     before = jax.device_get(state.variables)
-    results = setup.evaluate_state(state, 3, feed)
+    results = setup.evaluate_state(state, 3, feed, 'test')
     assert set(results) == {'test', 'test_ema'}
     assert results['test'].summary['loss'] != results['test_ema'].summary['loss']
     assert jax.tree.all(jax.tree.map(np.array_equal, before, jax.device_get(state.variables)))
-    assert setup.evaluate_state(state, 3, feed)['test'].summary == results['test'].summary
+    assert setup.evaluate_state(state, 3, feed, 'test')['test'].summary == results['test'].summary
     running = Setup(experiment.load(TINY, {}).experiment, data_dir=data_dir, num_devices=1)
-    assert running.evaluate_state(state, 3, feed)['test'].summary['loss'] != results['test'].summary['loss']
+    assert running.evaluate_state(state, 3, feed, 'test')['test'].summary['loss'] != results['test'].summary['loss']
 
 
 def test_what_the_step_holds_is_held(data_dir):
@@ -81,7 +81,7 @@ def test_statistics_that_are_frozen_stay_and_freeze_is_obeyed(data_dir):
         state = dataclasses.replace(state, model_state={**state.model_state, 'batch_stats': moved})
         found = setup._precise(state.variables, 0, feed)['batch_stats']
         jax.tree.map(np.testing.assert_array_equal, found, moved)
-        assert np.isfinite(setup.evaluate_state(state, 0, feed)['test'].summary['loss'])
+        assert np.isfinite(setup.evaluate_state(state, 0, feed, 'test')['test'].summary['loss'])
 
 
 def test_a_whitening_kernel_among_the_statistics_stays(tmp_path):

@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score
 
 from cnn_jax import experiment, losses
 from cnn_jax.data import digit_pairs, synthetic
+from cnn_jax.data.held_out import Part
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.main import main
 from cnn_jax.tasks import classification, multilabel
@@ -78,16 +79,18 @@ def test_data_of_another_task_is_refused():
 
 
 def test_pairs_are_real_scans_that_the_other_split_lacks():
-    train, test = (digit_pairs.scans_of(split)[0].reshape(-1, 256) for split in ('train', 'test'))
-    assert len(train) == 1437
-    assert len(test) == 360
-    source = digit_pairs.open_split('train', digit_pairs.SPLITS)
+    part = Part(0.1, 3)
+    scans = {split: digit_pairs.scans_of(split, part)[0].reshape(-1, 256) for split in ('train', 'validation', 'test')}
+    assert {split: len(found) for split, found in scans.items()} == {'train': 1293, 'validation': 144, 'test': 360}
+    train, held = ({scan.tobytes() for scan in scans[split]} for split in ('train', 'validation'))
+    assert not train & held
+    source = digit_pairs.open_split('train', digit_pairs.SPLITS, part)
     for row in (0, 7):
         example = source[row]
         halves = example['image'][:, :16, 0], example['image'][:, 16:, 0]
         for half in halves:
             windows = [half[top : top + 16].ravel() for top in range(17)]
-            assert any((train == window).all(1).any() for window in windows), 'a scan, whole'
+            assert any((scans['train'] == window).all(1).any() for window in windows), 'a scan, whole'
         assert 1 <= example['labels'].sum() <= 2
         np.testing.assert_array_equal(example['image'], source[row]['image'])
 

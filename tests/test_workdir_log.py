@@ -25,13 +25,18 @@ def test_cutting_back_drops_later_lines_and_a_line_cut_short(tmp_path):
         log.metrics(step, 'test', step, loss=0.5)
     with (tmp_path / 'metrics.jsonl').open('a') as file:
         file.write('{"step": 2, "spl')
-    assert log.cut_back(2) == {1, 2}
+    assert [(line['step'], line['split']) for line in log.cut_back(2)] == [
+        (1, 'train'),
+        (1, 'test'),
+        (2, 'train'),
+        (2, 'test'),
+    ]
     assert [line['step'] for line in read_metrics(tmp_path)] == [1, 1, 2, 2]
     assert (tmp_path / 'metrics.jsonl').read_text().endswith('}\n')
 
 
 def test_nothing_logged_is_nothing_to_cut(tmp_path):
-    assert Log(tmp_path).cut_back(5) == set()
+    assert Log(tmp_path).cut_back(5) == []
     assert not (tmp_path / 'metrics.jsonl').exists()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from cnn_jax.data.augment import on_images
+from cnn_jax.data.held_out import hold_out
 from cnn_jax.data.pipeline import Data
 from cnn_jax.experiment import Experiment
 from cnn_jax.layers import BatchNorm, Dropout
@@ -77,6 +78,8 @@ def experiment(
     num_bad: int = 0,
     streamed: bool = False,
     on_save_error: Literal['stop', 'go_on'] = 'stop',
+    validation: float = 0.0,
+    patience: int | None = None,
 ) -> Experiment:
     data = Data(
         name='tiny',
@@ -90,7 +93,7 @@ def experiment(
     )
     return Experiment(
         model=TinyNet(width=width, norm=norm, auxiliary=auxiliary),
-        data=data,
+        data=hold_out(data, validation),
         task=classification.task(loss=with_auxiliary_heads(cross_entropy) if auxiliary else cross_entropy),
         optimizer=optax.adam(learning_rate),
         learning_rate=optax.constant_schedule(learning_rate),
@@ -108,4 +111,5 @@ def experiment(
         evaluate_every=evaluate_every,
         log_every=log_every,
         on_save_error=on_save_error,
+        patience=patience,
     )

@@ -51,10 +51,18 @@ class Shared:
         """That of the cell."""
         return self.loaded.experiment
 
+    def fold(self, seed: int) -> int:
+        """The images that a run holds out: seed k the k-th part, so that the seeds choose on different ones."""
+        return seed % self.experiment.data.folds
+
     def config(self, seed: int) -> dict[str, Any]:
         """What `config.json` of a run holds."""
         return describe_run(
-            self.loaded, seed=seed, parallel='mapped', data_dir=self.setup.data_dir, init_from=self.init_from
+            self.loaded.with_fold(self.fold(seed)),
+            seed=seed,
+            parallel='mapped',
+            data_dir=self.setup.data_dir,
+            init_from=self.init_from,
         )
 
     def open_log(self, folder: Path) -> contextlib.closing[Log]:
@@ -98,7 +106,16 @@ def run_cell(shared: Shared, cell: Cell, folder: Path) -> None:
     """
     with claimed(folder, shared.config(cell.seed)), shared.open_log(folder) as log:
         try:
-            train(shared.setup, seed=cell.seed, workdir=folder, log=log, stop=shared.stop, init_from=shared.init_from)
+            train(
+                shared.setup,
+                seed=cell.seed,
+                workdir=folder,
+                log=log,
+                stop=shared.stop,
+                init_from=shared.init_from,
+                fold=shared.fold(cell.seed),
+                open_test=False,
+            )
         except DivergedError as error:
             log.say(str(error))
             note_diverged(folder, str(error))

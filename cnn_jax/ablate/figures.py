@@ -67,7 +67,8 @@ def scores(summary: Summary) -> Drawn | None:
 def curves(summary: Summary) -> Drawn | None:
     """The headline metric over the steps: a panel for each cell, with the baseline behind it.
 
-    It is that of the test split, or of the training batches where runs were tested only at the end.
+    It is that of the split that runs are compared on, or of the training batches where that is evaluated only in the
+    end.
     """
     headline = summary.grid.task.headline
     names = [row.name for row in summary.rows][:_MOST_PANELS]
@@ -141,12 +142,12 @@ def _spread(values: np.ndarray) -> np.ndarray:
 
 
 def _curve_split(summary: Summary) -> str:
-    task = summary.grid.task
+    task, split = summary.grid.task, summary.grid.split
     if task.headline.name not in [metric.name for metric in task.batch_metrics]:
-        return 'test'
+        return split
     finished = [run for run in summary.outcomes.values() if run.state == 'finished']
-    tested = [sum(line['split'] == 'test' for line in run.lines) for run in finished]
-    return 'test' if tested and min(tested) > 2 else 'training'
+    tested = [sum(line['split'] == split for line in run.lines) for run in finished]
+    return split if tested and min(tested) > 2 else 'training'
 
 
 def _curves(summary: Summary, name: str, metric: Metric) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -157,12 +158,12 @@ def _curves(summary: Summary, name: str, metric: Metric) -> list[tuple[np.ndarra
 
 def _curve(run: Outcome, split: str, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
     """Steps and values in the metric's unit; of training batches the running mean."""
-    lines = [line for line in run.lines if line['split'] == ('test' if split == 'test' else 'train')]
+    lines = [line for line in run.lines if line['split'] == ('train' if split == 'training' else split)]
     lines = [line for line in lines if line.get(metric.name) is not None]
     steps = np.array([line['step'] for line in lines])
     values = metric.scale * np.array([line[metric.name] for line in lines], float)
     window = min(WINDOW, len(values))
-    if split == 'test' or window < 2:
+    if split != 'training' or window < 2:
         return steps, values
     return steps[window - 1 :], np.convolve(values, np.full(window, 1 / window), 'valid')
 

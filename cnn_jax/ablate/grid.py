@@ -15,6 +15,7 @@ from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.experiment import function, load
 from cnn_jax.files.whole import write_whole
 from cnn_jax.tasks.task import Task
+from cnn_jax.workdir.config import options_then
 
 FILE = 'grid.json'
 MOST_CELLS = 10_000
@@ -52,6 +53,7 @@ class Grid:
         seeds: of the runs of each cell.
         metric: what is compared, see `score`.
         init_from: a weights file or another run, whose variables each run starts from; None: from its seed.
+        split: the images that runs are compared on.
     """
 
     experiment: str
@@ -60,6 +62,7 @@ class Grid:
     seeds: tuple[int, ...]
     metric: str
     init_from: str | None = None
+    split: str = 'test'
 
     @property
     def variants(self) -> dict[str, dict[str, Any]]:
@@ -174,6 +177,8 @@ def read_grid(folder: Path) -> Grid | None:
         saved = json.loads(file.read_text(encoding='utf-8'))
         vary = {name: tuple(map(_frozen, values)) for name, values in saved['vary'].items()}
         fixed = {name: _frozen(value) for name, value in saved['options'].items()}
+        if 'split' not in saved:  # a grid from before images were held out
+            fixed = {**options_then(saved['experiment']), **fixed}
         return Grid(
             experiment=saved['experiment'],
             options=fixed,
@@ -181,6 +186,7 @@ def read_grid(folder: Path) -> Grid | None:
             seeds=tuple(saved['seeds']),
             metric=saved['metric'],
             init_from=saved.get('init_from'),
+            split=saved.get('split', 'test'),
         )
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise StorageError(

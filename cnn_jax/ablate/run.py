@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.ablate import page, plan, processes, table, together
+from cnn_jax.ablate import chosen, page, plan, processes, table, together
 from cnn_jax.ablate.cells import Shared, run_cell, unify_steps
 from cnn_jax.ablate.grid import Cell, Grid, alike, extend, make_grid, read_grid, write_grid
 from cnn_jax.ablate.score import metric_of, read_outcome, score
@@ -17,7 +17,6 @@ from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.drawing.words import duration
 from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.experiment import load
-from cnn_jax.tasks.task import Task
 from cnn_jax.workdir import sinks
 from cnn_jax.workdir.config import default_path, make_folder
 from cnn_jax.workdir.log import Log
@@ -92,7 +91,7 @@ def ablate(
     if alone:
         log.say(f'{len(todo)} runs in {duration(time.monotonic() - begin)}; {len(grid.cells)} in the grid')
     if alone and cell is None:
-        report(grid, workdir, log, pictures=pictures)
+        report(grid, workdir, data_dir=data_dir, stop=stop, log=log, pictures=pictures)
     return None
 
 
@@ -117,9 +116,11 @@ def ask(
     grid = make_grid(experiment, options, values, seeds=range(seed, seed + count), metric='', init_from=init_from)
     task = grid.task  # of the baseline: without the varied options an experiment may be incomplete
     grid = replace(grid, metric=metric_of(metric or (known and known.metric) or task.headline.name, task).name)
-    for variant in grid.variants.values():
-        load(experiment, {**grid.options, **variant})  # values out of range, likewise
-    return grid
+    made = [load(experiment, {**grid.options, **variant}) for variant in grid.variants.values()]  # or out of range
+    splits = {each.experiment.data.choosing_split for each in made}
+    if len(splits) > 1:
+        raise CnnJaxError('--vary: some cells have a validation split and some have none: they cannot be compared')
+    return replace(grid, split=splits.pop())
 
 
 def find_grid(asked: Grid | None, path: Path | None, metric: str | None, *, typed: bool) -> Grid:
@@ -180,9 +181,8 @@ def run_cells(
                 raise Stopped(stopped.signal_number, what) from None
             left = [cell for cell in left if cell not in part]
             if done:
-                made, seconds = shared[part[0].name].experiment, duration(time.monotonic() - begin)
-                said = _said(part, path, made.num_steps, made.task)
-                log.say(f'{len(cells) - len(left)}/{len(cells)}  {said}  {seconds}')
+                said = _said(part, path, shared[part[0].name])
+                log.say(f'{len(cells) - len(left)}/{len(cells)}  {said}  {duration(time.monotonic() - begin)}')
 
 
 def _planned(
@@ -228,19 +228,27 @@ def _run_part(runs: Sequence[tuple[Shared, Cell]], path: Path, program: Any) -> 
     return True
 
 
-def _said(part: Sequence[Cell], path: Path, steps: int, task: Task) -> str:
+def _said(part: Sequence[Cell], path: Path, shared: Shared) -> str:
     """The result of runs in a few words."""
-    outcomes = [read_outcome(path / cell.folder, steps) for cell in part]
-    headline = metric_of(task.headline.name, task)
-    found = [score(outcome.lines, headline) for outcome in outcomes if outcome.state == 'finished']
+    task = shared.experiment.task
+    outcomes = [read_outcome(path / cell.folder, shared.experiment.num_steps) for cell in part]
+    headline, split = metric_of(task.headline.name, task), shared.experiment.data.choosing_split
+    finished = [outcome for outcome in outcomes if outcome.state == 'finished']
+    found = [score(outcome.lines, headline, split, outcome.result_step) for outcome in finished]
     where = part[0].folder if len(part) == 1 else f'{len(part)} runs at once, from {part[0].folder} on'
-    return f'{where}  ' + (f'test {task.headline.in_words(sum(found) / len(found))}' if found else 'diverged')
+    return f'{where}  ' + (f'{split} {task.headline.in_words(sum(found) / len(found))}' if found else 'diverged')
 
 
-def report(grid: Grid, path: Path, log: Log, *, pictures: bool = True) -> None:
-    """Writes the tables and, with `pictures`, the page; prints the table."""
+def report(grid: Grid, path: Path, *, data_dir: Path, stop: StopRequest, log: Log, pictures: bool = True) -> None:
+    """Writes the tables and, with `pictures`, the page; prints the table.
+
+    The chosen cell is tested first, where cells are compared on held-out images.
+    """
     with log.working('comparing the cells'):
         summary = summarise(grid, path, published(grid.experiment))
+    found = chosen.quote(summary, path, data_dir=data_dir, stop=stop, log=log)
+    if found is not None:
+        summary = summary._replace(chosen=found.in_words(summary))
     table.write_tables(summary, path)
     log.say('')
     log.say(table.as_text(summary))

@@ -1,6 +1,5 @@
 """What a run of a grid is compared by: one number from its `metrics.jsonl`."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError, unknown
-from cnn_jax.files.whole import write_whole
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks import classification
 from cnn_jax.tasks.task import Task
+from cnn_jax.workdir import outcome
 from cnn_jax.workdir.log import read_metrics
 
-OUTCOME = 'outcome.json'  # of a run that diverged
+EVALUATED = ('test', 'validation')  # the splits of which one is evaluated in the end
 LAST_SHARE = 0.1  # of the training lines, whose mean stands for the end of training
 WINDOW = 10  # lines of training that are averaged before they are compared with a target
 
@@ -22,9 +21,9 @@ WINDOW = 10  # lines of training that are averaged before they are compared with
 STEPS_TO = 'steps_to_train_'
 
 
-def metrics_of(task: Task) -> dict[str, Metric]:
-    """What runs of a task may be compared by: its metrics of the test split, and those of training with 'train_'."""
-    test = [_titled(metric, f'test {metric.title}') for metric in task.metrics]
+def metrics_of(task: Task, split: str = 'test') -> dict[str, Metric]:
+    """What runs of a task may be compared by: its metrics of a split, and those of training with 'train_'."""
+    test = [_titled(metric, f'{split} {metric.title}') for metric in task.metrics]
     train = [
         _titled(metric._replace(name=f'train_{metric.name}'), f'training {metric.title} at the end')
         for metric in (*task.batch_metrics, LOSS)
@@ -32,16 +31,17 @@ def metrics_of(task: Task) -> dict[str, Metric]:
     return {metric.name: metric for metric in (*test, *train)}
 
 
-def metric_of(name: str, task: Task | None = None) -> Metric:
+def metric_of(name: str, task: Task | None = None, split: str = 'test') -> Metric:
     """The metric of that name; 'steps_to_train_top1=0.75' counts the steps to that value of a share in training.
 
     task: whose metrics they are; None: classification.
+    split: what they are measured on, for the title.
 
     Raises:
         CnnJaxError: there is no such metric.
     """
     task = classification.task() if task is None else task
-    known = metrics_of(task)
+    known = metrics_of(task, split)
     if name in known:
         return known[name]
     shares = {f'{STEPS_TO}{metric.name}': metric for metric in task.batch_metrics if metric.unit == 'points'}
@@ -66,10 +66,12 @@ class Outcome(NamedTuple):
     Attributes:
         state: 'finished', 'diverged', 'begun' or 'absent'.
         lines: of its `metrics.jsonl`.
+        result_step: of the evaluation that is its result; None: the last.
     """
 
     state: str
     lines: list[dict[str, Any]]
+    result_step: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -78,25 +80,31 @@ class Outcome(NamedTuple):
 
 
 def read_outcome(run: Path, num_steps: int) -> Outcome:
-    """How far the run in a folder has come; it is finished if it was evaluated after its last step."""
-    lines = read_metrics(run)
-    if (run / OUTCOME).exists():
-        return Outcome('diverged', lines)
-    evaluated = any(line['split'] == 'test' and line['step'] == num_steps for line in lines)
+    """How far the run in a folder has come; it is finished if it says so, or was evaluated after its last step."""
+    lines, noted = read_metrics(run), outcome.read(run)
+    if noted:
+        return Outcome(noted['state'], lines, noted.get('result_step'))
+    evaluated = any(line['split'] in EVALUATED and line['step'] == num_steps for line in lines)
     return Outcome('finished' if evaluated else 'begun' if (run / 'config.json').exists() else 'absent', lines)
 
 
 def note_diverged(run: Path, reason: str) -> None:
     """Remembers that training this run again would diverge again."""
-    write_whole(run / OUTCOME, json.dumps({'state': 'diverged', 'reason': reason}) + '\n')
+    outcome.note(run, 'diverged', reason=reason)
 
 
-def score(lines: Sequence[dict[str, Any]], metric: Metric) -> float:
-    """The metric of a finished run; not a number if it was not logged."""
-    split, name = ('train', metric.name.removeprefix('train_')) if 'train' in metric.name else ('test', metric.name)
+def score(lines: Sequence[dict[str, Any]], metric: Metric, split: str = 'test', step: int | None = None) -> float:
+    """The metric of a finished run; not a number if it was not logged.
+
+    split: of a metric that is not of training. step: of the evaluation; None: the last.
+    """
+    name = metric.name
+    if 'train' in name:
+        split, name, step = 'train', name.removeprefix('train_'), None
     if metric.unit == 'steps':
         name = metric.name.removeprefix(STEPS_TO).partition('=')[0]
     rows = [(line['step'], line[name]) for line in lines if line['split'] == split and line.get(name) is not None]
+    rows = [row for row in rows if step in (None, row[0])]
     if not rows:
         return float('nan')
     steps, values = np.array([row[0] for row in rows]), np.array([row[1] for row in rows], float)

@@ -93,6 +93,7 @@ class Summary(NamedTuple):
         rows: one for each cell, the baseline first.
         claims: those of the experiment file whose cells are in the grid.
         outcomes: of each run, by cell and seed.
+        chosen: what was chosen and its score on the test split, in words; None where nothing is chosen.
     """
 
     grid: Grid
@@ -100,6 +101,7 @@ class Summary(NamedTuple):
     rows: list[Row]
     claims: list[Judged]
     outcomes: dict[tuple[str, int], Outcome]
+    chosen: str | None = None
 
     @property
     def comparisons(self) -> int:
@@ -114,7 +116,7 @@ class Summary(NamedTuple):
         """What a reader must know beside the numbers."""
         n = min((row.against.n for row in self.rows if row.against), default=0)
         least = smallest_p(n, self.comparisons) if n > 1 else 1.0
-        lines = []
+        lines = [self.chosen] if self.chosen else []
         if self.comparisons and least > ALPHA:
             lines.append(
                 f'{n} seed{"s" * (n != 1)} cannot tell: the least p-value that {self.comparisons} '
@@ -128,7 +130,7 @@ class Summary(NamedTuple):
 
 def summarise(grid: Grid, folder: Path, published: Ablation | None = None) -> Summary:
     """Reads what the runs below `folder` have logged."""
-    metric = metric_of(grid.metric, grid.task)
+    metric = metric_of(grid.metric, grid.task, grid.split)
     outcomes, rows, costs = {}, [], {}
     for name, values in grid.variants.items():
         made = load(grid.experiment, {**grid.options, **values}).experiment
@@ -167,7 +169,8 @@ def _row(name: str, own: dict[int, float], against: Comparison | None, cost: tup
 
 def _scores(outcomes: Mapping[tuple[str, int], Outcome], grid: Grid, name: str, metric: Metric) -> dict[int, float]:
     runs = {seed: outcomes[name, seed] for seed in grid.seeds}
-    values = {seed: score(run.lines, metric) for seed, run in runs.items() if run.state == 'finished'}
+    finished = {seed: run for seed, run in runs.items() if run.state == 'finished'}
+    values = {seed: score(run.lines, metric, grid.split, run.result_step) for seed, run in finished.items()}
     return {seed: value for seed, value in values.items() if np.isfinite(value)}
 
 
@@ -183,7 +186,7 @@ def _judge(grid: Grid, outcomes: Mapping[tuple[str, int], Outcome], published: A
     known = [(claim, one, other) for claim, one, other in pairs if one and other]
     compared = []
     for claim, one, other in known:
-        metric = metric_of(claim.metric or published.metric or grid.task.headline.name, grid.task)
+        metric = metric_of(claim.metric or published.metric or grid.task.headline.name, grid.task, grid.split)
         sides = [_scores(outcomes, grid, name, metric) for name in (one, other)]
         compared.append((claim, metric, _paired(*sides, comparisons=len(known))))
     adjusted = holm([measured.p for _, _, measured in compared])

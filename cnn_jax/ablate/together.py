@@ -28,7 +28,7 @@ from cnn_jax.devices.mapping import AXIS
 from cnn_jax.steps.state import TrainState
 from cnn_jax.training import loop
 from cnn_jax.training.loop import Lane
-from cnn_jax.training.train import evaluate_last, open_lane
+from cnn_jax.training.train import close, finish, open_lane
 from cnn_jax.workdir.claim import claimed
 
 MOST_PARAMETERS = 5_000_000  # of all seeds together; larger nets fill a device by themselves
@@ -59,8 +59,8 @@ def share_images(cells: Sequence[Shared]) -> bool:
     )
 
 
-def _training_rows(shared: Shared) -> pipeline.Batch:
-    data = shared.experiment.data
+def _training_rows(shared: Shared, fold: int = 0) -> pipeline.Batch:
+    data = shared.experiment.data.with_fold(fold)
     return pipeline.load_arrays(data.open('train', shared.setup.data_dir), data.row_fields)
 
 
@@ -80,14 +80,21 @@ class Together:
         places = [next(place for place, cell in enumerate(cells) if cell is run) for run, _ in runs]
         numbers = tuple(values[places] for values in program.numbers) if program else ()
         self._numbers = mapping.replicate(self.mesh, numbers)
-        rows = _training_rows(cells[0])
-        self._readable, self._count = rows.pop('mask'), len(rows['image'])
-        self._arrays = mapping.replicate(self.mesh, rows)
+        self._folds = [run.fold(seed) for run, seed in runs]
+        rows = {fold: _training_rows(cells[0], fold) for fold in dict.fromkeys(self._folds)}
+        self._counts = {fold: len(arrays['image']) for fold, arrays in rows.items()}
+        ends = np.cumsum(list(self._counts.values()))
+        self._starts = dict(zip(rows, (0, *ends), strict=False))  # of each fold's rows among those of all
+        names = next(iter(rows.values()))
+        joined = {name: np.concatenate([arrays[name] for arrays in rows.values()]) for name in names}
+        self._readable = joined.pop('mask')
+        self._arrays = mapping.replicate(self.mesh, joined)
         step = self.setup.step
 
         def advance(state: TrainState, arrays: Any, where: dict[str, jax.Array], numbers: Any) -> Any:
             def one(state: TrainState, where: dict[str, jax.Array], numbers: Any) -> Any:
-                batch = {**jax.tree.map(lambda array: array[where['index']], arrays), **where}
+                rows, where = where['row'], {name: where[name] for name in where if name != 'row'}
+                batch = {**jax.tree.map(lambda array: array[rows], arrays), **where}
                 return program.run(numbers, state, batch) if program else step(state, batch)
 
             return jax.vmap(one)(state, where, numbers)
@@ -97,11 +104,15 @@ class Together:
         self._step = jax.jit(mapped, donate_argnums=0)
 
     def where(self, step: int) -> dict[str, np.ndarray]:
-        """Index, epoch and mask of the batch of each seed, (seeds, batch): the same as when it runs alone."""
-        data = self.data
-        found = [order.rows(self._count, seed, step, data.batch_size, data.repeats) for seed in self.seeds]
+        """Index, epoch and mask of the batch of each seed, (seeds, batch): the same as when it runs alone.
+
+        `row` is where an image lies in the arrays of all folds.
+        """
+        data, pairs = self.data, list(zip(self.seeds, self._folds, strict=True))
+        found = [order.rows(self._counts[fold], seed, step, data.batch_size, data.repeats) for seed, fold in pairs]
         index, epoch = (np.stack([rows[part] for rows in found]) for part in (0, 1))
-        return {'index': index, 'epoch': epoch, 'mask': self._readable[index]}
+        row = index + np.array([self._starts[fold] for fold in self._folds], np.int32)[:, None]
+        return {'index': index, 'epoch': epoch, 'mask': self._readable[row], 'row': row}
 
     def batch(self, step: int) -> Any:
         """`where`, on the devices."""
@@ -139,8 +150,8 @@ def run_together(runs: Sequence[tuple[Shared, Cell]], path: Path, program: Progr
             held.enter_context(claimed(folder, shared.config(cell.seed)))
             log = held.enter_context(shared.open_log(folder))
             given = {'seed': cell.seed, 'workdir': folder, 'log': log, 'init_from': shared.init_from}
-            lane, state, seconds = open_lane(shared.setup, stop=shared.stop, **given)
-            held.callback(lane.checkpoints.close)
+            lane, state, seconds = open_lane(shared.setup, stop=shared.stop, fold=shared.fold(cell.seed), **given)
+            held.callback(close, lane)
             first = int(jax.device_get(state.step))
             opened.setdefault(first, []).append(_Opened(shared, cell, folder, lane, state, seconds))
         for first, group in opened.items():
@@ -155,6 +166,13 @@ class _Opened:
         self.state, self.seconds = state, seconds
 
 
+def _last_state(run: _Opened, state: TrainState, place: int) -> TrainState:
+    """Where a run has ended: the others may have gone on, and its place in the stack with them."""
+    if run.lane.ended is None:
+        return unstack(state, place)
+    return run.lane.checkpoints.restore(run.lane.ended, run.lane.setup.like).state
+
+
 def _fit(group: Sequence[_Opened], cells: Sequence[Shared], program: Program | None, first: int) -> None:
     together = Together([(run.shared, run.cell.seed) for run in group], cells, program)
     state, lanes = stack([run.state for run in group]), [run.lane for run in group]
@@ -163,7 +181,7 @@ def _fit(group: Sequence[_Opened], cells: Sequence[Shared], program: Program | N
     state, seconds = loop.fit(state, lanes, advance, first=first, seconds=seconds, stop=group[0].shared.stop)
     for place, run in enumerate(group):
         if run.lane.diverged is None:
-            evaluate_last(run.lane, unstack(state, place), seconds)
+            finish(run.lane, _last_state(run, state, place), seconds, open_test=False)
         else:
             run.lane.log.say(str(run.lane.diverged))
             note_diverged(run.folder, str(run.lane.diverged))

@@ -13,6 +13,7 @@ from cnn_jax.compare.runs import CIRCUMSTANCES, SETTINGS, Trained, changed_place
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.drawing.figure import BLUE, INK, MUTED, ORANGE, Drawn
 from cnn_jax.drawing.page import figure_html, html_table, image_source, put_page, section
+from cnn_jax.drawing.words import capitalised
 from cnn_jax.statistics.paired import Paired
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def write_page(
     names = text.names(runs)
     sections = [
         section('What differs', '', _both_tables(runs)),
-        section('On the test split', '', html_table(['', *names], text.metric_rows(runs))),
+        section(f'On the {runs[0].split} split', '', html_table(['', *names], text.metric_rows(runs))),
         section('Learning curves', '', _figures(runs, folder)),
         *(_pair_section(run, runs[0], pair, p, images) for run, (pair, p) in zip(runs[1:], pairs, strict=True)),
     ]
@@ -82,31 +83,31 @@ def _both_tables(runs: Sequence[Trained]) -> str:
 
 
 def _figures(runs: Sequence[Trained], folder: Path) -> str:
-    headline = runs[0].task.headline
+    headline, split = runs[0].task.headline, runs[0].split
     shown = [
         figure_html(folder, f'curve_{name}', title, curve(runs, metric, scale, label), _settings(runs))
         for name, title, metric, scale, label in (
             (
                 headline.title.replace(' ', '_'),
-                f'Test {headline.title}',
+                f'{capitalised(split)} {headline.title}',
                 headline.name,
                 headline.scale,
-                f'test {headline.title}' + ' in %' * (headline.unit == 'points'),
+                f'{split} {headline.title}' + ' in %' * (headline.unit == 'points'),
             ),
-            ('loss', 'Test loss', 'loss', 1.0, 'test loss'),
+            ('loss', f'{capitalised(split)} loss', 'loss', 1.0, f'{split} loss'),
         )
     ]
     return f'<div class="figures">{"".join(shown)}</div>'
 
 
 def curve(runs: Sequence[Trained], metric: str, scale: float, label: str) -> Drawn:
-    """A metric of the test split over the steps, a line a run."""
+    """A metric of the split that is compared over the steps, a line a run."""
     arrays: dict[str, Any] = {'name': np.array(text.names(runs))}
     with drawing.style():
         figure = drawing.new_figure(4.6, 2.6 + 0.17 * len(runs))
         axes = figure.subplots()
         for number, run in enumerate(runs):
-            lines = [line for line in run.metrics if line['split'] == 'test' and line.get(metric) is not None]
+            lines = [line for line in run.metrics if line['split'] == run.split and line.get(metric) is not None]
             steps, values = (
                 np.array([line['step'] for line in lines]),
                 np.array([line[metric] for line in lines], float),
@@ -145,7 +146,7 @@ def _thumbnail(image: np.ndarray, place: int, run: Trained, other: Trained) -> s
     source = image_source(drawing.as_png(pixels))
     words = escape(f'{label}: taken for {before} by {other.name}, for {own} by {run.name}')
     return (
-        f'<li><img src="{source}" alt="{words}" title="test image {row}: {words}" loading="lazy">'
+        f'<li><img src="{source}" alt="{words}" title="{run.split} image {row}: {words}" loading="lazy">'
         f'<div class="labels">{escape(label)}</div>'
         f'<div class="more"><span>{escape(before)} &rarr;&nbsp;{escape(own)}</span> <span>image {row}</span></div></li>'
     )

@@ -1,4 +1,4 @@
-"""The runs that are compared: their settings, their curves, and what their newest checkpoints do on the test split."""
+"""The runs that are compared: their settings, their curves, and what their checkpoints do on the same images."""
 
 import functools
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from cnn_jax.statistics.paired import Paired, compare_exactly, compare_resampled
 from cnn_jax.tasks.task import Evaluation, Task
 from cnn_jax.training import restore
 from cnn_jax.training.setup import Setup
-from cnn_jax.workdir import progress, seals
+from cnn_jax.workdir import openings, progress, seals
 from cnn_jax.workdir.config import data_dir_of, existing_config, load_run
 from cnn_jax.workdir.log import Log, read_metrics
 
@@ -35,6 +35,7 @@ class Trained(NamedTuple):
         evaluation: of that checkpoint, computed now: of every run in the same way.
         task: what its answers are.
         data: the set that it is evaluated on.
+        split: of that set.
         data_dir: where that lies.
     """
 
@@ -46,11 +47,12 @@ class Trained(NamedTuple):
     evaluation: Evaluation
     task: Task
     data: Data
+    split: str
     data_dir: Path
 
     @property
     def right(self) -> np.ndarray | None:
-        """Whether each test image is answered right, (images,) bool; None where an answer is more or less right."""
+        """Whether each image is answered right, (images,) bool; None where an answer is more or less right."""
         return self.task.right(self.evaluation.results)
 
     @property
@@ -59,11 +61,19 @@ class Trained(NamedTuple):
         return tuple(self.config.get('class_names') or ())
 
 
-def read_runs(paths: Sequence[Path], *, data_dir: Path | None, stop: StopRequest, log: Log) -> list[Trained]:
-    """Reads and evaluates runs.
+def read_runs(
+    paths: Sequence[Path],
+    *,
+    data_dir: Path | None,
+    checkpoint: str = restore.LATEST,
+    split: str | None = None,
+    stop: StopRequest,
+    log: Log,
+) -> list[Trained]:
+    """Reads and evaluates runs; arguments as `compare_runs`.
 
     Raises:
-        CnnJaxError: fewer than two, one given twice, no run, or runs on other test images: these cannot be paired.
+        CnnJaxError: fewer than two, one given twice, no run, or runs on other images: these cannot be paired.
     """
     if len(paths) < 2:
         raise CnnJaxError('--mode=compare needs at least two work folders: --mode=compare runs/one runs/other')
@@ -71,21 +81,32 @@ def read_runs(paths: Sequence[Path], *, data_dir: Path | None, stop: StopRequest
     if len(set(resolved)) < len(resolved):
         raise CnnJaxError(f'--mode=compare: a run is given twice: {", ".join(map(str, paths))}')
     names = short_names(resolved)
-    runs = [read_run(path, name, data_dir, stop, log) for path, name in zip(resolved, names, strict=True)]
+    split = split or common_split([existing_config(path) for path in resolved])
+    look = functools.partial(read_run, data_dir=data_dir, checkpoint=checkpoint, split=split, stop=stop, log=log)
+    runs = [look(path, name) for path, name in zip(resolved, names, strict=True)]
     first, task = runs[0].evaluation.results, runs[0].task
     for run in runs[1:]:
         if type(run.task) is not type(task):
             raise CnnJaxError(f'{run.name} is a run of {run.task.name}, {runs[0].name} of {task.name}: not comparable')
         if not all(np.array_equal(run.evaluation.results[name], first[name]) for name in ('index', *task.truths)):
             raise CnnJaxError(
-                f'{run.name} has other test images ({run.config["data"]}) than {runs[0].name} '
+                f'{run.name} has other {split} images ({run.config["data"]}) than {runs[0].name} '
                 f'({runs[0].config["data"]}); only runs on the same split can be compared image by image'
             )
     return runs
 
 
-def read_run(path: Path, name: str, data_dir: Path | None, stop: StopRequest, log: Log) -> Trained:
-    """Reads a run and evaluates its newest whole checkpoint."""
+def common_split(configs: Sequence[dict[str, Any]]) -> str:
+    """'validation' where all runs held the same images out; 'test' where not."""
+    seals = [config.get('seals', {}).get('validation') for config in configs]
+    known = seals[0] is not None and seals[0][1] is not None
+    return 'validation' if known and all(seal == seals[0] for seal in seals) else 'test'
+
+
+def read_run(
+    path: Path, name: str, *, data_dir: Path | None, checkpoint: str, split: str, stop: StopRequest, log: Log
+) -> Trained:
+    """Reads a run and evaluates a checkpoint of it; a look at its test split is counted."""
     config = existing_config(path)
     experiment = load_run(config, path=path, report=log.say).experiment
     data_dir = data_dir or data_dir_of(config)
@@ -96,11 +117,13 @@ def read_run(path: Path, name: str, data_dir: Path | None, stop: StopRequest, lo
     poll = functools.partial(stop.poll, 'stopped during evaluation')
     setup = Setup(experiment, data_dir=data_dir, poll=poll, working=working)
     with working('reading the checkpoint'):
-        step, state = restore.latest_state(experiment, path, setup.mesh, report=log.say)
+        step, state = restore.read_state(experiment, path, setup.mesh, which=checkpoint, report=log.say)
     feed = setup.open_feed(seed=0)
-    for line in seals.differences(config, {'test': feed.seal('test')}):
+    for line in seals.differences(config, {split: feed.seal(split)}):
         log.say(f'{name}: {line}')
-    evaluation = setup.evaluate(state.variables, feed)
+    evaluation = setup.evaluate(state.variables, feed, split)
+    if split == 'test':
+        openings.count_opening(path, step=step, by='compare', report=lambda line: log.say(f'{name}: {line}'))
     return Trained(
         path=path,
         name=name,
@@ -110,6 +133,7 @@ def read_run(path: Path, name: str, data_dir: Path | None, stop: StopRequest, lo
         evaluation=evaluation,
         task=experiment.task,
         data=experiment.data,
+        split=split,
         data_dir=data_dir,
     )
 
@@ -135,9 +159,9 @@ def pair_of(run: Trained, other: Trained) -> Paired:
     return compare_resampled(lambda rows: headline(run, rows) - headline(other, rows), results['loss'], others['loss'])
 
 
-def test_images(run: Trained, places: np.ndarray) -> np.ndarray:
+def images_of(run: Trained, places: np.ndarray) -> np.ndarray:
     """The images at some places of a run's results, uint8 (places, height, width, channels)."""
-    source = run.data.open('test', run.data_dir)
+    source = run.data.open(run.split, run.data_dir)
     rows = run.evaluation.results['index'][places]
     found = [source[int(row)]['image'] for row in rows]
     return np.stack(found) if found else np.zeros((0, *run.data.image_shape), np.uint8)

@@ -19,7 +19,7 @@ def comparison(runs: Sequence[Trained], pairs: Sequence[tuple[Paired, float]]) -
     parts = [
         _table('options that differ', [['', *names(runs)], *setting_rows(runs, SETTINGS)]),
         _table('versions and machine that differ', [['', *names(runs)], *setting_rows(runs, CIRCUMSTANCES)]),
-        _table('on the test split', [['', *names(runs)], *metric_rows(runs)]),
+        _table(f'on the {runs[0].split} split', [['', *names(runs)], *metric_rows(runs)]),
     ]
     for run, (pair, p) in zip(runs[1:], pairs, strict=True):
         parts.append(
@@ -70,14 +70,14 @@ def sentences(pair: Paired, p: float, metric: Metric) -> list[str]:
 
 
 def changed(run: Trained, other: Trained) -> list[str]:
-    """Which test images one of two runs gets right and the other wrong."""
+    """Which images one of two runs gets right and the other wrong."""
     lines = []
     for word, places in zip(('gained', 'lost'), changed_places(run, other), strict=True):
         rows = run.evaluation.results['index'][places]
         if len(rows):
             listed = ', '.join(map(str, rows[:MOST_LISTED]))
             more = f' and {len(rows) - MOST_LISTED} more' if len(rows) > MOST_LISTED else ''
-            lines.append(f'test images {word}: {listed}{more}')
+            lines.append(f'{run.split} images {word}: {listed}{more}')
     return lines
 
 

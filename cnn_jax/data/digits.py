@@ -22,7 +22,8 @@ IMAGE_SHAPE = (32, 32, 1)
 def load(*, batch_size: int, validation: float = 0.1) -> Data:
     """The digits, 1,437 to train and 360 to test on, stratified; uint8 (32, 32, 1), 0 is paper and 255 is ink.
 
-    Of those to train on, the share `validation` is held out to choose by (see `held_out`), 0 for none. The set is written to `data_dir/cnn_jax_digits` at first use, in about two seconds.
+    Of those to train on, the share `validation` is held out to choose by (see `held_out`), 0 for none. The set is
+    written to `data_dir/cnn_jax_digits` at first use, in about two seconds.
     """
     data = Data(
         name='digits',

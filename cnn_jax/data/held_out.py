@@ -130,7 +130,7 @@ def read_marks(source: Source) -> Marks:
     digests, labels = [], []
     for start in range(0, len(source), RUN):
         for example in every.__getitems__(range(start, min(start + RUN, len(source)))):
-            digests.append(hashlib.sha256(np.ascontiguousarray(example['image'])).digest())
+            digests.append(hashlib.sha256(example['image'].tobytes()).digest())
             labels.append(int(example.get('label', -1)))
     return digests, labels
 

@@ -30,25 +30,25 @@ class Feed:
     """
 
     def __init__(self, data: Data, *, data_dir: Path, seed: int, mesh: Mesh):
-        self._data, self._data_dir, self._seed, self._mesh = data, data_dir, seed, mesh
+        self.data, self._data_dir, self._seed, self._mesh = data, data_dir, seed, mesh
         self._sources: dict[str, Source] = {}
 
     def for_seed(self, seed: int) -> 'Feed':
         """The same splits in the order of another seed; what is opened stays opened."""
-        feed = type(self)(self._data, data_dir=self._data_dir, seed=seed, mesh=self._mesh)
+        feed = type(self)(self.data, data_dir=self._data_dir, seed=seed, mesh=self._mesh)
         feed._sources = self._sources
         return feed
 
     def source(self, split: str) -> Source:
         """The rows of a split; DataError if they are not there."""
         if split not in self._sources:
-            self._sources[split] = self._data.open(split, self._data_dir)
+            self._sources[split] = self.data.open(split, self._data_dir)
         return self._sources[split]
 
     def size_note(self, split: str) -> str:
         """How many images a split has, and whether that is what the published set has."""
         source = self.source(split)
-        return pipeline.size_note(self._data, split, source) or f'{self._data.name}: {split} has {len(source):,} images'
+        return pipeline.size_note(self.data, split, source) or f'{self.data.name}: {split} has {len(source):,} images'
 
     def seal(self, split: str) -> Seal:
         """What a split holds, to compare with what a run was trained on."""
@@ -56,25 +56,25 @@ class Feed:
 
     def seals(self) -> dict[str, Seal]:
         """What all splits hold."""
-        return {split: self.seal(split) for split in self._data.splits}
+        return {split: self.seal(split) for split in self.data.splits}
 
     def images(self, split: str, rows: np.ndarray) -> np.ndarray:
         """Some images of a split on the host, uint8 (rows, height, width, channels)."""
         source = self.source(split)
-        empty = np.zeros((0, *self._data.image_shape), np.uint8)
+        empty = np.zeros((0, *self.data.image_shape), np.uint8)
         return np.stack([source[int(row)]['image'] for row in rows]) if len(rows) else empty
 
     def train(self, step: int) -> Any:
         """The global training batch of a step on the devices, a pure function of (seed, step)."""
         raise NotImplementedError
 
-    def test(self, batch_size: int) -> Iterator[Any]:
-        """Every test image once, in batches that the devices divide; the last one is padded and masked."""
+    def all_of(self, split: str, batch_size: int) -> Iterator[Any]:
+        """Every image of a split once, in batches that the devices divide; the last one is padded and masked."""
         raise NotImplementedError
 
-    def num_test_batches(self, batch_size: int) -> int:
-        """How many batches `test` gives."""
-        return -(-len(self.source('test')) // self._round_up(batch_size))
+    def num_batches(self, split: str, batch_size: int) -> int:
+        """How many batches `all_of` gives."""
+        return -(-len(self.source(split)) // self._round_up(batch_size))
 
     def _round_up(self, batch_size: int) -> int:
         return -(-batch_size // self._mesh.size) * self._mesh.size
@@ -96,16 +96,16 @@ class ResidentFeed(Feed):
 
     def train(self, step: int) -> Any:
         rows = len(self.source('train'))
-        index, epoch = order.rows(rows, self._seed, step, self._data.batch_size, self._data.repeats)
+        index, epoch = order.rows(rows, self._seed, step, self.data.batch_size, self.data.repeats)
         return self._batch('train', index, epoch, np.ones(len(index), bool))
 
-    def test(self, batch_size: int) -> Iterator[Any]:
-        for index, mask in order.evaluation_rows(len(self.source('test')), self._round_up(batch_size)):
-            yield self._batch('test', index, np.zeros_like(index), mask)
+    def all_of(self, split: str, batch_size: int) -> Iterator[Any]:
+        for index, mask in order.evaluation_rows(len(self.source(split)), self._round_up(batch_size)):
+            yield self._batch(split, index, np.zeros_like(index), mask)
 
     def _batch(self, split: str, index: np.ndarray, epoch: np.ndarray, mask: np.ndarray) -> Any:
         if split not in self._arrays:
-            arrays = pipeline.load_arrays(self.source(split), self._data.row_fields)
+            arrays = pipeline.load_arrays(self.source(split), self.data.row_fields)
             self._readable[split] = arrays.pop('mask')
             self._arrays[split] = mapping.replicate(self._mesh, arrays)
         host = {'index': index, 'epoch': epoch, 'mask': mask & self._readable[split][index]}
@@ -127,11 +127,11 @@ class StreamedFeed(Feed):
             self._stream = streaming.stream(
                 self.source('train'),
                 seed=self._seed,
-                batch_size=self._data.batch_size,
-                repeats=self._data.repeats,
-                size=self._data.train_size,
+                batch_size=self.data.batch_size,
+                repeats=self.data.repeats,
+                size=self.data.train_size,
                 start_step=step,
-                fields=self._data.row_fields,
+                fields=self.data.row_fields,
                 shard=_shard(),
             )
             self._ready.clear()
@@ -140,10 +140,10 @@ class StreamedFeed(Feed):
             self._ready.append(mapping.put_batch(self._mesh, next(self._stream)))
         return self._ready.popleft()
 
-    def test(self, batch_size: int) -> Iterator[Any]:
+    def all_of(self, split: str, batch_size: int) -> Iterator[Any]:
         size = self._round_up(batch_size)
-        fields = self._data.row_fields
-        for batch in streaming.stream_evaluation(self.source('test'), batch_size=size, shard=_shard(), fields=fields):
+        fields = self.data.row_fields
+        for batch in streaming.stream_evaluation(self.source(split), batch_size=size, shard=_shard(), fields=fields):
             yield mapping.put_batch(self._mesh, batch)
 
 

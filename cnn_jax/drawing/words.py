@@ -36,3 +36,8 @@ def short_count(number: int) -> str:
 def capitalised(text: str) -> str:
     """'mean average precision' as 'Mean average precision'."""
     return text[:1].upper() + text[1:]
+
+
+def times(count: int) -> str:
+    """'once', '3 times'."""
+    return 'once' if count == 1 else f'{count:,} times'

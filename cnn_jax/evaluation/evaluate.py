@@ -27,7 +27,7 @@ def evaluate(
     Args:
         eval_step: from `mapping.map_eval`.
         variables: of the model, on the devices.
-        batches: of `Feed.test`; rows whose mask is False are dropped here.
+        batches: of `Feed.all_of`; rows whose mask is False are dropped here.
         task: whose results they are.
         data: the set that is evaluated.
         poll: called before each batch; may raise to stop.
@@ -46,7 +46,7 @@ def evaluate(
     counted = {name: values[joined['mask']] for name, values in joined.items()}
     unread = int(np.sum(joined['index'] >= 0)) - len(counted['index'])
     if not len(counted['index']):
-        raise DataError(f'none of the {unread} test images could be read; look at the data set')
+        raise DataError(f'none of the {unread} images could be read; look at the data set')
     order = np.argsort(counted['index'])
     results = {name: values[order] for name, values in counted.items() if name != 'mask'}
     return Evaluation(results, task.summarise(results, data), unread)

@@ -4,10 +4,13 @@ The library filelock was looked at. On Windows it locks the first byte, and ther
 but who holds a lock stands in its file.
 """
 
+import contextlib
 import errno
 import importlib
 import os
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 try:
@@ -38,6 +41,24 @@ def take(file: int, *, wait: bool = False) -> None:
         if not wait:
             raise BlockingIOError(errno.EACCES, 'another process holds the lock')
         time.sleep(RETRY_SECONDS)
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Holds the lock of a file, which is made, while the block runs; waits for it.
+
+    False where the file system has no locks. Raises OSError where the file cannot be made.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            take(file, wait=True)
+            locked = True
+        except OSError:
+            locked = False
+        yield locked
+    finally:
+        os.close(file)
 
 
 def _taken_on_windows(file: int) -> bool:

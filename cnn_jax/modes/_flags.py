@@ -24,8 +24,12 @@ class Flag(NamedTuple):
     choices: tuple[str, ...] = ()
 
 
+FOLD = Flag(
+    'fold', 'which of the parts of the training images is held out for validation; default: 0', 'number', least=0
+)
 SEED = Flag('seed', 'of all randomness', 'number', 0, least=0, most=2**32 - 1)
-INIT_FROM = Flag('init_from', 'weights to take: a file, or the work folder of a run')
+INIT_FROM = Flag('init_from', 'weights to take: a file, RUN, RUN/checkpoints/best, or RUN/checkpoints/STEP')
+CHECKPOINT = Flag('checkpoint', 'of the run: latest, best (on its validation split), or a step', default='latest')
 DATA_DIR = Flag('data_dir', 'data sets; default: $TFDS_DATA_DIR, else ~/tensorflow_datasets')
 EVAL_BATCH_SIZE = Flag('eval_batch_size', 'images per evaluation batch; changes no result', 'number', least=1)
 PARALLEL = Flag('parallel', 'how devices share a step', default='mapped', choices=('mapped', 'pmap', 'sharded'))

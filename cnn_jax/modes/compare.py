@@ -1,9 +1,13 @@
 """Compares runs with the first of them, image by image, on the console and on a page."""
 
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import DATA_DIR
+from cnn_jax.modes._flags import CHECKPOINT, DATA_DIR, Flag
 
-FLAGS = (DATA_DIR,)
+FLAGS = (
+    DATA_DIR,
+    CHECKPOINT,
+    Flag('split', 'which images; default: those that all runs held out for validation, else test'),
+)
 TAKES_PATHS = True
 TAKES_OPTIONS = False
 
@@ -12,4 +16,12 @@ def run(command: Command) -> None:
     from cnn_jax.compare.run import compare_runs
 
     data_dir = command.data_dir if command.flags.data_dir else None
-    compare_runs(command.paths, workdir=command.workdir, data_dir=data_dir, stop=command.stop, log=command.log)
+    compare_runs(
+        command.paths,
+        workdir=command.workdir,
+        data_dir=data_dir,
+        checkpoint=command.flags.checkpoint,
+        split=command.flags.split,
+        stop=command.stop,
+        log=command.log,
+    )

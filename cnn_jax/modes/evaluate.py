@@ -1,11 +1,15 @@
-"""Prints what the latest checkpoint of a run, or weights from elsewhere, do on the test split, and on other sets."""
+"""Prints what a checkpoint of a run, or weights from elsewhere, do on a split, and on other sets."""
 
+from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import DATA_DIR, DISTRIBUTED, EVAL_BATCH_SIZE, INIT_FROM, PARALLEL, Flag
+from cnn_jax.modes._flags import CHECKPOINT, DATA_DIR, DISTRIBUTED, EVAL_BATCH_SIZE, INIT_FROM, PARALLEL, Flag
 from cnn_jax.modes._typed import listed
 
+SPLITS = ('test', 'validation', 'train')
 FLAGS = (
     INIT_FROM,
+    CHECKPOINT,
+    Flag('split', 'which images; each look at the test split is counted', default='test', choices=SPLITS),
     DATA_DIR,
     EVAL_BATCH_SIZE,
     PARALLEL,
@@ -17,13 +21,17 @@ POLLS = True
 
 
 def run(command: Command) -> None:
+    from cnn_jax.devices import processes
     from cnn_jax.training import restore
     from cnn_jax.training.setup import Setup
     from cnn_jax.workdir.config import existing_config
+    from cnn_jax.workdir.openings import count_opening
     from cnn_jax.workdir.seals import differences
 
     loaded = command.load(beside_run=False)
-    experiment, log = loaded.experiment, command.log
+    experiment, log, split = loaded.experiment, command.log, command.flags.split
+    if split not in experiment.data.splits:
+        raise CnnJaxError(f'--split={split}: {experiment.data.name} has {", ".join(experiment.data.splits)}')
     setup = Setup(
         experiment,
         data_dir=command.data_dir,
@@ -32,10 +40,13 @@ def run(command: Command) -> None:
         poll=lambda: command.stop.poll('stopped during evaluation'),
         working=log.working,
     )
-    variables, _ = restore.trained_variables(loaded, command.workdir, command.init_from, setup.mesh, log)
+    which = command.flags.checkpoint
+    variables, source = restore.trained_variables(
+        loaded, command.workdir, command.init_from, setup.mesh, log, which=which
+    )
     feed = setup.open_feed(seed=0)
     if command.workdir is not None:
-        for line in differences(existing_config(command.workdir), {'test': feed.seal('test')}):
+        for line in differences(existing_config(command.workdir), {split: feed.seal(split)}):
             log.say(line)
     protocols, sets = command.flags.protocols, command.flags.sets
     if protocols or sets:
@@ -50,7 +61,7 @@ def run(command: Command) -> None:
             table = compare_protocols(
                 experiment,
                 variables,
-                feed.source('test'),
+                feed.source(split),
                 protocols=listed(protocols or 'center'),
                 sets=listed(sets or ''),
                 data_dir=command.data_dir,
@@ -59,6 +70,10 @@ def run(command: Command) -> None:
                 say=log.say,
                 poll=poll,
             )
-        log.say(f'\n{table}')
-        return
-    log.say(experiment.task.words(setup.evaluate(variables, feed), experiment.data))
+        said = f'\n{table}'
+    else:
+        said = experiment.task.words(setup.evaluate(variables, feed, split), experiment.data)
+    if split == 'test' and (folder := command.workdir) is not None:
+        step = source['step']
+        processes.main_process_first(lambda: count_opening(folder, step=step, by='evaluate', report=log.say))
+    log.say(said)

@@ -2,9 +2,19 @@
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import DATA_DIR, DISTRIBUTED, EVAL_BATCH_SIZE, INIT_FROM, LOG_TO, PARALLEL, PICTURES, SEED
+from cnn_jax.modes._flags import (
+    DATA_DIR,
+    DISTRIBUTED,
+    EVAL_BATCH_SIZE,
+    FOLD,
+    INIT_FROM,
+    LOG_TO,
+    PARALLEL,
+    PICTURES,
+    SEED,
+)
 
-FLAGS = (SEED, INIT_FROM, DATA_DIR, EVAL_BATCH_SIZE, PARALLEL, DISTRIBUTED, LOG_TO, PICTURES)
+FLAGS = (SEED, FOLD, INIT_FROM, DATA_DIR, EVAL_BATCH_SIZE, PARALLEL, DISTRIBUTED, LOG_TO, PICTURES)
 POLLS = True
 
 
@@ -14,6 +24,8 @@ def run(command: Command) -> None:
     from cnn_jax.workdir.config import default_path
 
     loaded = command.load(new_options=True)
+    if command.flags.fold is not None:
+        loaded = loaded.with_fold(command.flags.fold)
     if command.workdir is None and command.joined:
         raise CnnJaxError('several processes need to be told one --workdir=FOLDER that all of them see')
     workdir = command.workdir or default_path(loaded.name)

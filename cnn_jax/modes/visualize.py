@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnn_jax.devices.stop import Stopped
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import DATA_DIR, INIT_FROM, Flag
+from cnn_jax.modes._flags import CHECKPOINT, DATA_DIR, INIT_FROM, Flag
 from cnn_jax.workdir.log import Log
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FLAGS = (
     INIT_FROM,
+    CHECKPOINT,
     DATA_DIR,
     Flag('method', 'one of those that --mode=visualize --help lists; default: the set that suits the run'),
     Flag('layer', 'a layer by the name that --mode=describe shows'),
@@ -37,6 +38,7 @@ def run(command: Command) -> None:
         command.load(beside_run=False),
         workdir=command.workdir,
         init_from=command.init_from,
+        checkpoint=given.checkpoint,
         data_dir=command.data_dir,
         method=given.method,
         layer=given.layer,
@@ -51,6 +53,7 @@ def visualize(
     *,
     workdir: Path | None,
     init_from: Path | None,
+    checkpoint: str,
     data_dir: Path,
     method: str | None,
     layer: str | None,
@@ -62,6 +65,7 @@ def visualize(
 
     Args:
         workdir: of a run, or for the pictures of `init_from`.
+        checkpoint: of the run, see `restore.read_state`.
         method: None: the set that suits a run; a method that does not suit it is left out, and this is said.
         unit: the class, or a channel of `layer`.
         image: a file, or the number of a test image; None: the first ones.
@@ -82,7 +86,7 @@ def visualize(
     if method is not None:
         methods.load(method)  # an unknown name is an error before anything is read
     trained = workdir if workdir is not None and read_config(workdir) else None
-    variables, note = restore.trained_variables(loaded, trained, init_from, mapping.make_mesh(), log)
+    variables, note = restore.trained_variables(loaded, trained, init_from, mapping.make_mesh(), log, which=checkpoint)
     with log.working('reading the images'):
         subject = make_subject(
             loaded.experiment.model,

@@ -5,17 +5,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnn_jax.drawing import figure as drawing
-from cnn_jax.drawing.figure import BLUE, ORANGE, Drawn
+from cnn_jax.drawing.figure import BLUE, INK, ORANGE, Drawn
 from cnn_jax.tasks.run import Run
 from cnn_jax.visualize import filters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+COLOURS = {'validation': ORANGE, 'test': INK}  # of the splits that are evaluated
+
 
 def curve(run: Run, name: str, *, percent: bool) -> Drawn | None:
-    """A metric over the steps, in training batches and on the test images; None if neither was logged."""
-    series = {split: _series(run, split, name) for split in ('train', 'test')}
+    """A metric over the steps, in training batches and on the images of the other splits; None if none was logged."""
+    series = {split: _series(run, split, name) for split in ('train', *COLOURS)}
     if not any(len(steps) for steps, _ in series.values()):
         return None
     scale = 100 if percent else 1
@@ -23,14 +25,17 @@ def curve(run: Run, name: str, *, percent: bool) -> Drawn | None:
         figure = drawing.new_figure(4.6, 2.9)
         axes = figure.subplots()
         _draw_train(axes, series['train'][0], scale * series['train'][1])
-        steps, values = series['test']
-        if len(steps):
-            axes.plot(steps, scale * values, 'o-', color=ORANGE, markersize=3.5, label='test images')
+        for split, colour in COLOURS.items():
+            steps, values = series[split]
+            if len(steps):
+                axes.plot(steps, scale * values, 'o-', color=colour, markersize=3.5, label=f'{split} images')
         axes.grid(True, axis='y')
         axes.set_xlabel('step')
         axes.set_xlim(left=0)
         _scale(axes, series, percent)
-        axes.legend(loc='lower left', bbox_to_anchor=(-0.02, 1), ncols=2, borderaxespad=0.2, handlelength=1.4)
+        axes.legend(
+            loc='lower left', bbox_to_anchor=(-0.02, 1), ncols=3, borderaxespad=0.2, handlelength=1.2, columnspacing=1.0
+        )
     arrays = {
         f'{split}_{axis}': array
         for split, pair in series.items()
@@ -68,9 +73,8 @@ def _scale(axes: 'Axes', series: dict[str, tuple[np.ndarray, np.ndarray]], perce
 
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     values = np.concatenate([pair[1] for pair in series.values()])
-    test = series['test'][1]
-    if percent:  # from just below the first test values, so that the end can be read
-        low = min(np.min(test, initial=1.0), np.quantile(values, 0.1))
+    if percent:  # from just below the first evaluations, so that the end can be read
+        low = min(*(np.min(series[split][1], initial=1.0) for split in COLOURS), np.quantile(values, 0.1))
         axes.set_ylim(np.floor(low * 20) * 5 if low > 0.5 else 0, 101)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g} %'))
     elif values.min() > 0 and values.max() > 20 * values.min():

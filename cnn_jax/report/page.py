@@ -31,7 +31,7 @@ def write_report(run: Run) -> Path:
         title=f'{name}: {run.task.short_result(run)}',
         kind=sections.kind(run),
         heading=name,
-        result=sections.result(run, type(run.model).__name__),
+        result=' '.join(filter(None, (sections.result(run, type(run.model).__name__), sections.openings(run)))),
         sections=parts,
         footer=sections.footer(run),
     )

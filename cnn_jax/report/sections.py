@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cnn_jax.describe import Layer
 from cnn_jax.drawing import page
 from cnn_jax.drawing.page import figure_html, section
-from cnn_jax.drawing.words import capitalised, duration, short_count
+from cnn_jax.drawing.words import capitalised, duration, short_count, times
 from cnn_jax.report import figures
 from cnn_jax.tasks.run import Run
 from cnn_jax.visualize import filters
@@ -43,7 +43,7 @@ def cards(run: Run, layers: Sequence[Layer]) -> str:
     parameters, macs, constants = (
         sum(getattr(layer, name) for layer in top) for name in ('parameters', 'macs', 'constants')
     )
-    rows = [*run.task.cards(run), *_loss_card(run), *_time_card(run)]
+    rows = [*run.task.cards(run), *_loss_card(run), *_choosing_card(run), *_time_card(run)]
     besides = [f'{parameters:,}'] if parameters >= 1e7 else []
     besides += [f'and {constants:,} constants'] if constants else []
     rows.append(('Parameters', short_count(parameters), ' '.join(besides) or 'trained numbers'))
@@ -57,6 +57,23 @@ def _loss_card(run: Run) -> list[tuple[str, str, str]]:
     if test is None:
         return []
     return [('Test loss', f'{test:.4f}', '' if train is None else f'training batches {train:.4f}')]
+
+
+def _choosing_card(run: Run) -> list[tuple[str, str, str]]:
+    """What choices were made by, where images were held out for that."""
+    headline, tested = run.task.headline, run.last('step', 'test')
+    lines = [line for line in run.metrics if line['split'] == 'validation' and tested in (None, line['step'])]
+    value = lines[-1].get(headline.name) if lines else None
+    if value is None:
+        return []
+    shown = headline.show(value) + ' %' * (headline.unit == 'points')
+    return [(f'Validation {headline.title}', shown, 'on images held out of training')]
+
+
+def openings(run: Run) -> str:
+    """How often the test split was looked at, as a sentence; '' where that is not known."""
+    count = len(run.config.get('test_openings', ()))
+    return f'The test split was opened {times(count)}.' if count else ''
 
 
 def _time_card(run: Run) -> list[tuple[str, str, str]]:

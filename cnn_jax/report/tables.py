@@ -82,7 +82,7 @@ def _unread(table: Iterable[Layer]) -> str:
 def settings(config: Mapping[str, Any]) -> str:
     """What made this run, and the command that repeats it."""
     options, files, versions = (dict(config.get(name) or {}) for name in ('options', 'experiment_files', 'versions'))
-    skipped = {'options', 'experiment_files', 'versions', 'class_names'}
+    skipped = {'options', 'experiment_files', 'versions', 'class_names', 'seals', 'test_openings'}
     rest = {name: value for name, value in config.items() if name not in skipped}
     tables = [values('Run', rest), values('Options', options)]
     tables += [values('Your own files', files), values('Versions', versions)]
@@ -111,5 +111,6 @@ def command(config: Mapping[str, Any]) -> str:
         text = ','.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         parts.append(f'--config.{name}={text}')
     parts += [f'--seed={config["seed"]}'] if 'seed' in config else []
+    parts += [f'--fold={config["fold"]}'] if config.get('fold') else []
     parts += [f'--init_from={config["init_from"]}'] if config.get('init_from') else []
     return ' \\\n    '.join([parts[0], *map(shlex.quote, parts[1:])])

@@ -2,24 +2,29 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
 
+from cnn_jax.devices import processes
 from cnn_jax.devices.feed import Feed
 from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.errors import CnnJaxError, DataError, DivergedError, StorageError
 from cnn_jax.steps.state import TrainState
+from cnn_jax.tasks.task import Evaluation
 from cnn_jax.training import not_finite
+from cnn_jax.training.choice import Choice
 from cnn_jax.training.meter import Meter, NotFinite
 from cnn_jax.training.replay import Replay
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.watchdog import Watchdog
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.log import Log
+from cnn_jax.workdir.openings import count_opening
 
 SAVED = 'saved at step {}; run the same command to go on'
 MOST_EXPLAINED = 10  # skipped steps; the others are only counted
@@ -30,26 +35,48 @@ class Lane:
     """What a run in the loop has of its own.
 
     Attributes:
+        workdir: its folder.
         setup: its experiment on the devices.
         feed: its data.
         checkpoints: where its state is saved.
         log: who is told.
         replay: looks at its steps that went wrong.
-        evaluated: the steps that its log already has an evaluation of.
+        choice: its best evaluation of the validation split; None where it has no such split.
+        evaluated: what its log already has an evaluation of: (step, split).
         saved: the step that was saved last.
         num_skipped: steps that changed nothing.
+        ended: the step at which its patience was at an end.
         diverged: why it ended early; only where several runs advance together, alone it is raised.
     """
 
+    workdir: Path
     setup: Setup
     feed: Feed
     checkpoints: Checkpoints
     log: Log
     replay: Replay
-    evaluated: set[int]
+    choice: Choice | None
+    evaluated: set[tuple[int, str]]
     saved: int | None = None
     num_skipped: int = 0
+    ended: int | None = None
     diverged: DivergedError | None = None
+
+    @property
+    def split(self) -> str:
+        """The split that it is evaluated on while it trains."""
+        return self.setup.experiment.data.choosing_split
+
+    def record(self, step: int, seconds: float, evaluations: Mapping[str, Evaluation]) -> None:
+        """Logs evaluations, counts those of the test split, and remembers that they are there."""
+        for split, evaluation in evaluations.items():
+            if (step, split) not in self.evaluated:
+                self.log.metrics(step, split, seconds, **evaluation.summary)
+                self.evaluated.add((step, split))
+        if 'test' in evaluations:
+            processes.main_process_first(
+                lambda: count_opening(self.workdir, step=step, by='train', report=self.log.note)
+            )
 
 
 @dataclass
@@ -73,7 +100,7 @@ def fit(
     """Trains from `state` to the last step and saves it; the last state and the seconds of training so far.
 
     Each round begins with what is due at the step that is reached (evaluate, save), so a run that was stopped there
-    does it first when it resumes.
+    does it first when it resumes. A run whose patience is at an end stays as it is.
 
     Args:
         state: on the devices, of one run or of several that advance together; donated.
@@ -138,6 +165,8 @@ class _Loop:
                 self._evaluate()
                 self._save()
             self.stop.poll('', step=self.number)
+            if not self._running():
+                break
             with self.meter.waiting(), self._told('reading the first images'):
                 batch = self._batch()
             with self._told('compiling the training step'):
@@ -151,7 +180,7 @@ class _Loop:
         return self.lanes[0].log.working(words) if self.number in self._new_steps else contextlib.nullcontext()
 
     def _running(self) -> list[tuple[int, Lane]]:
-        return [(run, lane) for run, lane in enumerate(self.lanes) if lane.diverged is None]
+        return [(run, lane) for run, lane in enumerate(self.lanes) if lane.diverged is None and lane.ended is None]
 
     def _batch(self) -> Any:
         try:
@@ -166,17 +195,40 @@ class _Loop:
 
     def _evaluate(self) -> None:
         for run, lane in self._running():
-            experiment = lane.setup.experiment
-            if not due(self.number, experiment.evaluate_every) or self.number in lane.evaluated:
-                continue
-            self.meter.flush()
-            begin, seconds = time.monotonic(), self.meter.seconds
-            state = self.program.state_of(self.state, run)
-            for split, evaluation in lane.setup.evaluate_state(state, self.number, lane.feed).items():
-                lane.log.metrics(self.number, split, seconds, **evaluation.summary)
-                words = experiment.task.line(split, evaluation.summary)
-                lane.log.say(f'step {self.number}/{experiment.num_steps}  {words}')
-            self.meter.pause(time.monotonic() - begin)
+            if due(self.number, lane.setup.experiment.evaluate_every):
+                if (self.number, lane.split) not in lane.evaluated:
+                    self._evaluate_run(run, lane)
+                self._choose(run, lane)
+
+    def _evaluate_run(self, run: int, lane: Lane) -> None:
+        experiment = lane.setup.experiment
+        self.meter.flush()
+        if lane.diverged is not None:
+            return
+        begin, seconds = time.monotonic(), self.meter.seconds
+        state = self.program.state_of(self.state, run)
+        found = lane.setup.evaluate_state(state, self.number, lane.feed, lane.split)
+        lane.record(self.number, seconds, found)
+        for split, evaluation in found.items():
+            words = experiment.task.line(split, evaluation.summary)
+            lane.log.say(f'step {self.number}/{experiment.num_steps}  {words}')
+        if lane.choice is not None:
+            lane.choice.offer(self.number, found[lane.split].summary)
+        self.meter.pause(time.monotonic() - begin)
+
+    def _choose(self, run: int, lane: Lane) -> None:
+        """Saves a state whose evaluation is the best so far; ends a run whose patience is at an end."""
+        choice = lane.choice
+        if choice is None or lane.diverged is not None:
+            return
+        if choice.step == self.number and not choice.is_saved:
+            with self._failing(lane, last=False):
+                choice.save(self.number, self.program.state_of(self.state, run), lane.checkpoints.steps())
+        if choice.exhausted:
+            self._save_run(run, lane, last=True)
+            lane.ended = self.number
+            self.meter.end(run)
+            lane.log.say(f'ended at step {self.number} by patience: no evaluation is better than that of {choice.step}')
 
     def _save(self, *, last: bool = False) -> None:
         """Saves what is due in the background, or with `last` all runs before it returns."""

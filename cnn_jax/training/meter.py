@@ -89,6 +89,11 @@ class Meter:
         self._write()
         self._check()
 
+    def end(self, run: int) -> None:
+        """Nothing more is logged of a run."""
+        self.flush()
+        self._alive[run] = False
+
     def _write(self) -> None:
         """Logs the step that waits, and checks the steps up to it: the devices have done them."""
         if self._waiting is None:

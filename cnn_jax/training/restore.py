@@ -1,7 +1,7 @@
 """Where a run's state comes from: its own checkpoint, another run's variables, or a seed."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from cnn_jax.devices import mapping, processes
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.experiment import Experiment, Loaded
 from cnn_jax.steps.state import TrainState
+from cnn_jax.training.choice import FOLDER, best_checkpoints
 from cnn_jax.training.class_names import by_name
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.states import abstract_state, shardings_of
@@ -20,6 +21,7 @@ from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.config import existing_config, load_run
 from cnn_jax.workdir.log import Log
 
+LATEST, BEST = 'latest', FOLDER  # which checkpoint of a run; or a step
 NAMED_STREAMS = 2  # format of the first checkpoints of runs whose consumers of randomness have names
 
 
@@ -52,29 +54,60 @@ def start_or_resume(
     return state, 0.0
 
 
-def latest_state(
-    experiment: Experiment, folder: Path, mesh: Mesh, *, report: Callable[[str], None]
+def read_state(
+    experiment: Experiment, folder: Path, mesh: Mesh, *, which: str = LATEST, report: Callable[[str], None]
 ) -> tuple[int, TrainState]:
-    """The newest whole checkpoint of a run, for reading: nothing in the folder changes.
+    """A whole checkpoint of a run and its step, for reading: nothing in the folder changes.
+
+    which: 'latest', 'best' of the validation split, or a step.
 
     Raises:
-        CnnJaxError: there is no checkpoint yet.
+        CnnJaxError: there is no such checkpoint.
     """
     like = abstract_state(experiment, mesh)
-    restored = Checkpoints(folder / 'checkpoints').restore_latest_valid(like, report=report)
+    regular, best = Checkpoints(folder / 'checkpoints'), best_checkpoints(folder)
+    if which not in (LATEST, BEST):
+        return _read_step(which, [regular, best], folder, like)
+    if which == BEST and experiment.data.choosing_split == 'test':
+        raise CnnJaxError(
+            f'--checkpoint=best: the run in {folder} held no images out for validation, so nothing was chosen; '
+            'take latest, or train with the option validation above 0'
+        )
+    restored = (best if which == BEST else regular).restore_latest_valid(like, report=report)
     if restored is None:
-        raise CnnJaxError(f'no checkpoint in {folder} yet; train it first')
+        what = 'no best checkpoint' if which == BEST and regular.steps() else 'no checkpoint'
+        raise CnnJaxError(f'{what} in {folder} yet; train it first')
+    if which == LATEST and best.steps() and best.steps()[-1] != restored.step:
+        report(f'the best checkpoint on the validation split is step {best.steps()[-1]}: --checkpoint=best')
     return restored.step, restored.state
 
 
+def _read_step(which: str, places: Sequence[Checkpoints], folder: Path, like: Any) -> tuple[int, TrainState]:
+    there = sorted({step for place in places for step in place.steps()})
+    for place in places:
+        if which.isdecimal() and int(which) in place.steps():
+            restored = place.restore(int(which), like)
+            return restored.step, restored.state
+    steps = f'its steps are {", ".join(map(str, there))}' if there else 'it has none yet'
+    raise CnnJaxError(f'--checkpoint: {which!r} given; allowed are latest, best, or a step of {folder}: {steps}')
+
+
+def run_of(path: Path) -> tuple[Path, str]:
+    """The work folder of a run and which of its checkpoints is meant, from RUN or RUN/checkpoints/STEP (or best)."""
+    if path.parent.name == 'checkpoints' and (path.name == BEST or path.name.isdecimal()):
+        return path.parent.parent, path.name
+    return path, LATEST
+
+
 def trained_variables(
-    loaded: Loaded, folder: Path | None, init_from: Path | None, mesh: Mesh, log: Log
+    loaded: Loaded, folder: Path | None, init_from: Path | None, mesh: Mesh, log: Log, which: str = LATEST
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The variables that a mode without training looks at, on the devices, and where they are from.
 
     Args:
-        folder: a run: its newest checkpoint.
+        folder: a run.
         init_from: a weights file or another run.
+        which: of the checkpoints of the run, see `read_state`.
 
     Raises:
         CnnJaxError: both or neither of the two, or weights that do not fit.
@@ -85,9 +118,11 @@ def trained_variables(
         )
     if folder is not None:
         with log.working('reading the checkpoint'):
-            step, state = latest_state(loaded.experiment, folder, mesh, report=log.say)
+            step, state = read_state(loaded.experiment, folder, mesh, which=which, report=log.say)
         log.say(f'{loaded.name}, step {step} of {folder}')
         return state.variables, {'workdir': str(folder), 'step': step}
+    if which != LATEST:
+        raise CnnJaxError('--checkpoint is of the run in --workdir; of another write --init_from=RUN/checkpoints/best')
     if init_from is None:
         raise CnnJaxError('no weights: give --workdir=RUN, or --experiment=NAME with --init_from=FILE_OR_RUN')
     like = abstract_state(loaded.experiment, mesh).variables
@@ -100,10 +135,10 @@ def trained_variables(
 def weights_from(
     source: Path, experiment: Experiment, like: dict[str, Any], *, report: Callable[[str], None]
 ) -> dict[str, Any]:
-    """The variables of an experiment's model from a weights file, or from another run's newest checkpoint.
+    """The variables of an experiment's model from a weights file, or from a checkpoint of another run.
 
     Args:
-        source: a file that `weights.variables_for` reads, or a work folder.
+        source: a file that `weights.variables_for` reads, a work folder, or a checkpoint in one, `run_of`.
         experiment: whose model is wanted.
         like: its initial variables; shapes alone where nothing may stay untrained.
         report: told what was not taken from the source.
@@ -114,8 +149,9 @@ def weights_from(
     """
     what = str(source)
     if source.is_dir():
-        other = load_run(existing_config(source), path=source, report=report).experiment
-        _, state = latest_state(other, source, mapping.make_mesh(), report=report)
+        run, which = run_of(source)
+        other = load_run(existing_config(run), path=run, report=report).experiment
+        _, state = read_state(other, run, mapping.make_mesh(), which=which, report=report)
         taken = variables_for(experiment.model, mapping.fetch(state.variables), like, report=report, what=what)
         return by_name(experiment, taken, like, other.data.class_names, what=what, report=report)
     return variables_for(experiment.model, source, like, report=report, what=what)

@@ -13,6 +13,7 @@ from cnn_jax.experiment import Loaded
 from cnn_jax.tasks.task import unread_lines
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.train import Trained, train
+from cnn_jax.workdir import openings
 from cnn_jax.workdir.claim import claimed
 from cnn_jax.workdir.config import COMPARED, describe_run, existing_config
 from cnn_jax.workdir.log import Log, read_metrics
@@ -52,11 +53,12 @@ def train_in_folder(
         result = train(setup, seed=seed, workdir=workdir, log=log, stop=stop, init_from=init_from)
         report = _write_report(loaded, setup, result, workdir, log, pictures=pictures)
     log.say('')
-    for split, outcome in result.evaluations.items():
+    for split, outcome in result.evaluations.items():  # the test split comes last
         for line in loaded.experiment.task.outcome(split, outcome):
             log.say(line)
         for line in unread_lines(outcome.unread, len(outcome.results['index'])):
             log.say(line)
+    log.say(openings.in_words(existing_config(workdir)))
     log.say(f'time           {duration(time.monotonic() - begin)}, of which training {duration(result.seconds)}')
     if report is not None:
         log.say(f'report         {report}')
@@ -122,7 +124,7 @@ def _draw_pictures(loaded: Loaded, result: Trained, run: 'Run', log: Log, told: 
         task=experiment.task,
         data=experiment.data,
         preprocess=experiment.preprocess,
-        about={**about, 'step': experiment.num_steps},
+        about={**about, 'step': result.step},
         source=result.feed.source('test'),
         rows=run.results['index'][run.worst],
         folder=run.workdir / 'figures',

@@ -52,6 +52,7 @@ class Setup:
         self.mesh = mapping.make_mesh(num_devices)
         self.eval_batch_size = eval_batch_size or experiment.data.batch_size
         self._initialized = False
+        self._feed: Feed | None = None
 
     @functools.cached_property
     def like(self) -> TrainState:
@@ -79,13 +80,15 @@ class Setup:
         """`(variables, batch) -> results of each image` on the devices."""
         return mapping.map_eval(self.experiment.eval_step(), self.mesh, parallel=self.parallel)
 
-    def open_feed(self, seed: int) -> Feed:
-        """The data of a run with that seed; what several runs see is opened once."""
-        return self._feed.for_seed(seed)
+    def open_feed(self, seed: int, fold: int | None = None) -> Feed:
+        """The data of a run with that seed; what several runs see is opened once.
 
-    @functools.cached_property
-    def _feed(self) -> Feed:
-        return open_feed(self.experiment.data, data_dir=self.data_dir, seed=0, mesh=self.mesh)
+        fold: of the images that are held out for validation; None: the experiment's.
+        """
+        data = self.experiment.data if fold is None else self.experiment.data.with_fold(fold)
+        if self._feed is None or self._feed.data.fold != data.fold:
+            self._feed = open_feed(data, data_dir=self.data_dir, seed=seed, mesh=self.mesh)
+        return self._feed.for_seed(seed)
 
     def initial_state(self, seed: int) -> TrainState:
         """The state before the first step; from the second seed on with one compiled function for all."""
@@ -98,11 +101,11 @@ class Setup:
     def _init(self) -> Callable[[np.uint32], TrainState]:
         return jax.jit(self.experiment.init_state, out_shardings=states.shardings_of(self.like))
 
-    def evaluate(self, variables: dict[str, Any], feed: Feed) -> Evaluation:
-        """What variables do on the test split."""
-        batches = feed.test(self.eval_batch_size)
+    def evaluate(self, variables: dict[str, Any], feed: Feed, split: str = 'test') -> Evaluation:
+        """What variables do on a split."""
+        batches = feed.all_of(split, self.eval_batch_size)
         task, data = self.experiment.task, self.experiment.data
-        with self.working('evaluating', feed.num_test_batches(self.eval_batch_size)) as told:
+        with self.working('evaluating', feed.num_batches(split, self.eval_batch_size)) as told:
 
             def poll() -> None:
                 self.poll()
@@ -110,14 +113,15 @@ class Setup:
 
             return evaluate(self.eval_step, variables, batches, task=task, data=data, poll=poll)
 
-    def evaluate_state(self, state: TrainState, step: int, feed: Feed) -> dict[str, Evaluation]:
-        """What a state is worth after so many steps: 'test', and 'test_ema' of its moving average where it has one.
+    def evaluate_state(self, state: TrainState, step: int, feed: Feed, split: str) -> dict[str, Evaluation]:
+        """What a state is worth after so many steps, by name: `split`, and `split`_ema of its moving average.
 
-        Precise BatchNorm, where the experiment wants it, takes the training batches that come after the step.
+        The second only where it has one. Precise BatchNorm, where the experiment wants it, takes the training batches
+        that come after the step.
         """
-        found = {'test': self.evaluate(self._precise(state.variables, step, feed), feed)}
+        found = {split: self.evaluate(self._precise(state.variables, step, feed), feed, split)}
         if state.ema is not None:
-            found['test_ema'] = self.evaluate(self._precise(state.ema_variables, step, feed), feed)
+            found[f'{split}_ema'] = self.evaluate(self._precise(state.ema_variables, step, feed), feed, split)
         return found
 
     def _precise(self, variables: dict[str, Any], step: int, feed: Feed) -> dict[str, Any]:

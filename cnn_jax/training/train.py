@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -10,12 +10,15 @@ from cnn_jax.devices import processes
 from cnn_jax.devices.feed import Feed
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.drawing.words import duration
+from cnn_jax.experiment import Experiment
 from cnn_jax.steps.state import TrainState
 from cnn_jax.tasks.task import Evaluation
 from cnn_jax.training import restore
+from cnn_jax.training.choice import Choice, best_checkpoints
 from cnn_jax.training.loop import SAVED, Lane, Program, fit
 from cnn_jax.training.replay import Replay
 from cnn_jax.training.setup import Setup
+from cnn_jax.workdir import outcome
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.log import Log
 from cnn_jax.workdir.seals import seal_run
@@ -25,20 +28,31 @@ class Trained(NamedTuple):
     """A finished run.
 
     Attributes:
-        state: the last.
-        evaluations: by name, see `Setup.evaluate_state`; 'test' is always there.
+        state: the last; of a run with patience the best.
+        step: after which it is.
+        evaluations: by name, see `Setup.evaluate_state`: of the split that choices look at, and, where it was opened,
+            'test'.
         seconds: of training, over all attempts.
         feed: its data.
     """
 
     state: TrainState
+    step: int
     evaluations: dict[str, Evaluation]
     seconds: float
     feed: Feed
 
 
 def train(
-    setup: Setup, *, seed: int, workdir: Path, log: Log, stop: StopRequest, init_from: Path | None = None
+    setup: Setup,
+    *,
+    seed: int,
+    workdir: Path,
+    log: Log,
+    stop: StopRequest,
+    init_from: Path | None = None,
+    fold: int | None = None,
+    open_test: bool = True,
 ) -> Trained:
     """Trains an experiment in a work folder, from its latest valid checkpoint if there is one, and evaluates it.
 
@@ -49,40 +63,43 @@ def train(
         log: of the work folder.
         stop: whether a signal has come.
         init_from: work folder of another run, or a weights file, whose variables a new run starts from.
+        fold: of the images that are held out for validation; None: the experiment's.
+        open_test: whether the test split is looked at in the end; without a validation split it is.
 
     Raises:
         Stopped: a signal came; the state is saved.
         DivergedError: the loss, the gradient or a parameter is not finite.
     """
-    num_steps = setup.experiment.num_steps
-    lane, state, seconds = open_lane(setup, seed=seed, workdir=workdir, log=log, stop=stop, init_from=init_from)
+    lane, state, seconds = open_lane(
+        setup, seed=seed, workdir=workdir, log=log, stop=stop, init_from=init_from, fold=fold
+    )
     begin, first = time.monotonic(), int(jax.device_get(state.step))
     program = Program(setup.train_step, lane.feed.train)
     try:
         state, seconds = fit(state, [lane], program, first=first, seconds=seconds, stop=stop)
+        log.say(f'trained {steps_of(lane) - first} steps in {duration(time.monotonic() - begin)}')
+        return finish(lane, state, seconds, open_test=open_test)
     finally:
-        lane.checkpoints.close()
-    log.say(f'trained {num_steps - first} steps in {duration(time.monotonic() - begin)}')
-    return Trained(state, evaluate_last(lane, state, seconds), seconds, lane.feed)
+        close(lane)
 
 
 def open_lane(
-    setup: Setup, *, seed: int, workdir: Path, log: Log, stop: StopRequest, init_from: Path | None = None
+    setup: Setup,
+    *,
+    seed: int,
+    workdir: Path,
+    log: Log,
+    stop: StopRequest,
+    init_from: Path | None = None,
+    fold: int | None = None,
 ) -> tuple[Lane, TrainState, float]:
     """A run ready for the loop, the state that it goes on from, and the seconds that it was trained for."""
     checkpoints = Checkpoints(workdir / 'checkpoints', keep=setup.experiment.keep)
     setup.working = log.working
     with log.working('tracing the model'):
         _ = setup.like, setup.train_step  # what does not fit is found before anything is opened
-    feed = setup.open_feed(seed)
-    for split in ('train', 'test'):
-        with log.working(f'opening the {split} images'):
-            note = feed.size_note(split)
-        log.say(note)
-    with log.working('sealing the images'):
-        changed = processes.main_process_first(lambda: seal_run(workdir, feed.seals())) or []
-    for line in changed:
-        log.say(line)
+    feed = setup.open_feed(seed, fold)
+    _open_splits(feed, workdir, log)
     stop.poll('stopped before the first step; run the same command to start')
     # True of the last evaluation; `fit` saves in the ones before.
     setup.poll = lambda: stop.poll(SAVED.format(setup.experiment.num_steps))
@@ -93,15 +110,103 @@ def open_lane(
 
     state, seconds = start(log)
     replay = Replay(setup, feed, lambda: start(Log(None, enabled=False))[0], log)
-    evaluated = log.cut_back(int(jax.device_get(state.step)))
-    return Lane(setup, feed, checkpoints, log, replay, evaluated), state, seconds
+    step = int(jax.device_get(state.step))
+    lines = log.cut_back(step)
+
+    lane = Lane(
+        workdir,
+        setup,
+        feed,
+        checkpoints,
+        log,
+        replay,
+        choice=_choice(setup.experiment, workdir, lines, step),
+        evaluated={(line['step'], line['split']) for line in lines},
+    )
+    return lane, state, seconds
 
 
-def evaluate_last(lane: Lane, state: TrainState, seconds: float) -> dict[str, Evaluation]:
-    """The evaluations of a run's last state, logged where they are not yet."""
-    num_steps = lane.setup.experiment.num_steps
-    evaluations = lane.setup.evaluate_state(state, num_steps, lane.feed)
-    if num_steps not in lane.evaluated:
-        for split, evaluation in evaluations.items():
-            lane.log.metrics(num_steps, split, seconds, **evaluation.summary)
-    return evaluations
+def _open_splits(feed: Feed, workdir: Path, log: Log) -> None:
+    """Opens the images of a run, and compares them with those that it began with."""
+    for split in feed.data.splits:
+        with log.working(f'opening the {split} images'):
+            note = feed.size_note(split)
+        log.say(note)
+    with log.working('sealing the images'):
+        changed = processes.main_process_first(lambda: seal_run(workdir, feed.seals())) or []
+    for line in changed:
+        log.say(line)
+
+
+def _choice(experiment: Experiment, workdir: Path, lines: list[dict[str, Any]], step: int) -> Choice | None:
+    """The best evaluation so far of a run that stands at a step; None without a validation split."""
+    data = experiment.data
+    if data.choosing_split == 'test':
+        return None
+    best = best_checkpoints(workdir)
+    processes.main_process_first(lambda: best.set_aside_after(step))
+    evaluations = [line for line in lines if line['split'] == data.choosing_split]
+    return Choice(experiment.task.headline, best, evaluations, experiment.patience)
+
+
+def steps_of(lane: Lane) -> int:
+    """The steps of a run that has left the loop."""
+    return lane.setup.experiment.num_steps if lane.ended is None else lane.ended
+
+
+def close(lane: Lane) -> None:
+    """Waits for what is being saved."""
+    try:
+        lane.checkpoints.close()
+    finally:
+        if lane.choice is not None:
+            lane.choice.checkpoints.close()
+
+
+def finish(lane: Lane, state: TrainState, seconds: float, *, open_test: bool) -> Trained:
+    """Evaluates a run that has left the loop, and takes its best state where it has patience.
+
+    The test split is looked at last, and only where that is asked for, or where there is no other.
+    """
+    setup, step = lane.setup, steps_of(lane)
+    if lane.split == 'test':
+        found = setup.evaluate_state(state, step, lane.feed, 'test')
+        lane.record(step, seconds, found)
+        return Trained(state, step, found, seconds, lane.feed)
+    found = setup.evaluate_state(state, step, lane.feed, lane.split)
+    if (step, lane.split) not in lane.evaluated and lane.choice is not None:
+        lane.choice.offer(step, found[lane.split].summary)
+    lane.record(step, seconds, found)
+    if lane.choice is not None:
+        if lane.choice.step == step and not lane.choice.is_saved:
+            lane.choice.save(step, state, lane.checkpoints.steps())
+        lane.choice.checkpoints.wait()
+        lane.choice.tidy(lane.checkpoints.steps())
+        if setup.experiment.patience is not None:
+            state, step, found = _best(lane, state, step, found)
+            outcome.note(lane.workdir, 'finished', last_step=steps_of(lane), result_step=step)
+    if open_test:
+        tested = setup.evaluate_state(state, step, lane.feed, 'test')
+        lane.record(step, seconds, tested)
+        found |= tested
+    return Trained(state, step, found, seconds, lane.feed)
+
+
+def _best(
+    lane: Lane, state: TrainState, step: int, found: dict[str, Evaluation]
+) -> tuple[TrainState, int, dict[str, Evaluation]]:
+    """The best state of a run with its evaluation, in the place of the last."""
+    assert lane.choice is not None
+    restored = lane.choice.checkpoints.restore_latest_valid(
+        lane.setup.like, report=lambda line: lane.log.say(f'warning: {line}')
+    )
+    if restored is None or restored.step != lane.choice.step:
+        lane.log.say(
+            f'warning: the best checkpoint, step {lane.choice.step}, is gone: the result is that of step {step}'
+        )
+        return state, step, found
+    if restored.step == step:
+        return state, step, found
+    lane.log.say(f'the result of the run is its best checkpoint, step {restored.step}')
+    best = lane.setup.evaluate_state(restored.state, restored.step, lane.feed, lane.split)
+    return restored.state, restored.step, best

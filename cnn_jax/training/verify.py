@@ -100,7 +100,7 @@ class _Trials:
         """The whole numbers among the results of each test image: ranks, predictions, matches."""
         setup = self.setup(num_devices, batch_size)
         on_devices = mapping.replicate(setup.mesh, mapping.fetch(variables))
-        results = setup.evaluate(on_devices, setup.open_feed(self.seed)).results
+        results = setup.evaluate(on_devices, setup.open_feed(self.seed), self.experiment.data.choosing_split).results
         return {name: values for name, values in results.items() if values.dtype.kind in 'biu'}
 
 

@@ -47,10 +47,12 @@ class Checkpoints:
     Args:
         directory: made at the first save.
         keep: how many finished checkpoints stay on the disk; at least 1.
+        aside: where `set_aside_after` moves steps; None: `rejected_checkpoints`, beside the folder.
     """
 
-    def __init__(self, directory: Path, *, keep: int = 3):
+    def __init__(self, directory: Path, *, keep: int = 3, aside: Path | None = None):
         self.directory = directory.absolute()
+        self._aside = self.directory.parent / 'rejected_checkpoints' if aside is None else aside
         self.keep = keep
         self._checkpointer: ocp.training.Checkpointer | None = None
         self._pending: tuple[int, Any] | None = None
@@ -146,14 +148,19 @@ class Checkpoints:
             raise StorageError(f'checkpoint {path} is not usable: the bits of {_some(wrong)} changed since the save')
         return Restored(step, state, meta['note'], meta['format'])
 
+    def discard_before(self, step: int) -> None:
+        """Removes the steps before `step`."""
+        for other in [other for other in self.steps() if other < step]:
+            shutil.rmtree(self.directory / str(other), ignore_errors=True)
+
     def set_aside_after(self, step: int) -> None:
-        """Moves the steps after `step` into the folder `rejected_checkpoints` beside this one.
+        """Moves the steps after `step` out of the way.
 
         They were passed over, their numbers will be saved again, and Orbax would count them among the newest to keep.
         """
         for later in [other for other in self.steps() if other > step]:
-            target = self.directory.parent / 'rejected_checkpoints' / str(later)
-            target.parent.mkdir(exist_ok=True)
+            target = self._aside / str(later)
+            target.parent.mkdir(parents=True, exist_ok=True)
             while target.exists():
                 target = target.with_name(target.name + '_')
             (self.directory / str(later)).rename(target)

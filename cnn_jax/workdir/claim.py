@@ -7,8 +7,10 @@ from typing import Any
 
 from cnn_jax.devices import processes
 from cnn_jax.workdir import sources
-from cnn_jax.workdir.config import check_same_run, has_begun, make_folder, read_config, write_config
+from cnn_jax.workdir.config import change_config, check_same_run, has_begun, make_folder, read_config, write_config
 from cnn_jax.workdir.lock import WorkdirLock
+
+KEPT = ('started', 'folder', 'splits', 'seals', 'test_openings')  # of the first start
 
 
 @contextlib.contextmanager
@@ -35,9 +37,10 @@ def _claim(folder: Path, config: dict[str, Any], lock: WorkdirLock) -> list[str]
     changed = []
     if saved is not None and has_begun(folder):
         changed = [*check_same_run(saved, config, folder), *sources.changes(saved, folder)]
-        kept = {name: saved[name] for name in ('started', 'folder', 'splits', 'seals') if name in saved}
         init_from = config.get('init_from') or saved.get('init_from')
-        config = {**config, **kept, 'init_from': init_from}
-    write_config(folder, config)
+        config = {**config, 'init_from': init_from}
+        change_config(folder, lambda now: {**config, **{name: now[name] for name in KEPT if name in now}})
+    else:
+        write_config(folder, config)
     sources.keep(folder, config['experiment'])
     return changed

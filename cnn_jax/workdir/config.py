@@ -15,13 +15,18 @@ import jax
 from cnn_jax.data.formats.remembered import Remembered
 from cnn_jax.data.pipeline import default_data_dir
 from cnn_jax.errors import CnnJaxError, StorageError
-from cnn_jax.experiment import Loaded, load
+from cnn_jax.experiment import Loaded, function, load
+from cnn_jax.files.lock import held
 from cnn_jax.files.whole import write_whole
+from cnn_jax.options import signature
 from cnn_jax.workdir import sources
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
-COMPARED = ('experiment', 'options', 'seed')  # a run that resumes must have these equal
+COMPARED = ('experiment', 'options', 'seed', 'fold')  # a run that resumes must have these equal
+VALIDATION = 'validation'  # the option that says how many training images are held out
 NOTED = ('devices', 'parallel', 'data_dir', 'git_commit', 'versions')  # these may differ, and are said
+
+LOCK = 'config.lock'  # held while config.json is read and written
 
 
 def default_path(name: str) -> Path:
@@ -60,6 +65,7 @@ def describe_run(
         'experiment': loaded.name,
         'options': json.loads(json.dumps(loaded.options)),
         'seed': seed,
+        'fold': loaded.experiment.data.fold,
         'parallel': parallel,
         'devices': [jax.device_count(), jax.devices()[0].device_kind],
         'data': loaded.experiment.data.name,
@@ -79,6 +85,17 @@ def describe_run(
 def write_config(path: Path, config: dict[str, Any]) -> None:
     """Writes `config.json`, so that it is whole or absent."""
     write_whole(path / 'config.json', json.dumps(config, indent=2) + '\n')
+
+
+def change_config(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Writes what `change` makes of the `config.json` that is there (nothing: an empty one), alone at it.
+
+    Raises:
+        OSError: the folder cannot be written.
+        StorageError: it cannot be read.
+    """
+    with held(path / LOCK):
+        write_config(path, change(read_config(path) or {}))
 
 
 def read_config(path: Path) -> dict[str, Any] | None:
@@ -148,10 +165,18 @@ def load_run(
     known = None
     if 'splits' in config:  # not in runs from before that was kept
         known = Remembered(tuple(config['class_names']), config['splits'], Path(config['folder']))
-    loaded = load(config['experiment'], {**config['options'], **(options or {})}, known=known)
+    then = {} if 'fold' in config else options_then(config['experiment'])
+    given = {**then, **config['options'], **(options or {})}
+    loaded = load(config['experiment'], given, known=known).with_fold(config.get('fold', 0))
     for line in sources.changes(config, path):
         report(f'warning: {line}')
     return loaded
+
+
+def options_then(experiment: str) -> dict[str, Any]:
+    """The options that runs did not record before images were held out for validation: none were."""
+    names = [option.name for option in signature(function(experiment))]
+    return {VALIDATION: 0.0} if VALIDATION in names else {}
 
 
 def check_same_run(saved: dict[str, Any], config: dict[str, Any], path: Path) -> list[str]:
@@ -160,6 +185,10 @@ def check_same_run(saved: dict[str, Any], config: dict[str, Any], path: Path) ->
     Raises:
         CnnJaxError: the experiment, an option, the seed, a class or the weights that it starts from differ.
     """
+    config = {'fold': 0, **config}
+    if 'fold' not in saved:  # a run from before images were held out
+        options = {**({VALIDATION: 0.0} if VALIDATION in config['options'] else {}), **saved['options']}
+        saved = {**saved, 'options': options, 'fold': 0}
     differ = [f'{name} was {before!r}, now {now!r}' for name, before, now in _differences(saved, config, COMPARED)]
     if config.get('init_from') and 'init_from' in saved and saved['init_from'] != config['init_from']:
         differ.append(f'init_from was {saved["init_from"]}, now {config["init_from"]}')  # it would not be used

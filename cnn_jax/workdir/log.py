@@ -102,18 +102,18 @@ class Log:
                 self.say(f'warning: {name} could not be ended: {" ".join(str(error).split())[:200]}')
         self._sinks = {}
 
-    def cut_back(self, step: int) -> set[int]:
-        """Drops what was logged after `step` (a run that resumes logs it again); the steps evaluated so far.
+    def cut_back(self, step: int) -> list[dict[str, Any]]:
+        """Drops what was logged after `step` (a run that resumes logs it again); the lines that are left.
 
         A last line that was cut off by a kill is dropped too.
         """
         if self._workdir is None:
-            return set()
+            return []
         lines = [line for line in read_metrics(self._workdir) if line['step'] <= step]
         if self._enabled and (self._workdir / 'metrics.jsonl').exists():
             text = ''.join(json.dumps(line) + '\n' for line in lines)
             write_whole(self._workdir / 'metrics.jsonl', text)
-        return {line['step'] for line in lines if line['split'] == 'test'}
+        return lines
 
     @contextlib.contextmanager
     def progress(self, num_steps: int, start: int) -> Iterator[None]:

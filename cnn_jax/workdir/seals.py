@@ -6,7 +6,7 @@ from typing import Any
 
 from cnn_jax.data.formats.seal import Seal
 from cnn_jax.errors import DataError
-from cnn_jax.workdir.config import has_begun, read_config, write_config
+from cnn_jax.workdir.config import change_config, has_begun, read_config
 
 FIELD = 'seals'  # of config.json: split to [count, digest]
 
@@ -21,7 +21,7 @@ def seal_run(folder: Path, seals: Mapping[str, Seal]) -> list[str]:
     if config is None:  # of a run that keeps none, as in a test of the loop
         return []
     if FIELD not in config:
-        write_config(folder, {**config, FIELD: seals})
+        change_config(folder, lambda now: {**now, FIELD: seals})
         return differences(config, seals) if has_begun(folder) else []
     before = _recorded(config)
     if 'train' in seals and 'train' in before and before['train'].differs(seals['train']):

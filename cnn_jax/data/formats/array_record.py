@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -170,19 +171,9 @@ def build(
     return home / VERSION
 
 
-@contextlib.contextmanager
-def lock(home: Path) -> Iterator[bool]:
+def lock(home: Path) -> AbstractContextManager[bool]:
     """One builder at a time; False where the file system has no locks (the rename still keeps the set whole)."""
-    file = os.open(home / 'LOCK', os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            file_lock.take(file, wait=True)
-            held = True
-        except OSError:
-            held = False
-        yield held
-    finally:
-        os.close(file)
+    return file_lock.held(home / 'LOCK')
 
 
 def replace(made: Path, folder: Path, building: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 MODULUS = 2**128
+RUN = 256  # rows that are read at once
 STANDING = 32  # rows that stand for all where these are generated
 LARGEST = 2**29  # bytes of a split that is read whole to seal it
 
@@ -70,7 +71,12 @@ def of_generated(source: Any) -> Seal:
 
 
 def _numbers(source: Any, count: int) -> Iterator[int]:
-    for row in range(count):
-        fields = dict(source[row])
-        fields.pop('readable', None)
-        yield number_of_array(fields.pop('image'), fields)
+    many = getattr(source, '__getitems__', None)  # faster, where a source has it
+    for start in range(0, count, RUN):
+        rows = range(start, min(start + RUN, count))
+        yield from map(_number, many(rows) if many else [source[row] for row in rows])
+
+
+def _number(row: Mapping[str, Any]) -> int:
+    fields = {name: value for name, value in row.items() if name not in ('readable', 'image')}
+    return number_of_array(row['image'], fields)
