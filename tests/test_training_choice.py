@@ -152,7 +152,7 @@ def test_a_killed_run_goes_back_and_its_later_best_is_set_aside(whole, tmp_path)
 
 
 def test_several_best_ones_stay_until_a_run_can_resume_behind_them(tmp_path):
-    found = choice_of([], tmp_path)
+    found = Choice(TOP1, best_checkpoints(tmp_path))
     for step, regular in ((2, []), (4, []), (6, [5]), (8, [5]), (12, [5, 10])):
         assert found.offer(step, {'top1': step / 100, 'loss': 1.0})
         found.save(step, {'x': jnp.float32(step)}, regular)

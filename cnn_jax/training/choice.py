@@ -68,6 +68,7 @@ class Choice:
         Raises:
             StorageError: it cannot be written, or the one before could not.
         """
+        self.checkpoints.wait()
         self.tidy(regular)
         self.checkpoints.save(step, state)
 

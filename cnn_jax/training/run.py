@@ -37,10 +37,11 @@ def train_in_folder(
     stop: StopRequest,
     log: Log,
     pictures: bool = True,
-) -> None:
+    page: bool = True,
+) -> Trained:
     """Trains in a work folder (a new run, or the one that is there), evaluates, writes the report.
 
-    pictures: False: of the report only what costs nothing, its tables and curves.
+    pictures: False: of the report only what costs nothing, its tables and curves. page: False: no report at all.
     """
     begin = time.monotonic()
     setup = Setup(loaded.experiment, data_dir=data_dir, parallel=parallel, eval_batch_size=eval_batch_size)
@@ -51,7 +52,7 @@ def train_in_folder(
         for line in [processes.describe_devices(), f'{loaded.name} in {workdir}', *changed]:
             log.say(line)
         result = train(setup, seed=seed, workdir=workdir, log=log, stop=stop, init_from=init_from)
-        report = _write_report(loaded, setup, result, workdir, log, pictures=pictures)
+        report = _write_report(loaded, setup, result, workdir, log, pictures=pictures) if page else None
     log.say('')
     for split, outcome in result.evaluations.items():  # the test split comes last
         for line in loaded.experiment.task.outcome(split, outcome):
@@ -62,6 +63,7 @@ def train_in_folder(
     log.say(f'time           {duration(time.monotonic() - begin)}, of which training {duration(result.seconds)}')
     if report is not None:
         log.say(f'report         {report}')
+    return result
 
 
 def _write_report(

@@ -23,6 +23,7 @@ from cnn_jax.workdir import sources
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
 COMPARED = ('experiment', 'options', 'seed', 'fold')  # a run that resumes must have these equal
+FROM_PYTHON = '(from Python)'  # in the place of an experiment's name, where no file makes it
 VALIDATION = 'validation'  # the option that says how many training images are held out
 NOTED = ('devices', 'parallel', 'data_dir', 'git_commit', 'versions')  # these may differ, and are said
 
@@ -159,8 +160,13 @@ def load_run(
         report: told of a file of the user's own that is not as the run was trained with it.
 
     Raises:
-        CnnJaxError: the experiment is gone, or does not take its options any more.
+        CnnJaxError: the experiment is gone, does not take its options any more, or is that of no file.
     """
+    if config['experiment'] == FROM_PYTHON:
+        raise CnnJaxError(
+            f'the run in {path} was trained from Python with an experiment that no file makes; train what '
+            'cnn_jax.experiment.load(NAME, OPTIONS) gives, and the modes can read it'
+        )
     sources.check_there(config, path)
     known = None
     if 'splits' in config:  # not in runs from before that was kept
