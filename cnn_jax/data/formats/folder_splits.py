@@ -131,11 +131,16 @@ def _list_split(folder: Path, classes: tuple[str, ...], split: str) -> list[Item
 
 
 def divide(
-    items: list[Item], classes: tuple[str, ...], division: Division, root: Path, *, kind: str = 'class folder'
+    items: list[Item],
+    classes: tuple[str, ...],
+    division: Division,
+    root: Path,
+    *,
+    called: str = 'the class folder {}/{}',
 ) -> dict[str, list[Item]]:
     """Images whose place is below the share are for testing; a class that is on one side only lends one image.
 
-    kind: what a class is, for messages.
+    called: how a class is called in a message, from `root` and its name.
 
     Raises:
         DataError: a class with one image, in a set whose images are of one class each.
@@ -143,8 +148,8 @@ def divide(
     places = [division.place(item) for item in items]
     found = sides.choose(items, [at < division.test_fraction for at in places], places)
     if found.whole and not any(item.labels for item in items):
-        where = root / classes[found.whole[0]]
-        raise DataError(f'the {kind} {where} has one image (copies count once); give it two, one for testing')
+        where = called.format(root, classes[found.whole[0]])
+        raise DataError(f'{where} has one image (copies count once); give it two, one for testing')
     sides.say_lent(found, classes, lambda line: log.warning('%s: %s', root, line), 'test')
     return {
         'train': [item for number, item in enumerate(items) if number not in found.chosen],

@@ -84,7 +84,7 @@ def _read_cells(path: Path) -> tuple[dict[str, tuple[int, str]], list[tuple[int,
     """Where the columns are, with their names; and (line, cells) of each row that is not blank."""
     try:
         with path.open(encoding='utf-8-sig', newline='') as file:
-            reader = csv.reader(file, strict=True)
+            reader = csv.reader(file, strict=True, skipinitialspace=True)
             lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except OSError as error:
         raise DataError(f'cannot read the labels {path}: {error.strerror}; give a CSV file') from error
@@ -115,7 +115,7 @@ def _find_columns(path: Path, header: list[str]) -> dict[str, tuple[int, str]]:
         chosen = exact if len(exact) == 1 else fitting
         if len(chosen) > 1:
             shown = ' and '.join(header[number] for number in chosen)
-            raise DataError(f'{path} has the columns {shown}, which may both be the {what}; call one of them {what}')
+            raise DataError(f'{path} has the columns {shown}, which may both be the {what}; rename one of them')
         if not chosen and what != 'split':
             hint = '; the columns stand between commas' if len(header) == 1 and re.search('[;\t]', header[0]) else ''
             raise DataError(
@@ -137,6 +137,10 @@ def _row(path: Path, root: Path, line: int, cells: dict[str, str]) -> Labelled:
     if not cells['label']:
         raise _wrong(path, line, f'{cells["file"]} has no label; give it one, or take the row out')
     labels = tuple(dict.fromkeys(part.strip() for part in BETWEEN.split(cells['label'])))
+    if not cells['file'].isprintable():
+        raise _wrong(
+            path, line, f'the file is {cells["file"][:80]!r}, with characters that cannot be seen; mend its name'
+        )
     if not all(label and label.isprintable() for label in labels):
         raise _wrong(path, line, f'the label cell is {cells["label"][:80]!r}; it is a name, or names with ; or | '
                      'between two of them')  # fmt: skip
@@ -179,7 +183,9 @@ def not_there(path: Path, root: Path, missing: Sequence[Labelled], there: Iterat
     first = missing[0]
     full, names = root / first.file, list(there)
     stem = {posixpath.splitext(name)[0]: name for name in names}
-    if full.is_file():
+    if full.is_dir():
+        hint = 'it is a folder: give a row for each image'
+    elif full.is_file():
         hint = 'it is no image by its name; take the row out, or give the file the ending of what it is'
     elif first.file in stem:
         hint = f'{stem[first.file]} is there: write the whole name'
@@ -189,5 +195,5 @@ def not_there(path: Path, root: Path, missing: Sequence[Labelled], there: Iterat
         near = f' (there is {closest(first.file, names[:20_000])[0]})' if names else ''
         hint = f'put it there, or take the row out{near}'
     more = f', one of {len(missing):,} that are not there' if len(missing) > 1 else ''
-    what = 'is not an image of' if full.is_file() else 'is not in'
+    what = 'is not an image of' if full.exists() else 'is not in'
     return _wrong(path, first.line, f'{first.file} {what} {root}{more}; {hint}')

@@ -42,7 +42,7 @@ def list_labelled(root: Path, path: Path, division: Division, classes: Sequence[
         labelled.append(item._replace(label=own[0], labels=own if found.several else ()))
     splits = _split(labelled, found.rows, names, path)
     if splits is None:
-        splits = folder_splits.divide(labelled, names, division, path, kind='label')
+        splits = folder_splits.divide(labelled, names, division, path, called='{}: the label {}')
     return folder_splits.listing_of(root, names, splits, several=found.several)
 
 
@@ -58,8 +58,13 @@ def _match(root: Path, path: Path, rows: Sequence[Labelled]) -> list[Item]:
     if missing := [row for row, item in zip(rows, found, strict=True) if item is None]:
         raise label_file.not_there(path, root, missing, iter(there))
     items = [item for item in found if item is not None]
-    if len({item.name for item in items}) < len(items):
-        raise DataError(f'{path} names a file twice, in two spellings; leave one of the rows')
+    lines: dict[str, int] = {}
+    for item, row in zip(items, rows, strict=True):
+        if lines.setdefault(item.name, row.line) != row.line:
+            raise DataError(
+                f'{path}, line {row.line}: {row.file} is the file of line {lines[item.name]}, spelled in another way; '
+                'leave one of the rows'
+            )
     unnamed = len(there) - len(items)
     if unnamed:
         log.warning('%s: images in %s that it does not name: %s; they are left out', path, root, f'{unnamed:,}')
