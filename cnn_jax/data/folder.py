@@ -19,6 +19,8 @@ from cnn_jax.data.held_out import num_folds
 from cnn_jax.data.pipeline import Data, Source
 from cnn_jax.errors import CnnJaxError, DataError
 
+UNEQUAL = 5  # times as many images in the largest class as in the smallest: this is said
+
 Say = Callable[[str], None]
 
 log = logging.getLogger(__name__)
@@ -79,9 +81,22 @@ def load(
     )
     if balanced and own.listing.several:
         raise CnnJaxError(
-            f'balanced: images of {root.name} have several labels, so no image belongs to one class; leave it out'
+            f'balanced: images of {root.name} have several labels, so none belongs to one class alone; leave it out '
+            '(--config.balance=none)'
         )
     return own.data(batch_size=batch_size, repeats=repeats)
+
+
+def say_unequal(data: Data) -> None:
+    """Says where the largest class has far more training images than the smallest, and what to do."""
+    counts = data.class_counts
+    if counts and max(counts) > UNEQUAL * min(counts):
+        most, least = (data.class_names[counts.index(count)] for count in (max(counts), min(counts)))
+        log.warning(
+            '%s: %s training images of %s, %s of %s: the small classes count little; --config.balance=sampling shows '
+            'them as often, --config.balance=weights counts them as much', data.name, f'{max(counts):,}', most,
+            f'{min(counts):,}', least,
+        )  # fmt: skip
 
 
 def _label_path(labels: str, folder: str) -> Path | None:
