@@ -1,5 +1,5 @@
 """A folder of one's own: an image keeps its side, classes keep their names, and nothing is left out unsaid."""
-# pyright: reportArgumentType=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 
 import collections
 import itertools

@@ -2,6 +2,7 @@
 
 import logging
 import unicodedata
+from typing import Any
 
 import pytest
 from small_imagenet import jpeg
@@ -186,7 +187,7 @@ def test_classes_of_a_run(listed):
         listed(PLAIN, classes=('dog', 'eel'))
 
 
-OPTIONS = {'batch_size': 2, 'image_size': 16, 'resize': 20}
+OPTIONS: dict[str, Any] = {'batch_size': 2, 'image_size': 16, 'resize': 20}
 
 
 def test_a_source_of_labelled_images(root, tmp_path, caplog):

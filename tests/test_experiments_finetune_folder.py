@@ -151,7 +151,7 @@ def test_balance(photos, caplog):
     np.testing.assert_allclose(losses, [39 / (3 * count) for count in COUNTS.values()], rtol=1e-6)
     np.testing.assert_allclose(sampled.task.loss(scores, {'label': labels}), np.log(3), rtol=1e-6)
     found = weighted.task.results(scores, {'label': labels})
-    np.testing.assert_allclose(found['cross_entropy'], np.log(3), rtol=1e-6), 'the plain one has no weights'
+    np.testing.assert_allclose(found['cross_entropy'], np.log(3), rtol=1e-6, err_msg='the plain one has weights')
 
 
 def test_a_run_whose_images_are_gone_is_made_again(tmp_path):
