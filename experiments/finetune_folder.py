@@ -1,4 +1,4 @@
-"""Fine-tuning a net with ImageNet's weights on a folder of your own images, `folder/<class>/name.jpg`.
+r"""Fine-tuning a net with ImageNet's weights on a folder of your own images, `folder/<class>/name.jpg`.
 
     python -m cnn_jax.main --experiment=finetune_folder --config.folder=photos --init_from=resnet18.safetensors
     python -m cnn_jax.main --experiment=finetune_folder --config.folder=photos --config.labels=photos/labels.csv \

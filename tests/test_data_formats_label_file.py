@@ -214,6 +214,16 @@ def test_a_run_remembers_whether_images_have_several_labels(tmp_path, caplog):
     assert 'does not say whether its images have several labels' in caplog.text
 
 
+def test_a_label_file_of_another_kind_is_refused_when_it_is_read(root, tmp_path):
+    path = tmp_path / 'labels.csv'
+    path.write_text(PLAIN, encoding='utf-8')
+    with remembering(Remembered(('cat', 'dog'), {'train': 5, 'test': 2}, tmp_path, ('labels',))):
+        data = folder.load(folder=str(root), labels=str(path), **OPTIONS)
+    assert list(data.row_fields) == ['labels']
+    with pytest.raises(DataError, match='have one label each now and had several when the run was trained'):
+        data.open('test', tmp_path)
+
+
 def test_reading_needs_a_file(root, tmp_path):
     for path in (tmp_path / 'nowhere.csv', tmp_path):
         with pytest.raises(DataError, match=r'cannot read the labels .*; give a CSV file'):

@@ -126,12 +126,15 @@ def _listing(list_files: Callable[[Sequence[str] | None], Listing], labelled: bo
     if known is None:
         return list_files(None)
     try:
-        return list_files(known.class_names)
+        found = list_files(known.class_names)
+        if not known.fields or found.several == ('labels' in known.fields):
+            return found
+        log.info('the images of this run are not as they were: the number of labels that they may have is another')
     except DataError as error:
         log.info('the images of this run are not as they were: %s', error)
         if labelled and not known.fields:
             log.warning('the run does not say whether its images have several labels; one each is taken')
-        return Listing(known.class_names, dict(known.splits), None, 'labels' in known.fields)
+    return Listing(known.class_names, dict(known.splits), None, 'labels' in known.fields)
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,13 @@ class _Folder:
             if listing.items is not None:
                 return listing, held
             again = self.list_files(listing.classes)
+            if again.several != listing.several:
+                now = (
+                    'have several labels now and had one each'
+                    if again.several
+                    else 'have one label each now and had several'
+                )
+                raise DataError(f'images of {self.root} {now} when the run was trained; put its label file back')
             return again, self._hold_out(again, fold)
 
         def open_split(split: str, data_dir: Path) -> Source:
