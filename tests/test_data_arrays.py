@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cnn_jax.data import arrays, pipeline
+from cnn_jax.data.formats.remembered import Remembered, remembering
 from cnn_jax.errors import CnnJaxError, DataError
 
 RNG = np.random.default_rng(0)
@@ -177,3 +178,16 @@ def test_files_that_are_none(tmp_path):
         with pytest.raises(DataError, match=message) as caught:
             arrays.load(file=str(tmp_path / name), batch_size=2)
         assert '\n' not in str(caught.value)
+
+
+def test_a_run_remembers_arrays_that_are_gone(tmp_path):
+    splits = {'train': 9, 'validation': 2, 'test': 3}
+    known = Remembered(('cat', 'dog'), splits, tmp_path, ('labels',), (6, 5, 3))
+    with remembering(known):
+        gone = arrays.load(file='gone.npz', batch_size=2)
+    assert (gone.splits, gone.class_names, gone.image_shape) == (splits, ('cat', 'dog'), (6, 5, 3))
+    assert (list(gone.row_fields), gone.with_fold(3).fold) == (['labels'], 3)
+    with pytest.raises(DataError, match=r'cannot read .*gone.npz'):
+        gone.open('test', tmp_path)
+    with remembering(known._replace(image_shape=None)), pytest.raises(DataError, match=r'cannot read .*gone.npz'):
+        arrays.load(file='gone.npz', batch_size=2)

@@ -53,7 +53,8 @@ def load(
             where an image may be of several: then a row carries `labels`, for the multi-label task.
         test_images, test_labels: as these, both or neither.
         file: an .npz file with `images` and `labels`, and `test_images` and `test_labels` if there are; or `x_train`,
-            `y_train`, `x_test` and `y_test`, as Keras has them. `class_names` in it is taken too.
+            `y_train`, `x_test` and `y_test`, as Keras has them. `class_names` in it is taken too. It is read at once;
+            where it is gone, the model of a run can be made all the same.
         class_names: in the order of the labels; None: the numbers, or the values.
 
     Raises:
@@ -66,7 +67,10 @@ def load(
     if file:
         if any(given is not None for given in (images, labels, test_images, test_labels)):
             raise CnnJaxError('file: it holds the images and labels; give either a file or arrays')
-        given = _read_file(remembered.path_of(file))
+        try:
+            given = _read_file(remembered.path_of(file))
+        except DataError as error:
+            return _gone(error, name, batch_size, num_folds(validation))
         class_names = given.pop('class_names', class_names) if class_names is None else class_names
     else:
         given = {'images': images, 'labels': labels, 'test_images': test_images, 'test_labels': test_labels}
@@ -83,9 +87,40 @@ def load(
         fields={'labels': Field('bool', (len(answers.class_names),))} if answers.several else None,
         image_shape=train.images.shape[1:],
         open=lambda split, data_dir: train if split == 'train' else test,
-        prepare=lambda data_dir, say: say(f'{name}: {len(train):,} and {len(test):,} images, in memory'),
+        prepare=lambda data_dir, say: say(
+            f'{name}: {len(train):,} images to train and {len(test):,} to test on, in memory'
+        ),
     )
     return hold_out(data, validation)
+
+
+def _gone(error: DataError, name: str, batch_size: int, folds: int) -> Data:
+    """The set of a run whose file is not there any more, as the run remembers it; the error where it does not."""
+    known = remembered.current()
+    if known is None or known.image_shape is None:
+        raise error
+    shape = known.image_shape
+    log.info('the arrays of this run are not there: %s', error)
+
+    def refuse(*arguments: Any) -> Any:
+        raise error
+
+    def with_fold(fold: int) -> Data:
+        return Data(
+            name=name,
+            batch_size=batch_size,
+            splits=dict(known.splits),
+            class_names=known.class_names,
+            fields={'labels': Field('bool', (len(known.class_names),))} if 'labels' in known.fields else None,
+            image_shape=shape,
+            open=refuse,
+            prepare=refuse,
+            folds=folds if 'validation' in known.splits else 1,
+            fold=fold,
+            make_fold=with_fold,
+        )
+
+    return with_fold(0)
 
 
 @dataclass(frozen=True)
