@@ -45,7 +45,8 @@ class Data:
     """A data set described: known without touching the disk.
 
     `splits` are the counts of the published set, 'train' and 'test' at least, and 'validation' where there is one;
-    `image_shape` is (height, width, channels). `fields` are what a row carries beside its image; as long as none are given it is a class, 'label', of
+    `image_shape` is (height, width, channels). `fields` are what a row carries beside its image; as long as none are
+    given it is a class, 'label', of
     `class_names`. `open(split, data_dir)` gives the rows, preparing the set first where that needs nothing from the
     user, and raises `DataError` with what to do otherwise. `prepare(data_dir, say)` builds or checks the set.
     `streamed`: rows are read anew each time (a random crop, or too many), never kept whole in memory. `repeats`: how
