@@ -88,9 +88,9 @@ def load(
 
 
 def say_unequal(data: Data) -> None:
-    """Says where the largest class has far more training images than the smallest, and what to do."""
+    """Says where the largest class has far more training images than the smallest, and what to do: before training."""
     counts = data.class_counts
-    if counts and max(counts) > UNEQUAL * min(counts):
+    if counts and remembered.current() is None and max(counts) > UNEQUAL * min(counts):
         most, least = (data.class_names[counts.index(count)] for count in (max(counts), min(counts)))
         log.warning(
             '%s: %s training images of %s, %s of %s: the small classes count little; --config.balance=sampling shows '
