@@ -1,6 +1,6 @@
 """Losses that optax lacks: one value per example."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -85,6 +85,29 @@ def binary_cross_entropy(
     right = targets == (scores > 0)
     of_sure = jnp.where(right, jnp.zeros_like(costs), jnp.full_like(costs, jnp.inf))
     return jnp.mean(jnp.where(sure, of_sure, costs), axis=-1)
+
+
+def balancing_weights(counts: Sequence[int]) -> tuple[float, ...]:
+    """A weight for each class by which all classes count alike: images / (classes * images of the class).
+
+    The mean weight over the images is 1, so that a learning rate keeps its meaning. counts: each at least 1.
+    """
+    return tuple(sum(counts) / (len(counts) * count) for count in counts)
+
+
+def class_weighted(
+    loss: Callable[[Any, jax.Array], jax.Array], weights: Sequence[float]
+) -> Callable[[Any, jax.Array], jax.Array]:
+    """The loss of each image times the weight of its class; of a mixed image, times the mean by its shares.
+
+    weights: (classes,). The loss and what it returns: `(scores, labels or shares) -> (batch,)`.
+    """
+
+    def weighted(scores: Any, labels: jax.Array) -> jax.Array:
+        own = jnp.asarray(weights, jnp.float32)
+        return loss(scores, labels) * (labels @ own if labels.ndim == 2 else own[labels])
+
+    return weighted
 
 
 def soft_targets(labels: jax.Array, num_classes: int, dtype: Any = jnp.float32) -> jax.Array:

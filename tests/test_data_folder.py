@@ -1,6 +1,7 @@
 """A folder of one's own: an image keeps its side, classes keep their names, and nothing is left out unsaid."""
-# pyright: reportArgumentType=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 
+import collections
 import itertools
 import logging
 import os
@@ -15,7 +16,9 @@ from cnn_jax.data.formats.folder_splits import Division
 from cnn_jax.data.formats.remembered import Remembered, remembering
 from cnn_jax.errors import CnnJaxError, DataError
 
-SMALL = {'batch_size': 2, 'image_size': 16, 'resize': 20}
+SMALL = {'batch_size': 2, 'image_size': 16, 'resize': 20, 'validation': 0.0}
+HELD = SMALL | {'validation': 0.1}
+EARLIER = ['0', '1', '5', '24']
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +46,7 @@ def sides(root, fraction=0.3, seed=0):
 
 def test_folder_with_splits(tmp_path):
     root = make_tree(tmp_path / 'own')
-    data = folder.load(batch_size=4, folder=str(root), image_size=32, resize=40)
+    data = folder.load(batch_size=4, folder=str(root), image_size=32, resize=40, validation=0.0)
     assert (data.splits, data.class_names) == ({'train': 27, 'test': 9}, CLASSES)
     assert data.open('test', tmp_path)[8]['label'] == 2
 
@@ -64,6 +67,14 @@ def test_the_share_is_the_share(tmp_path):
     items = [folder_splits.Item(str(n), 0, tmp_path, 0, 1, f'{n:064x}') for n in range(4000)]
     test = [item for item in items if Division(0.2, 0).place(item) < 0.2]
     assert abs(len(test) / 4000 - 0.2) < 4 * (0.2 * 0.8 / 4000) ** 0.5
+
+
+def test_sides_are_those_of_earlier_versions(tmp_path):
+    """The rows that the first version of the division gave these marks: a set that is stored stays as it is."""
+    items = [folder_splits.Item(f'{n}', n % 3, tmp_path, 0, 1, f'{n // 2}') for n in range(24)]
+    items += [folder_splits.Item(f'{n}', 3, tmp_path, 0, 1, f'{n}') for n in (24, 25)]
+    found = folder_splits.divide(items, ('a', 'b', 'c', 'd'), Division(0.2, 3), tmp_path)
+    assert [item.name for item in found['test']] == EARLIER
 
 
 @pytest.mark.parametrize('change', ['delete', 'add', 'rename', 'touch', 'move to a folder'])
@@ -304,3 +315,137 @@ def test_random_sources_are_streamed(tmp_path):
     index = batch['index'].reshape(4, 3)
     np.testing.assert_array_equal(np.sort(index[:, 0]), np.arange(4))
     assert (index == index[:, :1]).all()
+
+
+def marks_of(source):
+    """The bytes of the rows of a source, in order."""
+    return [record.encoded for record in source.records(range(len(source)))]
+
+
+@pytest.fixture
+def thirty_each(tmp_path):
+    return make_flat(tmp_path / 'own', {'cat': 30, 'dog': 30})
+
+
+def test_folds_have_no_image_in_common_and_cover_all(tmp_path, thirty_each):
+    """Of 24 images each in ten parts chance leaves some without; what is lent is the one thing that folds share."""
+    data = folder.load(folder=thirty_each, **SMALL | {'validation': 0.25})
+    whole = folder.load(folder=thirty_each, **SMALL)
+    every = marks_of(whole.open('train', tmp_path))
+    assert (data.folds, data.fold, whole.folds) == (4, 0, 1)
+    held = []
+    for number in range(data.folds):
+        one = data.with_fold(number)
+        validation, train = (marks_of(one.open(split, tmp_path)) for split in ('validation', 'train'))
+        assert (one.fold, one.splits) == (
+            number,
+            {'train': len(train), 'validation': len(validation), 'test': whole.num_test},
+        )
+        assert sorted(validation + train) == sorted(every)
+        held += validation
+    assert sorted(held) == sorted(every)
+    assert marks_of(data.open('test', tmp_path)) == marks_of(whole.open('test', tmp_path))
+    with pytest.raises(CnnJaxError, match='fold: got 4; folder own has the folds 0 to 3'):
+        data.with_fold(4)
+
+
+def test_all_folds_and_shares_read_one_stored_copy(tmp_path, thirty_each):
+    whole = folder.load(folder=thirty_each, **SMALL)
+    seal = whole.open('train', tmp_path).seal
+    (stored,) = tmp_path.glob('cnn_jax_folder_*/*/')
+    before = {path: path.stat().st_mtime_ns for path in stored.iterdir()}
+    for share in (0.1, 0.3):
+        data = folder.load(folder=thirty_each, **SMALL | {'validation': share})
+        seals = [data.with_fold(fold).open('train', tmp_path).seal for fold in range(2)]
+        assert len({*seals, seal}) == 3
+        assert seals[0] == data.open('train', tmp_path).seal
+        assert seals[0].count == data.num_train
+    assert {path: path.stat().st_mtime_ns for path in stored.iterdir()} == before
+    assert not folder.load(folder=thirty_each, **SMALL).open('train', tmp_path).seal.differs(seal)
+
+
+@pytest.mark.parametrize('change', ['delete', 'add', 'rename'])
+def test_an_image_keeps_its_side_of_the_validation(tmp_path, thirty_each, change):
+    def parts():
+        data = folder.load(folder=thirty_each, **SMALL | {'validation': 0.3})
+        return {split: {*marks_of(data.open(split, tmp_path))} for split in data.splits}
+
+    before = parts()
+    for number in range(3):
+        path = tmp_path / 'own' / 'dog' / f'picture {number}.jpg'
+        if change == 'delete':
+            path.unlink()
+        elif change == 'add':
+            path.with_name(f'new {number}.jpg').write_bytes(jpeg(700 + number, width=40, height=30))
+        else:
+            path.rename(path.with_name(f'another {number}.jpg'))
+    after = parts()
+    assert {frozenset(part) for part in before.values()} != {frozenset(part) for part in after.values()} or (
+        change == 'rename'
+    )
+    for one, other in itertools.permutations(before, 2):
+        assert not before[one] & after[other]
+
+
+def test_own_validation_folders_stay(tmp_path):
+    counts = {**SPLIT, 'val/cat': 1, 'val/dog': 1, 'test/cat': 2, 'test/dog': 1}
+    data = folder.load(folder=make_flat(tmp_path / 'own', counts), **HELD)
+    assert (data.splits, data.folds) == ({'train': 4, 'validation': 2, 'test': 3}, 1)
+    assert data.class_counts == (2, 2)
+
+
+def test_small_classes_lend_to_the_validation(tmp_path, caplog):
+    counts = {'train/cat': 20, 'train/dog': 2, 'train/eel': 1, 'test/cat': 1, 'test/dog': 1, 'test/eel': 1}
+    data = folder.load(folder=make_flat(tmp_path / 'own', counts), **HELD)
+    source = data.open('validation', tmp_path)
+    assert {source[row]['label'] for row in range(len(source))} == {0, 1}
+    assert 'on one side of the validation split alone, which have none to lend: 1: eel' in caplog.text
+    assert 'on one side of the validation split alone: 1, each lends one: dog' in caplog.text
+    assert data.class_counts[1:] == (1, 1)
+
+
+def test_without_an_image_to_spare_there_is_no_validation_split(tmp_path, caplog):
+    data = folder.load(folder=make_flat(tmp_path / 'own', {'cat': 2, 'dog': 2}), **HELD)
+    assert (data.splits, data.folds) == ({'train': 2, 'test': 2}, 1)
+    assert 'no class has two images to train on: there is no validation split' in caplog.text
+
+
+def test_a_run_remembers_its_folds(tmp_path):
+    known = Remembered(('dog', 'cat'), {'train': 5, 'validation': 2, 'test': 2}, tmp_path)
+    with remembering(known):
+        gone = folder.load(folder='gone', **HELD)
+    assert (gone.splits, gone.folds, gone.with_fold(3).fold) == (known.splits, 10, 3)
+    assert gone.class_counts == ()
+    make_flat(tmp_path / 'gone', {'cat': 20, 'dog': 20})
+    assert len(gone.open('validation', tmp_path)) > 1, 'they are there again'
+
+
+def test_balanced_rows(tmp_path):
+    root = make_flat(tmp_path / 'own', {'train/cat': 2, 'train/dog': 7, 'test/cat': 1, 'test/dog': 1})
+    plain, data = (folder.load(folder=root, balanced=balanced, **SMALL) for balanced in (False, True))
+    source = data.open('train', tmp_path)
+    names = collections.Counter(record.name for record in source.records(range(len(source))))
+    assert (data.num_train, len(source), data.class_counts) == (14, 14, (2, 7))
+    assert sorted(names.values()) == [1] * 7 + [3, 4]
+    assert collections.Counter(source[row]['label'] for row in range(14)) == {0: 7, 1: 7}
+    assert source.seal == plain.open('train', tmp_path).seal
+    held = folder.load(folder=root, balanced=True, **HELD)
+    assert held.num_train == 2 * max(held.class_counts)
+    assert held.open('train', tmp_path).seal.count == sum(held.class_counts)
+    assert held.splits['validation'] == 9 - sum(held.class_counts)
+
+
+def test_a_bad_image_that_stands_several_times_counts_once(tmp_path):
+    root = make_flat(tmp_path / 'own', {'train/cat': 2, 'train/dog': 6, 'test/cat': 1, 'test/dog': 1})
+    first = tmp_path / 'own' / 'train' / 'cat' / 'picture 0.jpg'
+    first.write_bytes(first.read_bytes()[:40])
+    data = folder.load(folder=root, balanced=True, max_bad_images=0.13, **SMALL)  # one of eight
+    source = data.open('train', tmp_path)
+    source.read_random(list(range(12)), epochs=[0] * 12, seed=0)
+    assert list(source.bad_images.found) == [0]
+
+
+@pytest.mark.parametrize('share', [-0.1, 0.6, float('nan')])
+def test_a_share_that_is_none(tmp_path, share):
+    with pytest.raises(CnnJaxError, match='validation: got'):
+        folder.load(folder=str(tmp_path / 'not looked at'), **SMALL | {'validation': share})

@@ -1,11 +1,15 @@
 """Random boxes: inside the image, of the shares and ratios they promise, functions of (seed, epoch, index) alone."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from cnn_jax.data.formats import crops
+from cnn_jax.data.formats.encoded import Decoding
 
-CROPS = [crops.random_resized, crops.scale_jitter, crops.alexnet]
+CROPS = [crops.random_resized, crops.scale_jitter, crops.alexnet, crops.centre]
 
 
 @pytest.mark.parametrize('crop', CROPS)
@@ -78,3 +82,18 @@ def test_alexnet_is_in_the_central_square():
     np.testing.assert_array_equal(boxes[:, 2:], 224)
     assert (boxes[:, 0].min(), boxes[:, 0].max()) == (0, 32)
     assert (boxes[:, 1].min(), boxes[:, 1].max()) == (50, 82)
+
+
+@pytest.mark.parametrize(('height', 'width'), [(300, 400), (512, 512), (97, 41)])
+def test_the_centre_is_what_evaluation_sees(height, width):
+    """The box, resized, against the image, resized and then cut; nothing of it is random."""
+    rows, columns = np.meshgrid(np.linspace(0, 255, height), np.linspace(0, 255, width), indexing='ij')
+    pixels = np.stack([rows, columns, rows], -1).astype(np.uint8)
+    boxes = {crops.centre(np.random.default_rng(seed), height, width, resize=40, size=32) for seed in range(3)}
+    ((top, left, high, wide),) = boxes
+    cut = Image.fromarray(pixels[top : top + high, left : left + wide]).resize((32, 32), Image.Resampling.BILINEAR)
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, 'PNG')
+    expected = Decoding(size=32, resize=40).centre(encoded.getvalue())
+    assert high == wide == round(min(height, width) * 32 / 40)
+    assert np.abs(np.asarray(cut, int) - expected).max() <= 255 / min(height, width) * 1.5 + 2, 'within a pixel or so'

@@ -1,5 +1,6 @@
 """Sets of encoded images: built in parallel, resumed, read back; bad images counted, replaced, too many an error."""
 
+import functools
 import json
 import logging
 import pickle
@@ -13,8 +14,9 @@ import pytest
 from small_imagenet import AWKWARD, CLASSES, awkward, bad, jpeg, make_tree
 
 from cnn_jax.data import pipeline, streaming
-from cnn_jax.data.formats import array_record, crops, image, shards, tree
-from cnn_jax.data.formats.encoded import Decoding, EncodedSource
+from cnn_jax.data.formats import array_record, crops, encoded, image, shards, tree
+from cnn_jax.data.formats.encoded import Decoding, EncodedSource, Part
+from cnn_jax.data.formats.seal import Seal
 from cnn_jax.errors import CnnJaxError, DataError
 
 NAME = 'cnn_jax_tree'
@@ -290,3 +292,52 @@ def test_progress_is_said(tmp_path, root):
 def test_decoding_refuses(options, message):
     with pytest.raises(CnnJaxError, match=message):
         Decoding(**options)
+
+
+def part(*rows, name='train'):
+    return Part(name, rows, None)
+
+
+def test_a_part_is_a_split_of_its_own(folder):
+    whole, some = EncodedSource(folder, 'train', SMALL), EncodedSource(folder, 'train', SMALL, part=part(20, 3, 20, 7))
+    assert len(some) == 4
+    assert [record.name for record in some.records([0, 3])] == [whole.records([row])[0].name for row in (20, 7)]
+    np.testing.assert_array_equal(some[2]['image'], whole[20]['image'])
+    with pytest.raises(IndexError):
+        some.records([4])
+    assert some.seal == whole.seal
+    first, again = some.read_random([0, 2], epochs=[0, 0], seed=0)
+    assert not np.array_equal(first['image'], again['image']), 'each place has a box of its own'
+    assert EncodedSource(folder, 'train', SMALL, part=Part('x', [1], Seal(1, 'ab'))).seal == Seal(1, 'ab')
+
+
+def test_a_bad_image_is_replaced_from_its_own_part(tmp_path, root, caplog):
+    """The row after it in the files is on the other side."""
+    root = copy(root, tmp_path)
+    spoil(root, ['truncated', 'bomb'])  # rows 15 and 16
+    lenient = Decoding(size=32, resize=40, max_bad_images=0.34)
+    folder = build(tmp_path, root, decoding=lenient)
+    source = EncodedSource(folder, 'train', lenient, part=part(15, 3, 15, name='validation'))
+    examples = source.read_random([0, 1, 2], epochs=[1, 1, 1], seed=0)
+    assert [example['label'] for example in examples] == [0, 0, 0]
+    assert list(source.bad_images.found) == [0], 'the image stands twice and counts once'
+    assert 'bad image, 1 of at most 1 in cnn_jax_tree validation' in caplog.text
+    assert source[2]['readable'] is False
+    assert len(source.bad_images.found) == 1
+
+
+def test_rows_of_several_classes(tmp_path, root, folder):
+    """Stored beside the first class; sets of one class are written as before."""
+    splits = {split: [item._replace(labels=(item.label, 2)) for item in items[:3]] for split, items in
+              list_splits(root).items()}  # fmt: skip
+    made = shards.build('several', tmp_path, splits, class_names=CLASSES, say=print, decoding=SMALL, num_threads=1)
+    answer = functools.partial(encoded.several_classes, num_classes=3)
+    source = EncodedSource(made, 'train', SMALL, answer=answer)
+    assert source.records([1])[0].labels == (0, 2)
+    np.testing.assert_array_equal(source[1]['labels'], [True, False, True])
+    assert source.read_random([1], epochs=[0], seed=0)[0]['labels'].dtype == bool
+    assert EncodedSource(folder, 'train', SMALL).records([0])[0].labels == (0,)
+    one = {'train': splits['train'], 'test': [item._replace(labels=()) for item in splits['test']]}
+    other = {'train': splits['train'], 'test': [item._replace(labels=(0, 1)) for item in splits['test']]}
+    digests = {shards.Shard('test', 0, 1, tuple(found['test'])).digest() for found in (splits, one, other)}
+    assert len(digests) == 3

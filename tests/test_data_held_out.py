@@ -77,7 +77,7 @@ def test_the_digits_know_their_counts_without_their_files(data_dir):
         held, train = (part.open(split, data_dir) for split in ('validation', 'train'))
         assert (len(train), len(held)) == (part.splits['train'], part.splits['validation'])
         seen.append({held[row]['image'].tobytes() for row in range(len(held))})
-        assert not seen[-1] & {row['image'].tobytes() for row in train.__getitems__(range(len(train)))}
+        assert not seen[-1] & {train[row]['image'].tobytes() for row in range(len(train))}
     assert not seen[0] & seen[1]
     assert not seen[1] & seen[2]
 

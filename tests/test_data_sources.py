@@ -17,11 +17,9 @@ from cnn_jax.data import order, pipeline, streaming
 from cnn_jax.errors import CnnJaxError, DataError
 
 FOLDER = Path(cnn_jax.data.__file__).parent
+OTHERS = ('__init__', 'bundled', 'held_out', 'order', 'pipeline', 'streaming')  # what is no source
 SOURCES = sorted(
-    path.stem
-    for path in FOLDER.glob('*.py')
-    if path.stem not in ('__init__', 'pipeline', 'streaming', 'order', 'held_out')
-    and not path.stem.startswith('augment')
+    path.stem for path in FOLDER.glob('*.py') if path.stem not in OTHERS and not path.stem.startswith('augment')
 )
 CLASSES_OF_IMAGENETTE = tuple(importlib.import_module('cnn_jax.data.imagenette').CLASSES)
 SUPPLIED = {  # what a user puts below data_dir, made small
@@ -31,6 +29,12 @@ SUPPLIED = {  # what a user puts below data_dir, made small
         data_dir / 'imagenette' / 'imagenette2-320', classes=CLASSES_OF_IMAGENETTE, train=2, val=1
     ),
     'mnist': lambda data_dir: make_idx(data_dir / 'mnist'),
+}
+
+
+IN_MEMORY = {
+    'images': np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8),
+    'labels': np.arange(40) % 2,
 }
 
 
@@ -49,7 +53,7 @@ def own_folder(tmp_path_factory):
 
 
 def load(name: str, batch_size: int = 8, folder: Path | None = None) -> pipeline.Data:
-    options = {'folder': str(folder)} if name == 'folder' else {}
+    options = {'folder': {'folder': str(folder)}, 'arrays': IN_MEMORY}.get(name, {})
     return importlib.import_module(f'cnn_jax.data.{name}').load(batch_size=batch_size, **options)
 
 
@@ -108,7 +112,7 @@ def test_both_ways_of_feeding_agree(prepared):
     assert 'tensorflow' not in sys.modules
 
 
-@pytest.mark.parametrize('name', sorted(set(SOURCES) - {'synthetic', 'digit_pairs'}))
+@pytest.mark.parametrize('name', sorted(set(SOURCES) - {'synthetic', 'digit_pairs', 'arrays'}))
 def test_missing_data_says_what_to_do(name, tmp_path, own_folder):
     (tmp_path / 'file').touch()
     with pytest.raises(DataError, match='--data_dir') as caught:

@@ -127,3 +127,23 @@ def test_sigmoids_of_infinite_logits_are_limits():
     np.testing.assert_allclose(slope, [[0, 0, 0.5 / 3]], rtol=1e-6)
     for wrong in ([[1.0, 1.0, 0.0]], [[0.0, 0.0, 0.0]], [[0.5, 1.0, 0.0]]):
         assert losses.binary_cross_entropy(scores, jnp.array(wrong)) == jnp.inf
+
+
+def test_weights_that_balance_have_a_mean_of_one_over_the_images():
+    counts = (60, 40, 7, 1)
+    weights = losses.balancing_weights(counts)
+    assert np.dot(weights, counts) / sum(counts) == pytest.approx(1.0)
+    np.testing.assert_allclose(np.multiply(weights, counts), sum(counts) / len(counts))
+    assert losses.balancing_weights((5, 5)) == (1.0, 1.0)
+
+
+def test_a_weighted_loss_is_the_loss_times_the_weight_of_the_class():
+    scores, labels = distances_and_labels()
+    plain = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
+    weights = tuple(range(1, 11))
+    weighted = losses.class_weighted(optax.softmax_cross_entropy_with_integer_labels, weights)
+    np.testing.assert_allclose(weighted(scores, labels), plain * (labels + 1), rtol=1e-6)
+    shares = np.eye(10, dtype=np.float32)[labels] / 2 + np.eye(10, dtype=np.float32)[(labels + 1) % 10] / 2
+    mixed = losses.class_weighted(losses.cross_entropy, weights)(scores, shares)
+    expected = losses.cross_entropy(scores, shares) * (labels + 1 + (labels + 1) % 10 + 1) / 2
+    np.testing.assert_allclose(mixed, expected, rtol=1e-6)

@@ -72,7 +72,7 @@ def test_another_folder_of_the_same_name_is_not_taken(trained, capsys):
     config = json.loads((trained / 'run' / 'config.json').read_text())
     assert config['folder'] == str(trained)
     assert config['data_dir'] == str(trained / 'data')
-    assert set(config['seals']) == {'train', 'test'}
+    assert set(config['seals']) == {'train', 'validation', 'test'}
     _, here = evaluate(trained / 'run', capsys)
     make_photos(Path('photos'), names=('green', 'red', 'blue'))  # every label would be wrong
     code, there = evaluate(trained / 'run', capsys)

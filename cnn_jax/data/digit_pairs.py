@@ -95,7 +95,7 @@ def scans_of(split: str, part: Part) -> tuple[np.ndarray, np.ndarray]:
     """The scans of a split of `digits`, uint8 (scans, 16, 16, 1), two by two pixels a value; and their classes."""
     pairs = list(digits.examples('test' if split == 'test' else 'train'))
     if split != 'test' and part.share:
-        digests = [hashlib.sha256(image).digest() for image, _ in pairs]
+        digests = [hashlib.sha256(image.tobytes()).digest() for image, _ in pairs]
         train, held = divide(digests, [label for _, label in pairs], part, digits.CLASS_NAMES)
         pairs = [pairs[row] for row in (held if split == 'validation' else train)]
     small = np.stack([image[4:-4:3, 4:-4:3] for image, _ in pairs])  # (scans, 8, 8, 1), without the enlargement

@@ -55,6 +55,7 @@ class Data:
     `decode`: an image file's bytes to uint8 of `image_shape`, as evaluation sees them; None: the set has no files.
     `train_sizes`: (first step, side) of the training images of a streamed set, square, where they are not as large as
     those of evaluation, or grow in a few stages; each size is compiled once.
+    `class_counts`: how many different images of each class there are to train on; () where nobody has counted.
     `folds`: in how many ways the validation images can be held out, and `fold`, which of them this is (see
     `held_out`); `make_fold` gives the others.
 
@@ -74,6 +75,7 @@ class Data:
     streamed: bool = False
     repeats: int = 1
     train_sizes: tuple[tuple[int, int], ...] = ()
+    class_counts: tuple[int, ...] = ()
     folds: int = 1
     fold: int = 0
     make_fold: Callable[[int], 'Data'] | None = None

@@ -87,6 +87,13 @@ def alexnet(generator: np.random.Generator, height: int, width: int, *, resize: 
     return (height - whole) // 2 + int(first * room), (width - whole) // 2 + int(second * room), side, side
 
 
+def centre(generator: np.random.Generator, height: int, width: int, *, resize: int = 256, size: int = 224) -> Box:
+    """The central square that evaluation sees, of `size` pixels once the short side has `resize`: nothing is random."""
+    del generator
+    side = _square(height, width, size, resize)
+    return (height - side) // 2, (width - side) // 2, side, side
+
+
 def _square(height: int, width: int, size: int, short: float) -> int:
     """The side in the image of `size` pixels after its short side becomes `short`."""
     return max(1, min(height, width, round(min(height, width) * size / short)))

@@ -19,10 +19,13 @@ def write(
     from tensorflow_datasets.core import dataset_info, naming
     from tensorflow_datasets.core import splits as tfds_splits
 
+    label = tfds.features.ClassLabel(names=list(class_names))
+    several = any(item.labels for files in splits.values() for items in files for item in items)
     features = tfds.features.FeaturesDict(
         {
             'image': tfds.features.Image(shape=(None, None, 3), encoding_format='jpeg'),
-            'label': tfds.features.ClassLabel(names=list(class_names)),
+            'label': label,
+            **({'labels': tfds.features.Sequence(label)} if several else {}),
             'file_name': tfds.features.Text(),
         }
     )

@@ -120,7 +120,34 @@ class Record(NamedTuple):
     encoded: bytes
     label: int
     name: str
-    labels: tuple[int, ...]  # all that are right: one, but in ReaL none or several
+    labels: tuple[int, ...]  # all that are right: one, but in ReaL and in multi-label sets none or several
+
+
+class Part(NamedTuple):
+    """Rows of a stored split that are a split of their own: their numbers there, in order, some perhaps repeated.
+
+    `seal`: of the rows; None: it is that of the stored split.
+    """
+
+    name: str
+    rows: Sequence[int]
+    seal: Seal | None
+
+
+Answer = Callable[[Record], dict[str, Any]]
+"""What a row carries beside its image."""
+
+
+def one_class(record: Record) -> dict[str, Any]:
+    """'label': int."""
+    return {'label': record.label}
+
+
+def several_classes(record: Record, *, num_classes: int) -> dict[str, Any]:
+    """'labels': bool (num_classes,), those that are there."""
+    there = np.zeros(num_classes, bool)
+    there[list(record.labels)] = True
+    return {'labels': there}
 
 
 class EncodedSource:
@@ -129,25 +156,37 @@ class EncodedSource:
     A bad image is black there and not `readable`: evaluation leaves it out of its counts, and says how many these are.
     `read_random` is for training.
 
+    Args:
+        part: the rows of the stored split that this source is; None: all. Bad images are counted among these alone,
+            and what stands in for one is one of these.
+        answer: what a row carries beside its image.
+
     Raises:
         DataError: a file of the split is missing, shorter than the set says, or unreadable.
     """
 
-    def __init__(self, folder: Path, split: str, decoding: Decoding):
-        self.folder, self.split, self.decoding = folder, split, decoding
+    def __init__(
+        self, folder: Path, split: str, decoding: Decoding, *, part: Part | None = None, answer: Answer = one_class
+    ):
+        self.folder, self.decoding, self.answer = folder, decoding, answer
         with reading(folder):
             import_once()
             import tensorflow_datasets as tfds
 
             builder: Any = tfds.builder_from_directory(folder)
             self._records = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
-            self._records[len(self) - 1]  # a file cut short fails here and not in the middle of a run
-        self.seal = read_seal(folder, split) or Seal(len(self), None)
-        self.bad_images = BadImages(f'{folder.parent.name} {split}', len(self), decoding.max_bad_images)
+            stored = len(self._records)
+            self._records[stored - 1]  # a file cut short fails here and not in the middle of a run
+        self.split = split if part is None else part.name
+        self._rows = np.arange(stored) if part is None else np.asarray(part.rows, int)
+        self._first = _first_of_equals(self._rows)
+        self.seal = (part and part.seal) or read_seal(folder, split) or Seal(stored, None)
+        distinct = int(np.sum(self._first == np.arange(len(self))))
+        self.bad_images = BadImages(f'{folder.parent.name} {self.split}', distinct, decoding.max_bad_images)
         _one_thread()
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._rows)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         return self.__getitems__([row])[0]
@@ -172,17 +211,18 @@ class EncodedSource:
         """Rows as they are stored, nothing decoded."""
         if rows and not 0 <= min(rows) <= max(rows) < len(self):
             raise IndexError(f'rows {min(rows)} to {max(rows)} of {len(self)}')
+        stored = self._rows[list(rows)].tolist()
         with reading(self.folder):
-            return [_parse(record, row) for row, record in zip(rows, self._records.__getitems__(rows), strict=True)]
+            return [_parse(record, row) for row, record in zip(stored, self._records.__getitems__(stored), strict=True)]
 
     def _centre(self, row: int, record: Record) -> dict[str, Any]:
         how = self.decoding
         try:
             pixels = how.centre(record.encoded)
         except BadImage as error:
-            self.bad_images.add(row, f'{record.name}: {error}', instead=NOT_COUNTED)
-            return {'image': np.zeros((how.size, how.size, 3), np.uint8), 'label': record.label, 'readable': False}
-        return {'image': pixels, 'label': record.label}
+            self._count_bad(row, f'{record.name}: {error}', NOT_COUNTED)
+            return {'image': np.zeros((how.size, how.size, 3), np.uint8), **self.answer(record), 'readable': False}
+        return {'image': pixels, **self.answer(record)}
 
     def _random(
         self, row: int, numbers: Callable[[], np.random.Generator], record: Record, size: int
@@ -197,10 +237,20 @@ class EncodedSource:
                 pixels = image.decode_box(record.encoded, box, size=size, header=header)
             except BadImage as error:
                 taken = 'the next good one stands in for it'
-                self.bad_images.add(other % len(self), f'{record.name}: {error}', instead=taken)
+                self._count_bad(other % len(self), f'{record.name}: {error}', taken)
             else:
-                return {'image': pixels, 'label': record.label}
+                return {'image': pixels, **self.answer(record)}
         raise DataError(f'no image of {self.split} can be decoded: {self.folder}; prepare the set again')
+
+    def _count_bad(self, row: int, reason: str, instead: str) -> None:
+        """Counts a bad image, once wherever it stands."""
+        self.bad_images.add(int(self._first[row]), reason, instead=instead)
+
+
+def _first_of_equals(rows: np.ndarray) -> np.ndarray:
+    """For each place of a list the first one that holds the same number."""
+    _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
+    return first[inverse]
 
 
 def _parse(record: bytes, row: int) -> Record:
@@ -211,7 +261,8 @@ def _parse(record: bytes, row: int) -> Record:
     feature = example.features.feature
     name = feature['file_name'].bytes_list.value[0].decode(errors='replace') if 'file_name' in feature else f'row {row}'
     label = feature['label' if 'label' in feature else 'original_label'].int64_list.value[0]
-    labels = tuple(feature['real_label'].int64_list.value) if 'real_label' in feature else (label,)
+    several = next((name for name in ('labels', 'real_label') if name in feature), 'label')
+    labels = tuple(feature[several].int64_list.value) if several != 'label' else (label,)
     return Record(feature['image'].bytes_list.value[0], label, name, labels)
 
 

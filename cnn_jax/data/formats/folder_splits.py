@@ -1,16 +1,15 @@
 """The splits of a folder of images: as its own folders say, or divided by the bytes of each file."""
 
 import collections
-import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from cnn_jax.data.formats import hashes, tree
+from cnn_jax.data.formats import hashes, sides, tree
+from cnn_jax.data.formats.sides import NAMED, Division
 from cnn_jax.data.formats.tree import Item
-from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.errors import DataError
 
 # What people call the folders of the splits, in any case.
 NAMES = {
@@ -18,38 +17,20 @@ NAMES = {
     'validation': ('val', 'valid', 'validation'),
     'test': ('test', 'testing'),
 }
-NAMED = 5  # things that a message lists
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Division:
-    """How a folder without a test split of its own is divided.
-
-    Raises:
-        CnnJaxError: a share that is none.
-    """
-
-    test_fraction: float
-    seed: int
-
-    def __post_init__(self) -> None:
-        if not 0 < self.test_fraction < 1:
-            raise CnnJaxError(f'test_fraction: got {self.test_fraction}; it is a share between 0 and 1')
-
-    def place(self, item: Item) -> float:
-        """Where an image stands between 0 and 1, by its bytes alone; below `test_fraction` it is a test image."""
-        digest = hashlib.sha256(f'{self.seed}\n{item.mark}'.encode()).digest()
-        return int.from_bytes(digest[:7]) / 2**56
-
-
 class Listing(NamedTuple):
-    """The classes of a folder, and the images of each split; `items` is None where they were not looked at."""
+    """The classes of a folder, and the images of each split; `items` is None where they were not looked at.
+
+    `several`: an image may be of several classes.
+    """
 
     classes: tuple[str, ...]
     counts: dict[str, int]
     items: dict[str, list[Item]] | None
+    several: bool = False
 
 
 def list_folder(root: Path, division: Division, classes: Sequence[str] | None = None) -> Listing:
@@ -73,10 +54,18 @@ def list_folder(root: Path, division: Division, classes: Sequence[str] | None = 
         hashed = iter(hashes.hashed(root, [item for items in listed.values() for item in items]))
         splits = {split: [next(hashed) for _ in items] for split, items in listed.items()}
     else:
-        splits = _divide(hashes.hashed(root, tree.list_classes(whole, own)), own, division, whole)
+        splits = divide(hashes.hashed(root, tree.list_classes(whole, own)), own, division, whole)
+    _say_folders_inside(root, [item for items in splits.values() for item in items])
+    return listing_of(root, own, splits)
+
+
+def listing_of(
+    root: Path, classes: tuple[str, ...], splits: dict[str, list[Item]], *, several: bool = False
+) -> Listing:
+    """The listing of these images; says where the same bytes are in two splits, or are of two classes."""
     _say_shared(root, splits)
-    _say_contradictions(root, own, [item for items in splits.values() for item in items])
-    return Listing(own, {split: len(items) for split, items in splits.items()}, splits)
+    _say_contradictions(root, classes, [item for items in splits.values() for item in items])
+    return Listing(classes, {split: len(items) for split, items in splits.items()}, splits, several)
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
@@ -113,13 +102,18 @@ def _classes_in(folder: Path, classes: Sequence[str] | None) -> tuple[str, ...]:
     there = tree.class_folders(folder)
     if classes is None:
         return tuple(there)
+    check_same(there, classes, f'the class folders in {folder}')
+    return tuple(classes)
+
+
+def check_same(there: Sequence[str], classes: Sequence[str], what: str) -> None:
+    """Raises DataError where the classes that are there are not those that a run was trained on."""
     if different := sorted({*there} ^ {*classes}):
         raise DataError(
-            f'the class folders in {folder} are not those that the run was trained on: {", ".join(different[:NAMED])} '
-            f'{"is" if len(different) == 1 else "are"} in one only; labels belong to names: give the folders their '
+            f'{what} are not those that the run was trained on: {", ".join(different[:NAMED])} '
+            f'{"is" if len(different) == 1 else "are"} in one only; labels belong to names: give the classes their '
             'names again, or train anew'
         )
-    return tuple(classes)
 
 
 def _list_split(folder: Path, classes: tuple[str, ...], split: str) -> list[Item]:
@@ -136,28 +130,30 @@ def _list_split(folder: Path, classes: tuple[str, ...], split: str) -> list[Item
     return [item._replace(label=classes.index(there[item.label])) for item in items]
 
 
-def _divide(items: list[Item], classes: tuple[str, ...], division: Division, root: Path) -> dict[str, list[Item]]:
-    """Images whose place is below the share are for testing; a class that is on one side only lends one image."""
-    tests = {item.name for item in items if division.place(item) < division.test_fraction}
-    lent = []
-    for label, name in enumerate(classes):
-        own = sorted((item for item in items if item.label == label), key=division.place)
-        if len({item.mark for item in own}) < 2:
-            raise DataError(
-                f'the class folder {root / name} has one image (copies count once); give it two, one for testing'
-            )
-        there = [item for item in own if item.name in tests]
-        if not there:
-            tests |= {item.name for item in own if item.mark == own[0].mark}
-        elif len(there) == len(own):
-            tests -= {item.name for item in own if item.mark == own[-1].mark}
-        lent += [name] if len(there) in (0, len(own)) else []
-    if lent:
-        shown = ', '.join(lent[:NAMED]) + (', ...' if len(lent) > NAMED else '')
-        log.warning('%s: classes with images on one side alone: %d, each lends one: %s', root, len(lent), shown)
+def divide(
+    items: list[Item],
+    classes: tuple[str, ...],
+    division: Division,
+    root: Path,
+    *,
+    called: str = 'the class folder {}/{}',
+) -> dict[str, list[Item]]:
+    """Images whose place is below the share are for testing; a class that is on one side only lends one image.
+
+    called: how a class is called in a message, from `root` and its name.
+
+    Raises:
+        DataError: a class with one image, in a set whose images are of one class each.
+    """
+    places = [division.place(item) for item in items]
+    found = sides.choose(items, [at < division.test_fraction for at in places], places)
+    if found.whole and not any(item.labels for item in items):
+        where = called.format(root, classes[found.whole[0]])
+        raise DataError(f'{where} has one image (copies count once); give it two, one for testing')
+    sides.say_lent(found, classes, lambda line: log.warning('%s: %s', root, line), 'test')
     return {
-        'train': [item for item in items if item.name not in tests],
-        'test': [item for item in items if item.name in tests],
+        'train': [item for number, item in enumerate(items) if number not in found.chosen],
+        'test': [item for number, item in enumerate(items) if number in found.chosen],
     }
 
 
@@ -174,14 +170,18 @@ def _say_shared(root: Path, splits: dict[str, list[Item]]) -> None:
 
 
 def _say_contradictions(root: Path, classes: tuple[str, ...], items: list[Item]) -> None:
-    """Warns where the same bytes stand in two classes, and where folders of splits stand inside those of classes."""
-    labels: dict[str, set[int]] = {}
+    """Warns where the same bytes stand in two classes."""
+    labels: dict[str, set[tuple[int, ...]]] = {}
     for item in items:
-        labels.setdefault(item.mark, set()).add(item.label)
-    twice = [mark for mark, found in labels.items() if len(found) > 1]
+        labels.setdefault(item.mark, set()).add(item.classes)
+    twice = [found for found in labels.values() if len(found) > 1]
     if twice:
-        names = ' and '.join(classes[label] for label in sorted(labels[twice[0]]))
+        names = ' and '.join('|'.join(classes[label] for label in own) for own in sorted(twice[0]))
         log.warning('%s: images in more than one class with the same bytes: %s, one in %s', root, len(twice), names)
+
+
+def _say_folders_inside(root: Path, items: list[Item]) -> None:
+    """Warns where folders of splits stand inside those of classes."""
     inside = {part for item in items for part in Path(item.name).parts[1:-1] if part.lower() in NAMES['train']}
     if inside:
         log.warning(

@@ -10,12 +10,15 @@ from typing import NamedTuple
 class Remembered(NamedTuple):
     """The data of a run, as its `config.json` has it.
 
-    `folder` is the current folder of its start: relative paths begin there.
+    `folder` is the current folder of its start: relative paths begin there. `fields`: the names of what its rows carry,
+    `image_shape`: (height, width, channels); nothing where the run did not keep them.
     """
 
     class_names: tuple[str, ...]
     splits: dict[str, int]
     folder: Path | None
+    fields: tuple[str, ...] = ()
+    image_shape: tuple[int, int, int] | None = None
 
 
 _current: contextvars.ContextVar[Remembered | None] = contextvars.ContextVar('remembered', default=None)

@@ -46,7 +46,8 @@ class Shard(NamedTuple):
         digest = hashlib.sha256()
         for item in self.items:
             mark = item.mark or item.size
-            digest.update(f'{item.name}\t{item.label}\t{mark}\n'.encode(errors='surrogateescape'))
+            label = '|'.join(map(str, item.classes))
+            digest.update(f'{item.name}\t{label}\t{mark}\n'.encode(errors='surrogateescape'))
         return digest.hexdigest()
 
 
@@ -183,7 +184,7 @@ def _write(
             except image.BadImage as error:
                 bad.append(f'{item.name}: {error}')
             turned += image.orientation(content) != 1
-            total += seal.row_number(content, class_names[item.label].encode())
+            total += seal.row_number(content, *(class_names[label].encode() for label in item.classes))
             writer.write(_serialise(content, item))
             progress.add()
     finally:
@@ -201,6 +202,8 @@ def _serialise(content: bytes, item: Item) -> bytes:
     feature = example.features.feature
     feature['image'].bytes_list.value.append(content)
     feature['label'].int64_list.value.append(item.label)
+    if item.labels:
+        feature['labels'].int64_list.value.extend(item.labels)
     feature['file_name'].bytes_list.value.append(item.name.encode(errors='surrogateescape'))
     return example.SerializeToString()
 

@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 class Item(NamedTuple):
     """The bytes of one image: `size` bytes of `path` from `offset` on.
 
-    `mark` changes where the bytes do: a hash of them, or their size and time.
+    `mark` changes where the bytes do: a hash of them, or their size and time. `labels`: all classes of an image, in a
+    set whose images may have several; `label` is then the first.
     """
 
     name: str
@@ -26,6 +27,12 @@ class Item(NamedTuple):
     offset: int
     size: int
     mark: str = ''
+    labels: tuple[int, ...] = ()
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """All classes of the image, one in most sets."""
+        return self.labels or (self.label,)
 
     def read(self) -> bytes:
         """The bytes; DataError where the file cannot be read."""
