@@ -270,3 +270,17 @@ def test_a_run_from_before_held_none_out(tmp_path, capsys):
     assert main(given) == 0
     assert main(['--mode=evaluate', f'--workdir={tmp_path}']) == 0
     assert 'images      23' in capsys.readouterr().out
+
+
+def test_an_option_that_came_later_is_said_and_keeps_its_default(tmp_path, capsys):
+    given = [f'--experiment={TINY}', f'--workdir={tmp_path}', '--config.num_steps=6', '--nopictures']
+    assert main(given) == 0
+    config = config_of(tmp_path)
+    del config['options']['patience'], config['options']['width']
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    assert main([*given, '--config.width=5']) == 2
+    assert 'width was None, now 5' in capsys.readouterr().err
+    assert main([f'--workdir={tmp_path}', '--nopictures']) == 0
+    said = capsys.readouterr().out
+    assert 'the option patience is newer than this run, which goes on with None' in said
+    assert 'the option width is newer than this run, which goes on with 4' in said

@@ -75,6 +75,8 @@ def describe_run(
         'folder': str(Path.cwd()),  # where relative paths begin
         'splits': dict(loaded.experiment.data.splits),
         'class_names': list(loaded.experiment.data.class_names),
+        'fields': list(loaded.experiment.data.row_fields),
+        'image_shape': list(loaded.experiment.data.image_shape),
         'experiment_files': sources.digests(loaded.name),
         'git_commit': sources.git_commit(),
         'python': sys.version.split()[0],
@@ -170,7 +172,13 @@ def load_run(
     sources.check_there(config, path)
     known = None
     if 'splits' in config:  # not in runs from before that was kept
-        known = Remembered(tuple(config['class_names']), config['splits'], Path(config['folder']))
+        known = Remembered(
+            tuple(config['class_names']),
+            config['splits'],
+            Path(config['folder']),
+            tuple(config.get('fields', ())),
+            tuple(config['image_shape']) if 'image_shape' in config else None,
+        )
     then = {} if 'fold' in config else options_then(config['experiment'])
     given = {**then, **config['options'], **(options or {})}
     loaded = load(config['experiment'], given, known=known).with_fold(config.get('fold', 0))
@@ -191,10 +199,9 @@ def check_same_run(saved: dict[str, Any], config: dict[str, Any], path: Path) ->
     Raises:
         CnnJaxError: the experiment, an option, the seed, a class or the weights that it starts from differ.
     """
-    config = {'fold': 0, **config}
-    if 'fold' not in saved:  # a run from before images were held out
-        options = {**({VALIDATION: 0.0} if VALIDATION in config['options'] else {}), **saved['options']}
-        saved = {**saved, 'options': options, 'fold': 0}
+    config, new = {'fold': 0, **config}, _new_options(saved, config)
+    then = {VALIDATION: 0.0} if 'fold' not in saved and VALIDATION in config['options'] else {}
+    saved = {'fold': 0, **saved, 'options': {**new, **then, **saved['options']}}
     differ = [f'{name} was {before!r}, now {now!r}' for name, before, now in _differences(saved, config, COMPARED)]
     if config.get('init_from') and 'init_from' in saved and saved['init_from'] != config['init_from']:
         differ.append(f'init_from was {saved["init_from"]}, now {config["init_from"]}')  # it would not be used
@@ -205,9 +212,22 @@ def check_same_run(saved: dict[str, Any], config: dict[str, Any], path: Path) ->
             f'repeat its options, or start anew with --workdir=NEW --init_from={path}'
         )
     return [
-        f'since the last start {name} changed from {before} to {now}'
-        for name, before, now in _differences(saved, config, NOTED)
+        *(f'the option {name} is newer than this run, which goes on with {value}' for name, value in new.items()),
+        *(
+            f'since the last start {name} changed from {before} to {now}'
+            for name, before, now in _differences(saved, config, NOTED)
+        ),
     ]
+
+
+def _new_options(saved: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that a run did not record, since there were none, and that have their defaults."""
+    missing = [name for name in config['options'] if name not in {VALIDATION, *saved['options']}]
+    if not missing:
+        return {}
+    defaults = {option.name: option.default for option in signature(function(config['experiment']))}
+    now = {name: config['options'][name] for name in missing}
+    return {name: value for name, value in now.items() if value == json.loads(json.dumps(defaults.get(name)))}
 
 
 def _differences(saved: dict[str, Any], config: dict[str, Any], names: tuple[str, ...]) -> list[tuple[str, Any, Any]]:
