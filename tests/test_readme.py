@@ -57,6 +57,24 @@ def test_classifying_an_image(tmp_path, monkeypatch):
     assert 0 < sum(shares) <= 100
 
 
+def test_a_run_from_python(data_dir, monkeypatch, capsys):
+    monkeypatch.setenv('TFDS_DATA_DIR', str(data_dir))
+    exec(compile(block('python', 'cnn_jax.train('), 'README.md', 'exec'), {})
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert 0.3 < float(last.split()[0]) <= 1
+    assert "'conv1'" in last
+
+
+def test_arrays_are_loaded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (60, 8, 8, 3), np.uint8), np.arange(60) % 3
+    np.savez('mnist.npz', x_train=images[:40], y_train=labels[:40], x_test=images[40:], y_test=labels[40:])
+    given = {'images': images, 'labels': labels}
+    exec(compile(block('python', 'arrays.load('), 'README.md', 'exec'), given)
+    assert given['data'].splits['test'] == 20
+
+
 @pytest.fixture(scope='module')
 def photos(tmp_path_factory):
     """A folder as a person has it: `photos/<class>/<name>.jpg`, and the weights of a small net with seven classes."""
