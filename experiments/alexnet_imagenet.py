@@ -13,6 +13,9 @@ times by ten, about 90 epochs, momentum 0.9, decay 5e-4 of everything; crops fro
 0.1; pixels 0 .. 255 less the mean, which kernels from N(0, 0.01^2) count on. Differs: the rate was cut by hand when the
 error stood still, here after epochs 20, 40 and 60 of 90 as bvlc_alexnet first does; the mean is taken off by channel,
 not by pixel; crops have the 227 pixels that the net's arithmetic needs; the scale of the lighting is fb.resnet.torch's.
+
+Protocol: the papers': all training images; the 50,000 of ImageNet's validation set are the test split. Nothing is held
+out, so nothing may be chosen by these scores.
 """
 
 import functools

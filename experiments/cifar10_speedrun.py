@@ -14,6 +14,9 @@ bias trains for 3 epochs; every 5 steps an average of weights takes their place 
 with a decay that rises to 0.95^5. Crops after 2 pixels of reflection; an image is mirrored in every second epoch.
 
 Differs: batches straddle epochs, where theirs drops the rest; running statistics are not in the average of weights.
+
+Protocol: the paper's: all training images, nothing is held out, so nothing may be chosen by these scores; the option
+`validation` holds some out.
 """
 
 import dataclasses

@@ -14,6 +14,9 @@ is left, 60 epochs (its quick_solver.prototxt). The paper names no rate, batch o
 and so are twice the rate for biases, no decay of them, and kernels uniform in +-sqrt(3 / fan_in), since pixels are
 0 .. 255 less the mean. Differs: of the photometric distortions there is PCA lighting alone; the paper's final model is
 a Polyak average, here `ema_decay`. Caffe's biases start from 0.2, here from 0, and it cropped 224 from 256 alone.
+
+Protocol: the papers': all training images; the 50,000 of ImageNet's validation set are the test split. Nothing is held
+out, so nothing may be chosen by these scores.
 """
 
 import functools

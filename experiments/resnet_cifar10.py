@@ -10,6 +10,9 @@ Model and recipe: He et al. 2015, arXiv:1512.03385, section 4.2: batches of 128,
 steps, 64,000 in all, momentum 0.9 as in Caffe, decay 1e-4 of everything, crops of 32 after 4 pixels of padding, flips;
 depth 110 starts with a tenth of the rate for 400 steps. Differs: the mean is taken off by channel, not by pixel, and
 divided by the deviation; all 50,000 images are trained on, the paper's schedule was chosen on 45,000.
+
+Protocol: the paper's: all training images, nothing is held out, so nothing may be chosen by these scores; the option
+`validation` holds some out.
 """
 
 import functools

@@ -21,6 +21,9 @@ evaluation are bilinear, timm's bicubic. Each image draws its own share in mixup
 RandAugment has timm's chances and strengths but torchvision's 14 operations. The average of weights of `torchvision_v2`
 moves every step, theirs every 32 by as much. Rates follow the batch size: in proportion, or by its root for LAMB (You
 et al. 2019, arXiv:1904.00962). `smoke` takes two steps on 48 small JPEG files through the whole pipeline.
+
+Protocol: the papers': all training images; the 50,000 of ImageNet's validation set are the test split. Nothing is held
+out, so nothing may be chosen by these scores.
 """
 
 import dataclasses

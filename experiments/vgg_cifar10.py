@@ -11,6 +11,9 @@ Model: Simonyan and Zisserman 2014, arXiv:1409.1556; 32x32 images end as 1x1 map
 Recipe: Liu et al.: batches of 64, 160 epochs, rate 0.1 cut by ten at half and three quarters, momentum 0.9, decay 1e-4
 of everything, crops of 32 after 4 pixels of padding, flips. Differs: their nets have one hidden layer, with BatchNorm
 and without dropout; here are two, with dropout, as VGG has them. Without BatchNorm the rate is 0.01.
+
+Protocol: the paper's: all training images, nothing is held out, so nothing may be chosen by these scores; the option
+`validation` holds some out.
 """
 
 import functools

@@ -13,6 +13,9 @@ dropout 0.5, rate 0.01 cut three times by ten, 370,000 steps (74 epochs); the sh
 (`scale_jitter`) or 256, crops of 224, flips, PCA lighting; pixels 0 .. 255 less the mean. Differs: the rate was cut by
 hand, here after 30, 60 and 90 % of the run as mmpretrain does; kernels start from Glorot's distribution, which the
 paper recommends after the fact, so that no net has to be started from A. With BatchNorm the rate is torchvision's 0.1.
+
+Protocol: the papers': all training images; the 50,000 of ImageNet's validation set are the test split. Nothing is held
+out, so nothing may be chosen by these scores.
 """
 
 import functools

@@ -2,9 +2,9 @@
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import INIT_FROM, Flag
+from cnn_jax.modes._flags import CHECKPOINT, INIT_FROM, Flag
 
-FLAGS = (INIT_FROM, Flag('reference', 'an .npz of images and activations to compare with'))
+FLAGS = (INIT_FROM, CHECKPOINT, Flag('reference', 'an .npz of images and activations to compare with'))
 
 
 def run(command: Command) -> None:
@@ -16,7 +16,9 @@ def run(command: Command) -> None:
     if command.flags.reference is None:
         raise CnnJaxError('--mode=parity needs --reference=FILE.npz: images, and activations by layer name')
     mesh = mapping.make_mesh(1)
-    variables, _ = restore.trained_variables(loaded, command.workdir, command.init_from, mesh, command.log)
+    variables, _ = restore.trained_variables(
+        loaded, command.workdir, command.init_from, mesh, command.log, which=command.flags.checkpoint
+    )
     with command.log.working('comparing the layers'):
         outcome = parity.measure(loaded.experiment.model, mapping.fetch(variables), command.flags.reference)
     command.log.say(parity.table(outcome))
