@@ -4,7 +4,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cnn_jax.prediction.net import Net
     from cnn_jax.training.from_python import Finished
+
+__version__ = '0.1.0'
+
+
+def load(source: str | Path, *, architecture: str | None = None, checkpoint: str = 'latest') -> 'Net':
+    """What was trained, ready to use: a run, one of its checkpoints, or a weights file.
+
+        net = cnn_jax.load('runs/photos')
+        net.predict(['cat.png', array])
+        net.explain('cat.png', method='grad_cam').figure
+
+    Args:
+        source: a work folder, `RUN/checkpoints/best`, or a file.
+        architecture: of a file of torchvision's or timm's: 'torchvision/resnet18', 'timm/resnet50.a1_in1k'.
+        checkpoint: of a run: 'latest', 'best' or a step.
+    """
+    from cnn_jax.prediction import load  # JAX is imported when it is needed
+
+    return load.load(source, architecture=architecture, checkpoint=checkpoint)
 
 
 def train(experiment: Any, *, workdir: str | Path | None = None, **options: Any) -> 'Finished':

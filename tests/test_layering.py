@@ -47,6 +47,7 @@ ORDER = [
     'report',
     'evaluation',
     'training',
+    'prediction',
     'ablate',
     'compare',
     'modes',

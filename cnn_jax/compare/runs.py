@@ -11,6 +11,7 @@ import numpy as np
 from cnn_jax.data.pipeline import Data
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.evaluation.written import file_names
 from cnn_jax.statistics.paired import Paired, compare_exactly, compare_resampled
 from cnn_jax.tasks.task import Evaluation, Task
 from cnn_jax.training import restore
@@ -54,6 +55,10 @@ class Trained(NamedTuple):
     def right(self) -> np.ndarray | None:
         """Whether each image is answered right, (images,) bool; None where an answer is more or less right."""
         return self.task.right(self.evaluation.results)
+
+    def named(self, rows: Sequence[int]) -> list[str]:
+        """Rows of the split in words: the files where the set has these, else the numbers."""
+        return file_names(self.data.open(self.split, self.data_dir), rows) or [str(row) for row in rows]
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ def changed(run: Trained, other: Trained) -> list[str]:
     for word, places in zip(('gained', 'lost'), changed_places(run, other), strict=True):
         rows = run.evaluation.results['index'][places]
         if len(rows):
-            listed = ', '.join(map(str, rows[:MOST_LISTED]))
+            listed = ', '.join(run.named(rows[:MOST_LISTED].tolist()))
             more = f' and {len(rows) - MOST_LISTED} more' if len(rows) > MOST_LISTED else ''
             lines.append(f'{run.split} images {word}: {listed}{more}')
     return lines

@@ -13,6 +13,7 @@ import numpy as np
 
 from cnn_jax.data.formats import fields as declared
 from cnn_jax.data.formats.fields import Fields
+from cnn_jax.data.formats.fitted import fit
 from cnn_jax.data.order import check_count
 from cnn_jax.errors import CnnJaxError, DataError
 
@@ -114,6 +115,13 @@ class Data:
             has = f'the folds 0 to {self.folds - 1}' if self.folds > 1 else 'one way alone to hold images out'
             raise CnnJaxError(f'fold: got {fold}; {self.name} has {has}')
         return self.make_fold(fold)
+
+    def read_file(self, encoded: bytes) -> np.ndarray:
+        """An image file's bytes as uint8 of `image_shape`, as evaluation sees them; BadImage where it is none.
+
+        A set without files has them fitted to its images (see `formats.fitted`).
+        """
+        return fit(encoded, self.image_shape) if self.decode is None else self.decode(encoded)
 
     @property
     def choosing_split(self) -> str:

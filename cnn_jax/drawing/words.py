@@ -41,3 +41,14 @@ def capitalised(text: str) -> str:
 def times(count: int) -> str:
     """'once', '3 times'."""
     return 'once' if count == 1 else f'{count:,} times'
+
+
+def table(rows: list[list[tuple[str, str]]]) -> str:
+    """Rows of (column, cell) in columns as wide as they need; the heads are the first row's."""
+    if not rows:
+        return ''
+    lines = [[name for name, _ in rows[0]], *([cell for _, cell in row] for row in rows)]
+    widths = [max(len(line[place]) for line in lines if place < len(line)) for place in range(max(map(len, lines)))]
+    return '\n'.join(
+        '  '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip() for line in lines
+    )

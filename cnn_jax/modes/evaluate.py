@@ -22,6 +22,7 @@ POLLS = True
 
 def run(command: Command) -> None:
     from cnn_jax.devices import processes
+    from cnn_jax.evaluation.written import write
     from cnn_jax.training import restore
     from cnn_jax.training.setup import Setup
     from cnn_jax.workdir.config import existing_config
@@ -49,6 +50,7 @@ def run(command: Command) -> None:
         for line in differences(existing_config(command.workdir), {split: feed.seal(split)}):
             log.say(line)
     protocols, sets = command.flags.protocols, command.flags.sets
+    evaluation = None
     if protocols or sets:
         from cnn_jax.evaluation.protocols import compare_protocols
 
@@ -72,8 +74,19 @@ def run(command: Command) -> None:
             )
         said = f'\n{table}'
     else:
-        said = experiment.task.words(setup.evaluate(variables, feed, split), experiment.data)
+        evaluation = setup.evaluate(variables, feed, split)
+        said = experiment.task.words(evaluation, experiment.data)
     if split == 'test' and (folder := command.workdir) is not None:
         step = source['step']
         processes.main_process_first(lambda: count_opening(folder, step=step, by='evaluate', report=log.say))
     log.say(said)
+    if evaluation is not None and command.workdir is not None and processes.is_main_process():
+        about = {'experiment': loaded.name, 'step': source['step']}
+        try:
+            written = write(
+                command.workdir / 'evaluation', evaluation, feed.source(split),
+                task=experiment.task, data=experiment.data, split=split, about=about,
+            )  # fmt: skip
+            log.say(f'each image  {written}')
+        except OSError as error:
+            log.say(f'warning: each image could not be written below {command.workdir}: {error.strerror}')

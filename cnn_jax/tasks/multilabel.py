@@ -108,6 +108,17 @@ class MultiLabel(Task):
     def answer(self, outputs: Any, class_names: Sequence[str]) -> str:
         return _named(np.asarray(outputs) > 0, class_names)
 
+    def decode(self, outputs: Any, class_names: Sequence[str]) -> dict[str, Any]:
+        """`labels`, the classes with a probability above a half, and `probabilities` of all by name."""
+        shares = dict(zip(class_names, map(float, outputs), strict=True))
+        return {'labels': [name for name, share in shares.items() if share > 0.5], 'probabilities': shares}
+
+    def columns(self, answer: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+        """labels, with semicolons between them, then the probability of each class."""
+        shares = answer.get('probabilities', {})
+        cells = {f'probability of {name}': shares.get(name, '') for name in class_names}
+        return {'labels': ';'.join(answer.get('labels', ())), **cells}
+
     @property
     def probabilities(self) -> Callable[[jax.Array], jax.Array]:
         """Sigmoid: each class is a question of its own."""

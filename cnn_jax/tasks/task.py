@@ -155,6 +155,17 @@ class Task:
         """What the model says of one image, in words; `outputs` on the host, without the batch axis."""
         return ''
 
+    def decode(self, outputs: Any, class_names: Sequence[str]) -> dict[str, Any]:
+        """What the model says of one image as plain values, for JSON and for programs.
+
+        outputs: on the host, without the batch axis; probabilities where the task has them.
+        """
+        return {'answer': self.answer(outputs, class_names)}
+
+    def columns(self, answer: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+        """What `decode` gives as the cells of a table, by column; of no answer, `{}`, the columns with empty cells."""
+        return dict.fromkeys(('answer',), '') | dict(answer)
+
     @property
     def probabilities(self) -> 'Callable[[jax.Array], jax.Array] | None':
         """Turns scores (batch, classes) into the probability of each class; None: the outputs are no such scores."""
@@ -163,6 +174,15 @@ class Task:
     def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
         """What the model says of one image, in words, from its `results`."""
         return ''
+
+    def result_columns(self, result: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+        """One image of `results` as the cells of a table, by column."""
+        truth, answer = self.truth(result, class_names), self.result_answer(result, class_names)
+        return {'truth': truth, 'answer': answer, 'loss': float(result['loss'])}
+
+    def details(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
+        """The numbers of an evaluation as plain values, for JSON; what is no number is None."""
+        return {name: float(value) if np.isfinite(value) else None for name, value in evaluation.summary.items()}
 
     def group(self, example: Mapping[str, Any]) -> int:
         """The number in `groups` of a row of a source: what pictures of many images colour it by."""

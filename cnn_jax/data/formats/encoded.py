@@ -188,6 +188,10 @@ class EncodedSource:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def names(self, rows: Sequence[int]) -> list[str]:
+        """The files of some rows, as the set knows them."""
+        return [record.name for start in range(0, len(rows), 256) for record in self.records(rows[start : start + 256])]
+
     def __getitem__(self, row: int) -> dict[str, Any]:
         return self.__getitems__([row])[0]
 

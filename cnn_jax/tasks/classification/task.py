@@ -23,6 +23,7 @@ Loss = Callable[[Any, jax.Array], jax.Array]
 TOP1 = Metric('top1', 'accuracy', 'points', True)
 TOP5 = Metric('top5', 'accuracy (top-5)', 'points', True)
 CROSS_ENTROPY = Metric('cross_entropy', 'cross-entropy', '', False)
+TOP = 5  # classes that a prediction lists
 CONFIDENT = 4.0  # by how much a score stands out where a loss is tried
 
 
@@ -107,6 +108,20 @@ class Classification(Task):
     def answer(self, outputs: Any, class_names: Sequence[str]) -> str:
         return _named(np.argmax(outputs), class_names)
 
+    def decode(self, outputs: Any, class_names: Sequence[str]) -> dict[str, Any]:
+        """`prediction` and its `probability`, and `top`: the five likeliest classes with theirs."""
+        likeliest = np.argsort(-np.nan_to_num(outputs, nan=-1.0), kind='stable')[:TOP]
+        top = [[_named(number, class_names), float(outputs[number])] for number in likeliest]
+        return {'prediction': top[0][0], 'probability': top[0][1], 'top': top}
+
+    def columns(self, answer: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+        """prediction, probability, then class_1, probability_1, class_2, ..."""
+        top = answer.get('top') or [['', '']] * min(TOP, len(class_names))
+        cells = {name: answer.get(name, '') for name in ('prediction', 'probability')}
+        for place, (name, probability) in enumerate(top, start=1):
+            cells |= {f'class_{place}': name, f'probability_{place}': probability}
+        return cells
+
     @property
     def probabilities(self) -> Callable[[jax.Array], jax.Array]:
         """Softmax: one of the classes is right."""
@@ -114,6 +129,17 @@ class Classification(Task):
 
     def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
         return _named(result['prediction'], class_names)
+
+    def result_columns(self, result: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+        label, prediction = (_named(result[name], class_names) for name in ('label', 'prediction'))
+        numbers = {name: float(result[name]) for name in ('probability', 'loss')}
+        return {'label': label, 'prediction': prediction, **numbers}
+
+    def details(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
+        """The metrics, `class_names`, and `confusion`: its rows are the true classes, its columns the predicted."""
+        found = evaluation.results
+        matrix = results.confusion_matrix(found['label'], found['prediction'], data.num_classes)
+        return {**super().details(evaluation, data), 'class_names': data.class_names, 'confusion': matrix.tolist()}
 
     def group(self, example: Mapping[str, Any]) -> int:
         return int(example['label'])

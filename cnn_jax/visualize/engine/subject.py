@@ -70,7 +70,7 @@ def make_subject(
             raise
     if image is not None and not image.isdigit():
         file = Path(image).expanduser()
-        pixels, titles = image_file.load(file, data.image_shape, data.decode)[None], [file.name]
+        pixels, titles = image_file.load(file, data)[None], [file.name]
     elif examples is not None:
         pixels, titles = _test_images(examples, task, image, class_names)
     assert pixels is not None  # a missing data set was raised above

@@ -1,0 +1,37 @@
+"""Says what a run, or weights from elsewhere, make of pictures without labels, and writes it into a table."""
+
+from pathlib import Path
+
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.modes._command import Command
+from cnn_jax.modes._flags import CHECKPOINT, DATA_DIR, EVAL_BATCH_SIZE, INIT_FROM, Flag
+
+FLAGS = (
+    INIT_FROM,
+    CHECKPOINT,
+    Flag('images', "a file, a folder, or a pattern in quotes: 'photos/*.jpg'"),
+    Flag('output', 'a .csv, .jsonl or .json file for the answers; default: the console alone'),
+    EVAL_BATCH_SIZE,
+    DATA_DIR,
+)
+POLLS = True
+BATCH = 64
+
+
+def run(command: Command) -> None:
+    from cnn_jax.devices import mapping
+    from cnn_jax.prediction.load import of_experiment
+    from cnn_jax.prediction.run import predict
+    from cnn_jax.training import restore
+
+    given, log = command.flags, command.log
+    if given.images is None:
+        raise CnnJaxError("--mode=predict needs --images=FILE, FOLDER or a pattern in quotes: 'photos/*.jpg'")
+    loaded = command.load(beside_run=False)
+    variables, _ = restore.trained_variables(
+        loaded, command.workdir, command.init_from, mapping.make_mesh(), log, which=given.checkpoint
+    )
+    output = Path(given.output).expanduser() if given.output else None
+    net = of_experiment(loaded, variables, str(command.workdir or command.init_from))
+    batch_size = given.eval_batch_size or BATCH
+    predict(net, given.images, output, batch_size=batch_size, stop=command.stop, log=log)

@@ -1,0 +1,100 @@
+"""A net from a run, or from a weights file, for whoever wants to use it."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from cnn_jax import weights
+from cnn_jax.data import augment
+from cnn_jax.data.formats.encoded import Decoding
+from cnn_jax.data.formats.imagenet_words import class_names as imagenet_names
+from cnn_jax.data.imagenet import MEAN, STD
+from cnn_jax.devices import mapping
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.experiment import Loaded
+from cnn_jax.prediction.net import Net
+from cnn_jax.tasks import classification
+from cnn_jax.training import restore
+from cnn_jax.workdir.config import existing_config, load_run
+from cnn_jax.workdir.log import read_metrics
+
+LIBRARIES = {'torchvision': weights.torchvision, 'timm': weights.timm}
+EXAMPLES = ("architecture='torchvision/resnet18'", "'timm/resnet50.a1_in1k'")
+
+log = logging.getLogger(__name__)
+
+
+def load(source: str | Path, *, architecture: str | None = None, checkpoint: str = restore.LATEST) -> Net:
+    """The net of a run, of one of its checkpoints, or of a weights file.
+
+    Args:
+        source: a work folder, `RUN/checkpoints/best`, or a file.
+        architecture: of a file of torchvision's or timm's, 'torchvision/resnet18' or 'timm/resnet50.a1_in1k'; None: a
+            file that `weights.save` wrote says it itself.
+        checkpoint: of a run: 'latest', 'best' or a step.
+
+    Raises:
+        CnnJaxError: there is no such run, checkpoint or file, or it does not say what it is.
+        StorageError: it is damaged.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _of_run(path, checkpoint)
+    return _of_file(path, architecture)
+
+
+def _of_run(path: Path, checkpoint: str) -> Net:
+    folder, which = restore.run_of(path)
+    which = checkpoint if which == restore.LATEST else which
+    config = existing_config(folder)
+    loaded = load_run(config, path=folder, report=log.warning)
+    mesh = mapping.make_mesh()
+    step, state = restore.read_state(loaded.experiment, folder, mesh, which=which, report=log.warning)
+    return of_experiment(loaded, state.variables, f'{folder}, step {step}', folder)
+
+
+def of_experiment(loaded: Loaded, variables: dict[str, Any], source: str, folder: Path | None = None) -> Net:
+    """The net of an experiment with variables from somewhere; `folder`: of the run that they are of."""
+    experiment = loaded.experiment
+    return Net(
+        model=experiment.model,
+        variables=variables,
+        task=experiment.task,
+        class_names=experiment.data.class_names,
+        preprocess=experiment.preprocess,
+        image_shape=experiment.data.image_shape,
+        read_file=experiment.data.read_file,
+        source=source,
+        metrics=read_metrics(folder) if folder is not None else (),
+    )
+
+
+def _of_file(path: Path, architecture: str | None) -> Net:
+    if architecture is None:
+        model, variables = weights.load(path)
+        about = weights.about(path)
+        names = tuple(about['class_names']) or tuple(f'class {number}' for number in range(model.num_classes))
+    else:
+        library, _, name = architecture.rpartition('/')
+        if library not in LIBRARIES:
+            raise CnnJaxError(f'architecture: {architecture!r} given; write {" or ".join(EXAMPLES)}')
+        model, variables = LIBRARIES[library](name, path)
+        names = imagenet_names() if model.num_classes == 1000 else ()
+        names = names or tuple(f'class {number}' for number in range(model.num_classes))
+    decoding = Decoding()
+    log.warning(
+        '%s does not say how its images are prepared: as most are, the short side %d, the centre of %d pixels, '
+        'the mean and deviation of ImageNet', path, decoding.resize, decoding.size,
+    )  # fmt: skip
+    return Net(
+        model=model,
+        variables=jax.device_put(variables),
+        task=classification.task(),
+        class_names=names,
+        preprocess=augment.on_images(augment.standardise, mean=MEAN, std=STD),
+        image_shape=(decoding.size, decoding.size, 3),
+        read_file=decoding.centre,
+        source=str(path),
+    )

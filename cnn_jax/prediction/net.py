@@ -1,0 +1,247 @@
+"""A trained net in the hand: what it says of pictures, what its layers make of them, why, and how good it is."""
+
+import dataclasses
+import functools
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn_jax import features, weights
+from cnn_jax.data.augment import BatchTransform
+from cnn_jax.data.formats.image import BadImage
+from cnn_jax.data.formats.imagenet_words import in_words
+from cnn_jax.devices import mapping
+from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.steps.predict import make_predict_step
+from cnn_jax.tasks.task import Evaluation, Task
+from cnn_jax.visualize.engine.subject import preprocessing
+
+if TYPE_CHECKING:
+    from cnn_jax.visualize.engine.method import Picture
+
+BATCH = 32  # images at a time, where there are several: with one alone the two sizes that are compiled
+NOT_FINITE = 'the outputs of the net are not finite'
+
+
+class Parts(NamedTuple):
+    """What a prediction needs of a recipe."""
+
+    model: Any
+    task: Task
+    preprocess: BatchTransform
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Net:
+    """A model with its variables, and all that stands between a picture and an answer.
+
+    `load` gives one. It needs no data set, and may be used by several threads.
+
+    Attributes:
+        model: the Linen module.
+        variables: on the devices.
+        task: what its answers are.
+        class_names: in the order of its outputs.
+        preprocess: uint8 images as the model takes them, `(keys, batch) -> batch`.
+        image_shape: (height, width, channels) of the images before that.
+        read_file: the bytes of an image file as uint8 of `image_shape`.
+        source: where the variables are from, in words.
+        metrics: the lines of `metrics.jsonl`, of a run.
+    """
+
+    model: Any
+    variables: dict[str, Any]
+    task: Task
+    class_names: tuple[str, ...]
+    preprocess: BatchTransform
+    image_shape: tuple[int, int, int]
+    read_file: Callable[[bytes], np.ndarray]
+    source: str
+    metrics: Sequence[dict[str, Any]] = ()
+
+    def __repr__(self) -> str:
+        size = sum(leaf.size for leaf in jax.tree.leaves(self.variables.get('params', {})))
+        names = ', '.join(self.class_names[:4]) + (', ...' if len(self.class_names) > 4 else '')
+        height, width, channels = self.image_shape
+        return (
+            f'<{type(self.model).__name__} of {self.source}: {self.task.name} of {len(self.class_names)} classes '
+            f'({names}); images of {height} x {width} x {channels}; {size:,} parameters>'
+        )
+
+    def predict(self, images: Any, *, preprocessed: bool = False) -> Any:
+        """The answers of the task: for classes {'prediction': name, 'probability': share, 'top': [[name, share], ...]}.
+
+        The second call with as many images, or several, compiles nothing.
+
+        Args:
+            images: a path, a PIL image or a uint8 array (height, width) or (height, width, channels) of any size, or a
+                list of these; a uint8 array (images, height, width, channels).
+            preprocessed: whether they are what the model takes: floating point (images, height, width, channels).
+
+        Returns:
+            a list of answers; of a single image its answer.
+
+        Raises:
+            DataError: what cannot be read as an image.
+            CnnJaxError: an array of another type or shape.
+        """
+        if preprocessed:
+            inputs = np.asarray(images)
+            if inputs.ndim != 4 or inputs.dtype.kind != 'f':
+                raise CnnJaxError(
+                    f'images: {inputs.dtype} {inputs.shape} given; what the model takes is floating point '
+                    '(images, height, width, channels)'
+                )
+            return self.answers(np.concatenate([self._direct(self.variables, part) for part in _parts(inputs)]))
+        single = not isinstance(images, list | tuple) and getattr(images, 'ndim', 0) != 4
+        pixels = self.pixels([images] if single else images)
+        answers = self.answers(np.concatenate([self.outputs(part) for part in _parts(pixels)])) if len(pixels) else []
+        return answers[0] if single else answers
+
+    def outputs(self, pixels: np.ndarray, *, size: int | None = None) -> np.ndarray:
+        """The outputs, as probabilities where the task has them, of uint8 images (images, *image_shape).
+
+        size: images are added up to so many, and each size is compiled once; None: 1, or BATCH.
+        """
+        count = len(pixels)
+        size = size or (1 if count == 1 else max(BATCH, count))
+        size = -(-size // self._mesh.size) * self._mesh.size
+        padded = np.zeros((size, *pixels.shape[1:]), np.uint8)
+        padded[:count] = pixels
+        numbers = {'index': np.arange(size, dtype=np.int32), 'epoch': np.zeros(size, np.int32)}
+        batch = mapping.put_batch(self._mesh, {'image': padded, **numbers, 'mask': np.arange(size) < count})
+        return np.asarray(mapping.fetch(self._mapped(self.variables, batch)))[:count]
+
+    def answers(self, outputs: np.ndarray) -> list[dict[str, Any]]:
+        """The answers of the task from `outputs`; of what is not finite {'error': why}."""
+        finite = np.isfinite(outputs).reshape(len(outputs), -1).all(-1)
+        return [
+            self.task.decode(one, self.names) if fine else {'error': NOT_FINITE}
+            for one, fine in zip(outputs, finite, strict=True)
+        ]
+
+    @property
+    def parts(self) -> Any:
+        """What the steps take of a recipe."""
+        return Parts(self.model, self.task, self.preprocess)
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """The classes in words: those of ImageNet have WordNet's names; a word of two classes has that behind it."""
+        words = in_words(self.class_names)
+        return tuple(
+            f'{word} ({name})' if words.count(word) > 1 else word
+            for word, name in zip(words, self.class_names, strict=True)
+        )
+
+    def pixels(self, images: Any) -> np.ndarray:
+        """Images of any kind that `predict` takes as uint8 (images, *image_shape)."""
+        found = [self._pixels(image) for image in images]
+        return np.stack(found) if found else np.zeros((0, *self.image_shape), np.uint8)
+
+    def inputs(self, images: Any) -> jax.Array:
+        """The same as the model takes them."""
+        return self._preprocess(self.pixels(images))
+
+    def features(self, images: Any, *, layers: Sequence[str]) -> dict[str, jax.Array]:
+        """What layers make of images, by name; see `features.features`."""
+        return features.features(self.model, self.variables, self.inputs(images), layers=layers, batch_size=BATCH)
+
+    def explain(self, image: Any, *, method: str, layer: str | None = None, unit: int | None = None) -> 'Picture':
+        """A picture of one method of `visualize`: its `figure`, and the `arrays` behind it.
+
+        Raises:
+            CnnJaxError: an unknown method, layer or unit.
+            DataError: the method looks at test images, of which a net knows none.
+        """
+        from cnn_jax.visualize.engine.draw import make_method
+        from cnn_jax.visualize.engine.subject import Subject, shuffled_once
+
+        variables = jax.device_put(mapping.fetch(self.variables))
+        pixels, title = self.pixels([image]), str(image) if isinstance(image, str | Path) else 'image'
+        subject = Subject(
+            self.model, variables, pixels, self._preprocess(pixels), [title], None, self.names,
+            self.task, {'source': self.source}, shuffled_once(variables),
+        )  # fmt: skip
+        return next(iter(make_method(method).draw(subject, layer, unit)))
+
+    def evaluate(self, folder: str | Path) -> Evaluation:
+        """How good it is on images of known classes, `folder/<class>/<image>`: the names decide.
+
+        Raises:
+            DataError: no such folder, a class that the net has not, or no image that can be read.
+        """
+        from cnn_jax.prediction.folder import evaluate
+
+        return evaluate(self, Path(folder).expanduser())
+
+    def save(self, path: str | Path) -> None:
+        """Writes model, variables and class names into one .safetensors file, which `cnn_jax.load` reads."""
+        height, width, channels = jax.eval_shape(self._preprocess, np.zeros((1, *self.image_shape), np.uint8)).shape[1:]
+        variables, shape = mapping.fetch(self.variables), (height, width, channels)
+        weights.save(path, self.model, variables, image_shape=shape, class_names=self.class_names)
+
+    @functools.cached_property
+    def _mesh(self) -> Any:
+        return mapping.make_mesh()
+
+    @functools.cached_property
+    def _mapped(self) -> Callable[[Any, Any], Any]:
+        return mapping.map_eval(make_predict_step(self.parts), self._mesh)
+
+    @functools.cached_property
+    def _direct(self) -> Callable[[Any, Any], Any]:
+        step = make_predict_step(Parts(self.model, self.task, lambda keys, batch: batch))
+
+        def direct(variables: Any, inputs: jax.Array) -> jax.Array:
+            numbers = jnp.zeros(len(inputs), jnp.int32)
+            return step(variables, {'image': inputs, 'index': numbers, 'epoch': numbers})
+
+        return jax.jit(direct)
+
+    @functools.cached_property
+    def _preprocess(self) -> Callable[[np.ndarray], jax.Array]:
+        return preprocessing(self.preprocess)
+
+    def _pixels(self, image: Any) -> np.ndarray:
+        try:
+            if isinstance(image, str | Path):
+                return self.read_file(Path(image).expanduser().read_bytes())
+            if hasattr(image, 'save') and hasattr(image, 'convert'):  # of PIL, which need not be imported for that
+                return self.read_file(_as_png(image))
+            return self._of_array(np.asarray(image))
+        except OSError as error:
+            raise DataError(f'images: cannot read {image}: {error.strerror}') from error
+        except BadImage as error:
+            raise DataError(f'images: {image if isinstance(image, str | Path) else "an image"}: {error}') from error
+
+    def _of_array(self, array: np.ndarray) -> np.ndarray:
+        if array.dtype != np.uint8 or array.ndim not in (2, 3):
+            what = 'values 0 .. 255; of values 0 .. 1: np.round(255 * image).astype(np.uint8)'
+            raise CnnJaxError(
+                f'images: {array.dtype} {array.shape} given; an image is a path, a PIL image or uint8 (height, width) '
+                f'or (height, width, channels), {what}; what the model itself takes needs preprocessed=True'
+            )
+        if array.reshape(*array.shape[:2], -1).shape == self.image_shape:
+            return array.reshape(self.image_shape)
+        from PIL import Image
+
+        grey = array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
+        return self.read_file(_as_png(Image.fromarray(grey)))
+
+
+def _as_png(picture: Any) -> bytes:
+    """A PIL image as a file's bytes, to go the way of files."""
+    buffer = io.BytesIO()
+    known = ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'I', 'I;16')
+    (picture if picture.mode in known else picture.convert('RGB')).save(buffer, 'PNG', compress_level=1)
+    return buffer.getvalue()
+
+
+def _parts(images: np.ndarray) -> list[np.ndarray]:
+    return [images[start : start + BATCH] for start in range(0, len(images), BATCH)]

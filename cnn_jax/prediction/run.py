@@ -1,0 +1,86 @@
+"""`--mode=predict`: pictures without labels, as they come, into a table."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnn_jax.devices.stop import StopRequest
+from cnn_jax.drawing.words import table
+from cnn_jax.errors import DataError
+from cnn_jax.prediction import pictures
+from cnn_jax.prediction.net import Net
+from cnn_jax.prediction.writing import check_output, writing
+from cnn_jax.workdir.log import Log
+
+SHOWN = 10  # rows on the console
+NAMED = 3  # pictures that a line names
+
+
+def predict(net: Net, images: str, output: Path | None, *, batch_size: int, stop: StopRequest, log: Log) -> None:
+    """Writes what a net says of pictures, in their order, and shows the first ones.
+
+    Args:
+        net: of a run, or with weights from elsewhere.
+        images: a file, a folder or a pattern.
+        output: a .csv, .jsonl or .json file; None: the console alone.
+        batch_size: images at a time.
+        stop: whether a signal has come.
+        log: the console.
+
+    Raises:
+        DataError: no pictures, or none that can be read.
+        StorageError: the output cannot be written.
+    """
+    if output is not None:
+        check_output(output)
+    found = pictures.find(images)
+    if found.left_out:
+        log.say(f'{found.left_out:,} files in {images} are no images and are left out')
+    shown: list[dict[str, Any]] = []
+    bad: list[str] = []
+
+    def columns(row: Any) -> dict[str, Any]:
+        error = {'error': row.get('error', '')}
+        return {'file': row['file'], **net.task.columns(row, net.names), **error}
+
+    with contextlib.ExitStack() as held:
+        write: Callable[[Any], None] = lambda row: None  # noqa: E731
+        if output is not None:
+            write = held.enter_context(writing(output, columns))
+        with log.working('predicting, picture', len(found.files)) as told:
+            for run in pictures.batches(found.files, net.read_file, batch_size):
+                stop.poll('stopped while predicting; nothing is written')
+                for row in _rows(net, run, batch_size):
+                    told.next(row['file'])
+                    write(row)
+                    bad += [f'{row["file"]}: {row["error"]}'] if 'error' in row else []
+                    shown += [row] if len(shown) < SHOWN else []
+        if len(bad) == len(found.files):
+            raise DataError(f'none of {len(bad):,} pictures could be read: {"; ".join(bad[:NAMED])}')
+    log.say(table([_short(columns(row)) for row in shown]))
+    if len(found.files) > len(shown):
+        log.say(f'and {len(found.files) - len(shown):,} more')
+    if bad:
+        more = f'; and {len(bad) - NAMED:,} more' if len(bad) > NAMED else ''
+        log.say(f'warning: {len(bad):,} of {len(found.files):,} have no answer: {"; ".join(bad[:NAMED])}{more}')
+    log.say(f'predictions    {output}' if output else 'keep them with --output=FILE.csv, .jsonl or .json')
+
+
+def _rows(net: Net, run: list[pictures.Picture], size: int) -> list[dict[str, Any]]:
+    """A row for each picture, in order: its answer, or why there is none."""
+    read = [picture.pixels for picture in run if picture.pixels is not None]
+    answers = iter(net.answers(net.outputs(np.stack(read), size=size)) if read else [])
+    return [
+        {'file': picture.file, **({'error': picture.error} if picture.pixels is None else next(answers))}
+        for picture in run
+    ]
+
+
+def _short(cells: dict[str, Any]) -> list[tuple[str, str]]:
+    """The first columns of a row, as a console has room for."""
+    kept = [(name, value) for name, value in cells.items() if value != '' or name != 'error'][:3]
+    kept += [('', cells['error'])] if cells['error'] else []
+    return [(name, f'{value:.2%}' if isinstance(value, float) else str(value)) for name, value in kept]
