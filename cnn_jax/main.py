@@ -24,6 +24,7 @@ from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.errors import CnnJaxError, PeerError, StorageError, closest, unknown
 from cnn_jax.modes import _help as help
 from cnn_jax.modes._command import Command
+from cnn_jax.modes._extras import missing_package
 from cnn_jax.modes._flags import Flag
 from cnn_jax.modes._typed import check_switches, is_on, plain_switches, split_group
 from cnn_jax.workdir.log import Log
@@ -62,6 +63,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 141
     except CnnJaxError as error:
         return _fail(error, str(error), error.exit_code, arguments, command.log)
+    except ModuleNotFoundError as error:
+        if (package := missing_package(error.name)) is None:
+            return _fail(error, f'unexpected ModuleNotFoundError: {error}', 1, arguments, command.log)
+        what = f"this needs the package {package}, which is not installed: pip install 'cnn_jax[all]'"
+        return _fail(error, what, CnnJaxError.exit_code, arguments, command.log)
     except Exception as error:
         if command.joined and re.search('Gloo|NCCL|UNAVAILABLE|DEADLINE|oordination', str(error)):
             from cnn_jax.devices import processes
@@ -110,9 +116,9 @@ def _run(arguments: list[str], command: Command) -> None:
         return
     _set_up_jax()
     if command.flags.list:
-        from cnn_jax import experiment
+        from cnn_jax import experiment_file
 
-        for name, line in experiment.available().items():
+        for name, line in experiment_file.available().items():
             print(f'{name:<28} {line}')
     elif command.flags.help:
         print(_help(command, mode))
@@ -268,8 +274,13 @@ def _set_up_jax() -> None:
     jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 
 
-if __name__ == '__main__':
+def program() -> None:
+    """The command `cnn_jax`."""
     code = main()
     if code == PeerError.exit_code:
         os._exit(code)  # the runtime would wait for the lost process, and then abort
     sys.exit(code)
+
+
+if __name__ == '__main__':
+    program()

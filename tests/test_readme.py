@@ -135,3 +135,12 @@ def test_frozen_layers_are_those_of_the_file(finetuned, photos):
     for name, leaf in after.items():
         frozen = name[1].startswith(('conv1', 'stage1_'))
         assert name[1] == 'fc' or np.array_equal(leaf, before[name]) is frozen, name
+
+
+def test_a_net_in_the_hand(finetuned, monkeypatch, capsys):
+    monkeypatch.chdir(finetuned[1])
+    cut(0).save('cat.png')
+    text = block('python', "cnn_jax.load('runs/photos')").replace('stage4_block2', 'fc')
+    exec(compile(text, 'README.md', 'exec'), {})
+    assert '<ResNet of runs/photos, step 2' in capsys.readouterr().out
+    assert Path('mine.safetensors').exists()

@@ -73,6 +73,9 @@ def read_state(
             f'--checkpoint=best: the run in {folder} held no images out for validation, so nothing was chosen; '
             'take latest, or train with the option validation above 0'
         )
+    if which == LATEST and best.steps() and not regular.steps():
+        report(f'{folder} has the best checkpoint alone, step {best.steps()[-1]}: it is taken')
+        which = BEST
     restored = (best if which == BEST else regular).restore_latest_valid(like, report=report)
     if restored is None:
         what = 'no best checkpoint' if which == BEST and regular.steps() else 'no checkpoint'
