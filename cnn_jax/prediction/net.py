@@ -5,7 +5,7 @@ import functools
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.steps.predict import make_predict_step
+from cnn_jax.steps.recipe import Parts
 from cnn_jax.tasks.task import Evaluation, Task
 from cnn_jax.visualize.engine.subject import preprocessing
 
@@ -26,14 +27,6 @@ if TYPE_CHECKING:
 
 BATCH = 32  # images at a time, where there are several: with one alone the two sizes that are compiled
 NOT_FINITE = 'the outputs of the net are not finite'
-
-
-class Parts(NamedTuple):
-    """What a prediction needs of a recipe."""
-
-    model: Any
-    task: Task
-    preprocess: BatchTransform
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -119,14 +112,14 @@ class Net:
 
     def answers(self, outputs: np.ndarray) -> list[dict[str, Any]]:
         """The answers of the task from `outputs`; of what is not finite {'error': why}."""
-        finite = np.isfinite(outputs).reshape(len(outputs), -1).all(-1)
+        finite = np.isfinite(outputs).reshape(len(outputs), -1).all(-1).tolist()
         return [
             self.task.decode(one, self.names) if fine else {'error': NOT_FINITE}
             for one, fine in zip(outputs, finite, strict=True)
         ]
 
     @property
-    def parts(self) -> Any:
+    def parts(self) -> Parts:
         """What the steps take of a recipe."""
         return Parts(self.model, self.task, self.preprocess)
 

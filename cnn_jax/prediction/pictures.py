@@ -5,7 +5,7 @@ import concurrent.futures
 import glob
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,12 +64,14 @@ def read_picture(file: str, decode: Callable[[bytes], np.ndarray]) -> Picture:
         return Picture(file, None, str(error))
 
 
-def batches(files: Iterable[str], decode: Callable[[bytes], np.ndarray], size: int) -> Iterator[list[Picture]]:
+def batches(
+    files: Iterable[str], decode: Callable[[bytes], np.ndarray], size: int
+) -> Generator[list[Picture], None, None]:
     """The pictures in their order, `size` at a time, read by a thread for each core; a few batches are in memory."""
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting: collections.deque[list[concurrent.futures.Future[Picture]]] = collections.deque()
         try:
-            for run in itertools.batched(files, size) if hasattr(itertools, 'batched') else _batched(files, size):
+            for run in batched(files, size):
                 waiting.append([pool.submit(read_picture, file, decode) for file in run])
                 if len(waiting) > AHEAD:
                     yield [future.result() for future in waiting.popleft()]
@@ -79,7 +81,7 @@ def batches(files: Iterable[str], decode: Callable[[bytes], np.ndarray], size: i
             pool.shutdown(cancel_futures=True)
 
 
-def _batched(files: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
+def batched(files: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
     """`itertools.batched`, which Python 3.11 lacks."""
     rest = iter(files)
     while run := tuple(itertools.islice(rest, size)):

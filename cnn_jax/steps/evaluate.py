@@ -7,12 +7,12 @@ import jax
 
 from cnn_jax.data.augment import Batch
 from cnn_jax.steps.inputs import evaluation_inputs
-from cnn_jax.steps.recipe import Recipe
+from cnn_jax.steps.recipe import Parts, Recipe
 
 EvalStep = Callable[[dict[str, Any], Batch], dict[str, jax.Array]]
 
 
-def make_eval_step(recipe: Recipe) -> EvalStep:
+def make_eval_step(recipe: Recipe | Parts) -> EvalStep:
     """The function (variables, batch) -> results of each image, (batch, ...) arrays.
 
     `index` and `mask` as in the batch; `loss`; and the task's own (see `tasks.task.Task.results`).

@@ -7,12 +7,12 @@ import jax
 
 from cnn_jax.data.augment import Batch
 from cnn_jax.steps.inputs import evaluation_inputs
-from cnn_jax.steps.recipe import Recipe
+from cnn_jax.steps.recipe import Parts, Recipe
 
 PredictStep = Callable[[dict[str, Any], Batch], Any]
 
 
-def make_predict_step(recipe: Recipe) -> PredictStep:
+def make_predict_step(recipe: Recipe | Parts) -> PredictStep:
     """The function (variables, batch) -> the model's outputs, (batch, ...) arrays; as probabilities where it has them.
 
     The images go the way of an evaluation, in the same precision; the batch has no targets.

@@ -1,7 +1,7 @@
 """How a model learns, as values: what a training step and an evaluation step are made from."""
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import flax.linen as nn
 import optax
@@ -10,6 +10,14 @@ from cnn_jax.data.augment import BatchTransform
 from cnn_jax.tasks.task import Task
 
 OnNan = Literal['stop', 'skip']
+
+
+class Parts(NamedTuple):
+    """What an evaluation or a prediction takes of a recipe."""
+
+    model: nn.Module
+    task: Task
+    preprocess: BatchTransform
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
