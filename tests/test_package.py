@@ -36,7 +36,7 @@ def test_the_command_lists_the_experiments_from_an_empty_folder(installed, tmp_p
     program = installed / 'bin' / 'cnn_jax'
     said = run(str(program), '--list', cwd=tmp_path, env={'PYTHONPATH': str(installed), 'PATH': ''})
     assert [line.split()[0] for line in said.splitlines()] == list(cnn_jax_names())
-    assert 'the flags of one mode' in run(str(program), '--help', cwd=tmp_path, env={'PYTHONPATH': str(installed)})
+    assert '--experiment' in run(str(program), '--help', cwd=tmp_path, env={'PYTHONPATH': str(installed)})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,9 +1,17 @@
 """Prints what a checkpoint of a run, or weights from elsewhere, do on a split, and on other sets."""
 
+from typing import TYPE_CHECKING, Any
+
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes._command import Command
 from cnn_jax.modes._flags import CHECKPOINT, DATA_DIR, DISTRIBUTED, EVAL_BATCH_SIZE, INIT_FROM, PARALLEL, Flag
 from cnn_jax.modes._typed import listed
+
+if TYPE_CHECKING:
+    from cnn_jax.devices.feed import Feed
+    from cnn_jax.experiment import Loaded
+    from cnn_jax.tasks.task import Evaluation
+    from cnn_jax.training.setup import Setup
 
 SPLITS = ('test', 'validation', 'train')
 FLAGS = (
@@ -21,16 +29,13 @@ POLLS = True
 
 
 def run(command: Command) -> None:
-    from cnn_jax.devices import processes
-    from cnn_jax.evaluation.written import write
     from cnn_jax.training import restore
     from cnn_jax.training.setup import Setup
     from cnn_jax.workdir.config import existing_config
-    from cnn_jax.workdir.openings import count_opening
     from cnn_jax.workdir.seals import differences
 
-    loaded = command.load(beside_run=False)
-    experiment, log, split = loaded.experiment, command.log, command.flags.split
+    loaded, log, split = command.load(beside_run=False), command.log, command.flags.split
+    experiment = loaded.experiment
     if split not in experiment.data.splits:
         raise CnnJaxError(f'--split={split}: {experiment.data.name} has {", ".join(experiment.data.splits)}')
     setup = Setup(
@@ -41,52 +46,73 @@ def run(command: Command) -> None:
         poll=lambda: command.stop.poll('stopped during evaluation'),
         working=log.working,
     )
-    which = command.flags.checkpoint
     variables, source = restore.trained_variables(
-        loaded, command.workdir, command.init_from, setup.mesh, log, which=which
+        loaded, command.workdir, command.init_from, setup.mesh, log, which=command.flags.checkpoint
     )
     feed = setup.open_feed(seed=0)
     if command.workdir is not None:
         for line in differences(existing_config(command.workdir), {split: feed.seal(split)}):
             log.say(line)
-    protocols, sets = command.flags.protocols, command.flags.sets
-    evaluation = None
-    if protocols or sets:
-        from cnn_jax.evaluation.protocols import compare_protocols
+    if command.flags.protocols or command.flags.sets:
+        table = _views(command, setup, variables, feed)
+        _count(command, source)
+        log.say(f'\n{table}')
+        return
+    evaluation = setup.evaluate(variables, feed, split)
+    _count(command, source)
+    log.say(experiment.task.words(evaluation, experiment.data))
+    _write(command, loaded, evaluation, feed, source)
 
-        with log.working('evaluating views, batch') as told:
 
-            def poll() -> None:
-                setup.poll()
-                told.next()
+def _views(command: Command, setup: 'Setup', variables: Any, feed: 'Feed') -> str:
+    """The table of several views of an image, and of other sets."""
+    from cnn_jax.evaluation.protocols import compare_protocols
 
-            table = compare_protocols(
-                experiment,
-                variables,
-                feed.source(split),
-                protocols=listed(protocols or 'center'),
-                sets=listed(sets or ''),
-                data_dir=command.data_dir,
-                batch_size=setup.eval_batch_size,
-                mesh=setup.mesh,
-                say=log.say,
-                poll=poll,
-            )
-        said = f'\n{table}'
-    else:
-        evaluation = setup.evaluate(variables, feed, split)
-        said = experiment.task.words(evaluation, experiment.data)
-    if split == 'test' and (folder := command.workdir) is not None:
+    with command.log.working('evaluating views, batch') as told:
+
+        def poll() -> None:
+            setup.poll()
+            told.next()
+
+        return compare_protocols(
+            setup.experiment,
+            variables,
+            feed.source(command.flags.split),
+            protocols=listed(command.flags.protocols or 'center'),
+            sets=listed(command.flags.sets or ''),
+            data_dir=command.data_dir,
+            batch_size=setup.eval_batch_size,
+            mesh=setup.mesh,
+            say=command.log.say,
+            poll=poll,
+        )
+
+
+def _count(command: Command, source: dict[str, Any]) -> None:
+    """Counts a look at the test split of a run."""
+    from cnn_jax.devices import processes
+    from cnn_jax.workdir.openings import count_opening
+
+    folder, log = command.workdir, command.log
+    if command.flags.split == 'test' and folder is not None:
         step = source['step']
         processes.main_process_first(lambda: count_opening(folder, step=step, by='evaluate', report=log.say))
-    log.say(said)
-    if evaluation is not None and command.workdir is not None and processes.is_main_process():
-        about = {'experiment': loaded.name, 'step': source['step']}
-        try:
-            written = write(
-                command.workdir / 'evaluation', evaluation, feed.source(split),
-                task=experiment.task, data=experiment.data, split=split, about=about,
-            )  # fmt: skip
-            log.say(f'each image  {written}')
-        except OSError as error:
-            log.say(f'warning: each image could not be written below {command.workdir}: {error.strerror}')
+
+
+def _write(command: Command, loaded: 'Loaded', evaluation: 'Evaluation', feed: 'Feed', source: dict[str, Any]) -> None:
+    """Writes each image of an evaluation into the folder of the run."""
+    from cnn_jax.devices import processes
+    from cnn_jax.evaluation.written import write
+
+    folder, split = command.workdir, command.flags.split
+    if folder is None or not processes.is_main_process():
+        return
+    experiment, about = loaded.experiment, {'experiment': loaded.name, 'step': source['step']}
+    try:
+        written = write(
+            folder / 'evaluation', evaluation, feed.source(split),
+            task=experiment.task, data=experiment.data, split=split, about=about,
+        )  # fmt: skip
+        command.log.say(f'each image  {written}')
+    except OSError as error:
+        command.log.say(f'warning: each image could not be written below {folder}: {error.strerror}')

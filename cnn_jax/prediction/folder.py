@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from cnn_jax.steps.evaluate import make_eval_step
 from cnn_jax.tasks.classification.task import Classification
 from cnn_jax.tasks.task import Evaluation
 
-if TYPE_CHECKING:
-    from cnn_jax.prediction.net import Net
-
 BATCH = 32
 
 
@@ -30,7 +27,7 @@ class Files:
     """The rows of a folder."""
 
     items: Sequence[Item]
-    net: 'Net'
+    net: Any  # a `net.Net`, which knows this file
 
     def __len__(self) -> int:
         return len(self.items)
@@ -43,7 +40,7 @@ class Files:
             return {'image': np.zeros(self.net.image_shape, np.uint8), 'label': item.label, 'readable': False}
 
 
-def evaluate(net: 'Net', folder: Path) -> Evaluation:
+def evaluate(net: Any, folder: Path) -> Evaluation:
     """See `Net.evaluate`."""
     if not isinstance(net.task, Classification):
         raise CnnJaxError(f'evaluate: folders are labels of classes; the task of this net is {net.task.name}')
@@ -65,7 +62,7 @@ def evaluate(net: 'Net', folder: Path) -> Evaluation:
     return add_up(step, net.variables, batches, task=net.task, data=data, poll=lambda: None)
 
 
-def _items(folder: Path, net: 'Net') -> list[Item]:
+def _items(folder: Path, net: Any) -> list[Item]:
     names = [name for name in tree.class_folders(folder) if tree.has_images(folder / name)]
     known = {name: label for labels in (net.class_names, net.names) for label, name in enumerate(labels)}
     if strange := [name for name in names if name not in known]:
