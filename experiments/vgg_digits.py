@@ -3,7 +3,7 @@
     python -m cnn_jax.main --experiment=vgg_digits
     python -m cnn_jax.main --experiment=vgg_digits --config.variant=D-BN
 
-Expect at least 98.5 % test accuracy; README.md has the measured mean.
+Expect 98.6 % test accuracy, trained on nine tenths; README.md has the measured mean.
 
 Model: Simonyan and Zisserman 2014, arXiv:1409.1556, all five stages, so that 32x32 images end as 1x1 maps. The
 recipe is that of lenet_digits.
@@ -25,7 +25,7 @@ def experiment(
     dropout_rate: float = 0.5,
     batch_size: int = 32,
     epochs: float = 15.0,
-    learning_rate: float = 2e-3,  # at the end of the warm-up
+    learning_rate: float = 4e-3,  # at the end of the warm-up
     max_shift: int = 3,  # pixels that a training image is moved at most
     validation: float = 0.1,  # share of the training images that is held out to choose by; 0: none
     smoke: bool = False,
