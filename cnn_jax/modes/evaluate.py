@@ -2,12 +2,24 @@
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import CHECKPOINT, DATA_DIR, DISTRIBUTED, EVAL_BATCH_SIZE, INIT_FROM, PARALLEL, Flag
+from cnn_jax.modes._flags import (
+    ARCHITECTURE,
+    CHECKPOINT,
+    DATA_DIR,
+    DISTRIBUTED,
+    EVAL_BATCH_SIZE,
+    INIT_FROM,
+    PARALLEL,
+    PREPROCESSING,
+    Flag,
+)
 from cnn_jax.modes._typed import listed
 
 SPLITS = ('test', 'validation', 'train')
 FLAGS = (
     INIT_FROM,
+    ARCHITECTURE,
+    PREPROCESSING,
     CHECKPOINT,
     Flag('split', 'which images; each look at the test split is counted', default='test', choices=SPLITS),
     DATA_DIR,
@@ -23,12 +35,13 @@ POLLS = True
 def run(command: Command) -> None:
     from cnn_jax.devices import processes
     from cnn_jax.training import restore
+    from cnn_jax.training.as_trained import prepare_as_trained
     from cnn_jax.training.setup import Setup
     from cnn_jax.workdir.config import existing_config
     from cnn_jax.workdir.openings import count_opening
     from cnn_jax.workdir.seals import differences
 
-    loaded = command.load(beside_run=False)
+    loaded = prepare_as_trained(command.load(beside_run=False), command.init_from, command.flags, command.log.say)
     experiment, log, split = loaded.experiment, command.log, command.flags.split
     if split not in experiment.data.splits:
         raise CnnJaxError(f'--split={split}: {experiment.data.name} has {", ".join(experiment.data.splits)}')
