@@ -13,7 +13,7 @@ import numpy as np
 from cnn_jax.errors import CnnJaxError, unknown
 from cnn_jax.models import alexnet, googlenet, resnet, vgg
 from cnn_jax.weights.convert import convert, slots, variable_shapes
-from cnn_jax.weights.layout import Library
+from cnn_jax.weights.layout import Library, their_modules
 from cnn_jax.weights.source import Source, read_arrays
 
 VGG_LETTERS = {11: 'A', 13: 'B', 16: 'D', 19: 'E'}
@@ -64,7 +64,7 @@ def torchvision(
         raise CnnJaxError(unknown('torchvision architecture', arch, ARCHITECTURES))
     if arch != 'googlenet' and (transform_input is not None or aux_heads is not None):
         raise CnnJaxError(f'transform_input and aux_heads are options of googlenet; {arch} has neither')
-    arrays = read_arrays(source)
+    arrays = read_arrays(source, modules=_modules(arch))
     options: dict[str, Any] = {}
     if arch == 'googlenet':
         options['transform_input'] = is_released_googlenet(source) if transform_input is None else transform_input
@@ -90,10 +90,15 @@ def timm(name: str, source: Source) -> tuple[nn.Module, dict[str, Any]]:
     known = [arch for arch in ARCHITECTURES if arch not in NOT_IN_TIMM]
     if arch not in known:
         raise CnnJaxError(unknown('timm architecture', arch, known))
-    arrays = read_arrays(source)
+    arrays = read_arrays(source, modules=_modules(arch))
     library = library_of(arrays)
     options = {'dropout_rate': 0.0} if arch.startswith('vgg') else {}
     return _load(arch, arrays, library, options, what=_name_of(source, name))
+
+
+def _modules(arch: str) -> set[str]:
+    """The names of the modules of an architecture; nothing is traced."""
+    return their_modules(ARCHITECTURES[arch]())
 
 
 def library_of(arrays: Mapping[str, Any]) -> Library:

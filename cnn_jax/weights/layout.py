@@ -30,6 +30,16 @@ def module_names(model: nn.Module, library: Library) -> Names:
     )
 
 
+def their_modules(model: nn.Module) -> set[str]:
+    """The names that the modules of a model have in either library.
+
+    Raises:
+        CnnJaxError: for a model without a counterpart there.
+    """
+    libraries: tuple[Library, ...] = ('torchvision', 'timm')
+    return {name for library in libraries for name in module_names(model, library).values()}
+
+
 def _alexnet(model: AlexNet, library: Library) -> Names:
     convolutions = {f'conv{number}': f'features.{index}' for number, index in enumerate((0, 3, 6, 8, 10), 1)}
     return convolutions | {'fc6': 'classifier.1', 'fc7': 'classifier.4', 'fc8': 'classifier.6'}

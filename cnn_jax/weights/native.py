@@ -17,7 +17,7 @@ import cnn_jax.models
 from cnn_jax.errors import CnnJaxError, StorageError, unknown
 from cnn_jax.weights.convert import check_finite, fit_problems, flatten, unflatten, variable_shapes
 from cnn_jax.weights.preprocessing import Preprocessing
-from cnn_jax.weights.safetensors_file import read_header, read_safetensors, write_safetensors
+from cnn_jax.weights.safetensors_file import is_safetensors, read_header, read_safetensors, write_safetensors
 from cnn_jax.weights.source import existing_file
 
 KEY = 'cnn_jax'  # of the header's metadata
@@ -102,7 +102,8 @@ def about(path: str | Path) -> dict[str, Any]:
         StorageError: it is damaged.
     """
     path = existing_file(path)
-    text = read_header(path).get('__metadata__', {}).get(KEY) if path.suffix == '.safetensors' else None
+    known = path.suffix == '.safetensors' or is_safetensors(path)
+    text = read_header(path).get('__metadata__', {}).get(KEY) if known else None
     if text is None:
         raise CnnJaxError(
             f'weights: {path} was not written by weights.save; read it with weights.torchvision(ARCH, FILE) or '
