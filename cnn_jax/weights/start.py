@@ -10,15 +10,16 @@ import numpy as np
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.models.googlenet import GoogLeNet
-from cnn_jax.weights.architectures import is_released_googlenet, library_of
+from cnn_jax.models.inception import InceptionV3
+from cnn_jax.weights.architectures import expects_inception, library_of
 from cnn_jax.weights.convert import Slot, convert, flatten, slots, unflatten
 from cnn_jax.weights.layout import their_modules
 from cnn_jax.weights.native import KEY
 from cnn_jax.weights.safetensors_file import is_safetensors, read_header, read_safetensors
 from cnn_jax.weights.source import Source, existing_file, read_arrays
 
-AUXILIARY_HEADS = ('aux1', 'aux2')
-AUXILIARY = r'((params|batch_stats)/)?aux[12][./]'
+AUXILIARY_HEADS = ('aux1', 'aux2', 'aux_conv0', 'aux_conv1', 'aux_fc')
+AUXILIARY = r'((params|batch_stats)/)?(aux[12][./]|aux_|AuxLogits\.)'
 
 
 def variables_for(
@@ -56,13 +57,13 @@ def variables_for(
     places = tuple(f'{name.rpartition(".")[0]}.' for name in headless)
     rest = {name: array for name, array in arrays.items() if name not in heads and not name.startswith(places)}
     needed = {name: slot for name, slot in wanted.items() if name not in heads}
-    optional = AUXILIARY if isinstance(model, GoogLeNet) else None
+    optional = AUXILIARY if isinstance(model, GoogLeNet | InceptionV3) else None
     taken = flatten(convert(rest, needed, what=what, optional=optional))
     if headless:
         _say_headless(what, wanted, headless, arrays, places, like, report)
     elif heads:
         _say_heads(what, wanted, heads, arrays, class_axis, like, report)
-    if isinstance(model, GoogLeNet) and not model.transform_input and is_released_googlenet(source):
+    if not getattr(model, 'transform_input', True) and expects_inception(model, source):
         report(f'warning: {what} expects images in (x - 0.5) / 0.5, or a model with transform_input=True')
     result = {}
     for path, leaf in flatten(like).items():
