@@ -138,6 +138,7 @@ class InceptionV3(nn.Module):
     """
 
     num_classes: int = 1000
+    modules: tuple[str, ...] = tuple(MODULES)  # those of MODULES to have, for smaller nets
     aux_head: bool = False
     dropout_rate: float = 0.5  # the paper's is 0.2
     transform_input: bool = False
@@ -159,7 +160,7 @@ class InceptionV3(nn.Module):
                 x = _stage(step, self.width, self._options())(x, train=train)
         module = nn.remat(InceptionModule, static_argnums=(2,)) if self.remat else InceptionModule
         heads = []
-        for name in MODULES:  # 17x17x768 from mixed_6a, 8x8x2048 in the end
+        for name in self.modules:  # 17x17x768 from mixed_6a, 8x8x2048 in the end
             x = module(name, self.width, self._options(), name=name)(x, train)
             if name == HEAD_AFTER and self.aux_head and (train or self.is_initializing()):
                 heads.append(self._head(x, train))

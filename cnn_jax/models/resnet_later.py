@@ -120,21 +120,24 @@ class LaterResNet(nn.Module):
     """A stem, stages of residual blocks, a global average pool and a dense layer; the default is ResNet-50-D.
 
         Takes standardised images (batch, height, width, channels), returns logits (batch, num_classes). Counts are for
-        1,000 classes.
+    224x224x3 images and 1,000 classes; MACs are multiply-adds of one image, of convolutions and dense layers. The
+    accuracy of published weights depends on their recipe far more than on the form: see timm's own table.
 
-        | variant | parameters |
-        |---|---|
-    | `resnet18d`, `26d`, `34d` | 11,708,744, 16,014,408, 21,816,904 |
-    | `resnet50d`, `101d`, `152d` | 25,576,264, 44,568,392, 60,212,040 |
-    | `seresnet18`, `34`, `50`, `101` | 11,779,624, 21,960,416, 28,088,024, 49,326,872 |
-    | `seresnext50_32x4d` | 27,559,896 |
-    | `seresnext101_32x4d`, `_32x8d` | 48,955,416, 93,569,048 |
-    | `resnet50_gn` | 25,557,032 |
+    | variant | parameters | MACs |
+    |---|---|---|
+    | `resnet18d`, `26d`, `34d` | 11,708,744, 16,014,408, 21,816,904 | 2.054 G, 2.582 G, 3.903 G |
+    | `resnet50d`, `101d`, `152d` | 25,576,264, 44,568,392, 60,212,040 | 4.329 G, 8.041 G, 11.753 G |
+    | `seresnet18`, `34` | 11,779,624, 21,960,416 | 1.814 G, 3.664 G |
+    | `seresnet50`, `101` | 28,088,024, 49,326,872 | 4.092 G, 7.806 G |
+    | `seresnext50_32x4d` | 27,559,896 | 4.233 G |
+    | `seresnext101_32x4d`, `_32x8d` | 48,955,416, 93,569,048 | 7.975 G, 16.419 G |
+    | `resnet50_gn` | 25,557,032 | 4.089 G |
 
     Differs from the papers: SE squeezes to a multiple of 8 channels, as timm; a bottleneck's stride is on its 3x3
+    convolution (v1.5).
 
-        Raises:
-            ValueError: for a depth, norm or attention other than those below.
+    Raises:
+        ValueError: for a depth or norm other than those below.
     """
 
     depth: int = 50  # of `resnet.DEPTHS`
