@@ -1,5 +1,7 @@
 """Preprocessing that travels with weights: timm's and torchvision's to the pixel, in files, and never mixed unsaid."""
 
+import argparse
+import dataclasses
 import functools
 import hashlib
 import io
@@ -16,11 +18,13 @@ from PIL import Image
 from test_weights_start import RESNET, values
 
 from cnn_jax import experiment, weights
-from cnn_jax.data import augment, imagenet, photographs
+from cnn_jax.data import augment, digits, imagenet, photographs
 from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.main import main
+from cnn_jax.training.as_trained import prepare_as_trained
 from cnn_jax.weights import prepared, preprocessing, tags
 from cnn_jax.weights.preprocessing import Preprocessing, from_json, from_timm, known
+from cnn_jax.workdir.config import describe_run, write_config
 
 DATA = Path(__file__).parent / 'data'
 STORED = json.loads((DATA / 'preprocessing.json').read_text(encoding='utf-8'))
@@ -294,3 +298,34 @@ def test_flags_of_weights_need_weights(evaluated, capsys):
     assert main([*given, file, '--preprocessing=both']) == 2
     assert main([*given, file, '--architecture=timm/vgg16']) == 2
     assert 'a.safetensors says another size and resize and interpolation' in capsys.readouterr().err
+
+
+def test_a_run_remembers_it_and_evaluation_compares(tmp_path, evaluated):
+    """`--init_from=RUN`: the run's `config.json` says how its images were prepared; one of before says nothing."""
+    loaded = experiment.load('resnet_imagenet', {'smoke': 'true'})
+    config = describe_run(loaded, seed=0, parallel='mapped', data_dir=tmp_path)
+    own = from_json(json.loads(json.dumps(config))['preprocessing'], what='it')
+    assert own.words().startswith('48 of 56 pixels, bilinear, RGB, mean 0.485 0.456 0.406')
+    flags, lines = argparse.Namespace(architecture=None, preprocessing=None), []
+    write_config(tmp_path, config)
+    assert prepare_as_trained(loaded, tmp_path, flags, lines.append) is loaded
+    write_config(tmp_path, {**config, 'preprocessing': HALF.as_json()})
+    (tmp_path / 'checkpoints' / 'best').mkdir(parents=True)
+    with pytest.raises(CnnJaxError, match='differ in size and resize and interpolation and mean and std'):
+        prepare_as_trained(loaded, tmp_path / 'checkpoints' / 'best', flags, lines.append)
+    flags.preprocessing = 'weights'
+    made = prepare_as_trained(loaded, tmp_path, flags, lines.append).experiment
+    assert made.data.image_shape == made.input_shape == (24, 24, 3)
+    assert prepared.of_experiment(made.data, made.preprocess) == dataclasses.replace(HALF)
+    flags.preprocessing = None
+    write_config(tmp_path, {name: value for name, value in config.items() if name != 'preprocessing'})
+    assert prepare_as_trained(loaded, tmp_path, flags, lines.append) is loaded
+    said = ['images as', 'images as', f'{tmp_path} does not say how its images were prepared; as the experiment: 48 of']
+    assert all(line.startswith(words) for line, words in zip(lines, said, strict=True))
+
+
+def test_sets_without_files_cannot_take_it():
+    data = digits.load(batch_size=8)
+    assert prepared.of_experiment(data, lambda keys, batch: batch) is None
+    with pytest.raises(CnnJaxError, match='the images of digits are kept at one size'):
+        prepared.applied(argparse.Namespace(data=data), HALF)

@@ -119,7 +119,7 @@ class LaterBlock(nn.Module):
 class LaterResNet(nn.Module):
     """A stem, stages of residual blocks, a global average pool and a dense layer; the default is ResNet-50-D.
 
-        Takes standardised images (batch, height, width, channels), returns logits (batch, num_classes). Counts are for
+    Takes standardised images (batch, height, width, channels), returns logits (batch, num_classes). Counts are for
     224x224x3 images and 1,000 classes; MACs are multiply-adds of one image, of convolutions and dense layers. The
     accuracy of published weights depends on their recipe far more than on the form: see timm's own table.
 
