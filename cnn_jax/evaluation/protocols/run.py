@@ -55,7 +55,8 @@ PROTOCOLS = {
 def _views(protocol: Protocol, decoding: Decoding) -> list[views.Views]:
     """The views of a protocol, resized by the filter of the set's own evaluation."""
     made = protocol.make(decoding.size, decoding.resize)
-    return [functools.partial(view, interpolation=decoding.interpolation) for view in made]
+    how: Any = {'interpolation': decoding.interpolation}
+    return [functools.partial(view, **how) for view in made]
 
 
 class Row(NamedTuple):
