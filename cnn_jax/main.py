@@ -178,7 +178,7 @@ def _parse(arguments: list[str], command: Command) -> modes.Mode:
 
 def _check(command: Command, known: Iterable[Flag], traits: modes.Traits) -> None:
     for flag in known:
-        if flag.choices and (value := command.flags[flag.name].value) not in flag.choices:
+        if flag.choices and (value := command.flags[flag.name].value) not in (flag.default, *flag.choices):
             raise CnnJaxError(unknown(f'--{flag.name}', value, flag.choices))
     if command.paths and not traits.takes_paths:
         raise CnnJaxError(

@@ -287,6 +287,7 @@ def test_progress_is_said(tmp_path, root):
         ({'size': 300}, 'image_size: got 300 with resize 256'),
         ({'max_bad_images': 1.5}, r'max_bad_images: got 1\.5'),
         ({'max_pixels': 0}, 'max_pixels: got 0'),
+        ({'interpolation': 'nearest'}, "interpolation: got 'nearest'; it is one of bilinear, bicubic"),
     ],
 )
 def test_decoding_refuses(options, message):

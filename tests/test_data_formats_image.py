@@ -95,6 +95,17 @@ def test_centre_is_torchvisions(shape, resize):
     np.testing.assert_array_equal(centre, torchvision_way(encoded, resize, 224))
 
 
+@pytest.mark.parametrize('shape', [(500, 375), (333, 427), (97, 101)])
+def test_bicubic_is_pillows(shape):
+    encoded = jpeg(7, width=shape[0], height=shape[1])
+    centre = image.decode_centre(encoded, resize=50, size=50, interpolation='bicubic')
+    whole = Image.open(io.BytesIO(encoded)).convert('RGB')
+    wide, high = (int(50 * length / min(shape)) for length in shape)
+    whole = whole.resize((wide, high), Image.Resampling.BICUBIC)
+    left, top = round((wide - 50) / 2), round((high - 50) / 2)
+    np.testing.assert_array_equal(centre, np.asarray(whole)[top : top + 50, left : left + 50])
+
+
 def test_centre_of_a_long_image_is_torchvisions_but_for_roundings():
     encoded = jpeg(7, width=500, height=100)
     centre = image.decode_centre(encoded, resize=256, size=224).astype(int)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from colour_experiment import RESIZE, SIZE, Colour
-from small_imagenet import CLASSES, cut, make_tree
+from small_imagenet import CLASSES, cut, jpeg, make_tree
 
 from cnn_jax.data.formats import shards, tree, views
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
@@ -91,6 +91,16 @@ def test_at_its_own_size_vgg_is_the_same(size, options):
 
 
 # Views
+
+
+def test_views_are_resized_by_the_filter_of_the_evaluation():
+    """Of ten crops the centre is that of the evaluation, whichever its filter."""
+    encoded = jpeg(3)
+    for interpolation in ('bilinear', 'bicubic'):
+        decoding = Decoding(SIZE, RESIZE, interpolation=interpolation)
+        (view,) = run._views(PROTOCOLS['ten_crop'], decoding)
+        centre = view(views.decode(encoded, max_pixels=decoding.max_pixels))[4]
+        np.testing.assert_array_equal(centre, decoding.centre(encoded))
 
 
 def test_ten_crop_places():

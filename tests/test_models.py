@@ -16,14 +16,17 @@ import pytest
 
 import cnn_jax.models
 from cnn_jax.layers import BatchNorm, Conv2D
+from cnn_jax.models.inception import InceptionV3
 from cnn_jax.models.lenet import LeNet, LeNet1998
 from cnn_jax.models.resnet import DEPTHS, ResNet
+from cnn_jax.models.resnet_later import LaterResNet
 from cnn_jax.models.vgg import VGG
 
 FAMILIES = sorted(path.stem for path in pathlib.Path(cnn_jax.models.__file__).parent.glob('[a-z]*.py'))
 MODULES = {family: importlib.import_module(f'cnn_jax.models.{family}') for family in FAMILIES}
 # Values for fields of that name. The third convolution of a stage is what sets VGG's configuration C apart.
 TINY = {'width': 1 / 16, 'stage_sizes': (1, 1), 'modules': ('3a', '4a', '4d')}
+TINY_INCEPTION = {'width': 1 / 16, 'modules': ('mixed_5b', 'mixed_6a', 'mixed_6b', 'mixed_7a', 'mixed_7b')}
 TINY_VGG = {'width': 1 / 16, 'stage_sizes': (1, 1, 3)}
 NUM_CLASSES = 10
 LABELS = jnp.array([3, 7], jnp.int32)
@@ -34,12 +37,14 @@ def fields(model) -> set[str]:
 
 
 def make_tiny(model):
-    small = TINY_VGG if isinstance(model, VGG) else TINY
+    small = TINY_VGG if isinstance(model, VGG) else TINY_INCEPTION if isinstance(model, InceptionV3) else TINY
     small = {name: value for name, value in small.items() if name in fields(model)}
     if isinstance(model, ResNet) and model.layout == 'imagenet':
         small['depth'] = (
             50 if DEPTHS[model.depth][1] else 18
         )  # with its own stage sizes: only the kind of block is left
+    elif isinstance(model, LaterResNet):
+        small['depth'] = 50 if DEPTHS[model.depth][1] else 18
     elif isinstance(model, ResNet):
         small['depth'] = 20
     return model.clone(**small)
@@ -57,7 +62,7 @@ def tiny_models() -> list[Any]:
 
 def some_images(model) -> jax.Array:
     """Two images, larger where the net needs it."""
-    size = 32 if isinstance(model, ResNet | VGG | LeNet | LeNet1998) else 96
+    size = 32 if isinstance(model, ResNet | LaterResNet | VGG | LeNet | LeNet1998) else 96
     return jnp.asarray(np.random.default_rng(0).standard_normal((2, size, size, 3), np.float32))
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from cnn_jax.layers import Conv2D, Dense
-from cnn_jax.models import alexnet, googlenet, lenet, resnet, vgg
+from cnn_jax.models import alexnet, googlenet, inception, lenet, resnet, resnet_later, vgg
 
 # Variant: (parameters without auxiliary heads, multiply-adds in units of 1e9). Torchvision's numbers where it has the
 # net; the others were computed by an independent calculator.
@@ -55,7 +55,31 @@ RESNET = {
     'plain34': (21_623_848, None),
     'resnext50_32x4d': (25_028_904, 4.230),
     'wide_resnet50_2': (68_883_240, 11.398),
+    'resnext101_32x4d': (44_177_704, None),
+    'resnext101_32x8d': (88_791_336, 16.414),
+    'resnext101_64x4d': (83_455_272, 15.460),
+    'wide_resnet101_2': (126_886_696, 22.753),
+    'resnet26': (15_995_176, None),
+    'resnet18_v2': (11_687_720, None),
+    'resnet34_v2': (21_795_880, None),
+    'resnet101_v2': (44_541_480, None),
 }
+RESNET_LATER = {
+    'resnet18d': 11_708_744,
+    'resnet26d': 16_014_408,
+    'resnet34d': 21_816_904,
+    'resnet50d': 25_576_264,
+    'resnet101d': 44_568_392,
+    'resnet152d': 60_212_040,
+    'seresnet18': 11_779_624,
+    'seresnet34': 21_960_416,
+    'seresnet50': 28_088_024,
+    'seresnet101': 49_326_872,
+    'seresnext50_32x4d': 27_559_896,
+    'seresnext101_32x4d': 48_955_416,
+    'seresnext101_32x8d': 93_569_048,
+    'resnet50_gn': 25_557_032,
+}  # timm 1.0.31's
 RESNET_SMALL = {
     'cifar20': (269_722, 0.041),
     'cifar32': (464_154, None),
@@ -70,6 +94,8 @@ CASES = [
     *((googlenet, name, 224, *row) for name, row in GOOGLENET.items()),
     *((resnet, name, 224, *row) for name, row in RESNET.items()),
     *((resnet, name, 32, *row) for name, row in RESNET_SMALL.items()),
+    *((resnet_later, name, 224, parameters, None) for name, parameters in RESNET_LATER.items()),
+    (inception, 'inception_v3', 299, 23_834_568, 5.713),
 ]
 
 
@@ -114,7 +140,7 @@ def test_parameters_and_multiply_adds(family, name, size, parameters, giga_macs)
         check_shapes(layers, GOOGLENET_SHAPES)
     if family is vgg:
         check_vgg(name, params, layers)
-    if family is resnet:
+    if family is resnet and name != 'resnet26':  # of no paper
         check_shapes(layers, resnet_shapes(name))
     if family is alexnet:
         check_shapes(layers, ALEXNET_SHAPES[name])

@@ -234,3 +234,25 @@ print(net.predict({str(sorted((run / 'pngs').rglob('*.png'))[0])!r})['prediction
         env={'PYTHONPATH': str(home), 'TFDS_DATA_DIR': str(tmp_path / 'none'), 'HOME': str(tmp_path), 'PATH': ''},
     ).stdout  # fmt: skip
     assert said.strip().isdigit()
+
+
+def test_a_saved_net_of_files_is_loaded_with_its_preprocessing(tmp_path):
+    from small_imagenet import make_tree
+
+    make_tree(tmp_path / 'photos')
+    loaded = experiment.load('finetune_folder', {'folder': str(tmp_path / 'photos'), 'smoke': True})
+    cnn_jax.train(loaded, workdir=tmp_path / 'run', data_dir=tmp_path)
+    net = cnn_jax.load(tmp_path / 'run')
+    net.save(tmp_path / 'mine.safetensors')
+    again = cnn_jax.load(tmp_path / 'mine.safetensors')
+    path = next((tmp_path / 'photos').rglob('*.JPEG'))
+    one, other = net.predict(path), again.predict(path)
+    assert one['prediction'] == other['prediction']
+    assert other['probability'] == pytest.approx(one['probability'], abs=1e-5)
+    assert again.class_names == net.class_names
+
+
+def test_a_file_that_does_not_say_how_its_images_are_prepared_is_refused(net, tmp_path):
+    net.save(tmp_path / 'digits.safetensors')
+    with pytest.raises(CnnJaxError, match='does not say how its images are prepared'):
+        cnn_jax.load(tmp_path / 'digits.safetensors')

@@ -84,7 +84,7 @@ def test_names_and_shapes_are_those_of_the_library(library, name):
 
 def test_timms_resnets_have_torchvisions_names():
     names = [name for name in STATE_SHAPES['timm'] if not name.startswith('vgg')]
-    assert names == [name for name in architectures.ARCHITECTURES if name.startswith(('res', 'wide'))]
+    assert names == [name for name in STATE_SHAPES['torchvision'] if name.startswith(('res', 'wide'))]
     for name in names:
         assert STATE_SHAPES['timm'][name] == STATE_SHAPES['torchvision'][name]
 

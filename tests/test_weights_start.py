@@ -164,7 +164,7 @@ def test_what_is_not_weights(tmp_path, lines):
     like = values(RESNET)
     for source, words in (
         (tmp_path / 'absent.pth', 'no such file'),
-        (tmp_path / 'run', 'not a file that is read here'),
+        (tmp_path, 'is a folder'),
     ):
         with pytest.raises(CnnJaxError, match=words):
             weights.variables_for(RESNET, source, like, report=lines.append)

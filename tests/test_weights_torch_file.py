@@ -138,7 +138,6 @@ def test_nothing_that_a_file_names_is_run(tmp_path, form, protocol):
         ('torch._utils', '_rebuild_device_tensor_from_numpy'),
         ('torch.storage', '_load_from_bytes'),
         ('numpy.core.multiarray', '_reconstruct'),
-        ('argparse', 'Namespace'),
         ('collections', 'defaultdict'),
         ('collections.OrderedDict', '__class__'),
         ('torch._utils', '_rebuild_tensor_v2.__globals__'),
@@ -285,8 +284,8 @@ def test_endless_opcodes_end(monkeypatch):
 def test_what_cannot_be_opened(tmp_path):
     with pytest.raises(CnnJaxError, match='no such file'):
         read_arrays(tmp_path / 'absent.pth')
-    with pytest.raises(CnnJaxError, match='not a file that is read here'):
-        read_arrays(tmp_path / 'weights.ckpt')
+    with pytest.raises(CnnJaxError, match='is a folder; give a file in it'):
+        read_arrays(tmp_path)
     for content in (b'', b'PK\x03\x04', b'PK\x05\x06' + bytes(18), os.urandom(100)):
         (tmp_path / 'a.pth').write_bytes(content)
         with pytest.raises(StorageError):

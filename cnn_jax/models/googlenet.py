@@ -122,7 +122,7 @@ class GoogLeNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> Any:
-        x = self._stem(_undo_standardisation(images) if self.transform_input else images, train)  # 28x28x192
+        x = self._stem(undo_standardisation(images) if self.transform_input else images, train)  # 28x28x192
         inception = nn.remat(Inception, static_argnums=(2,)) if self.remat else Inception
         heads = []
         for previous, name in zip(('3', *self.modules), self.modules, strict=False):
@@ -163,7 +163,7 @@ class GoogLeNet(nn.Module):
         return options if self.batch_norm is None else {**options, 'epsilon': 1e-3}
 
 
-def _undo_standardisation(images: jax.Array) -> jax.Array:
+def undo_standardisation(images: jax.Array) -> jax.Array:
     """From (x - mean) / std with ImageNet's statistics to (x - 0.5) / 0.5."""
     mean, std = (jnp.asarray(values, images.dtype) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     return images * (std / 0.5).reshape(1, 1, 1, 3) + ((mean - 0.5) / 0.5).reshape(1, 1, 1, 3)

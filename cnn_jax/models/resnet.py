@@ -134,7 +134,11 @@ class ResNet(nn.Module):
     | `resnet101`, `_v1` | 44,549,160 | 7.801 G, 7.570 G | 77.37, 93.55 % |
     | `resnet152`, `_v1` | 60,192,808 | 11.514 G, 11.282 G | 78.31, 94.05 % |
     | `resnext50_32x4d` | 25,028,904 | 4.230 G | 77.62, 93.70 % |
+    | `resnext101_32x8d` | 88,791,336 | 16.414 G | 79.31 % |
+    | `resnext101_64x4d` | 83,455,272 | 15.460 G | 83.25 % (a later recipe) |
+    | `resnext101_32x4d`, `resnet26` | 44,177,704, 15,995,176 | | |
     | `wide_resnet50_2` | 68,883,240 | 11.398 G | 78.47, 94.09 % |
+    | `wide_resnet101_2` | 126,886,696 | 22.753 G | 78.85 % |
     | `cifar20`, `32`, `44` | 269,722, 464,154, 658,586 | 0.041 G, 0.069 G, 0.097 G | error 8.75, 7.51, 7.17 % |
     | `cifar56`, `110` | 853,018, 1,727,962 | 0.125 G, 0.253 G | error 6.97, 6.43 % |
 
@@ -244,7 +248,13 @@ VARIANTS: dict[str, Callable[..., nn.Module]] = {
     **{f'plain{depth}': partial(ResNet, depth=depth, shortcut='none') for depth in (18, 34)},
     'resnet18_small': partial(ResNet, depth=18, stem='small', num_classes=10),
     'resnext50_32x4d': partial(ResNet, groups=32, base_width=4),
+    'resnext101_32x4d': partial(ResNet, depth=101, groups=32, base_width=4),
+    'resnext101_32x8d': partial(ResNet, depth=101, groups=32, base_width=8),
+    'resnext101_64x4d': partial(ResNet, depth=101, groups=64, base_width=4),
     'wide_resnet50_2': partial(ResNet, base_width=128),
+    'wide_resnet101_2': partial(ResNet, depth=101, base_width=128),
+    'resnet26': partial(ResNet, stage_sizes=(2, 2, 2, 2)),  # of bottlenecks
+    **{f'resnet{depth}_v2': partial(ResNet, depth=depth, preactivation=True) for depth in (18, 34)},
     **{
         f'cifar{depth}': partial(ResNet, depth=depth, layout='cifar', shortcut='A', num_classes=10)
         for depth in (20, 32, 44, 56, 110)

@@ -29,6 +29,12 @@ FOLD = Flag(
 )
 SEED = Flag('seed', 'of all randomness', 'number', 0, least=0, most=2**32 - 1)
 INIT_FROM = Flag('init_from', 'weights to take: a file, RUN, RUN/checkpoints/best, or RUN/checkpoints/STEP')
+ARCHITECTURE = Flag('architecture', 'published name of the weights of --init_from, as timm/resnet50.a1_in1k')
+PREPROCESSING = Flag(
+    'preprocessing',
+    'of images, where --init_from was trained on another than the experiment prepares',
+    choices=('weights', 'experiment'),
+)
 CHECKPOINT = Flag('checkpoint', 'of the run: latest, best (on its validation split), or a step', default='latest')
 DATA_DIR = Flag('data_dir', 'data sets; default: $TFDS_DATA_DIR, else ~/tensorflow_datasets')
 EVAL_BATCH_SIZE = Flag('eval_batch_size', 'images per evaluation batch; changes no result', 'number', least=1)

@@ -4,7 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import CHECKPOINT, DATA_DIR, DISTRIBUTED, EVAL_BATCH_SIZE, INIT_FROM, PARALLEL, Flag
+from cnn_jax.modes._flags import (
+    ARCHITECTURE,
+    CHECKPOINT,
+    DATA_DIR,
+    DISTRIBUTED,
+    EVAL_BATCH_SIZE,
+    INIT_FROM,
+    PARALLEL,
+    PREPROCESSING,
+    Flag,
+)
 from cnn_jax.modes._typed import listed
 
 if TYPE_CHECKING:
@@ -16,6 +26,8 @@ if TYPE_CHECKING:
 SPLITS = ('test', 'validation', 'train')
 FLAGS = (
     INIT_FROM,
+    ARCHITECTURE,
+    PREPROCESSING,
     CHECKPOINT,
     Flag('split', 'which images; each look at the test split is counted', default='test', choices=SPLITS),
     DATA_DIR,
@@ -30,12 +42,13 @@ POLLS = True
 
 def run(command: Command) -> None:
     from cnn_jax.training import restore
+    from cnn_jax.training.as_trained import prepare_as_trained
     from cnn_jax.training.setup import Setup
     from cnn_jax.workdir.config import existing_config
     from cnn_jax.workdir.seals import differences
 
-    loaded, log, split = command.load(beside_run=False), command.log, command.flags.split
-    experiment = loaded.experiment
+    loaded = prepare_as_trained(command.load(beside_run=False), command.init_from, command.flags, command.log.say)
+    experiment, log, split = loaded.experiment, command.log, command.flags.split
     if split not in experiment.data.splits:
         raise CnnJaxError(f'--split={split}: {experiment.data.name} has {", ".join(experiment.data.splits)}')
     setup = Setup(

@@ -4,7 +4,15 @@ from pathlib import Path
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import CHECKPOINT, DATA_DIR, EVAL_BATCH_SIZE, INIT_FROM, Flag
+from cnn_jax.modes._flags import (
+    ARCHITECTURE,
+    CHECKPOINT,
+    DATA_DIR,
+    EVAL_BATCH_SIZE,
+    INIT_FROM,
+    PREPROCESSING,
+    Flag,
+)
 
 FLAGS = (
     INIT_FROM,
@@ -13,6 +21,8 @@ FLAGS = (
     Flag('output', 'a .csv, .jsonl or .json file for the answers; default: the console alone'),
     EVAL_BATCH_SIZE,
     DATA_DIR,
+    ARCHITECTURE,
+    PREPROCESSING,
 )
 POLLS = True
 BATCH = 64
@@ -23,11 +33,12 @@ def run(command: Command) -> None:
     from cnn_jax.prediction.load import of_experiment
     from cnn_jax.prediction.run import predict
     from cnn_jax.training import restore
+    from cnn_jax.training.as_trained import prepare_as_trained
 
     given, log = command.flags, command.log
     if given.images is None:
         raise CnnJaxError("--mode=predict needs --images=FILE, FOLDER or a pattern in quotes: 'photos/*.jpg'")
-    loaded = command.load(beside_run=False)
+    loaded = prepare_as_trained(command.load(beside_run=False), command.init_from, given, log.say)
     variables, _ = restore.trained_variables(
         loaded, command.workdir, command.init_from, mapping.make_mesh(), log, which=given.checkpoint
     )

@@ -7,16 +7,14 @@ from typing import Any
 import jax
 
 from cnn_jax import weights
-from cnn_jax.data import augment
-from cnn_jax.data.formats.encoded import Decoding
 from cnn_jax.data.formats.imagenet_words import class_names as imagenet_names
-from cnn_jax.data.imagenet import MEAN, STD
 from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.experiment import Loaded
 from cnn_jax.prediction.net import Net
 from cnn_jax.tasks import classification
 from cnn_jax.training import restore
+from cnn_jax.weights import prepared
 from cnn_jax.workdir.config import existing_config, load_run
 from cnn_jax.workdir.log import read_metrics
 
@@ -68,10 +66,12 @@ def of_experiment(loaded: Loaded, variables: dict[str, Any], source: str, folder
         read_file=experiment.data.read_file,
         source=source,
         metrics=read_metrics(folder) if folder is not None else (),
+        prepared=lambda: prepared.of_experiment(experiment.data, experiment.preprocess),
     )
 
 
 def _of_file(path: Path, architecture: str | None) -> Net:
+    how = prepared.of_weights(path, architecture)
     if architecture is None:
         model, variables = weights.load(path)
         about = weights.about(path)
@@ -80,21 +80,22 @@ def _of_file(path: Path, architecture: str | None) -> Net:
         library, _, name = architecture.rpartition('/')
         if library not in LIBRARIES:
             raise CnnJaxError(f'architecture: {architecture!r} given; write {" or ".join(EXAMPLES)}')
+        name = name.partition('.')[0] if library == 'torchvision' else name
         model, variables = LIBRARIES[library](name, path)
         names = imagenet_names() if model.num_classes == 1000 else ()
         names = names or tuple(f'class {number}' for number in range(model.num_classes))
-    decoding = Decoding()
-    log.warning(
-        '%s does not say how its images are prepared: as most are, the short side %d, the centre of %d pixels, '
-        'the mean and deviation of ImageNet', path, decoding.resize, decoding.size,
-    )  # fmt: skip
+    if how is None:
+        raise CnnJaxError(
+            f'{path} does not say how its images are prepared; give architecture=TAG, as {" or ".join(EXAMPLES)}'
+        )
     return Net(
         model=model,
         variables=jax.device_put(variables),
         task=classification.task(),
         class_names=names,
-        preprocess=augment.on_images(augment.standardise, mean=MEAN, std=STD),
-        image_shape=(decoding.size, decoding.size, 3),
-        read_file=decoding.centre,
-        source=str(path),
+        preprocess=how.transform(),
+        image_shape=(how.size, how.size, 3),
+        read_file=how.decode,
+        source=f'{path}, prepared as {how.source}',
+        prepared=lambda: how,
     )

@@ -21,6 +21,7 @@ from cnn_jax.steps.predict import make_predict_step
 from cnn_jax.steps.recipe import Parts
 from cnn_jax.tasks.task import Evaluation, Task
 from cnn_jax.visualize.engine.subject import preprocessing
+from cnn_jax.weights.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from cnn_jax.visualize.engine.method import Picture
@@ -45,6 +46,7 @@ class Net:
         read_file: the bytes of an image file as uint8 of `image_shape`.
         source: where the variables are from, in words.
         metrics: the lines of `metrics.jsonl`, of a run.
+        prepared: gives its preprocessing as a file of weights keeps it, see `weights.prepared`; None where it has none.
     """
 
     model: Any
@@ -56,6 +58,7 @@ class Net:
     read_file: Callable[[bytes], np.ndarray]
     source: str
     metrics: Sequence[dict[str, Any]] = ()
+    prepared: Callable[[], Preprocessing | None] = lambda: None
 
     def __repr__(self) -> str:
         size = sum(leaf.size for leaf in jax.tree.leaves(self.variables.get('params', {})))
@@ -177,7 +180,14 @@ class Net:
         """Writes model, variables and class names into one .safetensors file, which `cnn_jax.load` reads."""
         height, width, channels = jax.eval_shape(self._preprocess, np.zeros((1, *self.image_shape), np.uint8)).shape[1:]
         variables, shape = mapping.fetch(self.variables), (height, width, channels)
-        weights.save(path, self.model, variables, image_shape=shape, class_names=self.class_names)
+        weights.save(
+            path,
+            self.model,
+            variables,
+            image_shape=shape,
+            class_names=self.class_names,
+            preprocessing=self.prepared(),
+        )
 
     @functools.cached_property
     def _mesh(self) -> Any:

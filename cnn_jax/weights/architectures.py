@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError, unknown
-from cnn_jax.models import alexnet, googlenet, resnet, vgg
+from cnn_jax.models import alexnet, googlenet, inception, resnet, resnet_later, vgg
 from cnn_jax.weights.convert import convert, slots, variable_shapes
-from cnn_jax.weights.layout import Library
+from cnn_jax.weights.layout import Library, their_modules
 from cnn_jax.weights.source import Source, read_arrays
 
 VGG_LETTERS = {11: 'A', 13: 'B', 16: 'D', 19: 'E'}
+PREACTIVATED = {f'resnetv2_{depth}': resnet.VARIANTS[f'resnet{depth}_v2'] for depth in resnet.DEPTHS}
 
 # Their name -> our form. VGG pools to 7x7 before fc6, as theirs do for images of other sizes.
 ARCHITECTURES: dict[str, Callable[..., Any]] = {
@@ -25,15 +26,26 @@ ARCHITECTURES: dict[str, Callable[..., Any]] = {
     **{f'vgg{depth}_bn': vgg.VARIANTS[f'{letter}-BN'] for depth, letter in VGG_LETTERS.items()},
     'googlenet': googlenet.VARIANTS['torchvision'],
     **{f'resnet{depth}': resnet.VARIANTS[f'resnet{depth}'] for depth in resnet.DEPTHS},
-    'resnext50_32x4d': resnet.VARIANTS['resnext50_32x4d'],
-    'wide_resnet50_2': resnet.VARIANTS['wide_resnet50_2'],
+    **{name: resnet.VARIANTS[name] for name in resnet.VARIANTS if name.startswith(('resnext', 'wide'))},
+    'inception_v3': inception.VARIANTS['inception_v3'],
+    'resnet26': resnet.VARIANTS['resnet26'],
+    **resnet_later.VARIANTS,
+    **PREACTIVATED,
 }
 NOT_IN_TIMM = ('alexnet', 'googlenet')
+IN_TIMM_ALONE = (
+    'resnet26',
+    'resnext101_32x4d',
+    *resnet_later.VARIANTS,
+    *(f'resnetv2_{depth}' for depth in resnet.DEPTHS),
+)
 HEADS = {'alexnet': 'classifier.6', 'vgg': 'classifier.6'}  # their last layer; else fc
-AUXILIARY = ('aux1.', 'aux2.')
+AUXILIARY = ('aux1.', 'aux2.', 'AuxLogits.')
+INCEPTIONS = {'googlenet': 'aux_heads', 'inception_v3': 'aux_head'}  # and their option of auxiliary heads
 
-# torchvision's released GoogLeNet expects images that were standardised for Inception; its file name carries this.
-GOOGLENET_RELEASE = '1378be20'
+# torchvision's released nets of these kinds expect images that were standardised for Inception; its files' names carry
+# these.
+GOOGLENET_RELEASE, INCEPTION_RELEASE = '1378be20', '0cc3c7bd'
 
 
 def torchvision(
@@ -44,14 +56,15 @@ def torchvision(
     Every array of the source is used once and every variable filled. The number of classes is the source's.
 
     Args:
-        arch: `alexnet`, `vgg11` .. `vgg19_bn`, `googlenet`, `resnet18` .. `resnet152`, `resnext50_32x4d`,
-            `wide_resnet50_2`.
+        arch: `alexnet`, `vgg11` .. `vgg19_bn`, `googlenet`, `inception_v3`, `resnet18` .. `resnet152`,
+            `resnext50_32x4d`, `resnext101_32x8d`, `_64x4d`, `wide_resnet50_2`, `wide_resnet101_2`.
         source: a .safetensors file, a .pth file, or a dict of arrays, by torchvision's names and in its layouts.
-        transform_input: for GoogLeNet: whether the model first maps images that were standardised for ImageNet to
-            (x - 0.5) / 0.5. torchvision's released weights need that or images standardised so, never both. None: True
-            for the released .pth file, which is known by its SHA-256, else False as in torchvision's constructor.
-        aux_heads: for GoogLeNet: whether to load the auxiliary heads (those of the released file were not trained).
-            None: if the source has them.
+        transform_input: for GoogLeNet and Inception: whether the model first maps images that were standardised for
+            ImageNet to (x - 0.5) / 0.5. torchvision's released weights need that or images standardised so, never both.
+            None: True for the released .pth file, which is known by its SHA-256, else False as in torchvision's
+            constructor.
+        aux_heads: for GoogLeNet and Inception: whether to load the auxiliary heads (those of GoogLeNet's released file
+            were not trained). None: if the source has them.
 
     Returns:
         the model, and float32 variables (float64 where the source is, under `jax.enable_x64`).
@@ -60,17 +73,20 @@ def torchvision(
         CnnJaxError: an unknown name, or arrays that are missing, unexpected, mis-shaped or not finite.
         StorageError: the file cannot be read, or is refused.
     """
-    if arch not in ARCHITECTURES:
-        raise CnnJaxError(unknown('torchvision architecture', arch, ARCHITECTURES))
-    if arch != 'googlenet' and (transform_input is not None or aux_heads is not None):
-        raise CnnJaxError(f'transform_input and aux_heads are options of googlenet; {arch} has neither')
-    arrays = read_arrays(source)
+    known = [arch for arch in ARCHITECTURES if arch not in IN_TIMM_ALONE]
+    if arch not in known:
+        raise CnnJaxError(unknown('torchvision architecture', arch, known))
+    if arch not in INCEPTIONS and (transform_input is not None or aux_heads is not None):
+        raise CnnJaxError(
+            f'transform_input and aux_heads are options of {" and ".join(INCEPTIONS)}; {arch} has neither'
+        )
+    arrays = read_arrays(source, modules=_modules(arch))
     options: dict[str, Any] = {}
-    if arch == 'googlenet':
-        options['transform_input'] = is_released_googlenet(source) if transform_input is None else transform_input
-        present = any(name.startswith(AUXILIARY) for name in arrays)
-        options['aux_heads'] = present if aux_heads is None else aux_heads
-        if not options['aux_heads']:
+    if arch in INCEPTIONS:
+        options['transform_input'] = _is_released(arch, source) if transform_input is None else transform_input
+        heads = any(name.startswith(AUXILIARY) for name in arrays) if aux_heads is None else aux_heads
+        options[INCEPTIONS[arch]] = heads
+        if not heads:
             arrays = {name: array for name, array in arrays.items() if not name.startswith(AUXILIARY)}
     return _load(arch, arrays, 'torchvision', options, what=_name_of(source, arch))
 
@@ -78,7 +94,7 @@ def torchvision(
 def timm(name: str, source: Source) -> tuple[nn.Module, dict[str, Any]]:
     """timm's model `name` (as `resnet50.a1_in1k`) and its weights; see `torchvision`.
 
-    Known are timm's VGGs and ResNets that have a twin in torchvision, whatever their training tag. Its VGG applies fc6
+    Known are timm's VGGs, ResNets in many forms, and Inception v3, whatever their training tag. Its VGG applies fc6
     and fc7 as convolutions: the same function up to 224 pixels; for larger images ours pools to 7x7 before fc6, as
     torchvision does, where timm's averages the scores over places. Dropout is 0, timm's default.
 
@@ -90,15 +106,20 @@ def timm(name: str, source: Source) -> tuple[nn.Module, dict[str, Any]]:
     known = [arch for arch in ARCHITECTURES if arch not in NOT_IN_TIMM]
     if arch not in known:
         raise CnnJaxError(unknown('timm architecture', arch, known))
-    arrays = read_arrays(source)
+    arrays = read_arrays(source, modules=_modules(arch))
     library = library_of(arrays)
-    options = {'dropout_rate': 0.0} if arch.startswith('vgg') else {}
+    options = {'dropout_rate': 0.0} if arch.startswith(('vgg', 'inception')) else {}
     return _load(arch, arrays, library, options, what=_name_of(source, name))
 
 
+def _modules(arch: str) -> set[str]:
+    """The names of the modules of an architecture; nothing is traced."""
+    return their_modules(ARCHITECTURES[arch]())
+
+
 def library_of(arrays: Mapping[str, Any]) -> Library:
-    """Whose names these are; they differ for VGG alone."""
-    return 'timm' if any(name.startswith('pre_logits.') for name in arrays) else 'torchvision'
+    """Whose names these are; they differ for VGG and pre-activated ResNets."""
+    return 'timm' if any(name.startswith(('pre_logits.', 'stem.conv.')) for name in arrays) else 'torchvision'
 
 
 def _load(
@@ -106,20 +127,27 @@ def _load(
 ) -> tuple[nn.Module, dict[str, Any]]:
     head = 'head.fc' if library == 'timm' else next((HEADS[key] for key in HEADS if arch.startswith(key)), 'fc')
     last = np.shape(arrays.get(f'{head}.weight', ()))
-    num_classes = last[0] if len(last) == 2 and last[0] > 0 else 1000
+    num_classes = last[0] if len(last) in (2, 4) and last[0] > 0 else 1000
     if arch.startswith('vgg'):
         options = {**options, 'head_size': 7}
     model = ARCHITECTURES[arch](num_classes=num_classes, **options)
-    variables = convert(arrays, slots(model, variable_shapes(model), library), what=what)
+    size = 299 if arch == 'inception_v3' else 224
+    variables = convert(arrays, slots(model, variable_shapes(model, (size, size, 3)), library), what=what)
     return model, jax.tree.map(jnp.array, variables)
 
 
-def is_released_googlenet(source: Source) -> bool:
-    """Whether this is torchvision's own file of GoogLeNet's weights."""
+def expects_inception(model: nn.Module, source: Source) -> bool:
+    """Whether this is torchvision's own file of the model's weights, of a kind that takes (x - 0.5) / 0.5."""
+    kinds: dict[str, type[nn.Module]] = {'googlenet': googlenet.GoogLeNet, 'inception_v3': inception.InceptionV3}
+    return any(isinstance(model, kind) and _is_released(arch, source) for arch, kind in kinds.items())
+
+
+def _is_released(arch: str, source: Source) -> bool:
     if not isinstance(source, str | Path):
         return False
+    release = {'googlenet': GOOGLENET_RELEASE, 'inception_v3': INCEPTION_RELEASE}[arch]
     with Path(source).expanduser().open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest().startswith(GOOGLENET_RELEASE)
+        return hashlib.file_digest(file, 'sha256').hexdigest().startswith(release)
 
 
 def _name_of(source: Source, name: str) -> str:

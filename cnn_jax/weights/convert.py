@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.models.vgg import VGG
 from cnn_jax.weights.layout import Library, module_names
 
 MOST_SHOWN = 10
@@ -83,7 +84,8 @@ def slots(model: nn.Module, like: Mapping[str, Any], library: Library) -> dict[s
             raise CnnJaxError(f'{type(model).__name__}: {module} of this form has no counterpart in {library}')
         name = f'{names[module]}.{THEIRS[path[-1]]}'
         channels = convolutions[-1][-1] if module == FLATTENED else leaf.shape[0]
-        as_convolution = names[module].startswith('pre_logits.')
+        # timm's VGG applies fc6 and fc7 as convolutions, its resnetv2 the head
+        as_convolution = names[module].startswith('pre_logits.' if isinstance(model, VGG) else 'head.fc')
         found[name] = _slot(path, tuple(leaf.shape), channels, as_convolution)
     return found
 

@@ -16,7 +16,8 @@ import numpy as np
 import cnn_jax.models
 from cnn_jax.errors import CnnJaxError, StorageError, unknown
 from cnn_jax.weights.convert import check_finite, fit_problems, flatten, unflatten, variable_shapes
-from cnn_jax.weights.safetensors_file import read_header, read_safetensors, write_safetensors
+from cnn_jax.weights.preprocessing import Preprocessing
+from cnn_jax.weights.safetensors_file import is_safetensors, read_header, read_safetensors, write_safetensors
 from cnn_jax.weights.source import existing_file
 
 KEY = 'cnn_jax'  # of the header's metadata
@@ -32,6 +33,7 @@ def save(
     *,
     image_shape: tuple[int, int, int] | None = None,
     class_names: Sequence[str] = (),
+    preprocessing: Preprocessing | None = None,
 ) -> None:
     """Writes a .safetensors file from which `load` rebuilds model and variables, bit for bit.
 
@@ -45,6 +47,7 @@ def save(
         image_shape: (height, width, channels) of the model's images, kept in the header. With it, here and in `load`,
             the variables are checked against the model.
         class_names: kept in the header, see `describe`.
+        preprocessing: how its images are prepared, kept in the header; `weights.preprocessing_of` reads it.
 
     Raises:
         CnnJaxError: a model that a file cannot describe, or variables of another model.
@@ -59,6 +62,8 @@ def save(
     header = {'format': FORMAT, **describe_model(model), 'class_names': list(class_names)}
     if image_shape is not None:
         header['image_shape'] = list(image_shape)
+    if preprocessing is not None:
+        header['preprocessing'] = preprocessing.as_json()
     arrays = {'/'.join(parts): np.asarray(leaf) for parts, leaf in flat.items()}
     write_safetensors(path, arrays, {KEY: json.dumps(header)})
 
@@ -89,14 +94,16 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def about(path: str | Path) -> dict[str, Any]:
-    """The header of a file that `save` wrote: `family`, `variant`, `options`, `class_names`, maybe `image_shape`.
+    """The header of a file that `save` wrote: `family`, `variant`, `options`, `class_names`, maybe `image_shape`
+    and `preprocessing`.
 
     Raises:
         CnnJaxError: there is no such file, or it is another program's.
         StorageError: it is damaged.
     """
     path = existing_file(path)
-    text = read_header(path).get('__metadata__', {}).get(KEY) if path.suffix == '.safetensors' else None
+    known = path.suffix == '.safetensors' or is_safetensors(path)
+    text = read_header(path).get('__metadata__', {}).get(KEY) if known else None
     if text is None:
         raise CnnJaxError(
             f'weights: {path} was not written by weights.save; read it with weights.torchvision(ARCH, FILE) or '

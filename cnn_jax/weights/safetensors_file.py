@@ -46,6 +46,19 @@ def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
         raise StorageError(f'{path}: not a whole safetensors file: {str(error)[:200]}') from error
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as a safetensors file does, whatever it is called; False where it cannot be read."""
+    try:
+        with path.open('rb') as file:
+            start = file.read(9)
+            size = os.fstat(file.fileno()).st_size
+    except OSError:
+        return False
+    return (
+        len(start) == 9 and start[8:] == b'{' and struct.unpack('<Q', start[:8])[0] <= min(size - 8, MOST_HEADER_BYTES)
+    )
+
+
 def read_header(path: Path) -> dict[str, Any]:
     """The checked header: for each array its `dtype`, `shape`, `data_offsets`; texts below `__metadata__`.
 

@@ -10,13 +10,16 @@ import numpy as np
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.models.googlenet import GoogLeNet
-from cnn_jax.weights.architectures import is_released_googlenet, library_of
+from cnn_jax.models.inception import InceptionV3
+from cnn_jax.weights.architectures import expects_inception, library_of
 from cnn_jax.weights.convert import Slot, convert, flatten, slots, unflatten
+from cnn_jax.weights.layout import their_modules
 from cnn_jax.weights.native import KEY
-from cnn_jax.weights.safetensors_file import read_header
+from cnn_jax.weights.safetensors_file import is_safetensors, read_header, read_safetensors
 from cnn_jax.weights.source import Source, existing_file, read_arrays
 
-AUXILIARY = r'((params|batch_stats)/)?aux[12][./]'
+AUXILIARY_HEADS = ('aux1', 'aux2', 'aux_conv0', 'aux_conv1', 'aux_fc')
+AUXILIARY = r'((params|batch_stats)/)?(aux[12][./]|aux_|AuxLogits\.)'
 
 
 def variables_for(
@@ -46,16 +49,21 @@ def variables_for(
         CnnJaxError: what does not fit, listed.
         StorageError: the file cannot be read, or is refused.
     """
-    arrays, wanted, class_axis = _open(model, source, like)
+    arrays, wanted, class_axis = _open(model, source, like, report)
     what = what or (str(source) if isinstance(source, str | Path) else 'the dict of weights')
-    heads = _heads(arrays, wanted, class_axis, getattr(model, 'num_classes', None))
-    rest = {name: array for name, array in arrays.items() if name not in heads}
+    num_classes = getattr(model, 'num_classes', None)
+    headless = _headless(arrays, wanted, num_classes)
+    heads = headless or _heads(arrays, wanted, class_axis, num_classes)
+    places = tuple(f'{name.rpartition(".")[0]}.' for name in headless)
+    rest = {name: array for name, array in arrays.items() if name not in heads and not name.startswith(places)}
     needed = {name: slot for name, slot in wanted.items() if name not in heads}
-    optional = AUXILIARY if isinstance(model, GoogLeNet) else None
+    optional = AUXILIARY if isinstance(model, GoogLeNet | InceptionV3) else None
     taken = flatten(convert(rest, needed, what=what, optional=optional))
-    if heads:
+    if headless:
+        _say_headless(what, wanted, headless, arrays, places, like, report)
+    elif heads:
         _say_heads(what, wanted, heads, arrays, class_axis, like, report)
-    if isinstance(model, GoogLeNet) and not model.transform_input and is_released_googlenet(source):
+    if not getattr(model, 'transform_input', True) and expects_inception(model, source):
         report(f'warning: {what} expects images in (x - 0.5) / 0.5, or a model with transform_input=True')
     result = {}
     for path, leaf in flatten(like).items():
@@ -66,7 +74,9 @@ def variables_for(
     return unflatten(result)
 
 
-def _open(model: nn.Module, source: Source, like: dict[str, Any]) -> tuple[Mapping[str, Any], dict[str, Slot], int]:
+def _open(
+    model: nn.Module, source: Source, like: dict[str, Any], report: Callable[[str], None]
+) -> tuple[Mapping[str, Any], dict[str, Slot], int]:
     """The arrays, what is wanted of them by the same names, and the axis of theirs that counts classes."""
     ours = None
     if isinstance(source, Mapping):
@@ -74,10 +84,10 @@ def _open(model: nn.Module, source: Source, like: dict[str, Any]) -> tuple[Mappi
             ours = {'/'.join(path): np.asarray(leaf) for path, leaf in flatten(source).items()}
     else:
         path = existing_file(source)
-        if path.suffix == '.safetensors' and KEY in read_header(path).get('__metadata__', {}):
-            ours = read_arrays(path)
+        if is_safetensors(path) and KEY in read_header(path).get('__metadata__', {}):
+            ours = read_safetensors(path)[0]
     if ours is None:
-        arrays = read_arrays(source)
+        arrays = read_arrays(source, modules=their_modules(model), report=report)
         return arrays, slots(model, like, library_of(arrays)), 0
     wanted = {'/'.join(path): Slot(path, leaf.shape, leaf.shape, None) for path, leaf in flatten(like).items()}
     return ours, wanted, -1
@@ -100,6 +110,45 @@ def _heads(arrays: Mapping[str, Any], wanted: dict[str, Slot], axis: int, num_cl
         found.add(name)
         counts.add(shape[axis])
     return found if len(counts) == 1 else set()
+
+
+def _headless(arrays: Mapping[str, Any], wanted: dict[str, Slot], num_classes: int | None) -> set[str]:
+    """The names of dense layers with an output for each class, where these are all that the arrays lack.
+
+    So a trunk is known whose head was taken off, or is another one.
+    """
+    missing = {name for name in wanted if name not in arrays}
+    present = any(name in arrays for name in wanted)
+    modules: dict[tuple[str, ...], set[str]] = {}
+    for name, slot in wanted.items():
+        modules.setdefault(slot.path[1:-1], set()).add(name)
+    for path, names in modules.items():
+        kernel = next((wanted[name].ours for name in names if wanted[name].path[-1] == 'kernel'), ())
+        if len(kernel) == 2 and kernel[-1] == num_classes and path[0] not in AUXILIARY_HEADS and names <= missing:
+            missing -= names
+            if present and not missing - _auxiliary(wanted):
+                return names
+    return set()
+
+
+def _auxiliary(wanted: dict[str, Slot]) -> set[str]:
+    return {name for name, slot in wanted.items() if slot.path[1] in AUXILIARY_HEADS}
+
+
+def _say_headless(
+    what: str,
+    wanted: dict[str, Slot],
+    names: set[str],
+    arrays: Mapping[str, Any],
+    places: tuple[str, ...],
+    like: dict[str, Any],
+    report: Callable[[str], None],
+) -> None:
+    layer = '/'.join(wanted[next(iter(names))].path[1:-1])
+    if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(like)):
+        raise CnnJaxError(f'{what} has no {layer}, which would be untrained: train it first (--init_from={what})')
+    others = sorted(name[:80] for name in arrays if name.startswith(places))
+    report(f'{layer}: not in {what}; starting anew' + f' ({", ".join(others)} left out)' * bool(others))
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Files of `torch.save` without torch: the zip form of today, and the stream of pickles of torch before 1.6."""
 
 import io
+import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
@@ -11,20 +12,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import StorageError
-from cnn_jax.weights.torch_values import Storage, Tensor
+from cnn_jax.weights.normalise import Taken, find_weights
+from cnn_jax.weights.torch_values import Skipped, Storage, Tensor
 from cnn_jax.weights.unpickle import read_pickle
 
 MOST_PICKLE_BYTES = 16 * 2**20  # of the part without numbers; a ResNet-152 has 0.2 MB
 MOST_MEMBERS = 100_000
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
-STATE_DICT_KEYS = ('state_dict', 'model_state_dict', 'model')  # where training scripts put it
+MOST_NAMED = 5  # of what was skipped
 
 
 def read_torch(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a state dict by name, in torch's layouts.
+    """The arrays of a state dict by name, in torch's layouts; see `take_torch`."""
+    return take_torch(path).arrays
 
-    A training checkpoint with the state dict below `state_dict`, `model_state_dict` or `model` gives that.
+
+def take_torch(path: Path) -> Taken:
+    """The arrays of a state dict by name, in torch's layouts, and what was skipped on the way to them.
+
+    Of a training checkpoint those that `find_weights` takes.
 
     Raises:
         StorageError: unreadable, damaged, or holding anything but tensors and containers.
@@ -38,22 +45,18 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
                 tree, load = _open_legacy(path, file)
     except OSError as error:
         raise StorageError(f'{path}: cannot be read: {error.strerror or error}') from error
-    return {name: _view(tensor, load) for name, tensor in _state_dict(tree, path).items()}
+    taken = find_weights(tree, what=str(path), is_array=lambda value: isinstance(value, Tensor), error=StorageError)
+    skipped = [f'{key} ({name})' for key, name in _skipped(tree)]
+    notes = [f'skipped unread: {", ".join(skipped[:MOST_NAMED])}'] if skipped else []
+    return Taken({name: _view(tensor, load) for name, tensor in taken.arrays.items()}, (*taken.notes, *notes))
 
 
-def _state_dict(tree: Any, path: Path) -> dict[str, Tensor]:
-    if isinstance(tree, dict):
-        for key in STATE_DICT_KEYS:
-            if isinstance(tree.get(key), dict):
-                tree = tree[key]
-                break
-    if not isinstance(tree, dict):
-        raise StorageError(f'{path}: it holds a {type(tree).__name__}, not a state dict (a dict of tensors by name)')
-    strange = [name for name, value in tree.items() if not isinstance(value, Tensor) or not isinstance(name, str)]
-    if strange:
-        shown = ascii(strange[0])[:100]
-        raise StorageError(f'{path}: entry {shown} is not a tensor; save the state dict alone')
-    return tree
+def _skipped(tree: dict) -> Iterator[tuple[str, str]]:
+    """What was not read, by the key of the file that it is below."""
+    for key, value in tree.items():
+        inner = [value, *(value.values() if isinstance(value, dict) else [])]
+        found = sorted({part.name for part in inner if isinstance(part, Skipped)})
+        yield from ((ascii(key)[1:-1][:60], name) for name in found)
 
 
 def _view(tensor: Tensor, load: Callable[[Storage], np.ndarray]) -> np.ndarray:
@@ -103,7 +106,13 @@ def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
     """The entries of the archive, checked before any is read: torch stores them uncompressed, side by side."""
     size = path.stat().st_size
     found: dict[str, zipfile.ZipInfo] = {}
-    for info in _archive(path, lambda archive: archive.infolist()):
+    infos: list[zipfile.ZipInfo] = _archive(path, lambda archive: archive.infolist())
+    if any(re.fullmatch(r'[^/]+/(constants\.pkl|code/.*)', info.filename) for info in infos):
+        raise StorageError(
+            f'{path}: this is TorchScript (torch.jit.save), a program with its weights; save these alone: '
+            'torch.save(torch.jit.load(FILE).state_dict(), NEW_FILE)'
+        )
+    for info in infos:
         name = info.filename
         problem = None
         if name.startswith(('/', '\\')) or '..' in name.replace('\\', '/').split('/'):

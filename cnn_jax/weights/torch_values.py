@@ -43,10 +43,36 @@ class Name(NamedTuple):
     name: str
 
 
+class Skipped(NamedTuple):
+    """What stood where a file had one of `SKIPPED`: nothing was made of it, and nothing in it was read."""
+
+    name: str
+
+
+# Beside weights in training checkpoints: options, paths, scores. Nothing is ever made of them.
+SKIPPED = {
+    'argparse.Namespace',
+    '_codecs.encode',
+    'numpy.dtype',
+    *(f'{package}.multiarray.scalar' for package in ('numpy.core', 'numpy._core')),
+    *(f'pathlib.{kind}' for kind in ('PosixPath', 'PurePosixPath', 'WindowsPath', 'PureWindowsPath')),
+    *(f'torch.{kind}' for kind in ('device', 'float16', 'bfloat16', 'float32', 'float64', 'int64', 'uint8')),
+    *(
+        f'{package}.AttributeDict'
+        for package in (
+            'pytorch_lightning.utilities.parsing',
+            'lightning.pytorch.utilities.parsing',
+            'lightning.fabric.utilities.data',
+            'lightning_fabric.utilities.data',
+        )
+    ),
+}
+
+
 def known(module: str, name: str) -> Name:
     """The name of what may stand in a state dict; anything else is refused here, before it could be used."""
     full = f'{module}.{name}'
-    if full in CALLS:
+    if full in CALLS or full in SKIPPED:
         return Name(full)
     if module in ('torch', 'torch.storage', 'torch.cuda') and name in STORAGES:
         return Name(name)

@@ -2,7 +2,8 @@
 
 Unpickling runs whatever the file names. This is an interpreter of its own for the few opcodes that `torch.save` writes
 for tensors in dicts, lists and tuples: no import, no call of anything that a file names, no Python pickle machinery
-but `pickletools.genops`, which cuts a stream into opcodes. What is not known here is refused by its name.
+but `pickletools.genops`, which cuts a stream into opcodes. What is not known here is refused by its name, but for a few
+that training checkpoints have beside their weights: in their place stands their name.
 """
 
 import pickletools
@@ -11,7 +12,19 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from cnn_jax.errors import StorageError
-from cnn_jax.weights.torch_values import CALLS, STORAGES, Name, Storage, checked_size, container, fill, known, refuse
+from cnn_jax.weights.torch_values import (
+    CALLS,
+    SKIPPED,
+    STORAGES,
+    Name,
+    Skipped,
+    Storage,
+    checked_size,
+    container,
+    fill,
+    known,
+    refuse,
+)
 
 MOST_OPCODES = 500_000  # a ResNet-152 with its optimizer's state takes about 100,000
 
@@ -111,22 +124,26 @@ class Interpreter:
     def append(self) -> None:
         """Adds the top to the list below it."""
         (value,) = self.pop(1)
-        container(self.stack[-1], list).append(value)
+        if not self.skips():
+            container(self.stack[-1], list).append(value)
 
     def appends(self) -> None:
         """Adds all since the mark to the list below it."""
         values = self.marked()
-        container(self.stack[-1], list).extend(values)
+        if not self.skips():
+            container(self.stack[-1], list).extend(values)
 
     def set_item(self) -> None:
         """Adds a key and a value to the dict below them."""
         pair = self.pop(2)
-        fill(self.stack[-1], pair)
+        if not self.skips():
+            fill(self.stack[-1], pair)
 
     def set_items(self) -> None:
         """Adds keys and values since the mark to the dict below it."""
         values = self.marked()
-        fill(self.stack[-1], values)
+        if not self.skips():
+            fill(self.stack[-1], values)
 
     def make_dict(self) -> None:
         """A dict of the keys and values since the mark."""
@@ -138,11 +155,27 @@ class Interpreter:
         function, arguments = self.pop(2)
         if not isinstance(function, Name) or not isinstance(arguments, tuple):
             raise TypeError
-        self.stack.append(CALLS[function.name](*arguments) if function.name in CALLS else refuse(function.name))
+        if function.name in SKIPPED:
+            self.stack.append(Skipped(function.name))
+        else:
+            self.stack.append(CALLS[function.name](*arguments) if function.name in CALLS else refuse(function.name))
+
+    def new(self) -> None:
+        """An object of a class: of one that is skipped, its name."""
+        kind, arguments = self.pop(2)
+        if not isinstance(kind, Name) or not isinstance(arguments, tuple):
+            raise TypeError
+        self.stack.append(Skipped(kind.name) if kind.name in SKIPPED else refuse(kind.name))
+
+    def skips(self) -> bool:
+        """Whether what is on top is not read, so that what would go into it is dropped."""
+        return isinstance(self.stack[-1], Skipped)
 
     def build(self) -> None:
         """A state dict carries `_metadata`, versions of its modules; it is dropped."""
         (state,) = self.pop(1)
+        if self.skips():
+            return
         container(state, dict)
         container(self.stack[-1], dict)
 
@@ -174,6 +207,7 @@ ACTIONS: dict[str, Callable[[Interpreter], Any]] = {
     'SETITEM': Interpreter.set_item,
     'SETITEMS': Interpreter.set_items,
     'REDUCE': Interpreter.reduce,
+    'NEWOBJ': Interpreter.new,
     'BUILD': Interpreter.build,
     'BINPERSID': Interpreter.persistent,
 }

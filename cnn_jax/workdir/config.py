@@ -19,6 +19,7 @@ from cnn_jax.experiment import Loaded, function, load
 from cnn_jax.files.lock import held
 from cnn_jax.files.whole import write_whole
 from cnn_jax.options import signature
+from cnn_jax.weights.prepared import of_experiment
 from cnn_jax.workdir import sources
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
@@ -62,6 +63,7 @@ def describe_run(
     loaded: Loaded, *, seed: int, parallel: str, data_dir: Path, init_from: Path | None = None
 ) -> dict[str, Any]:
     """What `config.json` holds: everything that made this run, as plain JSON values; paths are absolute."""
+    prepared = of_experiment(loaded.experiment.data, loaded.experiment.preprocess)
     return {
         'experiment': loaded.name,
         'options': json.loads(json.dumps(loaded.options)),
@@ -77,6 +79,7 @@ def describe_run(
         'class_names': list(loaded.experiment.data.class_names),
         'fields': list(loaded.experiment.data.row_fields),
         'image_shape': list(loaded.experiment.data.image_shape),
+        'preprocessing': None if prepared is None else prepared.as_json(),
         'experiment_files': sources.digests(loaded.name),
         'git_commit': sources.git_commit(),
         'python': sys.version.split()[0],

@@ -1,10 +1,12 @@
 """Made the files of torch beside this one; needs torch (2.14), torchvision (0.29) and timm (1.0).
 
 state_dict.pth, state_dict_legacy.pth, checkpoint.pth: small files of `torch.save`, in both of its formats.
+timm_checkpoint.pth.tar: what timm's training leaves, with an average of weights, options and an optimizer (torch 2.13).
 torch_state_shapes.json: of each model's state dict, how many arrays and a digest of their names and shapes.
 torch_logits.npz: scores in float64 of models whose weights and images `golden_weight` and `golden_images` draw.
 """
 
+import argparse
 import hashlib
 import json
 import zlib
@@ -58,6 +60,30 @@ def files() -> None:
     model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2))
     checkpoint = {'epoch': 3, 'lr': [0.1, None, True], 'state_dict': model.state_dict()}
     torch.save(checkpoint, HERE / 'checkpoint.pth')
+    training_checkpoint()
+
+
+def training_checkpoint() -> None:
+    model = torch.nn.Sequential(OrderedDict(conv=torch.nn.Conv2d(1, 2, 3), bn=torch.nn.BatchNorm2d(2)))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.0)
+    model(torch.ones(2, 1, 4, 4)).sum().backward()
+    optimizer.step()
+    raw = model.state_dict()
+    average = {name: value + 1 if value.is_floating_point() else value for name, value in raw.items()}
+    args = argparse.Namespace(lr=0.1, path=Path('a'), nested={'a': [1, argparse.Namespace(b=2)]})
+    checkpoint = {
+        'epoch': 3,
+        'arch': 'x',
+        'state_dict': raw,
+        'optimizer': optimizer.state_dict(),
+        'version': 2,
+        'args': args,
+        'metric': np.float64(3.5),
+        'state_dict_ema': average,
+        'dev': torch.device('cpu'),
+        'dt': torch.float32,
+    }
+    torch.save(checkpoint, HERE / 'timm_checkpoint.pth.tar')
 
 
 def golden_weight(name: str, shape: tuple[int, ...]) -> np.ndarray:

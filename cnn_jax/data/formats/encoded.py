@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 class Decoding:
     """How the rows of a set are decoded.
 
-    `size` is that of every image; `crop` is what training reads at random, `resize` the short side for evaluation.
+    `size` is that of every image; `crop` is what training reads at random, `resize` the short side for evaluation and
+    `interpolation` the filter of that (training's is bilinear).
     More than the share `max_bad_images` of a split stops the run; unless it is 0, one bad image never does. `upright`:
     photographs are turned as their EXIF data says.
 
@@ -41,6 +42,7 @@ class Decoding:
     max_pixels: int = image.MAX_PIXELS
     max_bad_images: float = 0.001
     upright: bool = False
+    interpolation: image.Interpolation = 'bilinear'
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= self.resize:
@@ -49,6 +51,8 @@ class Decoding:
             )
         if not 0 <= self.max_bad_images <= 1:
             raise CnnJaxError(f'max_bad_images: got {self.max_bad_images}; it is a share, from 0 to 1')
+        if self.interpolation not in image.FILTERS:
+            raise CnnJaxError(f'interpolation: got {self.interpolation!r}; it is one of {", ".join(image.FILTERS)}')
         if self.max_pixels < 1:
             raise CnnJaxError(f'max_pixels: got {self.max_pixels}; it must be at least 1')
 
@@ -59,7 +63,12 @@ class Decoding:
             BadImage: cannot be decoded, or is too large.
         """
         return image.decode_centre(
-            encoded, resize=self.resize, size=self.size, max_pixels=self.max_pixels, upright=self.upright
+            encoded,
+            resize=self.resize,
+            size=self.size,
+            interpolation=self.interpolation,
+            max_pixels=self.max_pixels,
+            upright=self.upright,
         )
 
 

@@ -9,7 +9,7 @@ away in the mean.
 import contextlib
 import functools
 import io
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -25,6 +25,8 @@ JPEG_START, PNG_START = b'\xff\xd8', b'\x89PNG\r\n\x1a\n'
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG markers that are followed by the size
 ALONE = {0x01, *range(0xD0, 0xD9)}  # JPEG markers without a length
 
+Interpolation = Literal['bilinear', 'bicubic']
+FILTERS = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}  # Pillow's, with antialias
 Box = tuple[int, int, int, int]
 """(top, left, height, width) in pixels of an image."""
 
@@ -218,12 +220,19 @@ def decode_box(encoded: bytes, box: Box, *, size: int, header: Header) -> np.nda
 
 
 def decode_centre(
-    encoded: bytes, *, resize: int, size: int, max_pixels: int = MAX_PIXELS, upright: bool = False
+    encoded: bytes,
+    *,
+    resize: int,
+    size: int,
+    interpolation: Interpolation = 'bilinear',
+    max_pixels: int = MAX_PIXELS,
+    upright: bool = False,
 ) -> np.ndarray:
-    """The centre, uint8 (size, size, 3), of the image with its short side resized to `resize`, bilinear with antialias.
+    """The centre, uint8 (size, size, 3), of the image with its short side resized to `resize`, with antialias.
 
-    Pillow's arithmetic and torchvision's rounding: the same pixels as theirs. Of an image longer than four times its
-    short side only the centre is resized, as one pixel by a thousand would be huge whole.
+    Pillow's arithmetic and torchvision's rounding: the same pixels as theirs, and as timm's for `resize` rounded down
+    from size / crop share. Of an image longer than four times its short side only the centre is resized, as one pixel
+    by a thousand would be huge whole.
     """
     header = read_header(encoded, max_pixels=max_pixels, upright=upright)
     image = open_rgb(encoded)
@@ -233,8 +242,8 @@ def decode_centre(
     wide, high = (int(resize * length / short) for length in image.size)  # the short one is `resize` exactly
     left, top = (round((length - size) / 2) for length in (wide, high))
     if max(wide, high) <= 4 * resize:
-        whole = image.resize((wide, high), Image.Resampling.BILINEAR)
+        whole = image.resize((wide, high), FILTERS[interpolation])
         return np.asarray(whole.crop((left, top, left + size, top + size)))
     across, down = image.width / wide, image.height / high
     box = (left * across, top * down, min((left + size) * across, image.width), min((top + size) * down, image.height))
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
+    return np.asarray(image.resize((size, size), FILTERS[interpolation], box=box))

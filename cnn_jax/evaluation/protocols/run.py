@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from cnn_jax.data.formats import image, views
-from cnn_jax.data.formats.encoded import NOT_COUNTED, EncodedSource
+from cnn_jax.data.formats.encoded import NOT_COUNTED, Decoding, EncodedSource
 from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError, DataError, unknown
 from cnn_jax.evaluation.protocols.dense import apply_densely
@@ -50,6 +50,13 @@ PROTOCOLS = {
     ),
     'crops_144': Protocol(lambda size, resize: [functools.partial(views.crops_144, size=size)]),
 }
+
+
+def _views(protocol: Protocol, decoding: Decoding) -> list[views.Views]:
+    """The views of a protocol, resized by the filter of the set's own evaluation."""
+    made = protocol.make(decoding.size, decoding.resize)
+    how: Any = {'interpolation': decoding.interpolation}
+    return [functools.partial(view, **how) for view in made]
 
 
 class Row(NamedTuple):
@@ -139,7 +146,7 @@ class _Run:
             raise CnnJaxError(
                 f'--protocols={protocol}: these images are kept at one size; only center can be had of them'
             )
-        self._views = PROTOCOLS[protocol].make(source.decoding.size, source.decoding.resize) if self._encoded else []
+        self._views = _views(PROTOCOLS[protocol], source.decoding) if self._encoded else []
         self.labels: list[tuple[int, ...]] = [()] * len(source)
         self.unread: set[int] = set()
 

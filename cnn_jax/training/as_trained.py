@@ -1,0 +1,46 @@
+"""An experiment for the weights of `--init_from`: images are prepared as these were trained on, or it is said."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.experiment import Loaded
+from cnn_jax.training.restore import run_of
+from cnn_jax.weights.prepared import applied, check_same, of_experiment, of_weights
+from cnn_jax.weights.preprocessing import Preprocessing, from_json, known
+from cnn_jax.workdir.config import read_config
+
+
+def prepare_as_trained(loaded: Loaded, init_from: Path | None, flags: Any, say: Callable[[str], None]) -> Loaded:
+    """The experiment as it is, or with the weights' preprocessing in evaluation; `say` takes a line that tells which.
+
+    Args:
+        init_from: a weights file or a run; None: the run's own weights, whose experiment prepares their images.
+        flags: `architecture`, the published name of the weights or None, and `preprocessing`, what was chosen:
+            'weights', 'experiment' or None.
+
+    Raises:
+        CnnJaxError: the two differ and nobody has chosen, or an option that does not fit.
+        StorageError: the file is damaged.
+    """
+    architecture, choice = flags.architecture, flags.preprocessing
+    if init_from is None:
+        given = '--architecture' if architecture else '--preprocessing' if choice else None
+        if given is not None:
+            raise CnnJaxError(f'{given} is of the weights of --init_from; a run remembers how its images are prepared')
+        return loaded
+    if not init_from.exists():
+        return loaded  # whoever reads it says so
+    ours = of_experiment(loaded.experiment.data, loaded.experiment.preprocess)
+    theirs = _of_run(init_from) if init_from.is_dir() and architecture is None else None
+    if theirs is None:
+        theirs = known(architecture) if architecture and init_from.is_dir() else of_weights(init_from, architecture)
+    taken = check_same(ours, theirs, choice, what=str(init_from), say=say)
+    return loaded if taken is None else loaded._replace(experiment=applied(loaded.experiment, taken))
+
+
+def _of_run(path: Path) -> Preprocessing | None:
+    run, _ = run_of(path)
+    stored = (read_config(run) or {}).get('preprocessing')
+    return None if stored is None else from_json(stored, what=str(run / 'config.json'))
