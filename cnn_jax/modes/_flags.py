@@ -27,6 +27,11 @@ class Flag(NamedTuple):
 FOLD = Flag(
     'fold', 'which of the parts of the training images is held out for validation; default: 0', 'number', least=0
 )
+SPLIT = Flag(
+    'split',
+    'which images; a look at the test split is counted; default: test, to compare what was held out of all runs',
+    choices=('test', 'validation', 'train'),
+)
 SEED = Flag('seed', 'of all randomness', 'number', 0, least=0, most=2**32 - 1)
 INIT_FROM = Flag('init_from', 'weights to take: a file, RUN, RUN/checkpoints/best, or RUN/checkpoints/STEP')
 ARCHITECTURE = Flag('architecture', 'published name of the weights of --init_from, as timm/resnet50.a1_in1k')

@@ -1,12 +1,12 @@
 """Compares runs with the first of them, image by image, on the console and on a page."""
 
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import CHECKPOINT, DATA_DIR, Flag
+from cnn_jax.modes._flags import CHECKPOINT, DATA_DIR, SPLIT
 
 FLAGS = (
     DATA_DIR,
     CHECKPOINT,
-    Flag('split', 'which images; default: those that all runs held out for validation, else test'),
+    SPLIT,
 )
 TAKES_PATHS = True
 TAKES_OPTIONS = False

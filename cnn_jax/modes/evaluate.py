@@ -13,6 +13,7 @@ from cnn_jax.modes._flags import (
     INIT_FROM,
     PARALLEL,
     PREPROCESSING,
+    SPLIT,
     Flag,
 )
 from cnn_jax.modes._typed import listed
@@ -23,13 +24,12 @@ if TYPE_CHECKING:
     from cnn_jax.tasks.task import Evaluation
     from cnn_jax.training.setup import Setup
 
-SPLITS = ('test', 'validation', 'train')
 FLAGS = (
     INIT_FROM,
     ARCHITECTURE,
     PREPROCESSING,
     CHECKPOINT,
-    Flag('split', 'which images; each look at the test split is counted', default='test', choices=SPLITS),
+    SPLIT,
     DATA_DIR,
     EVAL_BATCH_SIZE,
     PARALLEL,
@@ -48,7 +48,7 @@ def run(command: Command) -> None:
     from cnn_jax.workdir.seals import differences
 
     loaded = prepare_as_trained(command.load(beside_run=False), command.init_from, command.flags, command.log.say)
-    experiment, log, split = loaded.experiment, command.log, command.flags.split
+    experiment, log, split = loaded.experiment, command.log, _split(command)
     if split not in experiment.data.splits:
         raise CnnJaxError(f'--split={split}: {experiment.data.name} has {", ".join(experiment.data.splits)}')
     setup = Setup(
@@ -77,6 +77,10 @@ def run(command: Command) -> None:
     _write(command, loaded, evaluation, feed, source)
 
 
+def _split(command: Command) -> str:
+    return command.flags.split or 'test'
+
+
 def _views(command: Command, setup: 'Setup', variables: Any, feed: 'Feed') -> str:
     """The table of several views of an image, and of other sets."""
     from cnn_jax.evaluation.protocols import compare_protocols
@@ -90,7 +94,7 @@ def _views(command: Command, setup: 'Setup', variables: Any, feed: 'Feed') -> st
         return compare_protocols(
             setup.experiment,
             variables,
-            feed.source(command.flags.split),
+            feed.source(_split(command)),
             protocols=listed(command.flags.protocols or 'center'),
             sets=listed(command.flags.sets or ''),
             data_dir=command.data_dir,
@@ -107,7 +111,7 @@ def _count(command: Command, source: dict[str, Any]) -> None:
     from cnn_jax.workdir.openings import count_opening
 
     folder, log = command.workdir, command.log
-    if command.flags.split == 'test' and folder is not None:
+    if _split(command) == 'test' and folder is not None:
         step = source['step']
         processes.main_process_first(lambda: count_opening(folder, step=step, by='evaluate', report=log.say))
 
@@ -117,7 +121,7 @@ def _write(command: Command, loaded: 'Loaded', evaluation: 'Evaluation', feed: '
     from cnn_jax.devices import processes
     from cnn_jax.evaluation.written import write
 
-    folder, split = command.workdir, command.flags.split
+    folder, split = command.workdir, _split(command)
     if folder is None or not processes.is_main_process():
         return
     experiment, about = loaded.experiment, {'experiment': loaded.name, 'step': source['step']}
