@@ -89,13 +89,15 @@ class Plan(NamedTuple):
 def make_plan(batch: int, sizes: tuple[int, int], kernel: Shape) -> Plan:
     """Returns how a batch with outputs of these (height, width) is divided; two parts at least if there is a choice.
 
-    One part would be no loop, and XLA would compute what makes the images once for every row of a tile.
+    One part would be no loop, and XLA would compute what makes the images once for every row of a tile. A batch that is
+    only a name (of an exported program) is divided like one of one image: its images come one after another.
     """
     down, columns = (-(-size // TILE) for size in sizes)
     of_kernel = 4 * SIDE**2 * kernel[-2] * kernel[-1]  # is read again for every part
     of_row = 4 * SIDE**2 * columns * (kernel[-2] + kernel[-1])
     cached = max(CACHED_BYTES, of_kernel)
-    if batch == 1 or of_row * down > cached:
+    is_named = not isinstance(batch, int)
+    if is_named or batch == 1 or of_row * down > cached:
         strips = min(down, max(2, round(of_row * down / cached)))
         return Plan(1, -(-down // strips), columns, batch, strips)
     most = max(1, min(batch // 2, round(cached / (of_row * down))))
