@@ -49,6 +49,7 @@ ORDER = [
     'training',
     'ablate',
     'compare',
+    'export',
     'modes',
     'main',
 ]
