@@ -40,7 +40,9 @@ def make_function(experiment: Experiment, *, with_layers: bool = False) -> Funct
         layers: dict[str, jax.Array] = {}
         # A preprocessing may look at the other fields of a batch. Here they are zeros.
         others = {
-            name: jnp.zeros((images.shape[0], *shape), dtype) for name, (shape, dtype) in rows.items() if name != 'image'
+            name: jnp.zeros((images.shape[0], *shape), dtype)
+            for name, (shape, dtype) in rows.items()
+            if name != 'image'
         }
         with jax.default_matmul_precision('highest'), record(_keeping(layers)):
             inputs = evaluation_inputs({**others, 'image': images}, preprocess=experiment.preprocess)

@@ -125,6 +125,8 @@ class Graph:
         """The name of a list of sizes, of which some may depend on the batch."""
         if all(isinstance(size, int) for size in sizes):
             return self.numbers(sizes)
+        if len(sizes) == 1:
+            return self._size(sizes[0])
         return self.node('Concat', [self._size(size) for size in sizes], axis=0)
 
     def _size(self, size: Size) -> str:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnn_jax.export.onnx_graph import Graph, Refused, Value, constant, plain
+from cnn_jax.export.onnx_graph import Graph, Refused, Value, constant, plain, tensor_type
 from cnn_jax.export.onnx_ops import Job, Rule
 
 
@@ -17,7 +17,13 @@ def _reshape(graph: Graph, job: Job) -> Value:
 
 
 def _squeeze(graph: Graph, job: Job) -> Value:
-    value, gone = job.whole(graph), job.params['dimensions']
+    return _dropped(graph, job.whole(graph), job.params['dimensions'])
+
+
+def _dropped(graph: Graph, value: Value, gone: tuple[int, ...]) -> Value:
+    """A whole value without axes of length 1."""
+    if not gone:
+        return value
     name = graph.node('Squeeze', [graph.tensor(value), graph.numbers([value.order.index(axis) for axis in gone])])
     left = [axis for axis in value.order if axis not in gone]
     return Value(name, None, tuple(sorted(left).index(axis) for axis in left))
@@ -77,7 +83,7 @@ def _slice(graph: Graph, job: Job) -> Value:
 
 def _reverse(graph: Graph, job: Job) -> Value:
     least = np.iinfo(np.int64).min
-    return cut(graph, job.whole(graph), {axis: (-1, least, -1) for axis in job.params['dimensions']})
+    return cut(graph, job.whole(graph), dict.fromkeys(job.params['dimensions'], (-1, least, -1)))
 
 
 def _dynamic_slice(graph: Graph, job: Job) -> Value:
@@ -99,9 +105,9 @@ def _gather(graph: Graph, job: Job) -> Value:
     axes = numbers.start_index_map
     if indices is None or numbers.operand_batching_dims:
         raise Refused('places that depend on the images')
-    if indices.ndim == 1 and not numbers.collapsed_slice_dims:  # one block
+    if indices.ndim == 1:  # one block
         parts = {axis: (int(start), int(start) + sizes[axis], 1) for axis, start in zip(axes, indices, strict=True)}
-        return cut(graph, job.whole(graph), parts)
+        return _dropped(graph, cut(graph, job.whole(graph), parts), numbers.collapsed_slice_dims)
     new = tuple(axis for axis in range(job.rank) if axis not in numbers.offset_dims)
     if new != axes or axes != numbers.collapsed_slice_dims or indices.ndim != len(axes) + 1:
         raise Refused('places that are no rows and columns')
@@ -120,7 +126,9 @@ def _rows(graph: Graph, value: Value, axis: int, rows: np.ndarray) -> Value:
     if step > 0 and (np.diff(rows) == step).all():
         return cut(graph, value, {axis: (int(rows[0]), int(rows[-1]) + 1, step)})
     place = value.order.index(axis)
-    return Value(graph.node('Gather', [graph.tensor(value), graph.numbers(rows.tolist())], axis=place), None, value.order)
+    return Value(
+        graph.node('Gather', [graph.tensor(value), graph.numbers(rows.tolist())], axis=place), None, value.order
+    )
 
 
 def _pad(graph: Graph, job: Job) -> Value:
@@ -137,6 +145,12 @@ def _pad(graph: Graph, job: Job) -> Value:
     return Value(graph.node('Pad', inputs), None, value.order)
 
 
+def _length(graph: Graph, job: Job) -> Value:
+    """The length of an axis as a number."""
+    number = graph.node('Cast', [graph.shape([job.params['dim']])], to=tensor_type(job.made.dtype))
+    return plain(graph.node('Squeeze', [number]), 0)
+
+
 RULES: dict[str, Rule] = {
     'reshape': _reshape,
     'squeeze': _squeeze,
@@ -148,4 +162,5 @@ RULES: dict[str, Rule] = {
     'dynamic_slice': _dynamic_slice,
     'gather': _gather,
     'pad': _pad,
+    'dim_as_value': _length,
 }

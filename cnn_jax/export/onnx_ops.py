@@ -50,7 +50,9 @@ def _aligned(graph: Graph, job: Job) -> tuple[list[Value], Value]:
         graph.moved(value, order) if len(shape) == job.rank else value
         for value, shape in zip(job.values, job.shapes, strict=True)
     ]
-    narrow = all(value.is_narrow or len(shape) < job.rank for value, shape in zip(values, job.shapes, strict=True))
+    # An input may have axes of one element beside longer ones of another.
+    made = tuple(job.made.shape)
+    narrow = all(value.is_narrow or tuple(shape) != made for value, shape in zip(values, job.shapes, strict=True))
     return values, Value('', None, order, narrow)
 
 
@@ -101,10 +103,28 @@ def _square(graph: Graph, job: Job) -> Value:
     return _elementwise('Mul')(graph, job._replace(values=job.values * 2, shapes=job.shapes * 2))
 
 
+def _one(graph: Graph, job: Job) -> str:
+    return graph.of_array(np.ones((), job.made.dtype))
+
+
 def _one_minus_error(graph: Graph, job: Job) -> Value:
     value = job.values[0]
-    one = graph.of_array(np.ones((), job.made.dtype))
-    return value._replace(name=graph.node('Sub', [one, graph.node('Erf', [graph.tensor(value)])]), array=None)
+    error = graph.node('Erf', [graph.tensor(value)])
+    return value._replace(name=graph.node('Sub', [_one(graph, job), error]), array=None)
+
+
+def _minus_one(graph: Graph, job: Job) -> Value:
+    """exp(x) - 1; of small x it has the digits of a number near 1, which is as exact as a probability needs."""
+    value = job.values[0]
+    power = graph.node('Exp', [graph.tensor(value)])
+    return value._replace(name=graph.node('Sub', [power, _one(graph, job)]), array=None)
+
+
+def _of_one_more(graph: Graph, job: Job) -> Value:
+    """log(1 + x), exact like `_minus_one`."""
+    value = job.values[0]
+    more = graph.node('Add', [graph.tensor(value), _one(graph, job)])
+    return value._replace(name=graph.node('Log', [more]), array=None)
 
 
 def _select(graph: Graph, job: Job) -> Value:
@@ -212,6 +232,8 @@ RULES: dict[str, Rule] = {
     'cos': _chain('Cos'),
     'erf': _chain('Erf'),
     'erfc': _one_minus_error,
+    'expm1': _minus_one,
+    'log1p': _of_one_more,
     'floor': _chain('Floor'),
     'ceil': _chain('Ceil'),
     'eq': _elementwise('Equal'),

@@ -159,7 +159,8 @@ def _foldable(program: Program, known: dict[int, Any]) -> set[int]:
     for step in program.steps:
         fixed = all(isinstance(atom, Known) or atom in found for atom in step.inputs)
         sizes = [size for number in step.outputs for size in getattr(program.types[number], 'shape', ())]
-        if fixed and not _stays_small(program, step) and all(isinstance(size, int) for size in sizes):
+        fixed = fixed and step.kind != 'dim_as_value' and all(isinstance(size, int) for size in sizes)
+        if fixed and not _stays_small(program, step):
             found.update(step.outputs)
     return found
 

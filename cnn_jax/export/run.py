@@ -66,7 +66,7 @@ def export(
     """Writes a folder that another program can use, and says how far each model in it is from the net.
 
     Args:
-        folder: `model.stablehlo`, `model.onnx`, `class_names.json`, `preprocessing.json`, `example.npz` and `README.md`.
+        folder: gets the models, `class_names.json`, `preprocessing.json`, `example.npz` and `README.md`.
         images: what is compared, uint8 (images, height, width, channels).
         formats: of `FORMATS`.
         say: told the lines.
