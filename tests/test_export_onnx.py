@@ -1,5 +1,7 @@
 """The writer of ONNX, operation by operation, against XLA; and what it refuses."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,8 @@ from cnn_jax.errors import CnnJaxError
 from cnn_jax.export import onnx_writer
 
 SHAPE = (7, 6, 4)
-KERNEL = np.random.default_rng(1).standard_normal((3, 3, 4, 6)).astype(np.float32)
+KERNEL: Any = np.random.default_rng(1).standard_normal((3, 3, 4, 6)).astype(np.float32)
+BIAS: Any = np.arange(6, dtype=np.float32)
 GROUPED = KERNEL[:, :, :2]
 MATRIX = np.random.default_rng(2).standard_normal((6, 5)).astype(np.float32)
 
@@ -27,7 +30,7 @@ CASES = {
     'reductions': lambda x: jnp.max(x, 1) + jnp.mean(x, 1) - jnp.min(x, 1) + jnp.prod(x, 1),
     'first_largest': lambda x: jnp.argmax(x, 3),
     'softmax': lambda x: jax.nn.log_softmax(x),
-    'conv': lambda x: ops.conv2d(x, KERNEL, padding=1, bias=np.arange(6, dtype=np.float32)),
+    'conv': lambda x: ops.conv2d(x, KERNEL, padding=1, bias=BIAS),
     'conv_uneven': lambda x: ops.conv2d(x, KERNEL, padding=((1, 0), (0, 2)), stride=(2, 1)),
     'conv_dilated_in_groups': lambda x: ops.conv2d(x, GROUPED, padding='same', dilation=2, groups=2),
     'conv_transpose': lambda x: ops.conv2d_transpose(x, KERNEL.swapaxes(2, 3), stride=2, output_padding=1),
@@ -85,7 +88,7 @@ class Inner(nn.Module):
 
 
 def test_what_it_does_not_know_is_refused_by_name_and_layer():
-    model = Sorting()
+    model: Any = Sorting()
     variables = model.init(jax.random.key(0), jnp.zeros((1, *SHAPE)), train=False)
 
     def function(variables, images):

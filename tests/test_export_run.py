@@ -1,11 +1,15 @@
 """Exporting a run: the folder, what its README shows, what is compared, and what is refused."""
 
+import dataclasses
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,6 +17,7 @@ from cnn_jax import experiment
 from cnn_jax.data.formats.encoded import Decoding
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.export import check, fresh, onnx_writer, preprocessing
+from cnn_jax.export.function import in_float32, make_function
 from cnn_jax.export.run import Net, export
 from cnn_jax.main import main
 from cnn_jax.modes.export import images_of
@@ -66,8 +71,9 @@ def test_preprocessing_is_measured_and_says_what_comes_before():
     pixels = np.arange(256).reshape(1, 16, 16, 1).astype(np.uint8)
     images = np.zeros((1, *made.data.image_shape), np.uint8)
     images[:, :16, :16] = pixels
-    batch = {name: np.zeros((1, *shape), dtype) for name, (shape, dtype) in made.data.row_shapes().items()}
-    seen = preprocessing.evaluation_inputs({**batch, 'image': images}, preprocess=made.preprocess)['image']
+    batch: Any = {name: np.zeros((1, *shape), dtype) for name, (shape, dtype) in made.data.row_shapes().items()}
+    batch['image'] = images
+    seen = preprocessing.evaluation_inputs(batch, preprocess=made.preprocess)['image']
     expected = (images / 255 - inside['mean']) / inside['std']
     np.testing.assert_allclose(seen, expected, atol=1e-4)
 
@@ -75,7 +81,7 @@ def test_preprocessing_is_measured_and_says_what_comes_before():
 def test_the_preparation_of_picture_files_is_said():
     made = experiment.load('resnet_imagenet', {}).experiment
     before = preprocessing.describe(made)['before_the_file']
-    decoding = made.data.decode.__self__
+    decoding = getattr(made.data.decode, '__self__', None)
     assert isinstance(decoding, Decoding)
     assert (before['short_side'], before['centre_crop']) == (decoding.resize, decoding.size)
 
@@ -100,10 +106,40 @@ def test_a_file_that_differs_is_refused_with_its_first_layer_and_nothing_is_writ
 
     monkeypatch.setitem(onnx_writer.RULES, 'max', forgets)
     images, said = np.random.default_rng(0).integers(0, 200, (9, 8, 8, 1), np.uint8), []
-    with pytest.raises(CnnJaxError, match='model.onnx: .*the first layer that leaves it is norm1;'):
+    with pytest.raises(CnnJaxError, match=r'model.onnx: .*the first layer that leaves it is norm1;'):
         export(tiny_net(), tmp_path / 'out', images, formats=['onnx'], say=said.append)
     assert not (tmp_path / 'out').exists()
     assert 'largest difference' in said[0]
+
+
+@pytest.mark.parametrize('name', ['multilabel_digit_pairs', 'lenet_digits'])
+def test_the_function_gives_probabilities_and_the_layers_in_their_order(name):
+    made = experiment.load(name, {}).experiment
+    variables = jax.eval_shape(made.init_state, 0).variables
+    images = jax.ShapeDtypeStruct((2, *made.data.image_shape), np.uint8)
+    plain = jax.eval_shape(make_function(made), variables, images)
+    assert {name: array.shape for name, array in plain.items()} == {'probabilities': (2, made.data.num_classes)}
+    names = []
+    function = make_function(made, with_layers=True)
+    jax.eval_shape(lambda *given: names.extend(function(*given)), variables, images)
+    assert names[0] == next(iter(variables['params']))
+    assert names[-1] == 'probabilities'
+
+
+def test_a_net_of_16_bits_is_exported_with_32():
+    made = experiment.load('resnet_digits', {}).experiment
+    assert in_float32(made.model) is made.model
+    assert in_float32(made.model.clone(dtype=jnp.bfloat16)) == made.model
+
+
+def test_a_model_of_more_than_images_is_refused():
+    made = experiment.load(TINY, {}).experiment
+
+    class Asked(type(made.task)):
+        model_inputs = ('question',)
+
+    with pytest.raises(CnnJaxError, match='takes question beside the images'):
+        make_function(dataclasses.replace(made, task=Asked()))
 
 
 def test_without_its_data_random_images_are_compared_and_it_is_said(tmp_path):

@@ -38,7 +38,7 @@ def load(path, names):
 
 def in_batches(run, images, size):
     """All rows of each output, from batches of exactly that size; the last one overlaps the one before."""
-    found = None
+    found = []
     for start in range(0, len(images), size):
         start = min(start, len(images) - size)
         outputs = [np.asarray(output) for output in run(images[start : start + size])]

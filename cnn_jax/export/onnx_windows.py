@@ -33,7 +33,7 @@ def _transposed(graph: Graph, job: Job, given: Value, kernel: Value) -> str:
     groups, dilations = job.params['feature_group_count'], job.params['rhs_dilation']
     if kernel.array is None or set(job.params['window_strides']) != {1}:
         raise Refused('stretched images with a stride, or a kernel that depends on the images')
-    array = np.flip(kernel.array, range(2, kernel.array.ndim))
+    array = np.flip(kernel.array, tuple(range(2, kernel.array.ndim)))
     out, into, *window = array.shape
     array = array.reshape(groups, out // groups, into, *window).swapaxes(1, 2).reshape(-1, out // groups, *window)
     reach = [dilation * (size - 1) for dilation, size in zip(dilations, window, strict=True)]
