@@ -112,6 +112,16 @@ def test_a_file_that_differs_is_refused_with_its_first_layer_and_nothing_is_writ
     assert 'largest difference' in said[0]
 
 
+def test_a_model_of_an_earlier_export_stays_and_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(check, 'measure', lambda *given: check.Outcome('nothing', 1, 0.0, 0, True))
+    (tmp_path / 'model.onnx').write_bytes(b'old')
+    images, said = np.zeros((1, 8, 8, 1), np.uint8), []
+    export(tiny_net(), tmp_path, images, formats=['stablehlo'], say=said.append)
+    assert (tmp_path / 'model.onnx').read_bytes() == b'old'
+    assert 'model.onnx is of an earlier export' in said[-1]
+    assert '## model.onnx' not in (tmp_path / 'README.md').read_text()
+
+
 @pytest.mark.parametrize('name', ['multilabel_digit_pairs', 'lenet_digits'])
 def test_the_function_gives_probabilities_and_the_layers_in_their_order(name):
     made = experiment.load(name, {}).experiment

@@ -99,6 +99,9 @@ def export(
             if not outcomes[file].fits:
                 told(f'looking for the layer in {file}')
                 raise CnnJaxError(_refusal(net, file, images, ours))
+    for file in FORMATS.values():
+        if file not in made and (folder / file).exists():
+            say(f'{folder / file} is of an earlier export: it was not written now, and the new README leaves it out')
     _put(net, folder, made, outcomes, images[:1], {name: array[:1] for name, array in ours.items()})
     return outcomes
 
