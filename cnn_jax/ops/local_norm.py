@@ -95,7 +95,7 @@ def _normalised(constants: _Response, images: jax.Array, *, is_large: bool) -> j
     """Returns images / (k + scale * sum of squares) ** beta; is_large: the squares may overflow."""
     size, k, scale, beta = constants
     padded = jnp.pad(images, ((0, 0), (0, 0), (0, 0), (size // 2, size // 2)))
-    near = [padded[..., i : i + images.shape[3]] for i in range(size)]
+    near = [lax.slice_in_dim(padded, i, i + images.shape[3], axis=3) for i in range(size)]  # no gather: see `sliced`
     if is_large:
         factor = shrink(functools.reduce(jnp.maximum, map(jnp.abs, near)))
         images, near, k = images * factor ** (2 * beta), [factor * other for other in near], k * jnp.square(factor)

@@ -24,7 +24,7 @@ import numpy as np
 from jax import lax
 
 from cnn_jax.ops.arguments import Pads
-from cnn_jax.ops.windows import Geometry, Shape, output_sizes, zero
+from cnn_jax.ops.windows import ALL, Geometry, Shape, output_sizes, sliced, zero
 
 TILE = 4  # outputs a side
 SIDE = TILE + 2  # pixels a side
@@ -146,7 +146,8 @@ def _in_parts(
 
     made = lax.map(part, jnp.arange(plan.parts))  # (parts, images, height, width, channels)
     made = made.reshape(plan.batch * plan.images, plan.strips * plan.rows * TILE, plan.columns * TILE, -1)
-    return made[: images.shape[0], : sizes[0], : sizes[1]]
+    made = sliced(made, ALL, slice(sizes[0]), slice(sizes[1]))
+    return made[: images.shape[0]] if plan.images > 1 else made
 
 
 def kernel_gradient(images: jax.Array, gradient: jax.Array, kernel: Shape, geometry: Geometry) -> jax.Array:
