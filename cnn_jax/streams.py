@@ -13,6 +13,7 @@ consumers that take one key in two ways can so draw the same numbers. Here a key
 import zlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
@@ -35,7 +36,7 @@ def numbered(keys: Array, numbers: Array | int) -> Array:
 
     One key with an array of numbers gives a key for each of them.
     """
-    shape = np.broadcast_shapes(keys.shape, np.shape(numbers))
+    shape = jnp.broadcast_shapes(keys.shape, jnp.shape(numbers))  # of a batch that is only a name too
     if not keys.ndim and shape:
         return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(keys, numbers)
     return _fold(keys, numbers)

@@ -50,6 +50,7 @@ ORDER = [
     'prediction',
     'ablate',
     'compare',
+    'export',
     'modes',
     'main',
 ]

@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -65,6 +66,20 @@ def test_an_image_gives_the_same_alone_and_among_others():
     convolve = jax.jit(lambda images: winograd.forward(images, kernel, Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)))
     together, alone = convolve(images), convolve(images[2:])
     assert jnp.abs(together[2:] - alone).max() < 1e-6 * jnp.abs(together).max()
+
+
+@pytest.mark.parametrize('cached_bytes', [1000, winograd.CACHED_BYTES])
+def test_a_batch_that_is_only_a_name(cached_bytes, monkeypatch):
+    """As in an exported program: of few images one after another, of many some together, of large maps a few rows."""
+    monkeypatch.setattr(winograd, 'CACHED_BYTES', cached_bytes)
+    geometry, rng = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1), np.random.default_rng(0)
+    kernel = jnp.asarray(rng.standard_normal((3, 3, 2, 3)), 'float32')
+    (batch,) = jax.export.symbolic_shape('batch')
+    form = jax.jit(lambda images: winograd.forward(images, kernel, geometry))
+    named = jax.export.export(form)(jax.ShapeDtypeStruct((batch, 9, 6, 2), np.float32))
+    for count in (1, 3, 2 * winograd.TOGETHER, 2 * winograd.TOGETHER + 1):
+        images = jnp.asarray(rng.standard_normal((count, 9, 6, 2)), 'float32')
+        assert jnp.abs(named.call(images) - plain(images, kernel, geometry)).max() < 1e-4
 
 
 @pytest.mark.parametrize('batch', [1, 2, 3, 7, 32, 47])

@@ -103,7 +103,7 @@ class AirBench(nn.Module):
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         if train or self.views == 1:
             return self._scores(images, train)
-        count = len(images)
+        count = images.shape[0]  # `len` knows no symbolic batch
         shown = [images]
         if self.views == 6:
             padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='reflect')

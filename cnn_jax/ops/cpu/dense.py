@@ -10,6 +10,7 @@ from jax import lax
 
 from cnn_jax.ops.implementation import accumulator
 from cnn_jax.ops.windows import (
+    ALL,
     Geometry,
     Overlap,
     Shape,
@@ -19,6 +20,7 @@ from cnn_jax.ops.windows import (
     padded_copy,
     product,
     seen,
+    sliced,
     taps,
     total,
     zero,
@@ -29,7 +31,7 @@ from cnn_jax.ops.windows import (
 
 def pointwise(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     """Returns the convolution with a 1x1 kernel: pixels by a matrix."""
-    pixels = images[:, :: geometry.stride[0], :: geometry.stride[1]]
+    pixels = sliced(images, ALL, *(slice(None, None, stride) for stride in geometry.stride))
     result = product(pixels.reshape(-1, kernel.shape[2]), kernel[0, 0])
     return result.astype(images.dtype).reshape(*pixels.shape[:3], kernel.shape[3])
 
@@ -72,7 +74,7 @@ def is_on_the_image(images: Shape, kernel: Shape, geometry: Geometry) -> bool:
 def one_window(images: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     """Returns the convolution whose output is 1x1."""
     (rows, columns), of_kernel = _window_cut(images.shape, kernel.shape, geometry)
-    pixels = images[:, rows, columns].reshape(images.shape[0], -1)
+    pixels = sliced(images, ALL, rows, columns).reshape(images.shape[0], -1)
     result = product(pixels, kernel[of_kernel].reshape(-1, kernel.shape[3]))
     return result.astype(images.dtype)[:, None, None, :]
 

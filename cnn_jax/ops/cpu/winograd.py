@@ -13,6 +13,7 @@ float64's as with direct sums: 0.3 % for ResNet-18, 2 % for ResNet-50, both at t
 Source: Lavin and Gray 2015, arXiv:1509.09308, section 4.3; on points, Barabasz et al. 2018, arXiv:1803.10986.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,11 +24,12 @@ import numpy as np
 from jax import lax
 
 from cnn_jax.ops.arguments import Pads
-from cnn_jax.ops.windows import Geometry, Shape, output_sizes, zero
+from cnn_jax.ops.windows import ALL, Geometry, Shape, output_sizes, sliced, zero
 
 TILE = 4  # outputs a side
 SIDE = TILE + 2  # pixels a side
 CACHED_BYTES = 12e6  # of what is made at a time
+TOGETHER = 4  # images of a part, where the batch is only a name
 LEAST_CHANNELS, LEAST_FULL, LEAST_MACS, MOST_KERNEL = 24, 0.65, 5e6, 8192  # measured at 1 to 32 images
 
 
@@ -86,19 +88,25 @@ class Plan(NamedTuple):
         return self.batch * self.strips
 
 
-def make_plan(batch: int, sizes: tuple[int, int], kernel: Shape) -> Plan:
+def make_plan(batch: int, sizes: tuple[int, int], kernel: Shape, *, together: int = 1) -> Plan:
     """Returns how a batch with outputs of these (height, width) is divided; two parts at least if there is a choice.
 
-    One part would be no loop, and XLA would compute what makes the images once for every row of a tile.
+    One part would be no loop, and XLA would compute what makes the images once for every row of a tile. A batch that is
+    only a name (of an exported program) is divided like one of one image, or in parts of `together` images.
     """
     down, columns = (-(-size // TILE) for size in sizes)
     of_kernel = 4 * SIDE**2 * kernel[-2] * kernel[-1]  # is read again for every part
     of_row = 4 * SIDE**2 * columns * (kernel[-2] + kernel[-1])
     cached = max(CACHED_BYTES, of_kernel)
-    if batch == 1 or of_row * down > cached:
+    is_named = not isinstance(batch, int)
+    if (is_named and together == 1) or batch == 1 or of_row * down > cached:
         strips = min(down, max(2, round(of_row * down / cached)))
         return Plan(1, -(-down // strips), columns, batch, strips)
-    most = max(1, min(batch // 2, round(cached / (of_row * down))))
+    fitting = max(1, round(cached / (of_row * down)))
+    if is_named:
+        images = min(together, fitting)
+        return Plan(images, down, columns, -(-batch // images), 1)
+    most = max(1, min(batch // 2, fitting))
     images = min(range(most, most // 2, -1), key=lambda count: -batch % count)  # the fewest zeros at the end
     return Plan(images, down, columns, -(-batch // images), 1)
 
@@ -118,7 +126,19 @@ def images_gradient(gradient: jax.Array, kernel: jax.Array, images: Shape, geome
 
 def _correlate(images: jax.Array, kernel: jax.Array, pads: Pads, sizes: tuple[int, int], *, contract: int) -> jax.Array:
     """Returns the outputs of a transformed kernel (36, in, out), summed over its axis `contract`."""
-    plan = make_plan(images.shape[0], sizes, kernel.shape)
+    batch, run = images.shape[0], functools.partial(_in_parts, pads=pads, sizes=sizes, contract=contract)
+    alone, several = (make_plan(batch, sizes, kernel.shape, together=count) for count in (1, TOGETHER))
+    if alone == several:  # not where the batch is only a name and an image is small
+        return run(images, kernel, plan=alone)
+    # Decided where the program is compiled for a number of images: there the batch is a constant.
+    is_many = jnp.asarray(batch) >= 2 * TOGETHER
+    return lax.cond(is_many, functools.partial(run, plan=several), functools.partial(run, plan=alone), images, kernel)
+
+
+def _in_parts(
+    images: jax.Array, kernel: jax.Array, *, pads: Pads, sizes: tuple[int, int], contract: int, plan: Plan
+) -> jax.Array:
+    """Returns the outputs, a part of the plan at a time."""
     cut = _cutter(images, pads, plan)
 
     def part(index: jax.Array) -> jax.Array:
@@ -126,7 +146,8 @@ def _correlate(images: jax.Array, kernel: jax.Array, pads: Pads, sizes: tuple[in
 
     made = lax.map(part, jnp.arange(plan.parts))  # (parts, images, height, width, channels)
     made = made.reshape(plan.batch * plan.images, plan.strips * plan.rows * TILE, plan.columns * TILE, -1)
-    return made[: images.shape[0], : sizes[0], : sizes[1]]
+    made = sliced(made, ALL, slice(sizes[0]), slice(sizes[1]))
+    return made[: images.shape[0]] if plan.images > 1 else made
 
 
 def kernel_gradient(images: jax.Array, gradient: jax.Array, kernel: Shape, geometry: Geometry) -> jax.Array:

@@ -1,0 +1,58 @@
+"""Every variant of every model, narrow, exported both ways: two files of independent forms that say the same.
+
+StableHLO has the fast forms of `ops` and runs in XLA; ONNX is written from the plain primitives and runs in onnxruntime
+or ONNX's own reference. Where the two agree, both are the net; `test_export_run` compares with the net itself.
+"""
+
+import importlib.util
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import onnx
+import pytest
+from test_models import random_variables, some_images, tiny_models
+
+from cnn_jax.export import check, onnx_writer, stablehlo
+
+HAS_RUNTIME = importlib.util.find_spec('onnxruntime') is not None
+
+
+def run_onnx(content: bytes, images: np.ndarray) -> Any:
+    """All outputs of an ONNX file."""
+    if HAS_RUNTIME:
+        import onnxruntime
+
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(content, settings, providers=['CPUExecutionProvider'])
+        return session.run(None, {'images': images})
+    from onnx.reference import ReferenceEvaluator
+
+    return ReferenceEvaluator(onnx.load_from_string(content)).run(None, {'images': images})
+
+
+@pytest.mark.parametrize('model', tiny_models())
+def test_both_files_of_every_model_agree_at_any_batch(model):
+    shape = some_images(model).shape[1:]
+    variables = random_variables(model, jax.ShapeDtypeStruct((2, *shape), jnp.float32))
+
+    def function(variables, images):
+        scores = model.apply(variables, images.astype(jnp.float32) / 255, train=False)
+        return {'probabilities': jax.nn.softmax(scores)}
+
+    images = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
+    exported = jax.export.deserialize(bytearray(stablehlo.write(function, variables, shape)))
+    assert set(exported.platforms) == {'cpu', 'cuda', 'tpu'}
+    expected = np.asarray(exported.call(images))
+    content = onnx_writer.write(function, variables, shape)
+    for batch in (1, 3):
+        found = run_onnx(content, images[:batch])[0]
+        assert found.shape == (batch, expected.shape[1])
+        assert check.within(expected[:batch], found), check.difference(expected[:batch], found)
+        assert check.other_answers(expected[:batch], found) == 0
+    nodes = [node.op_type for node in onnx.load_from_string(content).graph.node]
+    assert nodes.count('Transpose') <= 7  # images stay as convolutions want them
+    assert 'Expand' not in nodes  # and nothing is made long that broadcasts by itself
