@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import CHECKPOINT, DATA_DIR, INIT_FROM, Flag
+from cnn_jax.modes._flags import CHECKPOINT, DATA_DIR, INIT_FROM, OUTPUT, Flag
 from cnn_jax.modes._typed import listed
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ FLAGS = (
     INIT_FROM,
     CHECKPOINT,
     DATA_DIR,
-    Flag('output', 'the folder to write'),
+    OUTPUT,
     Flag('formats', 'which models to write; default: stablehlo,onnx'),
 )
 

@@ -10,6 +10,7 @@ from cnn_jax.modes._flags import (
     DATA_DIR,
     EVAL_BATCH_SIZE,
     INIT_FROM,
+    OUTPUT,
     PREPROCESSING,
     Flag,
 )
@@ -18,7 +19,7 @@ FLAGS = (
     INIT_FROM,
     CHECKPOINT,
     Flag('images', "a file, a folder, or a pattern in quotes: 'photos/*.jpg'"),
-    Flag('output', 'a .csv, .jsonl or .json file for the answers; default: the console alone'),
+    OUTPUT,
     EVAL_BATCH_SIZE,
     DATA_DIR,
     ARCHITECTURE,
