@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cnn_jax.describe import Layer
 from cnn_jax.drawing import page
 from cnn_jax.drawing.page import figure_html, section
-from cnn_jax.drawing.words import capitalised, duration, short_count, times
+from cnn_jax.drawing.words import capitalised, duration, percent, short_count, times
 from cnn_jax.report import figures
 from cnn_jax.tasks.run import Run
 from cnn_jax.visualize import filters
@@ -66,7 +66,7 @@ def _choosing_card(run: Run) -> list[tuple[str, str, str]]:
     value = lines[-1].get(headline.name) if lines else None
     if value is None:
         return []
-    shown = headline.show(value) + ' %' * (headline.unit == 'points')
+    shown = percent(value) if headline.unit == 'points' else headline.show(value)
     return [(f'Validation {headline.title}', shown, 'on images held out of training')]
 
 
