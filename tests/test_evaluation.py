@@ -64,7 +64,7 @@ def test_what_could_not_be_read_is_not_counted():
     assert 4 not in result.results['index']
     assert '1 of 10 test images could not be read and is not counted' in console_text(result, ('cat', 'dog', 'bird'))
     nothing = [{**batch, 'mask': np.zeros(4, bool)} for batch in batches(10, 4)]
-    with pytest.raises(DataError, match='none of the 10 test images could be read'):
+    with pytest.raises(DataError, match='none of the 10 images could be read'):
         evaluate(fake_step, {}, nothing, task=classification.task(), data=data_of(3), poll=lambda: None)
 
 

@@ -227,7 +227,7 @@ def test_a_file_is_prepared_as_evaluation_prepares_it(tmp_path):
     rows = {source[row]['image'].tobytes() for row in range(len(source))}
     assert data.decode is not None
     for file in files:
-        pixels = image_file.load(file, data.image_shape, data.decode)
+        pixels = image_file.load(file, data)
         assert pixels.tobytes() in rows, file.name
         unit = (pixels[None] / np.float32(255) - np.array(imagenet.MEAN, np.float32)) / np.array(
             imagenet.STD, np.float32
@@ -244,4 +244,4 @@ def test_a_file_is_prepared_as_evaluation_prepares_it(tmp_path):
 def test_every_source_of_files_says_how_it_prepares_one():
     for path in sorted((Path(image_file.__file__).parents[2] / 'data').glob('*.py')):
         text = path.read_text(encoding='utf-8')
-        assert ('Decoding(' in text) == ('decode=decoding.centre' in text), path.name
+        assert ('Decoding(' in text) == ('decoding.centre' in text), path.name

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnn_jax.data import synthetic
+from cnn_jax.data.formats import fitted
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.visualize.engine import image_file
 
@@ -11,9 +13,14 @@ ROWS, COLUMNS = np.mgrid[:60, :90]
 COLORS = np.stack([COLUMNS * 255 // 90, ROWS * 255 // 60, np.full_like(ROWS, 128)], -1).astype(np.uint8)
 
 
+def read(path, shape):
+    """For a set that comes as arrays."""
+    return image_file.load(path, synthetic.load(batch_size=8, image_shape=shape))
+
+
 def load(tmp_path, picture, name='image.png', shape=(20, 30, 3), **options):
     picture.save(tmp_path / name, **options)
-    return image_file.load(tmp_path / name, shape).astype(int)
+    return read(tmp_path / name, shape).astype(int)
 
 
 def test_colours_grey_and_cmyk_of_any_size(tmp_path):
@@ -54,7 +61,7 @@ def test_what_is_no_image_is_one_line(tmp_path, content, said):
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(CnnJaxError, match=said) as raised:
-        image_file.load(file, (8, 8, 3))
+        read(file, (8, 8, 3))
     assert str(file) in str(raised.value)
     assert '\n' not in str(raised.value)
 
@@ -64,7 +71,7 @@ def test_damaged_and_huge_files(tmp_path, monkeypatch):
     whole = (tmp_path / 'a.jpg').read_bytes()
     (tmp_path / 'cut.jpg').write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CnnJaxError, match='runcated'):
-        image_file.load(tmp_path / 'cut.jpg', (8, 8, 3))
-    monkeypatch.setattr(image_file, 'MAX_PIXELS', 1000)
+        read(tmp_path / 'cut.jpg', (8, 8, 3))
+    monkeypatch.setattr(fitted, 'MAX_PIXELS', 1000)
     with pytest.raises(CnnJaxError, match='90 x 60 pixels, at most 1,000'):
-        image_file.load(tmp_path / 'a.jpg', (8, 8, 3))
+        read(tmp_path / 'a.jpg', (8, 8, 3))

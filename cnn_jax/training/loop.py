@@ -74,9 +74,10 @@ class Lane:
                 self.log.metrics(step, split, seconds, **evaluation.summary)
                 self.evaluated.add((step, split))
         if 'test' in evaluations:
-            processes.main_process_first(
-                lambda: count_opening(self.workdir, step=step, by='train', report=self.log.note)
-            )
+            with jax.transfer_guard_host_to_device('allow'):  # by which processes wait for each other
+                processes.main_process_first(
+                    lambda: count_opening(self.workdir, step=step, by='train', report=self.log.note)
+                )
 
 
 @dataclass
