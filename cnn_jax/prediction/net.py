@@ -105,20 +105,18 @@ class Net:
         size: images are added up to so many, and each size is compiled once; None: 1, or BATCH.
         """
         count = len(pixels)
-        size = size or (1 if count == 1 else max(BATCH, count))
-        size = -(-size // self._mesh.size) * self._mesh.size
-        padded = np.zeros((size, *pixels.shape[1:]), np.uint8)
+        wanted: int = size or (1 if count == 1 else max(BATCH, count))
+        total: int = -(-wanted // self._mesh.size) * self._mesh.size
+        padded = np.zeros((total, *pixels.shape[1:]), np.uint8)
         padded[:count] = pixels
-        numbers = {'index': np.arange(size, dtype=np.int32), 'epoch': np.zeros(size, np.int32)}
-        batch = mapping.put_batch(self._mesh, {'image': padded, **numbers, 'mask': np.arange(size) < count})
+        numbers = {'index': np.arange(total, dtype=np.int32), 'epoch': np.zeros(total, np.int32)}
+        batch = mapping.put_batch(self._mesh, {'image': padded, **numbers, 'mask': np.arange(total) < count})
         return np.asarray(mapping.fetch(self._mapped(self.variables, batch)))[:count]
 
     def answers(self, outputs: np.ndarray) -> list[dict[str, Any]]:
         """The answers of the task from `outputs`; of what is not finite {'error': why}."""
-        finite = np.isfinite(outputs).reshape(len(outputs), -1).all(-1).tolist()
         return [
-            self.task.decode(one, self.names) if fine else {'error': NOT_FINITE}
-            for one, fine in zip(outputs, finite, strict=True)
+            self.task.decode(one, self.names) if np.isfinite(one).all() else {'error': NOT_FINITE} for one in outputs
         ]
 
     @property
