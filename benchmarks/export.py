@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks import timing
 from benchmarks.model_jax import starting_variables
+from cnn_jax.export.check import TOLERANCE
 
 NETS: dict[str, tuple[str, dict[str, Any]]] = {
     'lenet': ('lenet_mnist', {}),
@@ -34,7 +35,6 @@ NETS: dict[str, tuple[str, dict[str, Any]]] = {
 BATCHES = (1, 32)
 SERVERS = ('net', 'stablehlo', 'onnxruntime')
 SECONDS = 0.5  # of one turn, at least one call
-TOLERANCE = 1e-3  # made-up weights make of Winograd's rounding 3e-4 of a probability in VGG
 
 Call = Callable[[np.ndarray], Any]
 
@@ -70,7 +70,9 @@ def measure(name: str, options: dict[str, Any], rounds: int) -> Iterator[dict[st
         images = np.random.default_rng(0).integers(0, 256, (batch, *shape), np.uint8)
         answers = {server: call(images) for server, call in calls.items()}  # compiles
         apart = max(float(np.abs(answer - answers['net']).max()) for answer in answers.values())
-        assert apart < TOLERANCE, f'{name}, batch {batch}: the answers differ by {apart}'
+        if apart > TOLERANCE:  # `--mode=export` would refuse it too
+            print(f'{name}, batch {batch}: left out, the answers differ by {apart:.1e}', flush=True)
+            continue
         times: dict[str, list[float]] = {server: [] for server in calls}
         for number in range(rounds + 1):
             for server in calls if number % 2 else reversed(calls):

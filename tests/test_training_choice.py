@@ -246,6 +246,7 @@ def test_another_run_starts_from_a_checkpoint_by_its_path(typed, tmp_path, capsy
     given = [f'--experiment={TINY}', '--config.num_steps=1', f'--init_from={source}', '--nopictures']
     assert main([*given, f'--workdir={tmp_path}/one']) == 0
     assert config_of(tmp_path / 'one')['init_from'] == source
+    assert f'starting from the weights of {source}' in (tmp_path / 'one' / 'log.txt').read_text()
     assert main(['--mode=evaluate', f'--experiment={TINY}', f'--init_from={typed}', '--checkpoint=best']) == 2
     assert '--init_from=RUN/checkpoints/best' in capsys.readouterr().err
     assert best > 0

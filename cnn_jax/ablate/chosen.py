@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cnn_jax.ablate.cells import Shared
 from cnn_jax.ablate.grid import Grid
 from cnn_jax.ablate.score import Outcome, metric_of, score
 from cnn_jax.ablate.summary import Row, Summary
@@ -14,7 +15,6 @@ from cnn_jax.experiment import load
 from cnn_jax.statistics.intervals import mean_interval
 from cnn_jax.statistics.metric import LOSS
 from cnn_jax.training.restore import BEST, LATEST, read_state
-from cnn_jax.training.setup import Setup
 from cnn_jax.workdir.log import Log, read_metrics
 from cnn_jax.workdir.openings import count_opening
 
@@ -73,34 +73,36 @@ def quote(summary: Summary, folder: Path, *, data_dir: Path, stop: StopRequest, 
     grid, row = summary.grid, choose(summary)
     if grid.split == 'test' or row is None:
         return None
-    seeds = [seed for seed in grid.seeds if summary.outcomes[row.name, seed].state == 'finished']
-    left = [seed for seed in seeds if not _tested(folder / row.name / f'seed_{seed}')]
+    runs = {seed: summary.outcomes[row.name, seed] for seed in grid.seeds}
+    runs = {seed: run for seed, run in runs.items() if run.state == 'finished'}
+    left = [seed for seed, run in runs.items() if not _tested(run)]
     if left:
         _open(grid, row.name, left, folder, data_dir=data_dir, stop=stop, log=log)
     headline = metric_of(grid.task.headline.name, grid.task)
-    scores = {seed: score(read_metrics(folder / row.name / f'seed_{seed}'), headline) for seed in seeds}
-    opened = sum(any(_tested(folder / name / f'seed_{seed}') for seed in grid.seeds) for name in grid.variants)
-    return Chosen(row.name, scores, opened)
+    scores = {seed: score(read_metrics(folder / row.name / f'seed_{seed}'), headline) for seed in runs}
+    opened = {row.name, *(name for (name, _), run in summary.outcomes.items() if _tested(run))}
+    return Chosen(row.name, scores, len(opened))
 
 
-def _tested(run: Path) -> bool:
-    return any(line['split'] == 'test' for line in read_metrics(run))
+def _tested(run: Outcome) -> bool:
+    return any(line['split'] == 'test' for line in run.lines)
 
 
 def _open(
     grid: Grid, name: str, seeds: list[int], folder: Path, *, data_dir: Path, stop: StopRequest, log: Log
 ) -> None:
-    experiment = load(grid.experiment, {**grid.options, **grid.variants[name]}).experiment
-    setup = Setup(experiment, data_dir=data_dir, poll=lambda: stop.poll('the same command goes on'))
+    shared = Shared(load(grid.experiment, {**grid.options, **grid.variants[name]}), data_dir=data_dir, stop=stop)
+    setup, experiment = shared.setup, shared.experiment
+    setup.poll = lambda: stop.poll('the same command goes on')
     which = LATEST if experiment.patience is None else BEST
     with log.working('testing the chosen cell, run', len(seeds)) as told:
         for seed in seeds:
             told.next(f'{name}/seed_{seed}')
             run = folder / name / f'seed_{seed}'
             step, state = read_state(experiment, run, setup.mesh, which=which, report=lambda line: None)
-            feed = setup.open_feed(seed, seed % experiment.data.folds)
-            own = Log(run, quiet=True)
-            seconds = read_metrics(run)[-1]['seconds']
-            for split, evaluation in setup.evaluate_state(state, step, feed, 'test').items():
-                own.metrics(step, split, seconds, **evaluation.summary)
-            count_opening(run, step=step, by='ablate', report=own.note)
+            found = setup.evaluate_state(state, step, setup.open_feed(seed, shared.fold(seed)), 'test')
+            with shared.open_log(run) as own:
+                count_opening(run, step=step, by='ablate', report=own.note)
+                seconds = read_metrics(run)[-1]['seconds']
+                for split, evaluation in found.items():
+                    own.metrics(step, split, seconds, **evaluation.summary)

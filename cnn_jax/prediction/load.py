@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from cnn_jax import weights
-from cnn_jax.data.formats.imagenet_words import class_names as imagenet_names
+from cnn_jax.data.imagenet import class_names as imagenet_names
 from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.experiment import Loaded
@@ -75,7 +75,7 @@ def _of_file(path: Path, architecture: str | None) -> Net:
     if architecture is None:
         model, variables = weights.load(path)
         about = weights.about(path)
-        names = tuple(about['class_names']) or tuple(f'class {number}' for number in range(model.num_classes))
+        names = tuple(about['class_names'])
     else:
         library, _, name = architecture.rpartition('/')
         if library not in LIBRARIES:
@@ -83,7 +83,6 @@ def _of_file(path: Path, architecture: str | None) -> Net:
         name = name.partition('.')[0] if library == 'torchvision' else name
         model, variables = LIBRARIES[library](name, path)
         names = imagenet_names() if model.num_classes == 1000 else ()
-        names = names or tuple(f'class {number}' for number in range(model.num_classes))
     if how is None:
         raise CnnJaxError(
             f'{path} does not say how its images are prepared; give architecture=TAG, as {" or ".join(EXAMPLES)}'
@@ -92,7 +91,7 @@ def _of_file(path: Path, architecture: str | None) -> Net:
         model=model,
         variables=jax.device_put(variables),
         task=classification.task(),
-        class_names=names,
+        class_names=names or tuple(f'class {number}' for number in range(model.num_classes)),
         preprocess=how.transform(),
         image_shape=(how.size, how.size, 3),
         read_file=how.decode,

@@ -68,16 +68,16 @@ class Lane:
         return self.setup.experiment.data.choosing_split
 
     def record(self, step: int, seconds: float, evaluations: Mapping[str, Evaluation]) -> None:
-        """Logs evaluations, counts those of the test split, and remembers that they are there."""
-        for split, evaluation in evaluations.items():
-            if (step, split) not in self.evaluated:
-                self.log.metrics(step, split, seconds, **evaluation.summary)
-                self.evaluated.add((step, split))
+        """Counts a look at the test split, logs evaluations, and remembers that they are there."""
         if 'test' in evaluations:
             with jax.transfer_guard_host_to_device('allow'):  # by which processes wait for each other
                 processes.main_process_first(
                     lambda: count_opening(self.workdir, step=step, by='train', report=self.log.note)
                 )
+        for split, evaluation in evaluations.items():
+            if (step, split) not in self.evaluated:
+                self.log.metrics(step, split, seconds, **evaluation.summary)
+                self.evaluated.add((step, split))
 
 
 @dataclass

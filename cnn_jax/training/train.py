@@ -168,23 +168,26 @@ def finish(lane: Lane, state: TrainState, seconds: float, *, open_test: bool) ->
 
     The test split is looked at last, and only where that is asked for, or where there is no other.
     """
-    setup, step = lane.setup, steps_of(lane)
-    if lane.split == 'test':
+    setup, step, choice = lane.setup, steps_of(lane), lane.choice
+    if choice is None:
         found = setup.evaluate_state(state, step, lane.feed, 'test')
         lane.record(step, seconds, found)
         return Trained(state, step, found, seconds, lane.feed)
-    found = setup.evaluate_state(state, step, lane.feed, lane.split)
-    if (step, lane.split) not in lane.evaluated and lane.choice is not None:
-        lane.choice.offer(step, found[lane.split].summary)
-    lane.record(step, seconds, found)
-    if lane.choice is not None:
-        if lane.choice.step == step and not lane.choice.is_saved:
-            lane.choice.save(step, state, lane.checkpoints.steps())
-        lane.choice.checkpoints.wait()
-        lane.choice.tidy(lane.checkpoints.steps())
-        if setup.experiment.patience is not None:
-            state, step, found = _best(lane, state, step, found)
-            outcome.note(lane.workdir, 'finished', last_step=steps_of(lane), result_step=step)
+    found = {}
+    if lane.ended is None:
+        found = setup.evaluate_state(state, step, lane.feed, lane.split)
+        if (step, lane.split) not in lane.evaluated:
+            choice.offer(step, found[lane.split].summary)
+        lane.record(step, seconds, found)
+        if choice.step == step and not choice.is_saved:
+            choice.save(step, state, lane.checkpoints.steps())
+    choice.checkpoints.wait()
+    choice.tidy(lane.checkpoints.steps())
+    if setup.experiment.patience is not None:
+        state, step = _best(lane, choice, state, step)
+        if step != steps_of(lane) or not found:
+            found = setup.evaluate_state(state, step, lane.feed, lane.split)
+        outcome.note(lane.workdir, 'finished', last_step=steps_of(lane), result_step=step)
     if open_test:
         tested = setup.evaluate_state(state, step, lane.feed, 'test')
         lane.record(step, seconds, tested)
@@ -192,21 +195,15 @@ def finish(lane: Lane, state: TrainState, seconds: float, *, open_test: bool) ->
     return Trained(state, step, found, seconds, lane.feed)
 
 
-def _best(
-    lane: Lane, state: TrainState, step: int, found: dict[str, Evaluation]
-) -> tuple[TrainState, int, dict[str, Evaluation]]:
-    """The best state of a run with its evaluation, in the place of the last."""
-    assert lane.choice is not None
-    restored = lane.choice.checkpoints.restore_latest_valid(
+def _best(lane: Lane, choice: Choice, state: TrainState, step: int) -> tuple[TrainState, int]:
+    """The best state of a run and its step; the last ones where its checkpoint is gone, which is said."""
+    if choice.step == step:
+        return state, step
+    restored = choice.checkpoints.restore_latest_valid(
         lane.setup.like, report=lambda line: lane.log.say(f'warning: {line}')
     )
-    if restored is None or restored.step != lane.choice.step:
-        lane.log.say(
-            f'warning: the best checkpoint, step {lane.choice.step}, is gone: the result is that of step {step}'
-        )
-        return state, step, found
-    if restored.step == step:
-        return state, step, found
+    if restored is None or restored.step != choice.step:
+        lane.log.say(f'warning: the best checkpoint, step {choice.step}, is gone: the result is that of step {step}')
+        return state, step
     lane.log.say(f'the result of the run is its best checkpoint, step {restored.step}')
-    best = lane.setup.evaluate_state(restored.state, restored.step, lane.feed, lane.split)
-    return restored.state, restored.step, best
+    return restored.state, restored.step
