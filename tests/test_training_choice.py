@@ -285,3 +285,11 @@ def test_an_option_that_came_later_is_said_and_keeps_its_default(tmp_path, capsy
     said = capsys.readouterr().out
     assert 'the option patience is newer than this run, which goes on with None' in said
     assert 'the option width is newer than this run, which goes on with 4' in said
+
+
+def test_a_look_through_another_experiment_is_counted_in_the_run_too(typed, tmp_path):
+    folder = tmp_path / 'run'
+    shutil.copytree(typed, folder)
+    for source in (folder, folder / 'checkpoints' / 'best'):
+        assert main(['--mode=evaluate', f'--experiment={TINY}', f'--init_from={source}']) == 0
+    assert [opening['by'] for opening in config_of(folder)['test_openings']] == ['train', 'evaluate', 'evaluate']

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.experiment import Experiment
-from cnn_jax.steps.inputs import evaluation_inputs
+from cnn_jax.steps.predict import make_predict_step
+from cnn_jax.steps.recipe import Parts
 from cnn_jax.tracing.record import Called, record
 
 Function = Callable[[Any, jax.Array], dict[str, jax.Array]]
@@ -34,7 +35,7 @@ def make_function(experiment: Experiment, *, with_layers: bool = False) -> Funct
             f'task {task.name}: the model takes {", ".join(task.model_inputs)} beside the images; '
             '--mode=export writes functions of images alone'
         )
-    rows = experiment.data.row_shapes()
+    rows, step = experiment.data.row_shapes(), make_predict_step(Parts(model, task, experiment.preprocess))
 
     def function(variables: Any, images: jax.Array) -> dict[str, jax.Array]:
         layers: dict[str, jax.Array] = {}
@@ -44,10 +45,8 @@ def make_function(experiment: Experiment, *, with_layers: bool = False) -> Funct
             for name, (shape, dtype) in rows.items()
             if name != 'image'
         }
-        with jax.default_matmul_precision('highest'), record(_keeping(layers)):
-            inputs = evaluation_inputs({**others, 'image': images}, preprocess=experiment.preprocess)
-            outputs = task.forward(model.apply, variables, inputs, train=False)
-            named = _named(outputs, task.probabilities)
+        with record(_keeping(layers)):
+            named = _named(step(variables, {**others, 'image': images}), known=task.probabilities is not None)
         return {**layers, **named} if with_layers else named
 
     return function
@@ -69,9 +68,9 @@ def _keeping(layers: dict[str, jax.Array]) -> Callable[[Called], None]:
     return ended
 
 
-def _named(outputs: Any, probabilities: Callable[[jax.Array], jax.Array] | None) -> dict[str, jax.Array]:
-    if probabilities is not None:
-        return {_ANSWER[0]: probabilities(outputs)}
+def _named(outputs: Any, *, known: bool) -> dict[str, jax.Array]:
+    if known:
+        return {_ANSWER[0]: outputs}
     leaves = jax.tree.leaves_with_path(outputs)
     if len(leaves) == 1:
         return {_ANSWER[1]: leaves[0][1]}

@@ -106,13 +106,15 @@ def _views(command: Command, setup: 'Setup', variables: Any, feed: 'Feed') -> st
 
 
 def _count(command: Command, source: dict[str, Any]) -> None:
-    """Counts a look at the test split of a run."""
+    """Counts a look at the test split in the run whose weights they are."""
     from cnn_jax.devices import processes
+    from cnn_jax.training.restore import run_of
     from cnn_jax.workdir.openings import count_opening
 
-    folder, log = command.workdir, command.log
+    log, folder, step = command.log, command.workdir, source.get('step')
+    if folder is None and command.init_from is not None:
+        folder, _ = run_of(command.init_from)
     if _split(command) == 'test' and folder is not None:
-        step = source['step']
         processes.main_process_first(lambda: count_opening(folder, step=step, by='evaluate', report=log.say))
 
 

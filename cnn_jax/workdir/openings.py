@@ -11,12 +11,12 @@ from cnn_jax.workdir.config import change_config, read_config
 FIELD = 'test_openings'  # of config.json: one entry for each opening
 
 
-def count_opening(folder: Path, *, step: int, by: str, report: Callable[[str], object]) -> None:
+def count_opening(folder: Path, *, step: int | None, by: str, report: Callable[[str], object]) -> None:
     """Counts in a run that its test split was opened, and says how often that has been.
 
     Args:
         folder: of the run; where none is, nothing is counted.
-        step: of the checkpoint whose score was looked at.
+        step: of the checkpoint whose score was looked at; None: it is not known here.
         by: the mode.
         report: told.
     """
