@@ -46,11 +46,11 @@ def make_calls(name: str, options: dict[str, Any]) -> tuple[dict[str, Call], tup
     from cnn_jax import experiment
     from cnn_jax.export.function import make_function
     from cnn_jax.export.readme import ONNX, STABLEHLO
-    from cnn_jax.export.run import Net
+    from cnn_jax.export.run import Trained
 
     made = experiment.load(name, options).experiment
     variables = starting_variables(made.model, jax.numpy.zeros((1, *made.input_shape)))
-    net, function = Net(made, jax.device_get(variables), name), jax.jit(make_function(made))
+    net, function = Trained(made, jax.device_get(variables), name), jax.jit(make_function(made))
     hlo = jax.jit(jax.export.deserialize(bytearray(net.write(STABLEHLO))).call)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1

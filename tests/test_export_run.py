@@ -18,9 +18,10 @@ from cnn_jax.data.formats.encoded import Decoding
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.export import check, fresh, onnx_writer, preprocessing
 from cnn_jax.export.function import in_float32, make_function
-from cnn_jax.export.run import Net, export
+from cnn_jax.export.run import Trained, export
 from cnn_jax.main import main
 from cnn_jax.modes.export import images_of
+from cnn_jax.steps.inputs import evaluation_inputs
 
 TINY = str(Path(__file__).parent / 'tiny_experiment.py')
 
@@ -65,7 +66,7 @@ def test_preprocessing_is_measured_and_says_what_comes_before():
     made = experiment.load('lenet_digits', {}).experiment
     described = preprocessing.describe(made)
     assert described['input']['dtype'] == 'uint8'
-    assert 'before_the_file' not in described
+    assert 'fitted' in described['before_the_file']
     inside = described['inside_the_file']
     assert inside['kind'] == 'standardise'
     pixels = np.arange(256).reshape(1, 16, 16, 1).astype(np.uint8)
@@ -73,9 +74,9 @@ def test_preprocessing_is_measured_and_says_what_comes_before():
     images[:, :16, :16] = pixels
     batch: Any = {name: np.zeros((1, *shape), dtype) for name, (shape, dtype) in made.data.row_shapes().items()}
     batch['image'] = images
-    seen = preprocessing.evaluation_inputs(batch, preprocess=made.preprocess)['image']
+    seen = evaluation_inputs(batch, preprocess=made.preprocess)['image']
     expected = (images / 255 - inside['mean']) / inside['std']
-    np.testing.assert_allclose(seen, expected, atol=1e-4)
+    np.testing.assert_allclose(seen, expected, atol=1e-6)
 
 
 def test_the_preparation_of_picture_files_is_said():
@@ -91,10 +92,10 @@ def test_a_preprocessing_that_is_not_linear_is_said_to_be_its_own():
     assert preprocessing.describe(made)['inside_the_file']['kind'] == 'own'
 
 
-def tiny_net() -> Net:
+def tiny_net() -> Trained:
     made = experiment.load(TINY, {}).experiment
     state = made.init_state(0)
-    return Net(made, state.variables, 'tiny')
+    return Trained(made, state.variables, 'tiny')
 
 
 def test_a_file_that_differs_is_refused_with_its_first_layer_and_nothing_is_written(tmp_path, monkeypatch):

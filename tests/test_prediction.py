@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import cnn_jax
-from cnn_jax import experiment
+from cnn_jax import experiment, weights
 from cnn_jax.data import digits
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.main import main
@@ -252,7 +252,17 @@ def test_a_saved_net_of_files_is_loaded_with_its_preprocessing(tmp_path):
     assert again.class_names == net.class_names
 
 
-def test_a_file_that_does_not_say_how_its_images_are_prepared_is_refused(net, tmp_path):
+def test_a_saved_net_of_digits_is_loaded_too(net, run, tmp_path):
+    """Its set has no image files: pictures are fitted, and this is kept."""
     net.save(tmp_path / 'digits.safetensors')
+    again = cnn_jax.load(tmp_path / 'digits.safetensors')
+    paths = sorted((run / 'pngs').rglob('*.png'))[:5]
+    np.testing.assert_array_equal(again.pixels(paths), net.pixels(paths))
+    np.testing.assert_allclose(again.inputs(paths), net.inputs(paths), rtol=1e-6, atol=1e-6)
+    assert [one['prediction'] for one in again.predict(paths)] == [one['prediction'] for one in net.predict(paths)]
+
+
+def test_a_file_that_does_not_say_how_its_images_are_prepared_is_refused(net, tmp_path):
+    weights.save(tmp_path / 'digits.safetensors', net.model, net.variables)
     with pytest.raises(CnnJaxError, match='does not say how its images are prepared'):
         cnn_jax.load(tmp_path / 'digits.safetensors')

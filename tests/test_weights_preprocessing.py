@@ -326,6 +326,31 @@ def test_a_run_remembers_it_and_evaluation_compares(tmp_path, evaluated):
 
 def test_sets_without_files_cannot_take_it():
     data = digits.load(batch_size=8)
-    assert prepared.of_experiment(data, lambda keys, batch: batch) is None
     with pytest.raises(CnnJaxError, match='the images of digits are kept at one size'):
         prepared.applied(argparse.Namespace(data=data), HALF)
+
+
+def test_sets_without_files_are_fitted():
+    """Grey digits, and colour: what a file of weights keeps of them prepares pictures as the experiment does."""
+    for name, options in (('lenet_digits', {}), ('lenet_digits', {'variant': 'faithful'}), ('cifar10_speedrun', {})):
+        made = experiment.load(name, options).experiment
+        found = prepared.of_experiment(made.data, made.preprocess)
+        assert found is not None
+        kept = from_json(json.loads(json.dumps(found.as_json())), what='it')
+        assert kept.image_shape == made.data.image_shape
+        pixels = made.data.read_file(encoded(50, 40))
+        np.testing.assert_array_equal(kept.decode(encoded(50, 40)), pixels)
+        batch = {'image': jnp.asarray(pixels[None])}
+        keys = jax.random.split(jax.random.key(0), 1)
+        assert made.preprocess is not None
+        expected = made.preprocess(keys, batch)['image']
+        np.testing.assert_allclose(kept.transform()(keys, batch)['image'], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_turning_travels_with_a_file():
+    """A folder's photographs are turned as EXIF says, and so are pictures for a file of its weights."""
+    upright = dataclasses.replace(HALF, upright=True)
+    assert upright.differences(HALF) == []
+    assert from_json(upright.as_json(), what='it').decoding().upright
+    before = {name: value for name, value in HALF.as_json().items() if name != 'upright'}
+    assert not from_json(before, what='a file of before').decoding().upright

@@ -14,7 +14,8 @@ from cnn_jax.devices.stop import StopRequest
 from cnn_jax.experiment import load
 from cnn_jax.statistics.intervals import mean_interval
 from cnn_jax.statistics.metric import LOSS
-from cnn_jax.training.restore import BEST, LATEST, read_state
+from cnn_jax.training.restore import read_state
+from cnn_jax.training.which import BEST, LATEST
 from cnn_jax.workdir.log import Log, read_metrics
 from cnn_jax.workdir.openings import count_opening
 

@@ -16,6 +16,7 @@ from cnn_jax.statistics.paired import Paired, compare_exactly, compare_resampled
 from cnn_jax.tasks.task import Evaluation, Task
 from cnn_jax.training import restore
 from cnn_jax.training.setup import Setup
+from cnn_jax.training.which import LATEST
 from cnn_jax.workdir import openings, progress, seals
 from cnn_jax.workdir.config import data_dir_of, existing_config, load_run
 from cnn_jax.workdir.log import Log, read_metrics
@@ -70,7 +71,7 @@ def read_runs(
     paths: Sequence[Path],
     *,
     data_dir: Path | None,
-    checkpoint: str = restore.LATEST,
+    checkpoint: str = LATEST,
     split: str | None = None,
     stop: StopRequest,
     log: Log,

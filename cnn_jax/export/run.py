@@ -20,7 +20,7 @@ from cnn_jax.files.whole import write_whole
 FORMATS = {'stablehlo': STABLEHLO, 'onnx': ONNX}
 
 
-class Net(NamedTuple):
+class Trained(NamedTuple):
     """What is exported.
 
     Attributes:
@@ -55,7 +55,7 @@ class Net(NamedTuple):
 
 
 def export(
-    net: Net,
+    net: Trained,
     folder: Path,
     images: np.ndarray,
     *,
@@ -114,7 +114,7 @@ def _words(outcome: check.Outcome) -> str:
     )
 
 
-def _refusal(net: Net, file: str, images: np.ndarray, ours: dict[str, np.ndarray]) -> str:
+def _refusal(net: Trained, file: str, images: np.ndarray, ours: dict[str, np.ndarray]) -> str:
     """The line for a file that differs, with the first layer that does: found with a file that gives all layers."""
     images = images[:2]
     mine = net.outputs(images, with_layers=True)
@@ -131,7 +131,7 @@ def _refusal(net: Net, file: str, images: np.ndarray, ours: dict[str, np.ndarray
 
 
 def _put(
-    net: Net,
+    net: Trained,
     folder: Path,
     models: dict[str, bytes],
     outcomes: dict[str, check.Outcome],

@@ -108,7 +108,7 @@ def _views(command: Command, setup: 'Setup', variables: Any, feed: 'Feed') -> st
 def _count(command: Command, source: dict[str, Any]) -> None:
     """Counts a look at the test split in the run whose weights they are."""
     from cnn_jax.devices import processes
-    from cnn_jax.training.restore import run_of
+    from cnn_jax.training.which import run_of
     from cnn_jax.workdir.openings import count_opening
 
     log, folder, step = command.log, command.workdir, source.get('step')

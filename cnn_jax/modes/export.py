@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import CHECKPOINT, DATA_DIR, INIT_FROM, OUTPUT, Flag
+from cnn_jax.modes._flags import ARCHITECTURE, CHECKPOINT, DATA_DIR, INIT_FROM, OUTPUT, PREPROCESSING, Flag
 from cnn_jax.modes._typed import listed
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 FLAGS = (
     INIT_FROM,
+    ARCHITECTURE,
+    PREPROCESSING,
     CHECKPOINT,
     DATA_DIR,
     OUTPUT,
@@ -24,10 +26,12 @@ FLAGS = (
 
 def run(command: Command) -> None:
     from cnn_jax.devices import mapping
-    from cnn_jax.export.run import FORMATS, Net, export
+    from cnn_jax.export.run import FORMATS, Trained, export
     from cnn_jax.training import restore
+    from cnn_jax.training.as_trained import prepare_as_trained
 
-    loaded, log, given = command.load(beside_run=False), command.log, command.flags
+    log, given = command.log, command.flags
+    loaded = prepare_as_trained(command.load(beside_run=False), command.init_from, given, log.say)
     if given.output is None:
         raise CnnJaxError('--mode=export needs --output=FOLDER, where the files go')
     folder = Path(given.output).expanduser()
@@ -41,7 +45,7 @@ def run(command: Command) -> None:
     title = ', '.join([loaded.name, *(f'{key} {Path(str(value)).name}' for key, value in source.items())])
     images, said = images_of(loaded.experiment, command.data_dir)
     log.say(said)
-    net = Net(loaded.experiment, mapping.fetch(variables), title)
+    net = Trained(loaded.experiment, mapping.fetch(variables), title)
     with log.working('exporting', 1 + 2 * len(formats)) as told:
         export(net, folder, images, formats=formats, say=log.say, told=told.next)
     log.say(f'written: {folder}; its README.md has the lines that read it')

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnn_jax.devices.stop import Stopped
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import CHECKPOINT, DATA_DIR, INIT_FROM, Flag
+from cnn_jax.modes._flags import ARCHITECTURE, CHECKPOINT, DATA_DIR, INIT_FROM, PREPROCESSING, Flag
 from cnn_jax.workdir.log import Log
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 FLAGS = (
     INIT_FROM,
+    ARCHITECTURE,
+    PREPROCESSING,
     CHECKPOINT,
     DATA_DIR,
     Flag('method', 'one of those that --mode=visualize --help lists; default: the set that suits the run'),
@@ -33,9 +35,11 @@ def details(flags: Any) -> str:
 
 
 def run(command: Command) -> None:
+    from cnn_jax.training.as_trained import prepare_as_trained
+
     given = command.flags
     visualize(
-        command.load(beside_run=False),
+        prepare_as_trained(command.load(beside_run=False), command.init_from, given, command.log.say),
         workdir=command.workdir,
         init_from=command.init_from,
         checkpoint=given.checkpoint,

@@ -14,6 +14,7 @@ from cnn_jax.experiment import Loaded
 from cnn_jax.prediction.net import Net
 from cnn_jax.tasks import classification
 from cnn_jax.training import restore
+from cnn_jax.training.which import LATEST, run_of
 from cnn_jax.weights import prepared
 from cnn_jax.workdir.config import existing_config, load_run
 from cnn_jax.workdir.log import read_metrics
@@ -24,7 +25,7 @@ EXAMPLES = ("architecture='torchvision/resnet18'", "'timm/resnet50.a1_in1k'")
 log = logging.getLogger(__name__)
 
 
-def load(source: str | Path, *, architecture: str | None = None, checkpoint: str = restore.LATEST) -> Net:
+def load(source: str | Path, *, architecture: str | None = None, checkpoint: str = LATEST) -> Net:
     """The net of a run, of one of its checkpoints, or of a weights file.
 
     Args:
@@ -44,8 +45,8 @@ def load(source: str | Path, *, architecture: str | None = None, checkpoint: str
 
 
 def _of_run(path: Path, checkpoint: str) -> Net:
-    folder, which = restore.run_of(path)
-    which = checkpoint if which == restore.LATEST else which
+    folder, which = run_of(path)
+    which = checkpoint if which == LATEST else which
     config = existing_config(folder)
     loaded = load_run(config, path=folder, report=log.warning)
     mesh = mapping.make_mesh()
@@ -93,7 +94,7 @@ def _of_file(path: Path, architecture: str | None) -> Net:
         task=classification.task(),
         class_names=names or tuple(f'class {number}' for number in range(model.num_classes)),
         preprocess=how.transform(),
-        image_shape=(how.size, how.size, 3),
+        image_shape=how.image_shape,
         read_file=how.decode,
         source=f'{path}, prepared as {how.source}',
         prepared=lambda: how,

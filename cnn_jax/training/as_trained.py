@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.experiment import Loaded
-from cnn_jax.training.restore import run_of
+from cnn_jax.experiment import Experiment, Loaded
+from cnn_jax.training.which import run_of
 from cnn_jax.weights.prepared import applied, check_same, of_experiment, of_weights
 from cnn_jax.weights.preprocessing import Preprocessing, from_json, known
 from cnn_jax.workdir.config import read_config
@@ -33,11 +33,22 @@ def prepare_as_trained(loaded: Loaded, init_from: Path | None, flags: Any, say: 
     if not init_from.exists():
         return loaded  # whoever reads it says so
     ours = of_experiment(loaded.experiment.data, loaded.experiment.preprocess)
-    theirs = _of_run(init_from) if init_from.is_dir() and architecture is None else None
-    if theirs is None:
-        theirs = known(architecture) if architecture and init_from.is_dir() else of_weights(init_from, architecture)
-    taken = check_same(ours, theirs, choice, what=str(init_from), say=say)
+    taken = check_same(ours, _of(init_from, architecture), choice, what=str(init_from), say=say)
     return loaded if taken is None else loaded._replace(experiment=applied(loaded.experiment, taken))
+
+
+def say_difference(experiment: Experiment, init_from: Path, say: Callable[[str], None]) -> None:
+    """Says where training goes on with images that are prepared otherwise than those of its first weights."""
+    ours, theirs = of_experiment(experiment.data, experiment.preprocess), _of(init_from, None)
+    if ours and theirs and (fields := theirs.differences(ours)):
+        say(f'trained before on {theirs.words()}; from here on {ours.words()}: another {" and ".join(fields)}')
+
+
+def _of(init_from: Path, architecture: str | None) -> Preprocessing | None:
+    """How the images of weights were prepared, as their name, their run or their file says."""
+    if not init_from.is_dir():
+        return of_weights(init_from, architecture)
+    return known(architecture) if architecture else _of_run(init_from)
 
 
 def _of_run(path: Path) -> Preprocessing | None:

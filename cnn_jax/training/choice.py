@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax.statistics.metric import Metric
+from cnn_jax.training.which import BEST
 from cnn_jax.workdir.checkpoint import Checkpoints
 
-FOLDER = 'best'  # below `checkpoints`
 MOST = 1000  # of them; `Choice` removes those that are not wanted
 
 
 def best_checkpoints(workdir: Path) -> Checkpoints:
     """The checkpoints of the best states of a run: the last is the best of all."""
-    aside = workdir / 'rejected_checkpoints' / FOLDER
-    return Checkpoints(workdir / 'checkpoints' / FOLDER, keep=MOST, aside=aside)
+    aside = workdir / 'rejected_checkpoints' / BEST
+    return Checkpoints(workdir / 'checkpoints' / BEST, keep=MOST, aside=aside)
 
 
 class Choice:

@@ -12,16 +12,17 @@ from cnn_jax.devices import mapping, processes
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.experiment import Experiment, Loaded
 from cnn_jax.steps.state import TrainState
-from cnn_jax.training.choice import FOLDER, best_checkpoints
+from cnn_jax.training.as_trained import say_difference
+from cnn_jax.training.choice import best_checkpoints
 from cnn_jax.training.class_names import by_name
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.states import abstract_state, shardings_of
+from cnn_jax.training.which import BEST, LATEST, run_of
 from cnn_jax.weights import variables_for
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.config import existing_config, load_run
 from cnn_jax.workdir.log import Log
 
-LATEST, BEST = 'latest', FOLDER  # which checkpoint of a run; or a step
 NAMED_STREAMS = 2  # format of the first checkpoints of runs whose consumers of randomness have names
 
 
@@ -51,6 +52,7 @@ def start_or_resume(
         params = variables.pop('params')
         state = dataclasses.replace(state, params=params, model_state=variables)
         log.say(f'starting from the weights of {init_from}')
+        say_difference(setup.experiment, init_from, log.say)
     return state, 0.0
 
 
@@ -93,13 +95,6 @@ def _read_step(which: str, places: Sequence[Checkpoints], folder: Path, like: An
             return restored.step, restored.state
     steps = f'its steps are {", ".join(map(str, there))}' if there else 'it has none yet'
     raise CnnJaxError(f'--checkpoint: {which!r} given; allowed are latest, best, or a step of {folder}: {steps}')
-
-
-def run_of(path: Path) -> tuple[Path, str]:
-    """The work folder of a run and which of its checkpoints is meant, from RUN or RUN/checkpoints/STEP (or best)."""
-    if path.parent.name == 'checkpoints' and (path.name == BEST or path.name.isdecimal()):
-        return path.parent.parent, path.name
-    return path, LATEST
 
 
 def trained_variables(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,23 @@ MOST_CONFIG_BYTES = 2**20
 
 
 def of_experiment(data: Data, preprocess: BatchTransform | None) -> Preprocessing | None:
-    """How an experiment prepares image files; None where it has no files, or does more than standardise each channel.
+    """How an experiment prepares images; None where it does more than standardise each channel of a square.
 
     The numbers are read off what `preprocess` makes of pixels, so that any function may stand there.
     """
+    size = data.image_shape[0]
     decoding = getattr(data.decode, '__self__', None)
-    if not isinstance(decoding, Decoding) or data.image_shape != (decoding.size, decoding.size, 3):
+    if isinstance(decoding, Decoding):
+        how: dict[str, Any] = {name: getattr(decoding, name) for name in ('size', 'resize', 'interpolation', 'upright')}
+    elif data.decode is None:
+        how = {'size': size, 'resize': None}  # see `Data.read_file`
+    else:
         return None
-    found = None if preprocess is None else _measured(preprocess, data)
+    square = data.image_shape in ((how['size'], how['size'], 3), (size, size, 1))
+    found = _measured(preprocess, data) if preprocess is not None and square else None
     if found is None:
         return None
     mean, std, channels = found
-    how = {'size': decoding.size, 'resize': decoding.resize, 'interpolation': decoding.interpolation}
     return Preprocessing(**how, mean=mean, std=std, channels=channels, source='the experiment')
 
 
@@ -55,16 +60,24 @@ def _measured(preprocess: BatchTransform, data: Data) -> tuple[Any, Any, Any] | 
     if (high <= low).any():
         return None
     mean, std = -low / (high - low), 1 / (high - low)
-    for channels in ('RGB', 'BGR'):
-        ordered = pixels if channels == 'RGB' else pixels[..., ::-1]
+    for channels in ('grey',) if shape[2] == 1 else ('RGB', 'BGR'):
+        ordered = pixels[..., ::-1] if channels == 'BGR' else pixels
         if np.allclose(made, (ordered / 255 - mean) / std, rtol=1e-3, atol=1e-3):
             return tuple(_short(mean)), tuple(_short(std)), channels
     return None
 
 
 def _short(values: np.ndarray) -> list[float]:
-    """Without the last digits, which are those of float32."""
-    return [float(f'{value:.5g}') for value in np.where(np.abs(values) < 1e-6, 0.0, values)]
+    """The shortest numbers that float32 does not tell from these."""
+    return [
+        next(short for short in _shorter(value) if abs(short - value) <= max(3e-7 * abs(value), 1e-8))
+        for value in values.tolist()
+    ]
+
+
+def _shorter(value: float) -> Iterator[float]:
+    yield 0.0
+    yield from (float(f'{value:.{digits}g}') for digits in range(1, 18))
 
 
 def of_file(path: Path) -> Preprocessing | None:

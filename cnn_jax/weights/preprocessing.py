@@ -14,13 +14,15 @@ import numpy as np
 from cnn_jax.data import augment
 from cnn_jax.data.formats import image
 from cnn_jax.data.formats.encoded import Decoding
+from cnn_jax.data.formats.fitted import fit
 from cnn_jax.errors import CnnJaxError, StorageError, unknown
 from cnn_jax.weights import tags
 
-Three = tuple[float, float, float]
+Shares = tuple[float, ...]
 LIBRARIES = ('torchvision', 'timm')
 TOLERANCE = 1e-4  # of a mean or a deviation: libraries print four to six digits
 NORM = ('mean', 'std')
+CHANNELS = ('RGB', 'BGR', 'grey')
 LARGEST = 100_000  # pixels of a side that a file may ask for
 
 
@@ -31,9 +33,12 @@ class Preprocessing:
     Attributes:
         size: the side of the square that the net sees, in pixels.
         resize: the short side of the image, from whose centre that is taken; timm's is size / crop share, rounded down.
+            None: the image is fitted into the square, as sets without image files have it (see `formats.fitted`).
         interpolation: of resizing; with antialias, as Pillow does it.
         mean, std: of values 0 .. 1, one for each channel, in the order of `channels`.
-        channels: 'RGB', or 'BGR' for nets that take blue first.
+        channels: 'RGB', 'BGR' for nets that take blue first, or 'grey'.
+        upright: whether a file is turned as EXIF says, as folders of photographs are; no part of what is compared, for
+            a data source has its own.
         source: where this is known from; no part of what is compared.
 
     Raises:
@@ -41,41 +46,58 @@ class Preprocessing:
     """
 
     size: int
-    resize: int
+    resize: int | None
     interpolation: image.Interpolation = 'bilinear'
-    mean: Three = tags.IMAGENET[0]
-    std: Three = tags.IMAGENET[1]
-    channels: Literal['RGB', 'BGR'] = 'RGB'
+    mean: Shares = tags.IMAGENET[0]
+    std: Shares = tags.IMAGENET[1]
+    channels: Literal['RGB', 'BGR', 'grey'] = 'RGB'
+    upright: bool = dataclasses.field(default=False, compare=False)
     source: str = dataclasses.field(default='', compare=False)
 
     def __post_init__(self) -> None:
-        self.decoding()  # checks size, resize and interpolation
+        if self.resize is not None:
+            self.decoding()  # checks size, resize and interpolation
+        if self.channels not in CHANNELS or (self.channels == 'grey' and self.resize is not None):
+            raise CnnJaxError(
+                f'preprocessing: channels {self.channels!r}; RGB or BGR, or grey of images that are fitted'
+            )
         if not all(math.isfinite(value) for value in (*self.mean, *self.std)) or min(self.std) <= 0:
             raise CnnJaxError(f'preprocessing: mean {self.mean} and std {self.std}; finite numbers, std above 0')
-        if self.channels not in ('RGB', 'BGR'):
-            raise CnnJaxError(f'preprocessing: channels {self.channels!r}; RGB or BGR')
+        if {len(self.mean), len(self.std)} != {self.image_shape[2]}:
+            raise CnnJaxError(f'preprocessing: mean {self.mean} and std {self.std} for {self.channels} images')
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of what the net takes."""
+        return self.size, self.size, 1 if self.channels == 'grey' else 3
 
     @property
     def crop_share(self) -> float:
         """The share of the short side that the net sees: timm's crop_pct, but for its rounding."""
-        return self.size / self.resize
+        return self.size / (self.resize or self.size)
 
     def decoding(self, like: Decoding | None = None) -> Decoding:
-        """The `Decoding` of a data source that gives these pixels; caps and turning are those of `like`."""
+        """The `Decoding` of a data source that gives these pixels; caps and turning are those of `like`.
+
+        Raises:
+            CnnJaxError: images are fitted, which no source of image files does.
+        """
+        if self.resize is None:
+            raise CnnJaxError(f'preprocessing: images of {self.source} are fitted, and these are cut out')
         changed: dict[str, Any] = {'size': self.size, 'resize': self.resize, 'interpolation': self.interpolation}
-        return dataclasses.replace(like or Decoding(), **changed)
+        return dataclasses.replace(like or Decoding(upright=self.upright), **changed)
 
     def decode(self, encoded: bytes) -> np.ndarray:
-        """The pixels of an image file, uint8 (size, size, 3), RGB whatever `channels` says.
+        """The pixels of an image file, uint8 of `image_shape`, RGB where `channels` says BGR.
 
         Raises:
             BadImage: cannot be decoded, or is too large.
         """
-        return self.decoding().centre(encoded)
+        return fit(encoded, self.image_shape) if self.resize is None else self.decoding().centre(encoded)
 
     def standardise(self, pixels: np.ndarray) -> np.ndarray:
-        """What the net takes: uint8 RGB (..., 3) as float32 (..., 3), in the order of `channels`."""
-        ordered = pixels if self.channels == 'RGB' else pixels[..., ::-1]
+        """What the net takes: uint8 RGB or grey (..., channels) as float32, in the order of `channels`."""
+        ordered = pixels[..., ::-1] if self.channels == 'BGR' else pixels
         return ((ordered.astype(np.float32) / 255) - np.asarray(self.mean, np.float32)) / np.asarray(
             self.std, np.float32
         )
@@ -89,21 +111,23 @@ class Preprocessing:
         """The names of the fields in which two differ; means and deviations may by their last printed digits."""
         names = [name for name in ('size', 'resize', 'interpolation') if getattr(self, name) != getattr(other, name)]
         for name in NORM:
-            if not np.allclose(getattr(self, name), getattr(other, name), rtol=TOLERANCE, atol=TOLERANCE / 100):
+            own, others = getattr(self, name), getattr(other, name)
+            if len(own) != len(others) or not np.allclose(own, others, rtol=TOLERANCE, atol=TOLERANCE / 100):
                 names.append(name)
         return names + ['channels'] * (self.channels != other.channels)
 
     def words(self) -> str:
         """One phrase: '224 of 256 pixels, bilinear, RGB, mean 0.485 0.456 0.406, std 0.229 0.224 0.225'."""
         mean, std = (' '.join(f'{value:.4g}' for value in values) for values in (self.mean, self.std))
-        return f'{self.size} of {self.resize} pixels, {self.interpolation}, {self.channels}, mean {mean}, std {std}'
+        side = f'{self.size} pixels, fitted' if self.resize is None else f'{self.size} of {self.resize} pixels'
+        return f'{side}, {self.interpolation}, {self.channels}, mean {mean}, std {std}'
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values, which `from_json` takes."""
         return {**dataclasses.asdict(self), 'mean': list(self.mean), 'std': list(self.std)}
 
 
-def _reversed_standardise(keys: Any, images: Any, *, mean: Three, std: Three) -> Any:
+def _reversed_standardise(keys: Any, images: Any, *, mean: Shares, std: Shares) -> Any:
     return augment.standardise(keys, images[..., ::-1], mean=mean, std=std)
 
 
@@ -118,11 +142,13 @@ def from_json(values: Any, *, what: str) -> Preprocessing:
     """
     try:
         names = {field.name for field in dataclasses.fields(Preprocessing)}
-        if not isinstance(values, Mapping) or set(values) != names:
+        if not isinstance(values, Mapping) or set(values) | {'upright'} != names:  # files of before say nothing of it
             raise ValueError(f'its fields are {", ".join(sorted(names))}')
-        found: dict[str, Any] = {name: _side(values[name]) for name in ('size', 'resize')}
-        found |= {name: _three(values[name]) for name in ('mean', 'std')}
+        found: dict[str, Any] = {'size': _side(values['size'])}
+        found['resize'] = None if values['resize'] is None else _side(values['resize'])
+        found |= {name: _shares(values[name]) for name in NORM}
         found |= {name: _text(values[name]) for name in ('interpolation', 'channels', 'source')}
+        found['upright'] = values.get('upright', False) is True
         return Preprocessing(**found)
     except (ValueError, TypeError) as error:
         raise StorageError(f'{what}: a damaged preprocessing: {str(error)[:200]}') from error
@@ -150,7 +176,7 @@ def from_timm(config: Mapping[str, Any], *, what: str, at_test_size: bool = Fals
         if high != wide or not 0 < share <= 1:
             raise ValueError(f'input_size {high} x {wide}, crop_pct {share}; a square, and a share up to 1')
         usual = zip(NORM, tags.IMAGENET, strict=True)
-        norm: dict[str, Any] = {name: _three(config.get(name) or values) for name, values in usual}
+        norm: dict[str, Any] = {name: _shares(config.get(name) or values) for name, values in usual}
         interpolation: Any = _text(config.get('interpolation') or 'bilinear')
         return Preprocessing(_side(high), resize_of(_side(high), share), interpolation, **norm, source=what)
     except (ValueError, TypeError, OverflowError) as error:
@@ -168,11 +194,11 @@ def _side(value: Any) -> int:
     return value
 
 
-def _three(values: Any) -> Three:
-    if not isinstance(values, Sequence) or len(values) != 3 or any(type(value) not in (int, float) for value in values):
-        raise ValueError(f'{str(values)[:60]} are not three numbers')
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
+def _shares(values: Any) -> Shares:
+    numbers = isinstance(values, Sequence) and all(type(value) in (int, float) for value in values)
+    if not numbers or len(values) not in (1, 3):
+        raise ValueError(f'{str(values)[:60]} are not numbers, one for each channel')
+    return tuple(float(value) for value in values)
 
 
 def _text(value: Any) -> str:
