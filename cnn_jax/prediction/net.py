@@ -185,6 +185,7 @@ class Net:
             image_shape=shape,
             class_names=self.class_names,
             preprocessing=self.prepared(),
+            task=self.task.name,
         )
 
     @functools.cached_property

@@ -171,6 +171,10 @@ class Task:
         """Turns scores (batch, classes) into the probability of each class; None: the outputs are no such scores."""
         return None
 
+    def read(self, outputs: Any) -> Any:
+        """The outputs as a prediction gives them, (batch, ...) arrays on the devices; probabilities where there are."""
+        return self.probabilities(outputs) if self.probabilities is not None else outputs
+
     def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
         """What the model says of one image, in words, from its `results`."""
         return ''
