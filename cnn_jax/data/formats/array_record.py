@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax.data.formats.image_header import check_png
 from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.seal import Seal, number_of_array, of_numbers
 from cnn_jax.errors import DataError
@@ -69,8 +70,9 @@ def _decode(record: bytes) -> dict[str, Any]:
 
     example: Any = tf_example_pb2.Example.FromString(record)  # pyright: ignore[reportAttributeAccessIssue]
     feature = example.features.feature
-    encoded = np.frombuffer(feature['image'].bytes_list.value[0], np.uint8)
-    image = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+    encoded = feature['image'].bytes_list.value[0]
+    check_png(encoded)
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ValueError('an image cannot be decoded')
     image = image[..., None] if image.ndim == 2 else image[..., ::-1]  # OpenCV's colours are BGR

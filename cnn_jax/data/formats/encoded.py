@@ -12,7 +12,7 @@ import numpy as np
 
 from cnn_jax.data.formats import crops, image
 from cnn_jax.data.formats.array_record import read_seal, reading
-from cnn_jax.data.formats.image import BadImage
+from cnn_jax.data.formats.image_header import MAX_PIXELS, BadImage
 from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.seal import Seal
 from cnn_jax.errors import CnnJaxError, DataError
@@ -39,7 +39,7 @@ class Decoding:
     size: int = 224
     resize: int = 256
     crop: crops.Crop = crops.random_resized
-    max_pixels: int = image.MAX_PIXELS
+    max_pixels: int = MAX_PIXELS
     max_bad_images: float = 0.001
     upright: bool = False
     interpolation: image.Interpolation = 'bilinear'

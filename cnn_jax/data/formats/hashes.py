@@ -39,7 +39,7 @@ def hashed(root: Path, items: Sequence[Item]) -> list[Item]:
 def _hash_all(root: Path, items: Sequence[Item]) -> list[str]:
     begin, found = time.monotonic(), []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for digest in pool.map(lambda item: hashlib.sha256(item.read()).hexdigest(), items):
+        for digest in pool.map(Item.digest, items):
             found.append(digest)
             if time.monotonic() - begin > SAY_AFTER_SECONDS:
                 begin += 5 * SAY_AFTER_SECONDS

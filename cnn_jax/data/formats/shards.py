@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnn_jax.data.formats import array_record, description, encoded, image, seal
+from cnn_jax.data.formats import array_record, description, encoded, image, image_header, seal
 from cnn_jax.data.formats.array_record import VERSION
 from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.tree import Item
@@ -178,12 +178,13 @@ def _write(
         for item in shard.items:
             if stop.is_set():
                 return
-            content = item.read()
+            content = b''  # of a file that is too large to be an image
             try:
+                content = item.read()
                 image.check(content, max_pixels=decoding.max_pixels)
-            except image.BadImage as error:
+            except image_header.BadImage as error:
                 bad.append(f'{item.name}: {error}')
-            turned += image.orientation(content) != 1
+            turned += image_header.orientation(content) != 1
             total += seal.row_number(content, *(class_names[label].encode() for label in item.classes))
             writer.write(_serialise(content, item))
             progress.add()
