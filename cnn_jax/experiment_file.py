@@ -77,10 +77,19 @@ def run(path: Path) -> Any:
     path = path.resolve()
     if path.is_relative_to(FOLDER):
         return importlib.import_module('.'.join([_ours(), *path.relative_to(FOLDER).with_suffix('').parts]))
-    place = hashlib.sha256(str(path).encode(errors='surrogateescape')).hexdigest()[:8]
-    name = '.'.join([*_package_of(path.parent), f'{OWN}_{path.stem}_{place}'])
     with beside(path), explained(path):
-        return _run(name, path)
+        return _run(_module_name(path), path)
+
+
+def has_run(path: Path) -> bool:
+    """Whether a file of the user's own has been run in this process."""
+    return _module_name(path.resolve()) in sys.modules
+
+
+def _module_name(path: Path) -> str:
+    """The name of the module that a file of the user's own is."""
+    place = hashlib.sha256(str(path).encode(errors='surrogateescape')).hexdigest()[:8]
+    return '.'.join([*_package_of(path.parent), f'{OWN}_{path.stem}_{place}'])
 
 
 def _ours() -> str:

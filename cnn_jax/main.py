@@ -28,6 +28,7 @@ from cnn_jax.modes._extras import missing_package
 from cnn_jax.modes._flags import Flag
 from cnn_jax.modes._typed import check_switches, is_on, plain_switches, split_group
 from cnn_jax.workdir.log import Log
+from cnn_jax.workdir.trust import trusting
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 MODE = Flag('mode', 'what to do: train, evaluate, visualize, ...', default='train')
@@ -35,6 +36,7 @@ EVERYWHERE = (
     MODE,
     Flag('experiment', 'a name that --list shows, or the path of a .py file of your own'),
     Flag('workdir', 'folder of the run; default: a new one below runs/'),
+    Flag('trust', 'run an experiment file that a work folder names and you have not trained with', 'switch', False),
     Flag('debug', 'show the traceback of an error', 'switch', False),
     Flag('list', 'list the experiments', 'switch', False),
     Flag('help', 'show this text, or with --experiment its options', 'switch', False),
@@ -124,7 +126,8 @@ def _run(arguments: list[str], command: Command) -> None:
         print(_help(command, mode))
     else:
         _join(command)
-        mode.run(command)
+        with trusting(command.flags.trust):
+            mode.run(command)
 
 
 def _join(command: Command) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax.devices import processes
-from cnn_jax.workdir import sources
+from cnn_jax.workdir import sources, trust
 from cnn_jax.workdir.config import change_config, check_same_run, has_begun, make_folder, read_config, write_config
 from cnn_jax.workdir.lock import WorkdirLock
 
@@ -43,4 +43,5 @@ def _claim(folder: Path, config: dict[str, Any], lock: WorkdirLock) -> list[str]
     else:
         write_config(folder, config)
     sources.keep(folder, config['experiment'])
+    trust.note(config['experiment'])
     return changed

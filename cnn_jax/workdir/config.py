@@ -20,7 +20,7 @@ from cnn_jax.files.lock import held
 from cnn_jax.files.whole import write_whole
 from cnn_jax.options import signature
 from cnn_jax.weights.prepared import of_experiment
-from cnn_jax.workdir import sources
+from cnn_jax.workdir import sources, trust
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
 COMPARED = ('experiment', 'options', 'seed', 'fold')  # a run that resumes must have these equal
@@ -165,7 +165,8 @@ def load_run(
         report: told of a file of the user's own that is not as the run was trained with it.
 
     Raises:
-        CnnJaxError: the experiment is gone, does not take its options any more, or is that of no file.
+        CnnJaxError: the experiment is gone, is not to be trusted, does not take its options any more, or is that of no
+            file.
     """
     if config['experiment'] == FROM_PYTHON:
         raise CnnJaxError(
@@ -173,6 +174,7 @@ def load_run(
             'cnn_jax.experiment.load(NAME, OPTIONS) gives, and the modes can read it'
         )
     sources.check_there(config, path)
+    trust.check(config['experiment'], path)
     known = None
     if 'splits' in config:  # not in runs from before that was kept
         known = Remembered(
