@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -57,8 +58,8 @@ def find(name: str) -> Path:
             raise CnnJaxError(unknown('experiment', name, known) + '; or give the path of a .py file of your own')
         return FOLDER / f'{name}.py'
     path = Path(name).expanduser()
-    if not path.is_file():
-        beside = sorted(other.name for other in path.parent.glob('*.py')) if path.parent.is_dir() else []
+    if not os.path.isfile(path):  # which says False of a name that is too long
+        beside = sorted(other.name for other in path.parent.glob('*.py')) if os.path.isdir(path.parent) else []
         near = closest(path.name, beside)[:5]
         what = f'; {path.parent.resolve()} has {", ".join(near)}' if near else ''
         ours = f', such as {path.stem}' if path.stem in names() else ''

@@ -21,7 +21,7 @@ from cnn_jax.files import cache
 from cnn_jax.main import main
 from cnn_jax.training.class_names import by_name, class_axes
 from cnn_jax.workdir import seals
-from cnn_jax.workdir.config import read_config, write_config
+from cnn_jax.workdir.config_file import read_config, write_config
 
 pytestmark = pytest.mark.usefixtures('signal_handlers')
 EXPERIMENT = str(Path(__file__).parent / 'folder_experiment.py')
