@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax.data.formats import file_seals
 from cnn_jax.data.formats.image_header import check_png
 from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.seal import Seal, number_of_array, of_numbers
@@ -34,11 +35,12 @@ class ArrayRecordSource:
     """One split of a set of ours: source[i] -> {'image': uint8 (h, w, c), 'label': int}, in the order it was written.
 
     Raises:
-        DataError: a file of the split is missing, shorter than the set says, or unreadable.
+        DataError: a file of the split is missing, another than was written, or unreadable.
     """
 
     def __init__(self, folder: Path, split: str):
         self.folder, self.split = folder, split
+        file_seals.check(folder, split)
         with reading(folder):
             import_once()
             import tensorflow_datasets as tfds
@@ -163,6 +165,7 @@ def build(
             with tempfile.TemporaryDirectory(prefix='building-', dir=home) as building:
                 made, seals = _write(name, Path(building), splits, shape, class_names)
                 write_seals(made, seals)
+                file_seals.write_all(made)
                 replace(made, home / VERSION, Path(building))
     except (OSError, RuntimeError) as error:  # ArrayRecord's writer raises RuntimeError where a disk is full
         reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnn_jax.data.formats import array_record, description, encoded, image, image_header, seal
+from cnn_jax.data.formats import array_record, description, encoded, file_seals, image, image_header, seal
 from cnn_jax.data.formats.array_record import VERSION
 from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.tree import Item
@@ -192,6 +192,7 @@ def _write(
         writer.close()
     path.unlink(missing_ok=True)
     note = {'digest': shard.digest(), 'bad': bad, 'turned': turned, 'seal': f'{total % seal.MODULUS:x}'}
+    note['file'] = file_seals.of_file(part)
     _beside(path, 'json').write_text(json.dumps(note), encoding='utf-8')
     os.rename(part, path)
 
@@ -241,6 +242,8 @@ def _write_seals(name: str, building: Path, shards: list[Shard]) -> None:
         count = sum(len(shard.items) for shard in own)
         seals[split] = seal.of_numbers(count, numbers) if len(numbers) == len(own) else seal.Seal(count, None)
     array_record.write_seals(building, seals)
+    known = {shard.file_name(name): note.get('file') for shard, note in notes.items()}  # None of a shard from before
+    file_seals.write(building, {file: found or file_seals.of_file(building / file) for file, found in known.items()})
 
 
 def _clear(name: str, building: Path, shards: list[Shard]) -> None:
