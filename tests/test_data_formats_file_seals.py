@@ -18,12 +18,11 @@ def made(tmp_path_factory):
     """A set of arrays and one of encoded images, each with as many rows to test as to train on."""
     home, rng = tmp_path_factory.mktemp('sets'), np.random.default_rng(0)
     pixels = rng.integers(0, 256, (2, 40, 16, 16, 3), np.uint8)
-    rows = {
-        split: (lambda part=part: ((image, 0) for image in part)) for split, part in zip(SPLITS, pixels, strict=True)
-    }
+    parts = dict(zip(SPLITS, pixels, strict=True))
+    rows = {split: (lambda part=part: ((image, 0) for image in part)) for split, part in parts.items()}
     arrays = array_record.build('cnn_jax_a', home, rows, shape=(16, 16, 3), class_names=['a'])
     items = {}
-    for split, part in zip(SPLITS, pixels, strict=True):
+    for split, part in parts.items():
         (home / split).mkdir()
         for number, image in enumerate(part):
             (home / split / f'{number}.png').write_bytes(array_record.encode_png(image))

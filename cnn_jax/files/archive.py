@@ -4,6 +4,7 @@ A zip file says its own sizes. What it says is bounded before anything is read, 
 """
 
 import contextlib
+import errno
 import io
 import lzma
 import math
@@ -46,6 +47,10 @@ def opened(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
             yield archive
     except (BadArchive, CnnJaxError):
         raise
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # of a place before the start of the file
+            raise
+        raise BadArchive('it points to places that are not there') from error
     except DAMAGED as error:
         raise BadArchive(' '.join(str(error).split())[:200] or type(error).__name__) from error
 

@@ -31,6 +31,10 @@ _CHECK_NOTE = (
 )
 
 
+Checks = Mapping[str, Mapping[str, np.ndarray]]
+"""The numbers of the checks, by the name of the picture."""
+
+
 class Picture(NamedTuple):
     """A picture of a method: its files' name without the ending, and the settings that lie in the numbers."""
 
@@ -72,8 +76,9 @@ def section(workdir: Path) -> str:
     """All pictures of a work folder as HTML. `replaced` finds them again by the marks around them."""
     found = pictures(workdir)
     maps = [one for one in found if one.method not in _INSIDE + _SPACE]
-    compared = part('what its maps are worth', lambda: _comparison(maps), otherwise='')
-    blind = part('what shuffled layers leave', lambda: _blindness(maps), otherwise='')
+    checks = _checks(maps)
+    compared = part('what its maps are worth', lambda: _comparison(checks), otherwise='')
+    blind = part('what shuffled layers leave', lambda: _blindness(checks), otherwise='')
     parts = [
         _group('Inside the network', '', [one for one in found if one.method in _INSIDE]),
         _group('Why it decided so', f'{_CHECK_NOTE} {blind}', maps, compared),
@@ -130,7 +135,7 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     return rows
 
 
-def _checks(maps: Sequence[Picture]) -> dict[str, dict[str, np.ndarray]]:
+def _checks(maps: Sequence[Picture]) -> Checks:
     """The numbers of the checks, by the name of the picture."""
     found = {}
     for one in maps:
@@ -148,10 +153,10 @@ def _check_numbers(file: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _comparison(maps: Sequence[Picture]) -> str:
+def _comparison(checks: Checks) -> str:
     """A table of all checks: the correlations and the two scores, means with 95 % intervals, or '-'."""
     rows = []
-    for name, arrays in _checks(maps).items():
+    for name, arrays in checks.items():
         values = [*arrays['correlation'][[min(1, len(arrays['correlation']) - 1), -1]]]
         values += [arrays[f'{score}_score'] for score in ('insertion', 'deletion')]
         means = [mean_interval(value) for value in values]
@@ -164,9 +169,8 @@ def _comparison(maps: Sequence[Picture]) -> str:
     return f'<div class="scroll">{table}</div>' if rows else ''
 
 
-def _blindness(maps: Sequence[Picture]) -> str:
+def _blindness(checks: Checks) -> str:
     """How much of guided backpropagation's map stays without what was learned."""
-    checks = _checks(maps)
     kept = {
         name: mean_interval(arrays['correlation']).mean[1:]
         for name, arrays in checks.items()
