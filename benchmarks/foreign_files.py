@@ -69,9 +69,11 @@ class Kind(NamedTuple):
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
-    """Bytes with one to three changes: flipped, cut out, doubled, or a number in the place of four of them."""
+    """Bytes with up to three changes: flipped, cut out, doubled, or a number in the place of four of them."""
     spoilt = bytearray(content or b'.')
-    for _ in range(rng.integers(1, 4)):
+    for _ in range(rng.integers(1, 4) if rng.integers(8) else 0):
+        if not spoilt:
+            break
         at, length = int(rng.integers(len(spoilt))), int(rng.integers(1, 32))
         change = rng.integers(5)
         if change == 0:

@@ -18,8 +18,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cnn_jax.errors import CnnJaxError
-
 MOST_DIRECTORY_BYTES = 4 * 2**20  # of the list of entries, of which Python makes 20 times as much
 MOST_RATIO = 100  # of compression; pictures and activations have less, a zip bomb more
 FREE_BYTES = 16 * 2**20  # below this the ratio does not matter
@@ -35,24 +33,39 @@ class BadArchive(ValueError):
 
 
 @contextlib.contextmanager
-def opened(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
-    """A zip file; what goes wrong in the block because of its bytes is a `BadArchive`.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+def _explained() -> Iterator[None]:
+    """What goes wrong in the block because of a file's bytes is a `BadArchive`."""
     try:
-        with zipfile.ZipFile(_Directory(file)) as archive:
-            archive.fp = file  # what is read from here on is bounded by the entries
-            yield archive
-    except (BadArchive, CnnJaxError):
-        raise
+        yield
     except OSError as error:
         if error.errno != errno.EINVAL:  # of a place before the start of the file
             raise
         raise BadArchive('it points to places that are not there') from error
+    except BadArchive:
+        raise
     except DAMAGED as error:
         raise BadArchive(' '.join(str(error).split())[:200] or type(error).__name__) from error
+
+
+@contextlib.contextmanager
+def opened(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
+    """A zip file, whose list of entries is read; `read` gives what is in them.
+
+    Raises:
+        BadArchive: it is damaged, or its list of entries is too long.
+        OSError: it cannot be read.
+    """
+    with _explained():
+        archive = zipfile.ZipFile(_Directory(file))
+    archive.fp = file  # what is read from here on is bounded by the entries
+    with archive:
+        yield archive
+
+
+def read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """The bytes of an entry, so many as it says. Raises: BadArchive, where they are damaged."""
+    with _explained():
+        return archive.read(info)
 
 
 class _Directory:
@@ -87,7 +100,8 @@ def read_npz(path: Path, wanted: Callable[[tuple[str, ...]], Any] = lambda names
         if (total := sum(info.file_size for info in archive.infolist())) > allowed:
             raise BadArchive(f'{total:,} bytes are compressed over {MOST_RATIO} times; use numpy.savez')
         names = wanted(tuple(infos))
-        return {name: _array(archive, infos[name]) for name in names}
+        with _explained():
+            return {name: _array(archive, infos[name]) for name in names}
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import StorageError
-from cnn_jax.files.archive import BadArchive, opened
+from cnn_jax.files.archive import BadArchive, opened, read
 from cnn_jax.weights.normalise import Taken, find_weights
 from cnn_jax.weights.torch_values import Skipped, Storage, Tensor
 from cnn_jax.weights.unpickle import read_pickle
@@ -89,10 +89,10 @@ def _open_zip(path: Path, archive: zipfile.ZipFile) -> tuple[Any, Callable[[Stor
     root = roots[0]
     if members[f'{root}data.pkl'].file_size > MOST_PICKLE_BYTES:
         raise StorageError(f'{path}: data.pkl has over {MOST_PICKLE_BYTES} bytes; a state dict needs far fewer')
-    tree = read_pickle(io.BytesIO(archive.read(members[f'{root}data.pkl'])), what=str(path))
+    tree = read_pickle(io.BytesIO(read(archive, members[f'{root}data.pkl'])), what=str(path))
     order = b'little'
     if f'{root}byteorder' in members:
-        order = archive.read(members[f'{root}byteorder'])[:16]
+        order = read(archive, members[f'{root}byteorder'])[:16]
     cache: dict[str, bytes] = {}
 
     def load(storage: Storage) -> np.ndarray:
@@ -103,7 +103,7 @@ def _open_zip(path: Path, archive: zipfile.ZipFile) -> tuple[Any, Callable[[Stor
                 f'{path}: storage {ascii(storage.key)[:40]} is missing or not of {storage.size} elements'
             )
         if name not in cache:
-            cache[name] = archive.read(members[name])
+            cache[name] = read(archive, members[name])
         return np.frombuffer(cache[name], dtype)
 
     return tree, load
