@@ -93,3 +93,13 @@ def test_names_of_any_letters_are_one_line(tmp_path, capsys, monkeypatch, name, 
     assert error.encode().isascii()
     assert '\x1b' not in error
     assert 'unexpected' not in error
+
+
+@pytest.mark.parametrize('name', ['experiment', 'options', 'class_names', 'folder'])
+def test_what_is_missing_is_named(tmp_path, name):
+    whole = {**GOOD, 'splits': {}, 'class_names': [], 'folder': '/'}
+    (tmp_path / 'config.json').write_text(json.dumps(whole))
+    assert read_config(tmp_path) == whole
+    (tmp_path / 'config.json').write_text(json.dumps({key: value for key, value in whole.items() if key != name}))
+    with pytest.raises(StorageError, match=f'it has no {name}, so'):
+        read_config(tmp_path)

@@ -12,6 +12,7 @@ from cnn_jax.files.whole import write_whole
 FILE = 'config.json'
 LOCK = 'config.lock'  # held while it is read and written
 MOST_BYTES = 16 * 2**20  # ImageNet's class names take 40 kB
+ALWAYS, WITH_SPLITS = ('experiment', 'options'), ('class_names', 'folder')  # what a run has, and newer ones
 MEND = 'put it back from a copy, or use another --workdir'
 
 
@@ -76,8 +77,9 @@ def read_config(path: Path) -> dict[str, Any] | None:
     for name, (words, fits) in KINDS.items():
         if name in config and not fits(config[name]):
             raise StorageError(f'cannot read {file}: {name} is {repr(config[name])[:80]}, not {words}; {MEND}')
-    if not {'experiment', 'options'} <= set(config):
-        raise StorageError(f'cannot read {file}: it is not the configuration of a run; {MEND}')
+    needed = ALWAYS + WITH_SPLITS if 'splits' in config else ALWAYS
+    if missing := [name for name in needed if name not in config]:
+        raise StorageError(f'cannot read {file}: it has no {", ".join(missing)}, so it is not that of a run; {MEND}')
     return config
 
 

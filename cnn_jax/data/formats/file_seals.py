@@ -71,7 +71,12 @@ def check(folder: Path, split: str) -> None:
         if not _wholly.get():
             log.info('%s does not say what its files were; --mode=prepare writes it down as they are', folder)
             return
-        write_all(folder)
+        try:
+            write_all(folder)
+        except OSError as error:
+            log.warning('%s cannot be written: %s; what its files are is not known', folder, error.strerror)
+            return
+        log.info('%s did not say what its files were; it is written down as they are now', folder)
         seals = _read(folder) or {}
     own = {name: seal for name, seal in seals.items() if f'-{split}.array_record-' in name}
     try:
