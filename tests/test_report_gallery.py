@@ -40,6 +40,7 @@ def test_the_table_has_means_with_intervals_and_counts(folder):
     ('ending', 'content'),
     [
         ('', b'no archive'),
+        ('', None),
         ('', {'settings': np.array('no JSON')}),
         ('', {'settings': np.array('[1]')}),
         (gallery.CHECK, b'PK\x03\x04 and no more'),
@@ -50,7 +51,10 @@ def test_the_table_has_means_with_intervals_and_counts(folder):
 def test_a_bad_file_costs_its_own_picture_and_is_named(folder, caplog, ending, content):
     path, _ = folder
     file = path / 'figures' / f'grad_cam{ending}.npz'
-    if isinstance(content, bytes):
+    if content is None:
+        file.unlink()
+        file.mkdir()
+    elif isinstance(content, bytes):
         file.write_bytes(content)
     else:
         np.savez(file, **content)
