@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 __version__ = '0.1.0'
 
 
-def load(source: str | Path, *, architecture: str | None = None, checkpoint: str = 'latest') -> 'Net':
+def load(
+    source: str | Path, *, architecture: str | None = None, checkpoint: str = 'latest', trust: bool = False
+) -> 'Net':
     """What was trained, ready to use: a run, one of its checkpoints, or a weights file.
 
         net = cnn_jax.load('runs/photos')
@@ -21,10 +23,11 @@ def load(source: str | Path, *, architecture: str | None = None, checkpoint: str
         source: a work folder, `RUN/checkpoints/best`, or a file.
         architecture: of a file of torchvision's or timm's: 'torchvision/resnet18', 'timm/resnet50.a1_in1k'.
         checkpoint: of a run: 'latest', 'best' or a step.
+        trust: whether to run an experiment file that a run names and that you have not trained with.
     """
     from cnn_jax.prediction import load  # JAX is imported when it is needed
 
-    return load.load(source, architecture=architecture, checkpoint=checkpoint)
+    return load.load(source, architecture=architecture, checkpoint=checkpoint, trust=trust)
 
 
 def train(experiment: Any, *, workdir: str | Path | None = None, **options: Any) -> 'Finished':

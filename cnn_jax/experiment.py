@@ -165,7 +165,7 @@ def load(name: str, given: Mapping[str, Any], *, known: Remembered | None = None
             made = make(**resolved)
     except CnnJaxError:
         raise
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:  # the latter of an option that is huge, or zero
         raise CnnJaxError(f'experiment {name}: {error}') from error
     if not isinstance(made, Experiment):
         raise CnnJaxError(f'{path}: experiment() returned {type(made).__name__}; it must return an Experiment')

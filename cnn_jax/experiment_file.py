@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -57,8 +58,8 @@ def find(name: str) -> Path:
             raise CnnJaxError(unknown('experiment', name, known) + '; or give the path of a .py file of your own')
         return FOLDER / f'{name}.py'
     path = Path(name).expanduser()
-    if not path.is_file():
-        beside = sorted(other.name for other in path.parent.glob('*.py')) if path.parent.is_dir() else []
+    if not os.path.isfile(path):  # which says False of a name that is too long
+        beside = sorted(other.name for other in path.parent.glob('*.py')) if os.path.isdir(path.parent) else []
         near = closest(path.name, beside)[:5]
         what = f'; {path.parent.resolve()} has {", ".join(near)}' if near else ''
         ours = f', such as {path.stem}' if path.stem in names() else ''
@@ -77,10 +78,19 @@ def run(path: Path) -> Any:
     path = path.resolve()
     if path.is_relative_to(FOLDER):
         return importlib.import_module('.'.join([_ours(), *path.relative_to(FOLDER).with_suffix('').parts]))
-    place = hashlib.sha256(str(path).encode(errors='surrogateescape')).hexdigest()[:8]
-    name = '.'.join([*_package_of(path.parent), f'{OWN}_{path.stem}_{place}'])
     with beside(path), explained(path):
-        return _run(name, path)
+        return _run(_module_name(path), path)
+
+
+def has_run(path: Path) -> bool:
+    """Whether a file of the user's own has been run in this process."""
+    return _module_name(path.resolve()) in sys.modules
+
+
+def _module_name(path: Path) -> str:
+    """The name of the module that a file of the user's own is."""
+    place = hashlib.sha256(str(path).encode(errors='surrogateescape')).hexdigest()[:8]
+    return '.'.join([*_package_of(path.parent), f'{OWN}_{path.stem}_{place}'])
 
 
 def _ours() -> str:

@@ -21,6 +21,7 @@ from absl import flags
 from cnn_jax import modes
 from cnn_jax.devices import cluster
 from cnn_jax.devices.stop import Stopped, StopRequest
+from cnn_jax.drawing.words import printable
 from cnn_jax.errors import CnnJaxError, PeerError, StorageError, closest, unknown
 from cnn_jax.modes import _help as help
 from cnn_jax.modes._command import Command
@@ -28,6 +29,7 @@ from cnn_jax.modes._extras import missing_package
 from cnn_jax.modes._flags import Flag
 from cnn_jax.modes._typed import check_switches, is_on, plain_switches, split_group
 from cnn_jax.workdir.log import Log
+from cnn_jax.workdir.trust import trusting
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 MODE = Flag('mode', 'what to do: train, evaluate, visualize, ...', default='train')
@@ -35,6 +37,7 @@ EVERYWHERE = (
     MODE,
     Flag('experiment', 'a name that --list shows, or the path of a .py file of your own'),
     Flag('workdir', 'folder of the run; default: a new one below runs/'),
+    Flag('trust', 'run an experiment file that a work folder names and you have not trained with', 'switch', False),
     Flag('debug', 'show the traceback of an error', 'switch', False),
     Flag('list', 'list the experiments', 'switch', False),
     Flag('help', 'show this text, or with --experiment its options', 'switch', False),
@@ -77,6 +80,9 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             what = f'the disk refuses: {error}; make room or mend it, then run the same command to go on'
             return _fail(error, what, StorageError.exit_code, arguments, command.log)
+        if isinstance(error, OSError) and error.filename is not None:
+            what = f'{error.filename}: {error.strerror}; give another path, or mend its rights'
+            return _fail(error, what, StorageError.exit_code, arguments, command.log)
         what = f'unexpected {type(error).__name__}: {error}'
         return _fail(error, what, 1, arguments, command.log)
     finally:
@@ -92,12 +98,12 @@ def take_all_letters(stream: Any) -> None:
 def _fail(error: Exception, text: str, code: int, arguments: list[str], log: Log) -> int:
     """One line on the console; the traceback goes to `log.txt`, and to the console where it was asked for."""
     trace = ''.join(traceback.format_exception(error))
-    line = f'cnn_jax: error: {" ".join(text.split())}'
+    line = printable(f'cnn_jax: error: {" ".join(text.split())}')
     where = ''
     with contextlib.suppress(OSError):  # a full or unwritable disk must not hide the error itself
         where = '; the traceback is in log.txt' if log.note(f'{line}\n{trace}') else ''
     if is_on(arguments, 'debug'):
-        print(trace, file=sys.stderr, end='')
+        print(printable(trace), file=sys.stderr, end='')
     elif code == 1:
         line += where or '; --debug shows the traceback'
     print(line, file=sys.stderr)
@@ -124,7 +130,8 @@ def _run(arguments: list[str], command: Command) -> None:
         print(_help(command, mode))
     else:
         _join(command)
-        mode.run(command)
+        with trusting(command.flags.trust):
+            mode.run(command)
 
 
 def _join(command: Command) -> None:

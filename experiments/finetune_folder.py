@@ -37,7 +37,7 @@ from cnn_jax import losses, optim, options
 from cnn_jax.data import augment, augment_policy, synthetic
 from cnn_jax.data import folder as image_folder
 from cnn_jax.data.formats import crops
-from cnn_jax.data.formats.image import MAX_PIXELS
+from cnn_jax.data.formats.image_header import MAX_PIXELS
 from cnn_jax.data.imagenet import MEAN, STD
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError, unknown

@@ -65,17 +65,41 @@ def bad(kind: str) -> bytes:
         'text': lambda: b'<html>not found</html>',
         'bomb': lambda: png_header(20_000, 20_000),
         'jpeg bomb': lambda: _resized_header(jpeg(101), 60_000, 60_000),
+        'header not first': lambda: _chunk_first(png_header(20_000, 20_000)),
+        'two headers': lambda: _header_twice(png_header(20_000, 20_000)),
+        'tile bomb': lambda: _large_tile(20_000),
+        'program': lambda: b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n',
     }[kind]()
 
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG file that says it is large, and would be, if it were decoded."""
 
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack('>I', len(content)) + name + content + struct.pack('>I', zlib.crc32(name + content))
+    header = _chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0))
+    return b'\x89PNG\r\n\x1a\n' + header + _chunk(b'IDAT', zlib.compress(bytes(10**6))) + _chunk(b'IEND', b'')
 
-    header = chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0))
-    return b'\x89PNG\r\n\x1a\n' + header + chunk(b'IDAT', zlib.compress(bytes(10**6))) + chunk(b'IEND', b'')
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack('>I', len(content)) + name + content + struct.pack('>I', zlib.crc32(name + content))
+
+
+def _chunk_first(png: bytes) -> bytes:
+    """Another chunk before the header; where the header should be, it says 4 x 4 pixels."""
+    return png[:8] + _chunk(b'teXt', struct.pack('>II', 4, 4) + b'a\0b') + png[8:]
+
+
+def _header_twice(png: bytes) -> bytes:
+    """The first header says 4 x 4 pixels."""
+    return png[:8] + _chunk(b'IHDR', struct.pack('>IIBBBBB', 4, 4, 8, 2, 0, 0, 0)) + png[8:]
+
+
+def _large_tile(size: int) -> bytes:
+    """A TIFF file of 9 x 9 pixels whose one tile has `size` x `size`."""
+    content = bytes(10**4)
+    tags = [(256, 4, 9), (257, 4, 9), (258, 3, 8), (259, 3, 8), (262, 3, 1), (277, 3, 1)]
+    tags += [(322, 4, size), (323, 4, size), (324, 4, 8), (325, 4, len(content))]
+    entries = b''.join(struct.pack('<HHII', tag, kind, 1, value) for tag, kind, value in tags)
+    return b'II*\0' + struct.pack('<I', 8 + len(content)) + content + struct.pack('<H', len(tags)) + entries + bytes(4)
 
 
 def _resized_header(content: bytes, width: int, height: int) -> bytes:

@@ -15,7 +15,8 @@ from cnn_jax.main import main
 from cnn_jax.statistics import paired
 from cnn_jax.training import train as training
 from cnn_jax.training.setup import Setup
-from cnn_jax.workdir.config import describe_run, write_config
+from cnn_jax.workdir.config import describe_run
+from cnn_jax.workdir.config_file import write_config
 from cnn_jax.workdir.log import Log
 
 TINY = 'tests/tiny_experiment.py'
@@ -125,5 +126,5 @@ def test_runs_on_other_test_images_are_refused(two, tmp_path, capsys, monkeypatc
     (tmp_path / 'run' / 'config.json').write_text(json.dumps({**config, 'experiment': str(tmp_path / 'file.py')}))
     for name in ('metrics.jsonl', 'checkpoints'):
         (tmp_path / 'run' / name).symlink_to(two / 'other' / name)
-    assert main(['--mode=compare', str(two / 'one'), str(tmp_path / 'run')]) == 2
+    assert main(['--mode=compare', '--trust', str(two / 'one'), str(tmp_path / 'run')]) == 2
     assert 'has other test images' in capsys.readouterr().err

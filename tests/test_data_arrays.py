@@ -171,7 +171,7 @@ def test_files_that_are_none(tmp_path):
         ('nowhere.npz', 'cannot read .*: No such file or directory'),
         ('other.npz', 'has the arrays a; needed are images and labels, or x_train and y_train'),
         ('objects.npz', 'no .npz file of plain arrays: .*; write it with np.savez'),
-        ('one.npy', 'it holds one array'),
+        ('one.npy', 'not a zip file'),
         ('text.npz', 'no .npz file of plain arrays'),
         ('cut.npz', 'no .npz file of plain arrays'),
     ):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cnn_jax.data import bundled, folder
-from cnn_jax.data.formats import hashes
+from cnn_jax.files import cache
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def packages(tmp_path, monkeypatch):
         return path
 
     monkeypatch.setattr(bundled, '_find', find)
-    monkeypatch.setattr(hashes, '_cache_folder', lambda: tmp_path / 'cache')
+    monkeypatch.setattr(cache, 'folder', lambda name: tmp_path / 'cache')
     return tmp_path
 
 

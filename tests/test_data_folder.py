@@ -11,10 +11,11 @@ import pytest
 from small_imagenet import CLASSES, jpeg, make_tree
 
 from cnn_jax.data import folder, pipeline, streaming
-from cnn_jax.data.formats import folder_splits, hashes
+from cnn_jax.data.formats import folder_splits
 from cnn_jax.data.formats.folder_splits import Division
 from cnn_jax.data.formats.remembered import Remembered, remembering
 from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.files import cache
 
 SMALL = {'batch_size': 2, 'image_size': 16, 'resize': 20, 'validation': 0.0}
 HELD = SMALL | {'validation': 0.1}
@@ -24,7 +25,7 @@ EARLIER = ['0', '1', '5', '24']
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     """Hashes are kept beside the test."""
-    monkeypatch.setattr(hashes, '_cache_folder', lambda: tmp_path / 'cache')
+    monkeypatch.setattr(cache, 'folder', lambda name: tmp_path / 'cache')
 
 
 def make_flat(root, counts, start=0):
@@ -115,8 +116,8 @@ def test_hashes_are_remembered_and_follow_the_bytes(tmp_path, monkeypatch):
     make_flat(root, {'cat': 3, 'dog': 3})
     for path in root.rglob('*.jpg'):
         os.utime(path, (1e9, 1e9))  # long ago
-    first, read = sides(root), []
-    monkeypatch.setattr(folder_splits.Item, 'read', lambda item: read.append(item) or item.path.read_bytes())
+    first, read, digest = sides(root), [], folder_splits.Item.digest
+    monkeypatch.setattr(folder_splits.Item, 'digest', lambda item: read.append(item) or digest(item))
     folder_splits.list_folder(root, Division(0.3, 0))
     assert read == []
     path = root / 'cat' / 'picture 0.jpg'

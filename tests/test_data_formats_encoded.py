@@ -55,7 +55,8 @@ def test_bytes_come_back_in_order(folder, root):
         assert [record.encoded for record in records] == [item.path.read_bytes() for item in items]
     assert len(list(folder.glob('*train.array_record-*'))) > 2  # several files
     assert sorted(path.name for path in folder.iterdir() if 'array_record' not in path.name) == [
-        *('bad_images.txt', 'dataset_info.json', 'features.json', 'label.labels.txt', 'plan.json', 'seals.json'),
+        *('bad_images.txt', 'dataset_info.json', 'features.json', 'files.json', 'label.labels.txt', 'plan.json'),
+        'seals.json',
     ]
     assert 'tensorflow' not in sys.modules
 

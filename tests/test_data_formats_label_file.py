@@ -8,11 +8,12 @@ import pytest
 from small_imagenet import jpeg
 
 from cnn_jax.data import folder
-from cnn_jax.data.formats import hashes, label_file
+from cnn_jax.data.formats import label_file
 from cnn_jax.data.formats.labelled import list_labelled
 from cnn_jax.data.formats.remembered import Remembered, remembering
 from cnn_jax.data.formats.sides import Division
 from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.files import cache
 
 ODD = 'ä ö, ü.png'
 ROWS = [f'a/{number}.jpg,{"cat" if number % 3 else "dog"}' for number in range(9)]
@@ -34,7 +35,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(hashes, '_cache_folder', lambda: tmp_path / 'cache')
+    monkeypatch.setattr(cache, 'folder', lambda name: tmp_path / 'cache')
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """Numbers in words: one form each, on the console and on pages."""
 
 import math
+import unicodedata
 
 import pytest
 
-from cnn_jax.drawing.words import duration, percent, short_count
+from cnn_jax.drawing.words import duration, one_line, percent, printable, short_count
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,11 @@ def test_shares_and_counts():
         *('61,706', '416,520'),
         *('138.4 M', '15.5 G'),
     ]
+
+
+def test_what_a_terminal_obeys_is_shown_as_an_escape():
+    assert printable('a\tb\né 猫 🐈') == 'a\tb\né 猫 🐈'
+    assert printable('\x1b[2J\r\x9b\u202e\udcff\x00') == r'\x1b[2J\r\x9b\u202e\udcff\x00'
+    controls = [chr(number) for number in range(0x11000) if unicodedata.category(chr(number)) in ('Cc', 'Cs')]
+    assert all(printable(letter).isascii() and printable(letter).isprintable() for letter in {*controls} - {*'\t\n'})
+    assert one_line(' a\n\x07b ') == r'a \x07b'

@@ -29,7 +29,8 @@ from cnn_jax.layers import Conv2D, Dense, MaxPool
 from cnn_jax.models.vgg import VGG
 from cnn_jax.training import states
 from cnn_jax.workdir.checkpoint import Checkpoints
-from cnn_jax.workdir.config import describe_run, write_config
+from cnn_jax.workdir.config import describe_run
+from cnn_jax.workdir.config_file import write_config
 
 LAUNCHER = Path(__file__).parent.parent / 'launch' / 'local.sh'
 

@@ -42,3 +42,9 @@ def test_files_are_found_whatever_the_current_folder(monkeypatch, tmp_path):
 def test_closest_choices_come_first():
     assert closest('resnet', ['alexnet', 'vgg', 'resnets'])[0] == 'resnets'
     assert unknown('mode', 'trian', ['evaluate', 'train']).startswith("unknown mode: 'trian'; choose from: train")
+
+
+@pytest.mark.parametrize('options', [{'epochs': 1e308}, {'batch_size': 10**30}])
+def test_options_that_no_arithmetic_bears_are_a_mistake(options):
+    with pytest.raises(CnnJaxError, match=r'experiment lenet_digits: |batch_size'):
+        experiment.load('lenet_digits', options)

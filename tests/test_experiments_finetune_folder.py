@@ -10,9 +10,9 @@ import pytest
 from small_imagenet import jpeg
 
 from cnn_jax import experiment, optim, options
-from cnn_jax.data.formats import hashes
 from cnn_jax.data.formats.remembered import Remembered
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.files import cache
 from cnn_jax.tasks.classification import Classification
 from cnn_jax.tasks.multilabel import MultiLabel
 
@@ -27,7 +27,7 @@ def load(**given) -> Any:
 def photos(tmp_path_factory):
     """Unequal classes, to train and to test on; and their labels in a CSV file, of which some are two."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hashes, '_cache_folder', lambda: tmp_path_factory.mktemp('cache'))
+        patch.setattr(cache, 'folder', lambda name: tmp_path_factory.mktemp('cache'))
         root, rows = tmp_path_factory.mktemp('photos'), ['file,label']
         for place, (name, count) in enumerate(COUNTS.items()):
             for number in range(count + 2):

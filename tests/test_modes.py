@@ -11,7 +11,7 @@ from cnn_jax.ablate.run import ask
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes.prepare import training_command
 from cnn_jax.workdir.claim import claimed
-from cnn_jax.workdir.config import read_config, write_config
+from cnn_jax.workdir.config_file import read_config, write_config
 
 
 def test_the_next_command_is_short_where_it_can_be(tmp_path, monkeypatch):

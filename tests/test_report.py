@@ -17,13 +17,13 @@ from cnn_jax.statistics.intervals import wilson_interval
 from cnn_jax.tasks import classification
 from cnn_jax.tasks.classification.figures import most_confused
 
-NAMES = ['cat & dog', '<script>alert("x")</script>', '$ship_1$']
+NAMES = ['cat & dog', '<script>alert("x")</script>', '$\\frac{$ ship']
 CONFIG = {
     'experiment': 'tiny',
     'options': {'depth': 2, 'sizes': [3, 5], 'note': 'a b', 'limit': None, 'fast': True},
     'seed': 7,
     'devices': [8, 'cpu'],
-    'class_names': NAMES,
+    'class_names': [*NAMES[:2], NAMES[2].replace(' ', '\n')],
     'versions': {'jax': '0.10.2'},
     'git_commit': '<abc>',
 }

@@ -34,3 +34,33 @@ def test_the_table_has_means_with_intervals_and_counts(folder):
     assert row.count('>-<') == 4
     assert '>0<' in row
     assert 'nan' not in page.partition('<table>')[2].partition('</table>')[0]
+
+
+@pytest.mark.parametrize(
+    ('ending', 'content'),
+    [
+        ('', b'no archive'),
+        ('', None),
+        ('', {'settings': np.array('no JSON')}),
+        ('', {'settings': np.array('[1]')}),
+        (gallery.CHECK, b'PK\x03\x04 and no more'),
+        (gallery.CHECK, {'correlation': np.ones(()), 'insertion_score': np.ones(3)}),
+        (gallery.CHECK, {'correlation': np.array(['a']), 'insertion_score': np.ones(3), 'deletion_score': np.ones(3)}),
+    ],
+)
+def test_a_bad_file_costs_its_own_picture_and_is_named(folder, caplog, ending, content):
+    path, _ = folder
+    file = path / 'figures' / f'grad_cam{ending}.npz'
+    if content is None:
+        file.unlink()
+        file.mkdir()
+    elif isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        np.savez(file, **content)
+    page = gallery.section(path)
+    assert 'id="gradient"' in page
+    assert ('id="grad_cam"' in page) == bool(ending)
+    (record, *_) = caplog.records
+    assert record.getMessage().startswith('the page is without ')
+    assert not record.getMessage().endswith((': ', 'Error'))  # there is a reason

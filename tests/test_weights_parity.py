@@ -178,6 +178,14 @@ def test_files_are_read_without_pickle(tmp_path):
     np.savez_compressed(path, images=np.zeros(10**7))
     with pytest.raises(StorageError, match='compressed over 100 times'):
         read_reference(path)
+    np.savez_compressed(path, **{f'small{number}': np.zeros(10**5) for number in range(100)})
+    with pytest.raises(StorageError, match='compressed over 100 times'):
+        read_reference(path)
+    np.savez_compressed(path, images=IMAGES)
+    content = path.read_bytes()
+    path.write_bytes(content[:200] + bytes(200) + content[400:])
+    with pytest.raises(StorageError, match=r'not a whole \.npz file'):
+        read_reference(path)
     with pytest.raises(CnnJaxError, match=r'no such \.npz file'):
         read_reference(tmp_path / 'absent.npz')
 

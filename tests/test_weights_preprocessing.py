@@ -24,7 +24,8 @@ from cnn_jax.main import main
 from cnn_jax.training.as_trained import prepare_as_trained
 from cnn_jax.weights import prepared, preprocessing, tags
 from cnn_jax.weights.preprocessing import Preprocessing, from_json, from_timm, known
-from cnn_jax.workdir.config import describe_run, write_config
+from cnn_jax.workdir.config import describe_run
+from cnn_jax.workdir.config_file import write_config
 
 DATA = Path(__file__).parent / 'data'
 STORED = json.loads((DATA / 'preprocessing.json').read_text(encoding='utf-8'))

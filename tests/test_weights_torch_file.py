@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_jax.errors import CnnJaxError, StorageError
+from cnn_jax.files import archive
 from cnn_jax.weights import unpickle
 from cnn_jax.weights.source import read_arrays
 from cnn_jax.weights.torch_file import read_torch
@@ -85,10 +86,10 @@ def state_dict(**entries: bytes) -> bytes:
 
 
 def write_zip(path: Path, pickled: bytes, members: dict[str, bytes] | None = None, **options) -> Path:
-    with zipfile.ZipFile(path, 'w', **options) as archive:
-        archive.writestr('archive/data.pkl', pickled)
+    with zipfile.ZipFile(path, 'w', **options) as made:
+        made.writestr('archive/data.pkl', pickled)
         for member, data in ({'archive/data/0': bytes(16)} | (members or {})).items():
-            archive.writestr(member, data)
+            made.writestr(member, data)
     return path
 
 
@@ -213,8 +214,8 @@ def test_zip_bombs_are_refused_before_they_are_read(tmp_path):
 def test_two_entries_of_one_name_are_refused(tmp_path):
     path = tmp_path / 'a.pth'
     write_zip(path, state_dict(w=tensor((4,), (1,))))
-    with zipfile.ZipFile(path, 'a') as archive, pytest.warns(UserWarning, match='Duplicate'):
-        archive.writestr('archive/data/0', bytes(16))
+    with zipfile.ZipFile(path, 'a') as made, pytest.warns(UserWarning, match='Duplicate'):
+        made.writestr('archive/data/0', bytes(16))
     with pytest.raises(StorageError, match='the name of another entry'):
         read_torch(path)
 
@@ -275,9 +276,44 @@ def test_deeply_nested_pickles_do_no_harm():
             read_pickle(io.BytesIO(b'\x80\x02' + harmful), what='it')
 
 
+def test_copies_of_what_is_remembered_are_counted():
+    """REDUCE copies a list that costs two bytes to name again."""
+    pairs = b'](' + b''.join(tuple_of(integer(number), b'N') for number in range(2000)) + b'e' + b'q\x00'
+    copies = (name('collections', 'OrderedDict') + b'h\x00\x85R') * 400
+    tracemalloc.start()
+    with pytest.raises(StorageError, match='more than 500,000 objects'):
+        read_pickle(io.BytesIO(b'\x80\x02(' + pairs + copies + b't.'), what='it')
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+
+
+def test_dicts_that_share_dicts_are_looked_at_once(tmp_path):
+    """Each of 4 levels names the one below 3,000 times: 3,000 to the 4th paths."""
+    keys = [text(f'k{number}') for number in range(3000)]
+    levels = b'}q\x00'
+    for level in range(4):
+        inner = b''.join(key + b'h' + bytes([level]) for key in keys)
+        levels += b'0}(' + inner + b'uq' + bytes([level + 1])
+    with pytest.raises(StorageError, match='no dict of tensors'):
+        read_torch(write_zip(tmp_path / 'a.pth', b'\x80\x02' + levels + b'.'))
+
+
+def test_large_integers_are_refused():
+    """Python cannot print one of over 4,300 digits."""
+    with pytest.raises(StorageError, match='over 128 bits'):
+        read_pickle(io.BytesIO(b'\x80\x02\x8b' + struct.pack('<i', 2000) + b'\x01' * 2000 + b'.'), what='it')
+
+
+def test_a_long_list_of_entries_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, 'MOST_DIRECTORY_BYTES', 10_000)
+    many = {f'archive/data/{number}': b'' for number in range(200)}
+    with pytest.raises(StorageError, match='its list of entries has over 10,000 bytes'):
+        read_torch(write_zip(tmp_path / 'a.pth', state_dict(w=tensor((4,), (1,))), many))
+
+
 def test_endless_opcodes_end(monkeypatch):
-    monkeypatch.setattr(unpickle, 'MOST_OPCODES', 1000)
-    with pytest.raises(StorageError, match='more than 1000 opcodes'):
+    monkeypatch.setattr(unpickle, 'MOST_OBJECTS', 1000)
+    with pytest.raises(StorageError, match='more than 1,000 objects'):
         read_pickle(io.BytesIO(b'\x80\x02' + b'N0' * 1000 + b'.'), what='it')
 
 

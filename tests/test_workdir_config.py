@@ -3,7 +3,8 @@
 import pytest
 
 from cnn_jax.errors import CnnJaxError, StorageError
-from cnn_jax.workdir.config import check_same_run, existing_config, has_begun, make_folder, read_config, write_config
+from cnn_jax.workdir.config import check_same_run, existing_config, has_begun, make_folder
+from cnn_jax.workdir.config_file import read_config, write_config
 
 
 def config(**changes):

@@ -3,7 +3,7 @@
 import concurrent.futures
 import json
 
-from cnn_jax.workdir.config import change_config, read_config, write_config
+from cnn_jax.workdir.config_file import change_config, read_config, write_config
 from cnn_jax.workdir.openings import FIELD, count_opening, in_words
 
 CONFIG = {'experiment': 'a', 'options': {}, 'seed': 0}
@@ -37,7 +37,7 @@ def test_a_folder_that_cannot_be_written_is_said_and_nothing_else(tmp_path, monk
     def refuse(*arguments, **options):
         raise PermissionError(13, 'Read-only file system')
 
-    monkeypatch.setattr('cnn_jax.workdir.config.held', refuse)
+    monkeypatch.setattr('cnn_jax.workdir.config_file.held', refuse)
     lines = []
     count_opening(tmp_path, step=5, by='evaluate', report=lines.append)
     assert len(lines) == 1

@@ -13,15 +13,15 @@ import pytest
 from PIL import Image
 
 from cnn_jax import experiment
-from cnn_jax.data.formats import hashes
 from cnn_jax.data.formats.seal import Seal
 from cnn_jax.devices import mapping
 from cnn_jax.devices.feed import open_feed
 from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.files import cache
 from cnn_jax.main import main
 from cnn_jax.training.class_names import by_name, class_axes
 from cnn_jax.workdir import seals
-from cnn_jax.workdir.config import read_config, write_config
+from cnn_jax.workdir.config_file import read_config, write_config
 
 pytestmark = pytest.mark.usefixtures('signal_handlers')
 EXPERIMENT = str(Path(__file__).parent / 'folder_experiment.py')
@@ -43,7 +43,7 @@ def once(tmp_path_factory, signal_handlers):
     """A run of the folder `photos`, named relatively, with data of its own."""
     home = tmp_path_factory.mktemp('home')
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hashes, '_cache_folder', lambda: home / 'cache')
+        patch.setattr(cache, 'folder', lambda name: home / 'cache')
         with contextlib.chdir(home):
             make_photos(Path('photos'))
             assert main([f'--experiment={EXPERIMENT}', '--workdir=run', '--data_dir=data', '--seed=3']) == 0

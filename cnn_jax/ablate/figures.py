@@ -122,7 +122,7 @@ def _size(rows: list[Row], count: int) -> tuple[float, float]:
 
 
 def _name_rows(axes: 'Axes', rows: list[Row]) -> None:
-    axes.set_yticks(np.arange(len(rows)), [row.name.replace('$', r'\$') for row in rows])
+    axes.set_yticks(np.arange(len(rows)), [row.name for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.tick_params(axis='y', labelcolor=INK)
     axes.grid(True, axis='x')
@@ -182,4 +182,4 @@ def _limits(values: list[np.ndarray]) -> tuple[float, float]:
 
 
 def _wrapped(name: str) -> str:
-    return name.replace(',', '\n').replace('$', r'\$')
+    return name.replace(',', '\n')

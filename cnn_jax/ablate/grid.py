@@ -15,6 +15,7 @@ from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.experiment import function, load
 from cnn_jax.files.whole import write_whole
 from cnn_jax.tasks.task import Task
+from cnn_jax.workdir import trust
 from cnn_jax.workdir.config import options_then
 
 FILE = 'grid.json'
@@ -178,6 +179,7 @@ def read_grid(folder: Path) -> Grid | None:
         vary = {name: tuple(map(_frozen, values)) for name, values in saved['vary'].items()}
         fixed = {name: _frozen(value) for name, value in saved['options'].items()}
         if 'split' not in saved:  # a grid from before images were held out
+            trust.check(saved['experiment'], folder)
             fixed = {**options_then(saved['experiment']), **fixed}
         return Grid(
             experiment=saved['experiment'],
@@ -188,6 +190,8 @@ def read_grid(folder: Path) -> Grid | None:
             init_from=saved.get('init_from'),
             split=saved.get('split', 'test'),
         )
+    except CnnJaxError:
+        raise
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise StorageError(
             f'cannot read {file}: {error!r}; put it back from a copy, or use another --workdir'

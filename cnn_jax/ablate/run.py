@@ -17,7 +17,7 @@ from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.drawing.words import duration
 from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.experiment import load
-from cnn_jax.workdir import sinks
+from cnn_jax.workdir import sinks, trust
 from cnn_jax.workdir.config import default_path, make_folder
 from cnn_jax.workdir.log import Log
 from cnn_jax.workdir.progress import silent
@@ -75,6 +75,8 @@ def ablate(
     if dry_run:
         return plan.show(grid, todo, data_dir=data_dir, log=log)
     make_folder(workdir)
+    if asked is not None:
+        trust.note(grid.experiment)  # other processes read it from the folder
     if read_grid(workdir) != grid:
         write_grid(workdir, grid)
     alone = not processes.is_worker()
@@ -82,7 +84,7 @@ def ablate(
         log.say(f'{grid.experiment}: {len(grid.variants)} cells, {len(grid.seeds)} seeds, in {workdir}')
     begin = time.monotonic()
     if jobs > 1 and len(todo) > 1:
-        flags = [f'--data_dir={data_dir}', f'--log_to={log_to or ""}']
+        flags = [f'--data_dir={data_dir}', f'--log_to={log_to or ""}', *['--trust'] * trust.everything()]
         processes.share(workdir, jobs, flags, runs=len(todo), stop=stop, log=log)
     elif todo:
         if alone:
@@ -131,6 +133,7 @@ def find_grid(asked: Grid | None, path: Path | None, metric: str | None, *, type
             raise CnnJaxError(f'--mode=ablate needs an --experiment=NAME, or the --workdir of a grid (given: {path})')
         if typed:
             raise CnnJaxError(f'the grid in {path} remembers its options; name its --experiment too to extend it')
+        trust.check(saved.experiment, path)
         return saved if metric is None else replace(saved, metric=metric_of(metric, saved.task).name)
     assert path is not None
     if (path / 'config.json').exists():

@@ -11,6 +11,7 @@ import numpy as np
 from cnn_jax.ablate.score import Metric
 from cnn_jax.ablate.summary import Judged, Row, Summary
 from cnn_jax.drawing.words import duration
+from cnn_jax.files.cells import marked
 from cnn_jax.files.whole import write_whole
 from cnn_jax.statistics.significance import show_p
 
@@ -111,7 +112,7 @@ def as_csv(summary: Summary) -> str:
             compared = [against.difference, against.low, against.high, against.p, row.p]
         line = [row.name, *values.values(), summary.metric.name, row.mean, row.deviation, row.n, *compared]
         line += [row.verdict(summary.metric), row.seconds, row.parameters, row.macs, row.missing, row.diverged]
-        writer.writerow(line)
+        writer.writerow(map(marked, line))
     return buffer.getvalue()
 
 

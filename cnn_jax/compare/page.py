@@ -125,7 +125,7 @@ def curve(runs: Sequence[Trained], metric: str, scale: float, label: str) -> Dra
 def _draw(axes: 'Axes', steps: np.ndarray, values: np.ndarray, number: int, name: str) -> None:
     colour, line = LINES[number % len(LINES)]
     marker = 'o' if len(steps) < 30 else ''
-    axes.plot(steps, values, line, marker=marker, color=colour, markersize=3, label=name.replace('$', r'\$'))
+    axes.plot(steps, values, line, marker=marker, color=colour, markersize=3, label=name)
 
 
 def _pair_section(run: Trained, other: Trained, pair: Paired, p: float, images: dict[int, np.ndarray]) -> str:

@@ -19,11 +19,13 @@ from cnn_jax.data.formats.fields import Field
 from cnn_jax.data.held_out import Part, divide, hold_out, num_folds
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.files.archive import BadArchive, read_npz
 
 KEYS = (  # of an .npz file: ours, and Keras'
     {'images': 'images', 'labels': 'labels', 'test_images': 'test_images', 'test_labels': 'test_labels'},
     {'images': 'x_train', 'labels': 'y_train', 'test_images': 'x_test', 'test_labels': 'y_test'},
 )
+CLASS_NAMES = 'class_names'  # both ours and in the file
 
 log = logging.getLogger(__name__)
 
@@ -204,31 +206,34 @@ def _conversion(name: str, array: np.ndarray) -> str:
 
 def _read_file(path: Path) -> dict[str, Any]:
     """The arrays of an .npz file, by our names."""
+    names: dict[str, str] = {}
+
+    def wanted(there: Sequence[str]) -> list[str]:
+        names.update(_names(there, path))
+        return list(names.values())
+
     try:
-        with path.open('rb') as file:  # which NumPy itself leaves open where it is damaged
-            found = np.load(file, allow_pickle=False)
-            if not isinstance(found, np.lib.npyio.NpzFile):
-                raise ValueError('it holds one array')
-            return _named(found, path)
+        found = read_npz(path, wanted)
     except DataError:
         raise
     except OSError as error:
         raise DataError(f'cannot read {path}: {error.strerror or error}; give an .npz file') from error
-    except Exception as error:  # of zip files that are damaged, and of Python objects in them
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f'{path} is no .npz file of plain arrays: {reason}; write it with np.savez') from error
+    except BadArchive as error:
+        raise DataError(f'{path} is no .npz file of plain arrays: {error}; write it with np.savez') from error
+    return {name: found[key].tolist() if name == CLASS_NAMES else found[key] for name, key in names.items()}
 
 
-def _named(found: Mapping[str, np.ndarray], path: Path) -> dict[str, Any]:
-    keys = next((keys for keys in KEYS if keys['images'] in found and keys['labels'] in found), None)
+def _names(there: Sequence[str], path: Path) -> dict[str, str]:
+    """The names of the arrays in a file by ours; DataError where images or labels are missing."""
+    keys = next((keys for keys in KEYS if keys['images'] in there and keys['labels'] in there), None)
     if keys is None:
-        there = ', '.join(found) or 'none'
-        raise DataError(f'{path} has the arrays {there}; needed are images and labels, or x_train and y_train')
-    unused = sorted({*found} - {*keys.values(), 'class_names'})
+        shown = ', '.join(there) or 'none'
+        raise DataError(f'{path} has the arrays {shown}; needed are images and labels, or x_train and y_train')
+    keys = {**keys, CLASS_NAMES: CLASS_NAMES}
+    unused = sorted({*there} - {*keys.values()})
     if unused:
         log.info('%s: arrays that are not looked at: %s', path, ', '.join(unused))
-    names = {'class_names': found['class_names'].tolist()} if 'class_names' in found else {}
-    return {name: found[key] for name, key in keys.items() if key in found} | names
+    return {name: key for name, key in keys.items() if key in there}
 
 
 def _digests(images: np.ndarray, salt: bytes = b'') -> list[bytes]:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cnn_jax.data.formats.image_header import FORMATS
 from cnn_jax.errors import CnnJaxError, DataError
 
 SIDE, TILE = 72, 90  # pixels of a piece and of the tile that it lies in
@@ -95,7 +96,7 @@ def _cut(path: Path, count: int) -> dict[str, list[np.ndarray]]:
     """Pieces of a photograph for each split, uint8 (SIDE, SIDE, 3), from its tiles in turn: always the same."""
     from PIL import Image
 
-    pixels = np.asarray(Image.open(path).convert('RGB'))  # (height, width, 3)
+    pixels = np.asarray(Image.open(path, formats=FORMATS).convert('RGB'))  # (height, width, 3)
     tiles: dict[str, list[tuple[int, int]]] = {}
     for row, column in np.ndindex(pixels.shape[0] // TILE, pixels.shape[1] // TILE):
         tiles.setdefault(SPLITS[(column + 2 * row) % len(SPLITS)], []).append((row * TILE, column * TILE))

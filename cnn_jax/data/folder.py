@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cnn_jax.data.formats import crops, encoded, folder_splits, image, remembered, seal, shards, sides
+from cnn_jax.data.formats import crops, encoded, folder_splits, remembered, seal, shards, sides
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
 from cnn_jax.data.formats.fields import Field
 from cnn_jax.data.formats.folder_splits import Listing
+from cnn_jax.data.formats.image_header import MAX_PIXELS
 from cnn_jax.data.formats.labelled import list_labelled
 from cnn_jax.data.formats.sides import Division, Held
 from cnn_jax.data.formats.tree import Item
@@ -39,7 +40,7 @@ def load(
     balanced: bool = False,
     crop: crops.Crop = crops.random_resized,
     max_bad_images: float = 0.001,
-    max_pixels: int = image.MAX_PIXELS,
+    max_pixels: int = MAX_PIXELS,
     upright: bool = False,
     repeats: int = 1,
 ) -> Data:

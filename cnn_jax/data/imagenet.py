@@ -9,9 +9,10 @@ import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
-from cnn_jax.data.formats import array_record, crops, image, shards, tree
+from cnn_jax.data.formats import array_record, crops, shards, tree
 from cnn_jax.data.formats.checksum import check_file
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
+from cnn_jax.data.formats.image_header import MAX_PIXELS
 from cnn_jax.data.formats.tree import Item
 from cnn_jax.data.pipeline import Data, Source
 from cnn_jax.errors import DataError
@@ -40,7 +41,7 @@ def load(
     resize: int = 256,
     crop: crops.Crop = crops.random_resized,
     max_bad_images: float = 0.001,
-    max_pixels: int = image.MAX_PIXELS,
+    max_pixels: int = MAX_PIXELS,
     repeats: int = 1,
 ) -> Data:
     """ImageNet-1k, uint8 (image_size, image_size, 3): `crop` of each image in training, else the centre.

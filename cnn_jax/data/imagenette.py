@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from cnn_jax.data.formats import array_record, crops, image, shards, tree
+from cnn_jax.data.formats import array_record, crops, shards, tree
 from cnn_jax.data.formats.checksum import check_file
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
+from cnn_jax.data.formats.image_header import MAX_PIXELS
 from cnn_jax.data.pipeline import Data, Source
 from cnn_jax.errors import DataError
 
@@ -50,7 +51,7 @@ def load(
     resize: int = 256,
     crop: crops.Crop = crops.random_resized,
     max_bad_images: float = 0.001,
-    max_pixels: int = image.MAX_PIXELS,
+    max_pixels: int = MAX_PIXELS,
     repeats: int = 1,
 ) -> Data:
     """Imagenette, uint8 (image_size, image_size, 3): a random crop in training, else the centre.

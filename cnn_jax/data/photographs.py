@@ -14,6 +14,7 @@ import numpy as np
 
 from cnn_jax.data.formats import array_record, crops, shards, tree
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
+from cnn_jax.data.formats.image_header import FORMATS
 from cnn_jax.data.pipeline import Data, Source
 from cnn_jax.errors import DataError
 
@@ -104,7 +105,7 @@ def _write_files(root: Path) -> None:
     rng = np.random.default_rng(0)
     for split, images in SPLITS.items():
         for label, name in enumerate(CLASSES):
-            photograph = Image.open(folder / PHOTOGRAPHS[label // 2])
+            photograph = Image.open(folder / PHOTOGRAPHS[label // 2], formats=FORMATS)
             half = photograph.width // 2
             (root / split / name).mkdir(parents=True)
             for number in range(images // len(CLASSES)):

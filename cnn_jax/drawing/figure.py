@@ -48,6 +48,7 @@ _STYLE: dict[Any, Any] = {
     'lines.linewidth': 1.6,
     'lines.solid_capstyle': 'round',
     'legend.frameon': False,
+    'text.parse_math': False,  # names come from files: a dollar is a dollar
     'svg.fonttype': 'none',
     'svg.hashsalt': 'cnn_jax',
 }

@@ -1,6 +1,10 @@
-"""Numbers as people read them, on the console and on pages: durations, shares and counts."""
+"""Numbers and words as people read them, on the console and on pages: durations, shares, counts, foreign names."""
 
 import math
+import re
+
+# What a terminal obeys, what turns the direction of writing around, and halves of letters: none of it is text.
+NOT_TEXT = re.compile('[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
 
 
 def duration(seconds: float) -> str:
@@ -36,6 +40,16 @@ def short_count(number: int) -> str:
 def capitalised(text: str) -> str:
     """'mean average precision' as 'Mean average precision'."""
     return text[:1].upper() + text[1:]
+
+
+def printable(text: str) -> str:
+    """A text for a terminal or a log: what is in it that is not text, as in names from files, is shown as an escape."""
+    return NOT_TEXT.sub(lambda found: found[0].encode('unicode_escape').decode(), text)
+
+
+def one_line(text: str) -> str:
+    """A name for a table or a figure: printable, in one line."""
+    return printable(' '.join(text.split()))
 
 
 def times(count: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax.data.pipeline import Data, Source
+from cnn_jax.files.cells import marked
 from cnn_jax.files.whole import write_whole
 from cnn_jax.tasks.task import Evaluation, Task
 
@@ -44,7 +45,7 @@ def write(
         if writer is None:
             writer = csv.DictWriter(buffer, list(cells), lineterminator='\n')
             writer.writeheader()
-        writer.writerow(cells)
+        writer.writerow({name: marked(value) for name, value in cells.items()})
     write_whole(folder / f'{split}.csv', buffer.getvalue())
     details = {**about, 'split': split, **task.details(evaluation, data), 'unread': evaluation.unread}
     write_whole(folder / f'{split}.json', json.dumps(details, indent=1) + '\n')

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cnn_jax.files.whole import not_through_links
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -49,7 +51,7 @@ def held(path: Path) -> Iterator[bool]:
 
     False where the file system has no locks. Raises OSError where the file cannot be made.
     """
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    file = not_through_links(path, os.O_RDWR | os.O_CREAT)
     try:
         try:
             take(file, wait=True)

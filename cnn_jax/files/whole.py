@@ -1,6 +1,7 @@
 """Files that are whole or absent: written beside their place, then moved there in one step."""
 
 import contextlib
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with written_beside(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def not_through_links(path: str | os.PathLike[str], flags: int) -> int:
+    """An `opener` of `open` for a folder that anyone may have made: OSError for a link, which may lead elsewhere."""
+    return os.open(path, flags | getattr(os, 'O_NOFOLLOW', 0), 0o666)  # which Windows has not
 
 
 @contextlib.contextmanager

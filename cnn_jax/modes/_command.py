@@ -49,7 +49,8 @@ class Command:
     @property
     def data_dir(self) -> Path:
         """Where data sets are kept: as typed, else where the run had them, else the usual place."""
-        from cnn_jax.workdir.config import data_dir_of, read_config
+        from cnn_jax.workdir.config import data_dir_of
+        from cnn_jax.workdir.config_file import read_config
 
         if (given := _path(self.flags.data_dir)) is not None:
             return given
@@ -75,7 +76,7 @@ class Command:
             CnnJaxError: neither is there, or both.
         """
         from cnn_jax import experiment
-        from cnn_jax.workdir.config import read_config
+        from cnn_jax.workdir.config_file import read_config
 
         workdir, name = self.workdir, self.flags.experiment
         if name is None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from cnn_jax.errors import CnnJaxError
+from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.modes._command import Command
 from cnn_jax.modes._flags import (
     ARCHITECTURE,
@@ -122,16 +122,18 @@ def _write(command: Command, loaded: 'Loaded', evaluation: 'Evaluation', feed: '
     """Writes each image of an evaluation into the folder of the run."""
     from cnn_jax.devices import processes
     from cnn_jax.evaluation.written import write
+    from cnn_jax.workdir.config import make_folder
 
     folder, split = command.workdir, _split(command)
     if folder is None or not processes.is_main_process():
         return
     experiment, about = loaded.experiment, {'experiment': loaded.name, 'step': source['step']}
     try:
+        make_folder(folder)
         written = write(
             folder / 'evaluation', evaluation, feed.source(split),
             task=experiment.task, data=experiment.data, split=split, about=about,
         )  # fmt: skip
         command.log.say(f'each image  {written}')
-    except OSError as error:
-        command.log.say(f'warning: each image could not be written below {folder}: {error.strerror}')
+    except (OSError, StorageError) as error:
+        command.log.say(f'warning: each image could not be written below {folder}: {error}')

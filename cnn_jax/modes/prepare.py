@@ -14,8 +14,11 @@ FLAGS = (DATA_DIR,)
 
 
 def run(command: Command) -> None:
+    from cnn_jax.data.formats import file_seals
+
     loaded = command.load()
-    loaded.experiment.data.prepare(command.data_dir, command.log.say)
+    with file_seals.wholly():
+        loaded.experiment.data.prepare(command.data_dir, command.log.say)
     command.log.say(f'next: {training_command(loaded, command.data_dir)}')
 
 

@@ -84,7 +84,8 @@ def visualize(
     from cnn_jax.training import restore
     from cnn_jax.visualize.engine import draw, methods
     from cnn_jax.visualize.engine.subject import make_subject
-    from cnn_jax.workdir.config import default_path, existing_config, make_folder, read_config
+    from cnn_jax.workdir.config import default_path, existing_config, make_folder
+    from cnn_jax.workdir.config_file import read_config
     from cnn_jax.workdir.seals import differences
 
     if method is not None:
@@ -108,6 +109,7 @@ def visualize(
             log.say(line)
     workdir = workdir or default_path(loaded.name)
     folder = workdir / 'figures'
+    make_folder(workdir)
     make_folder(folder)
     if method is None:
         draw.check_layer_and_unit(subject, layer, unit)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.data.formats import tree
-from cnn_jax.data.formats.image import BadImage
+from cnn_jax.data.formats.image_header import BadImage
 from cnn_jax.data.formats.tree import Item
 from cnn_jax.data.pipeline import Data
 from cnn_jax.devices import mapping

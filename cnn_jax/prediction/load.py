@@ -21,6 +21,7 @@ from cnn_jax.training.which import LATEST, run_of
 from cnn_jax.weights import prepared
 from cnn_jax.workdir.config import existing_config, load_run
 from cnn_jax.workdir.log import read_metrics
+from cnn_jax.workdir.trust import trusting
 
 LIBRARIES = {'torchvision': weights.torchvision, 'timm': weights.timm}
 EXAMPLES = ("architecture='torchvision/resnet18'", "'timm/resnet50.a1_in1k'")
@@ -28,7 +29,7 @@ EXAMPLES = ("architecture='torchvision/resnet18'", "'timm/resnet50.a1_in1k'")
 log = logging.getLogger(__name__)
 
 
-def load(source: str | Path, *, architecture: str | None = None, checkpoint: str = LATEST) -> Net:
+def load(source: str | Path, *, architecture: str | None = None, checkpoint: str = LATEST, trust: bool = False) -> Net:
     """The net of a run, of one of its checkpoints, or of a weights file.
 
     Args:
@@ -36,6 +37,7 @@ def load(source: str | Path, *, architecture: str | None = None, checkpoint: str
         architecture: of a file of torchvision's or timm's, 'torchvision/resnet18' or 'timm/resnet50.a1_in1k'; None: a
             file that `weights.save` wrote says it itself.
         checkpoint: of a run: 'latest', 'best' or a step.
+        trust: whether an experiment file may run that a run names, whoever wrote it, see `workdir.trust`.
 
     Raises:
         CnnJaxError: there is no such run, checkpoint or file, or it does not say what it is.
@@ -43,7 +45,8 @@ def load(source: str | Path, *, architecture: str | None = None, checkpoint: str
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        return _of_run(path, checkpoint)
+        with trusting(trust):
+            return _of_run(path, checkpoint)
     return _of_file(path, architecture)
 
 

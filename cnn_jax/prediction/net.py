@@ -13,7 +13,7 @@ import numpy as np
 
 from cnn_jax import features, weights
 from cnn_jax.data.augment import BatchTransform
-from cnn_jax.data.formats.image import BadImage
+from cnn_jax.data.formats.image_header import BadImage, read
 from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError, DataError
@@ -213,7 +213,7 @@ class Net:
     def _pixels(self, image: Any) -> np.ndarray:
         try:
             if isinstance(image, str | Path):
-                return self.read_file(Path(image).expanduser().read_bytes())
+                return self.read_file(read(Path(image).expanduser()))
             if hasattr(image, 'save') and hasattr(image, 'convert'):  # of PIL, which need not be imported for that
                 return self.read_file(_as_png(image))
             return self._of_array(np.asarray(image))

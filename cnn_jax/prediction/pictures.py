@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnn_jax.data.formats.image import SUFFIXES, BadImage
+from cnn_jax.data.formats.image_header import SUFFIXES, BadImage, read
 from cnn_jax.errors import DataError
 
 AHEAD = 2  # batches that are read before they are asked for
@@ -57,7 +57,7 @@ def find(text: str) -> Found:
 def read_picture(file: str, decode: Callable[[bytes], np.ndarray]) -> Picture:
     """A file as the net's images are; what cannot be read says why."""
     try:
-        return Picture(file, decode(Path(file).read_bytes()))
+        return Picture(file, decode(read(Path(file))))
     except OSError as error:
         return Picture(file, None, error.strerror or str(error))
     except (BadImage, ValueError) as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from cnn_jax.errors import CnnJaxError, StorageError
+from cnn_jax.files.cells import marked
 
 FORMATS = ('.csv', '.jsonl', '.json')
 
@@ -64,6 +65,6 @@ def _csv_writer(file: TextIO, columns: Callable[[Row], Row]) -> Write:
         if not writer:
             writer.append(csv.DictWriter(file, list(flat), lineterminator='\n'))
             writer[0].writeheader()
-        writer[0].writerow(flat)
+        writer[0].writerow({name: marked(value) for name, value in flat.items()})
 
     return write

@@ -1,5 +1,6 @@
 """The pictures of the methods on the page: each with its settings, maps with what they are worth beside them."""
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -9,13 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnn_jax.drawing import page
+from cnn_jax.files.archive import read_npz
 from cnn_jax.report import tables
+from cnn_jax.report.parts import part
 from cnn_jax.statistics.intervals import mean_interval
 from cnn_jax.visualize.engine import methods
 from cnn_jax.visualize.engine.honesty_picture import shown, with_reach
 
 START, END = '<!-- pictures -->', '<!-- end of pictures -->'
 CHECK = '_honesty'  # how the name of a check's files ends
+CHECKED = ('correlation', 'insertion_score', 'deletion_score')  # in such a file
 _INSIDE = ('filters', 'feature_maps', 'top_patches')
 _ORDER = (*_INSIDE, 'gradient', 'guided_backprop', 'deconvnet', 'gradient_times_input', 'integrated_gradients')
 _SPACE = ('neighbours', 'embedding', 'image_grid')
@@ -25,6 +29,10 @@ _CHECK_NOTE = (
     'first (insertion: high is good) or go first (deletion: low is good). The numbers are means over test images, with '
     '95 % intervals; the last column counts the images whose map says something, and - stands where none does.'
 )
+
+
+Checks = Mapping[str, Mapping[str, np.ndarray]]
+"""The numbers of the checks, by the name of the picture."""
 
 
 class Picture(NamedTuple):
@@ -50,20 +58,30 @@ def pictures(workdir: Path) -> list[Picture]:
     for file in sorted((workdir / 'figures').glob('*.npz')):
         if file.stem.endswith(CHECK) or not file.with_suffix('.png').exists():
             continue
-        with np.load(file) as arrays:
-            settings = json.loads(str(arrays['settings'])) if 'settings' in arrays else {}
+        settings = part(f'figures/{file.name}', functools.partial(_settings, file), otherwise={})
         if 'method' in settings:
             found.append(Picture(file.with_suffix(''), settings))
     return sorted(found, key=lambda one: _ORDER.index(one.method) if one.method in _ORDER else len(_ORDER))
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    arrays = read_npz(file, lambda names: [name for name in names if name == 'settings'])
+    settings = json.loads(str(arrays['settings'])) if arrays else {}
+    if not isinstance(settings, dict):
+        raise TypeError('its settings have no names')
+    return settings
 
 
 def section(workdir: Path) -> str:
     """All pictures of a work folder as HTML. `replaced` finds them again by the marks around them."""
     found = pictures(workdir)
     maps = [one for one in found if one.method not in _INSIDE + _SPACE]
+    checks = _checks(maps)
+    compared = part('what its maps are worth', lambda: _comparison(checks), otherwise='')
+    blind = part('what shuffled layers leave', lambda: _blindness(checks), otherwise='')
     parts = [
         _group('Inside the network', '', [one for one in found if one.method in _INSIDE]),
-        _group('Why it decided so', f'{_CHECK_NOTE} {_blindness(maps)}', maps, _comparison(maps)),
+        _group('Why it decided so', f'{_CHECK_NOTE} {blind}', maps, compared),
         _group('The test images as the network sees them', '', [one for one in found if one.method in _SPACE]),
     ]
     return f'{START}\n{"".join(parts)}\n{END}'
@@ -79,7 +97,11 @@ def replaced(old: str, workdir: Path) -> str | None:
 def _group(title: str, note: str, found: Sequence[Picture], more: str = '') -> str:
     if not found:
         return ''
-    return page.section(title, note.strip(), more + ''.join(_figure(one) for one in found))
+    return page.section(title, note.strip(), more + ''.join(map(_figure_or_none, found)))
+
+
+def _figure_or_none(picture: Picture) -> str:
+    return part(f'figures/{picture.file.name}.png', functools.partial(_figure, picture), otherwise='')
 
 
 def _figure(picture: Picture) -> str:
@@ -113,20 +135,28 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     return rows
 
 
-def _checks(maps: Sequence[Picture]) -> dict[str, dict[str, np.ndarray]]:
+def _checks(maps: Sequence[Picture]) -> Checks:
     """The numbers of the checks, by the name of the picture."""
     found = {}
     for one in maps:
         if one.check:
-            with np.load(one.check.with_suffix('.npz')) as arrays:
-                found[one.file.name] = {name: arrays[name] for name in arrays.files if name != 'maps'}
+            file = one.check.with_suffix('.npz')
+            arrays = part(f'figures/{file.name}', functools.partial(_check_numbers, file), otherwise={})
+            found |= {one.file.name: arrays} if arrays else {}
     return found
 
 
-def _comparison(maps: Sequence[Picture]) -> str:
+def _check_numbers(file: Path) -> dict[str, np.ndarray]:
+    arrays = read_npz(file, lambda names: [name for name in names if name != 'maps'])
+    if missing := [name for name in CHECKED if name not in arrays or not arrays[name].ndim]:
+        raise ValueError(f'it has no {", ".join(missing)}')
+    return arrays
+
+
+def _comparison(checks: Checks) -> str:
     """A table of all checks: the correlations and the two scores, means with 95 % intervals, or '-'."""
     rows = []
-    for name, arrays in _checks(maps).items():
+    for name, arrays in checks.items():
         values = [*arrays['correlation'][[min(1, len(arrays['correlation']) - 1), -1]]]
         values += [arrays[f'{score}_score'] for score in ('insertion', 'deletion')]
         means = [mean_interval(value) for value in values]
@@ -139,9 +169,8 @@ def _comparison(maps: Sequence[Picture]) -> str:
     return f'<div class="scroll">{table}</div>' if rows else ''
 
 
-def _blindness(maps: Sequence[Picture]) -> str:
+def _blindness(checks: Checks) -> str:
     """How much of guided backpropagation's map stays without what was learned."""
-    checks = _checks(maps)
     kept = {
         name: mean_interval(arrays['correlation']).mean[1:]
         for name, arrays in checks.items()

@@ -6,6 +6,7 @@ from cnn_jax import describe
 from cnn_jax.drawing.page import page_path, put_page
 from cnn_jax.files.whole import write_whole
 from cnn_jax.report import augmented, gallery, sections, tables
+from cnn_jax.report.parts import part
 from cnn_jax.tasks.run import Run
 
 
@@ -16,23 +17,23 @@ def write_report(run: Run) -> Path:
     """
     layers = describe.layer_table(run.model, run.input_shape, variables=run.variables)
     name = str(run.config.get('experiment', run.workdir.name))
-    parts = [
-        sections.cards(run, layers),
-        sections.curves(run),
-        *run.task.sections(run),
-        sections.first_filters(run, layers),
-        augmented.section(run.workdir),
-        gallery.section(run.workdir),
-        tables.layers(layers),
-        tables.settings(run.config),
-    ]
+    parts = {
+        'its numbers': lambda: [sections.cards(run, layers)],
+        'the curves': lambda: [sections.curves(run)],
+        'what the task shows': lambda: run.task.sections(run),
+        'the first filters': lambda: [sections.first_filters(run, layers)],
+        'the training images': lambda: [augmented.section(run.workdir)],
+        'the pictures': lambda: [gallery.section(run.workdir)],
+        'the layers': lambda: [tables.layers(layers)],
+        'the settings': lambda: [tables.settings(run.config)],
+    }
     return put_page(
         run.workdir,
         title=f'{name}: {run.task.short_result(run)}',
         kind=sections.kind(run),
         heading=name,
         result=' '.join(filter(None, (sections.result(run, type(run.model).__name__), sections.openings(run)))),
-        sections=parts,
+        sections=[html for name, make in parts.items() for html in part(name, make, otherwise=[])],
         footer=sections.footer(run),
     )
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax.drawing.words import one_line
+
 
 @dataclass(frozen=True)
 class Run:
@@ -37,8 +39,8 @@ class Run:
 
     @property
     def class_names(self) -> list[str]:
-        """From the configuration."""
-        return list(self.config.get('class_names') or ())
+        """From the configuration, each in one line."""
+        return [one_line(name) for name in self.config.get('class_names') or ()]
 
     @property
     def right(self) -> np.ndarray:

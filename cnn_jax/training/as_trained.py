@@ -9,7 +9,7 @@ from cnn_jax.experiment import Experiment, Loaded
 from cnn_jax.training.which import run_of
 from cnn_jax.weights.prepared import applied, check_same, of_experiment, of_weights
 from cnn_jax.weights.preprocessing import Preprocessing, from_json, known
-from cnn_jax.workdir.config import read_config
+from cnn_jax.workdir.config_file import read_config
 
 
 def prepare_as_trained(loaded: Loaded, init_from: Path | None, flags: Any, say: Callable[[str], None]) -> Loaded:

@@ -102,7 +102,8 @@ def _write_report(
             told.next('the page')
             return write_report(run)
     except Exception as error:
-        log.say(f'warning: the report could not be written: {error}; everything else is in {workdir}')
+        reason = f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'
+        log.say(f'warning: the report could not be written: {reason}; everything else is in {workdir}')
         log.note(''.join(traceback.format_exception(error)))
         return None
 

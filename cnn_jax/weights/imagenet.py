@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_jax.data.formats import image
+from cnn_jax.data.formats import image_header
 from cnn_jax.data.formats.imagenet_words import class_names, in_words, words
 from cnn_jax.data.imagenet import MEAN, STD
 from cnn_jax.errors import CnnJaxError
@@ -30,9 +30,9 @@ def read_image(
     path = Path(file).expanduser()
     how = preprocessing or Preprocessing(image_size, resize)
     try:
-        pixels = how.decode(path.read_bytes())
+        pixels = how.decode(image_header.read(path))
     except OSError as error:
         raise CnnJaxError(f'cannot read {path}: {error.strerror}; give an image file') from error
-    except image.BadImage as error:
+    except image_header.BadImage as error:
         raise CnnJaxError(f'{path}: {error}; give a JPEG or PNG file') from error
     return how.standardise(pixels[None])  # (1, image_size, image_size, 3)

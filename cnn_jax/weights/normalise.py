@@ -44,7 +44,7 @@ def find_weights(tree: Any, *, what: str, is_array: Callable[[Any], bool], error
     """
     if not isinstance(tree, Mapping):
         raise error(f'{what}: it holds a {type(tree).__name__}, not a state dict (a dict of tensors by name)')
-    found = dict(_state_dicts(tree, is_array))
+    found = dict(_state_dicts(tree, is_array, seen=set()))
     if not found:
         keys = ', '.join(ascii(key)[:60] for key in list(tree)[:SHOWN]) or 'nothing'
         first = next((key for key, value in tree.items() if not is_array(value)), None)
@@ -69,15 +69,18 @@ def find_weights(tree: Any, *, what: str, is_array: Callable[[Any], bool], error
     return Taken(arrays, tuple(notes))
 
 
-def _state_dicts(tree: Mapping, is_array: Callable[[Any], bool], path: Path = ()) -> Iterator[tuple[Path, Mapping]]:
-    """Every dict that holds weights by name, with the keys that lead to it."""
+def _state_dicts(
+    tree: Mapping, is_array: Callable[[Any], bool], path: Path = (), *, seen: set[int]
+) -> Iterator[tuple[Path, Mapping]]:
+    """Every dict that holds weights by name, once, with the keys that lead to it first."""
+    seen.add(id(tree))
     texts = bool(tree) and all(isinstance(key, str) for key in tree)
     if texts and (all(map(is_array, tree.values())) or any(_is_weight(key) for key in tree if is_array(tree[key]))):
         yield path, tree
     for key, value in tree.items():
-        inner = isinstance(key, str) and isinstance(value, Mapping) and not OTHER.search(key)
-        if inner and len(path) < MOST_DEPTH:
-            yield from _state_dicts(value, is_array, (*path, key))
+        inner = isinstance(key, str) and isinstance(value, Mapping) and id(value) not in seen
+        if inner and len(path) < MOST_DEPTH and not OTHER.search(key):
+            yield from _state_dicts(value, is_array, (*path, key), seen=seen)
 
 
 def _is_weight(name: str) -> bool:

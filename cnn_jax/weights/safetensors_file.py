@@ -15,7 +15,7 @@ import safetensors.numpy
 from cnn_jax.errors import StorageError
 from cnn_jax.files.whole import written_beside
 
-MOST_HEADER_BYTES = 16 * 2**20  # a ResNet-152 has 0.1 MB
+MOST_HEADER_BYTES = 2 * 2**20  # a ResNet-152 has 0.1 MB; Python makes 30 times as much of it
 
 DTYPES: dict[str, np.dtype] = {
     'F64': np.dtype(np.float64),
@@ -126,5 +126,6 @@ def write_safetensors(path: Path, arrays: dict[str, np.ndarray], metadata: dict[
     try:
         with written_beside(path) as temporary:
             safetensors.numpy.save_file(contiguous, temporary, metadata)
+            read_header(temporary)  # no file that is not read again, with many long names for instance
     except (safetensors.SafetensorError, OSError) as error:
         raise StorageError(f'{path}: cannot be written: {str(error)[:200]}; give another place') from error

@@ -15,7 +15,8 @@ from cnn_jax.weights.torch_file import take_torch
 
 Source = str | Path | Mapping[str, Any]
 INDEX = '.index.json'  # how the index of a model in several files ends, as Hugging Face writes it
-MOST_INDEX_BYTES = 16 * 2**20
+MOST_INDEX_BYTES = 2 * 2**20
+MOST_NAME = 1000  # letters of an array's name
 OTHERS = {
     b'\x89HDF\r\n\x1a\n': 'HDF5 (Keras)',
     b'\x93NUMPY': 'one array of numpy',
@@ -47,6 +48,8 @@ def read_arrays(
     else:
         what = str(source)
         taken = _of_file(existing_file(source))
+    if any(len(name) > MOST_NAME for name in taken.arrays):
+        raise StorageError(f'{what}: refused: a name of over {MOST_NAME:,} letters')
     fitted = fit_names(taken.arrays, modules)
     if notes := (*taken.notes, *fitted.notes):
         report(f'{what}: {"; ".join(notes)}')

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import StorageError
+from cnn_jax.files.archive import BadArchive, opened, read
 from cnn_jax.weights.normalise import Taken, find_weights
 from cnn_jax.weights.torch_values import Skipped, Storage, Tensor
 from cnn_jax.weights.unpickle import read_pickle
 
 MOST_PICKLE_BYTES = 16 * 2**20  # of the part without numbers; a ResNet-152 has 0.2 MB
-MOST_MEMBERS = 100_000
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 MOST_NAMED = 5  # of what was skipped
@@ -39,12 +39,17 @@ def take_torch(path: Path) -> Taken:
     try:
         with path.open('rb') as file:
             if file.read(4) == b'PK\x03\x04':
-                tree, load = _open_zip(path)
-            else:
-                file.seek(0)
-                tree, load = _open_legacy(path, file)
+                with opened(file) as archive:
+                    return _take(path, *_open_zip(path, archive))
+            file.seek(0)
+            return _take(path, *_open_legacy(path, file))
     except OSError as error:
         raise StorageError(f'{path}: cannot be read: {error.strerror or error}') from error
+    except BadArchive as error:
+        raise StorageError(f'{path}: a damaged zip file: {error}') from error
+
+
+def _take(path: Path, tree: Any, load: Callable[[Storage], np.ndarray]) -> Taken:
     taken = find_weights(tree, what=str(path), is_array=lambda value: isinstance(value, Tensor), error=StorageError)
     skipped = [f'{key} ({name})' for key, name in _skipped(tree)]
     notes = [f'skipped unread: {", ".join(skipped[:MOST_NAMED])}'] if skipped else []
@@ -52,9 +57,11 @@ def take_torch(path: Path) -> Taken:
 
 
 def _skipped(tree: dict) -> Iterator[tuple[str, str]]:
-    """What was not read, by the key of the file that it is below."""
+    """What was not read, by the first key of the file that it is below."""
+    seen = set()
     for key, value in tree.items():
-        inner = [value, *(value.values() if isinstance(value, dict) else [])]
+        inner = [value, *(value.values() if isinstance(value, dict) and id(value) not in seen else [])]
+        seen.add(id(value))
         found = sorted({part.name for part in inner if isinstance(part, Skipped)})
         yield from ((ascii(key)[1:-1][:60], name) for name in found)
 
@@ -73,19 +80,19 @@ def _dtype(storage: Storage, order: Literal['<', '>']) -> np.dtype:
     return dtype.newbyteorder(order)
 
 
-def _open_zip(path: Path) -> tuple[Any, Callable[[Storage], np.ndarray]]:
+def _open_zip(path: Path, archive: zipfile.ZipFile) -> tuple[Any, Callable[[Storage], np.ndarray]]:
     """The pickled tree, and a function that reads a storage."""
-    members = _members(path)
+    members = _members(path, archive)
     roots = [name.removesuffix('data.pkl') for name in members if name.split('/')[1:] == ['data.pkl']]
     if len(roots) != 1:
         raise StorageError(f'{path}: a zip file without NAME/data.pkl, so not one of torch.save')
     root = roots[0]
     if members[f'{root}data.pkl'].file_size > MOST_PICKLE_BYTES:
         raise StorageError(f'{path}: data.pkl has over {MOST_PICKLE_BYTES} bytes; a state dict needs far fewer')
-    tree = read_pickle(io.BytesIO(_member(path, members[f'{root}data.pkl'])), what=str(path))
+    tree = read_pickle(io.BytesIO(read(archive, members[f'{root}data.pkl'])), what=str(path))
     order = b'little'
     if f'{root}byteorder' in members:
-        order = _member(path, members[f'{root}byteorder'])[:16]
+        order = read(archive, members[f'{root}byteorder'])[:16]
     cache: dict[str, bytes] = {}
 
     def load(storage: Storage) -> np.ndarray:
@@ -96,17 +103,17 @@ def _open_zip(path: Path) -> tuple[Any, Callable[[Storage], np.ndarray]]:
                 f'{path}: storage {ascii(storage.key)[:40]} is missing or not of {storage.size} elements'
             )
         if name not in cache:
-            cache[name] = _member(path, members[name])
+            cache[name] = read(archive, members[name])
         return np.frombuffer(cache[name], dtype)
 
     return tree, load
 
 
-def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
+def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """The entries of the archive, checked before any is read: torch stores them uncompressed, side by side."""
     size = path.stat().st_size
     found: dict[str, zipfile.ZipInfo] = {}
-    infos: list[zipfile.ZipInfo] = _archive(path, lambda archive: archive.infolist())
+    infos = archive.infolist()
     if any(re.fullmatch(r'[^/]+/(constants\.pkl|code/.*)', info.filename) for info in infos):
         raise StorageError(
             f'{path}: this is TorchScript (torch.jit.save), a program with its weights; save these alone: '
@@ -124,34 +131,22 @@ def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
         if problem:
             raise StorageError(f'{path}: refused: entry {ascii(name)[:100]} has {problem}')
         found[name] = info
-    if len(found) > MOST_MEMBERS or sum(info.file_size for info in found.values()) > size:
-        raise StorageError(f'{path}: refused: its entries overlap, or are more than {MOST_MEMBERS}')
+    if sum(info.file_size for info in found.values()) > size:
+        raise StorageError(f'{path}: refused: its entries overlap')
     return found
 
 
-def _member(path: Path, info: zipfile.ZipInfo) -> bytes:
-    return _archive(path, lambda archive: archive.read(info))
-
-
-def _archive(path: Path, read: Callable[[zipfile.ZipFile], Any]) -> Any:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return read(archive)
-    except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, IndexError, struct.error, OverflowError) as error:
-        raise StorageError(f'{path}: a damaged zip file: {str(error)[:200]}') from error
-
-
 class _Clamped:
-    """A file that is asked for no more bytes than it has: memory for a length that lies would be taken first."""
+    """A file that is asked for no bytes behind its end: memory for a length that lies would be taken first."""
 
     def __init__(self, file: BinaryIO, end: int):
         self._file, self._end = file, end
 
     def read(self, size: int) -> bytes:
-        return self._file.read(min(size, self._end - self._file.tell()))
+        return self._file.read(max(0, min(size, self._end - self._file.tell())))
 
     def readline(self) -> bytes:
-        return self._file.readline()
+        return self._file.readline(max(0, self._end - self._file.tell()))
 
     def tell(self) -> int:
         return self._file.tell()
@@ -166,7 +161,7 @@ def _open_legacy(path: Path, file: Any) -> tuple[Any, Callable[[Storage], np.nda
         raise StorageError(f'{path}: not a file of torch.save (neither a zip file nor a pickle)')
     file.seek(0)
     what = str(path)
-    pickles: Any = _Clamped(file, end)
+    pickles: Any = _Clamped(file, min(end, MOST_PICKLE_BYTES))
     magic, protocol, system = (read_pickle(pickles, what=what) for _ in range(3))
     if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL:
         raise StorageError(f'{path}: a pickle, but not one of torch.save; pickles of other programs are not read')

@@ -81,7 +81,7 @@ def known(module: str, name: str) -> Name:
 
 def refuse(name: str) -> Any:
     """Raises: StorageError, with the name."""
-    shown = ascii(name)[1:101]
+    shown = ascii(name[:100])[1:-1]
     raise StorageError(
         f'refused: it names {shown}, and a weights file may hold tensors and containers only; '
         'save the state dict alone (torch.save(model.state_dict(), FILE)), or as safetensors'

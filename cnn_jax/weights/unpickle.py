@@ -26,7 +26,8 @@ from cnn_jax.weights.torch_values import (
     refuse,
 )
 
-MOST_OPCODES = 500_000  # a ResNet-152 with its optimizer's state takes about 100,000
+MOST_OBJECTS = 500_000  # that are made, or copied by a call; a ResNet-152 with its optimizer's state has 100,000
+MOST_INTEGER = 2**128  # the first number of torch's old files has 80 bits
 
 
 class _Mark:
@@ -64,21 +65,29 @@ class Interpreter:
     def __init__(self):
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self.objects = 0
 
     def run(self, stream: BinaryIO) -> Any:
         """What the stream leaves on the stack at STOP."""
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', DeprecationWarning)  # `genops` over odd escapes in a damaged string
-            for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-                if count >= MOST_OPCODES:
-                    raise StorageError(f'more than {MOST_OPCODES} opcodes; a state dict has far fewer')
+            for opcode, argument, _ in pickletools.genops(stream):
                 if opcode.name == 'STOP':
                     return self.stack.pop()
+                self.count(1)  # each opcode makes one object at most, but for calls
                 self._step(opcode.name, argument)
         raise EOFError
 
+    def count(self, objects: int) -> None:
+        """Counts objects that are about to be made. Raises: StorageError where a state dict has far fewer."""
+        self.objects += objects
+        if self.objects > MOST_OBJECTS:
+            raise StorageError(f'refused: more than {MOST_OBJECTS:,} objects; a state dict has far fewer')
+
     def _step(self, opcode: str, argument: Any) -> None:
         if opcode in LITERALS:
+            if isinstance(argument, int) and abs(argument) >= MOST_INTEGER:
+                raise StorageError('refused: an integer of over 128 bits, which no file of tensors needs')
             self.stack.append(argument)
         elif opcode in CONSTANTS:
             self.stack.append(CONSTANTS[opcode])
@@ -93,7 +102,7 @@ class Interpreter:
         elif opcode in ACTIONS:
             ACTIONS[opcode](self)
         elif opcode not in IGNORED:
-            named = f' of {ascii(argument)[:100]}' if isinstance(argument, str) else ''
+            named = f' of {argument[:100]!a}' if isinstance(argument, str) else ''
             raise StorageError(f'refused: opcode {opcode}{named}, which no file of tensors needs')
 
     def marked(self) -> list[Any]:
@@ -155,6 +164,7 @@ class Interpreter:
         function, arguments = self.pop(2)
         if not isinstance(function, Name) or not isinstance(arguments, tuple):
             raise TypeError
+        self.count(len(arguments) + sum(len(value) for value in arguments if isinstance(value, list | tuple | dict)))
         if function.name in SKIPPED:
             self.stack.append(Skipped(function.name))
         else:

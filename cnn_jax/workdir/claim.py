@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax.devices import processes
-from cnn_jax.workdir import sources
-from cnn_jax.workdir.config import change_config, check_same_run, has_begun, make_folder, read_config, write_config
+from cnn_jax.workdir import sources, trust
+from cnn_jax.workdir.config import check_same_run, has_begun, make_folder
+from cnn_jax.workdir.config_file import change_config, read_config, write_config
 from cnn_jax.workdir.lock import WorkdirLock
 
 KEPT = ('started', 'folder', 'splits', 'seals', 'test_openings')  # of the first start
@@ -43,4 +44,5 @@ def _claim(folder: Path, config: dict[str, Any], lock: WorkdirLock) -> list[str]
     else:
         write_config(folder, config)
     sources.keep(folder, config['experiment'])
+    trust.note(config['experiment'])
     return changed

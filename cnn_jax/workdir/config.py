@@ -1,10 +1,12 @@
-"""The work folder of a run: where it is, and the `config.json` that remembers what made it."""
+"""The work folder of a run: where it is, what `config.json` remembers of it, and the experiment made from that."""
 
 import difflib
 import importlib.metadata
 import itertools
 import json
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,19 +18,16 @@ from cnn_jax.data.formats.remembered import Remembered
 from cnn_jax.data.pipeline import default_data_dir
 from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.experiment import Loaded, function, load
-from cnn_jax.files.lock import held
-from cnn_jax.files.whole import write_whole
 from cnn_jax.options import signature
 from cnn_jax.weights.prepared import of_experiment
-from cnn_jax.workdir import sources
+from cnn_jax.workdir import sources, trust
+from cnn_jax.workdir.config_file import read_config
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
 COMPARED = ('experiment', 'options', 'seed', 'fold')  # a run that resumes must have these equal
 FROM_PYTHON = '(from Python)'  # in the place of an experiment's name, where no file makes it
 VALIDATION = 'validation'  # the option that says how many training images are held out
 NOTED = ('devices', 'parallel', 'data_dir', 'git_commit', 'versions')  # these may differ, and are said
-
-LOCK = 'config.lock'  # held while config.json is read and written
 
 
 def default_path(name: str) -> Path:
@@ -43,20 +42,24 @@ def make_folder(path: Path) -> None:
 
     Raises:
         CnnJaxError: it is a file.
-        StorageError: the machine does not let us write there.
+        StorageError: the machine does not let us write there, or what is written would land elsewhere.
     """
     blocked = next((part for part in (path, *path.parents) if part.exists() and not part.is_dir()), None)
     if blocked is not None:
         raise CnnJaxError(f'--workdir: {blocked} is a file; give a folder')
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / '.write_test'
-        probe.write_text('', encoding='utf-8')
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=path), os.scandir(path) as entries:
+            links = [entry.name for entry in entries if entry.is_symlink()]
     except OSError as error:
         raise StorageError(
             f'work folder not writable: {path}; {error.strerror}; give another --workdir, or mend its rights'
         ) from error
+    if links:
+        raise StorageError(
+            f'{path / links[0]} is a link to {os.readlink(path / links[0])}, and what stands in a work folder may be '
+            'written to; put the file or folder itself there, or use another --workdir'
+        )
 
 
 def describe_run(
@@ -88,46 +91,10 @@ def describe_run(
     }
 
 
-def write_config(path: Path, config: dict[str, Any]) -> None:
-    """Writes `config.json`, so that it is whole or absent."""
-    write_whole(path / 'config.json', json.dumps(config, indent=2) + '\n')
-
-
-def change_config(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Writes what `change` makes of the `config.json` that is there (nothing: an empty one), alone at it.
-
-    Raises:
-        OSError: the folder cannot be written.
-        StorageError: it cannot be read.
-    """
-    with held(path / LOCK):
-        write_config(path, change(read_config(path) or {}))
-
-
-def read_config(path: Path) -> dict[str, Any] | None:
-    """The `config.json` of a run; None in a folder that holds no run yet.
-
-    Raises:
-        StorageError: there are checkpoints without it, or it cannot be read.
-    """
-    file = path / 'config.json'
-    if not file.exists():
-        if (path / 'checkpoints').exists():
-            raise StorageError(f'{path} holds checkpoints but no config.json; put it back, or use another --workdir')
-        return None
-    try:
-        config = json.loads(file.read_text(encoding='utf-8'))
-        if not isinstance(config, dict) or not {'experiment', 'options'} <= set(config):
-            raise ValueError('it is not the configuration of a run')
-        return config
-    except (OSError, ValueError) as error:
-        raise StorageError(f'cannot read {file}: {error}; put it back from a copy, or use another --workdir') from error
-
-
 def data_dir_of(config: Mapping[str, Any] | None) -> Path:
     """Where a run had its data, if that folder is still there; else where data sets usually are."""
     recorded = Path(config['data_dir']) if config and 'data_dir' in config else None
-    return recorded if recorded is not None and recorded.is_dir() else default_data_dir()
+    return recorded if recorded is not None and os.path.isdir(recorded) else default_data_dir()
 
 
 def has_begun(path: Path) -> bool:
@@ -165,7 +132,8 @@ def load_run(
         report: told of a file of the user's own that is not as the run was trained with it.
 
     Raises:
-        CnnJaxError: the experiment is gone, does not take its options any more, or is that of no file.
+        CnnJaxError: the experiment is gone, is not to be trusted, does not take its options any more, or is that of no
+            file.
     """
     if config['experiment'] == FROM_PYTHON:
         raise CnnJaxError(
@@ -173,6 +141,7 @@ def load_run(
             'cnn_jax.experiment.load(NAME, OPTIONS) gives, and the modes can read it'
         )
     sources.check_there(config, path)
+    trust.check(config['experiment'], path)
     known = None
     if 'splits' in config:  # not in runs from before that was kept
         known = Remembered(

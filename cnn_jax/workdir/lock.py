@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cnn_jax.errors import StorageError
 from cnn_jax.files import lock as file_lock
+from cnn_jax.files.whole import not_through_links
 
 
 class WorkdirLock:
@@ -29,9 +30,15 @@ class WorkdirLock:
             StorageError: another run holds it; the line says which host, process and since when. Or the file system
                 has no locks.
         """
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            file = not_through_links(self._path, os.O_RDWR | os.O_CREAT)
+        except OSError as error:  # a link, a folder, a file of another user
+            raise StorageError(
+                f'cannot open {self._path}: {error.strerror}; remove it, or use another --workdir'
+            ) from error
         try:
             file_lock.take(file)
+            os.ftruncate(file, 0)
         except BlockingIOError:
             holder = os.read(file, 1000).decode(errors='replace').strip() or 'an unknown process'
             os.close(file)
@@ -43,7 +50,6 @@ class WorkdirLock:
             raise StorageError(
                 f'work folder cannot be locked: {self._path.parent}; {error.strerror}; use a --workdir on another disk'
             ) from error
-        os.ftruncate(file, 0)
         started = time.strftime('%Y-%m-%d %H:%M:%S')
         os.write(file, f'process {os.getpid()} on {socket.gethostname()}, started {started},'.encode())
         self._file = file

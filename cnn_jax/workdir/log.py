@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.drawing.words import duration
-from cnn_jax.files.whole import write_whole
+from cnn_jax.drawing.words import duration, printable
+from cnn_jax.errors import StorageError
+from cnn_jax.files.whole import not_through_links, write_whole
 from cnn_jax.workdir import sinks
 from cnn_jax.workdir.progress import Bars, Row, Task, in_lines
 from cnn_jax.workdir.sinks import Sink
 
+METRICS = 'metrics.jsonl'
 PLAIN_EVERY_SECONDS = 10.0  # a line of progress where there is no terminal to draw a bar on
 
 
@@ -45,6 +47,7 @@ class Log:
         """One line for people: to the console, and to `log.txt` with the time of day."""
         if not self._enabled:
             return
+        text = printable(text)
         if self._quiet:
             pass
         elif self._bars.active:
@@ -57,8 +60,8 @@ class Log:
         """Text for `log.txt` alone; whether there is one."""
         if not self._enabled or self._workdir is None:
             return False
-        with (self._workdir / 'log.txt').open('a', encoding='utf-8') as file:
-            file.write(f'{time.strftime("%Y-%m-%d %H:%M:%S")} {text}\n')
+        with open(self._workdir / 'log.txt', 'a', encoding='utf-8', opener=not_through_links) as file:
+            file.write(f'{time.strftime("%Y-%m-%d %H:%M:%S")} {printable(text)}\n')
         return True
 
     def listen(self) -> None:
@@ -73,7 +76,7 @@ class Log:
         if self._enabled and self._workdir is not None:
             line = {'step': step, 'seconds': round(seconds, 3), 'split': split, **values}
             line = {name: _tidy(value) for name, value in line.items()}
-            with (self._workdir / 'metrics.jsonl').open('a', encoding='utf-8') as file:
+            with open(self._workdir / METRICS, 'a', encoding='utf-8', opener=not_through_links) as file:
                 file.write(json.dumps(line) + '\n')
             for name in self._log_to:
                 self._hand_on(name, line, self._workdir)
@@ -110,9 +113,9 @@ class Log:
         if self._workdir is None:
             return []
         lines = [line for line in read_metrics(self._workdir) if line['step'] <= step]
-        if self._enabled and (self._workdir / 'metrics.jsonl').exists():
+        if self._enabled and (self._workdir / METRICS).exists():
             text = ''.join(json.dumps(line) + '\n' for line in lines)
-            write_whole(self._workdir / 'metrics.jsonl', text)
+            write_whole(self._workdir / METRICS, text)
         return lines
 
     @contextlib.contextmanager
@@ -187,13 +190,40 @@ def describe_progress(words: str, images_per_second: float, seconds_left: float 
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
-    """The lines of `metrics.jsonl`; one that a kill cut short is left out."""
-    path = workdir / 'metrics.jsonl'
-    lines = []
-    for line in path.read_text(encoding='utf-8').splitlines() if path.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError):
-            lines.append(json.loads(line))
-    return lines
+    """The lines of `metrics.jsonl`; a last one that a kill cut short is left out.
+
+    Raises:
+        StorageError: another line is none of ours, or the file cannot be read.
+    """
+    path = workdir / METRICS
+    try:
+        texts = path.read_bytes().split(b'\n') if path.exists() else [b'']
+    except OSError as error:
+        raise StorageError(f'cannot read {path}: {error.strerror}; mend its rights') from error
+    return [_metrics_line(text, f'{path}, line {number}') for number, text in enumerate(texts[:-1], 1)]
+
+
+def _metrics_line(text: bytes, where: str) -> dict[str, Any]:
+    try:
+        line = json.loads(text.decode())
+        if not isinstance(line, dict) or not all(_fits(name, value) for name, value in line.items()):
+            raise ValueError('not a step with its values')
+        if missing := {'step', 'seconds', 'split'} - set(line):
+            raise ValueError(f'no {", ".join(sorted(missing))}')
+        return line
+    except (ValueError, RecursionError) as error:
+        raise StorageError(f'cannot read {where}: {error}; mend that line, or take it out') from error
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether a value of a line is of its kind."""
+    if name == 'step':
+        return type(value) is int and 0 <= value < 2**63
+    if name == 'seconds':
+        return isinstance(value, int | float)
+    if name == 'split':
+        return isinstance(value, str)
+    return value is None or isinstance(value, int | float | str)
 
 
 def _tidy(value: Any) -> Any:

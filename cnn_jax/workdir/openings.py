@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax.drawing.words import times
-from cnn_jax.workdir.config import change_config, read_config
+from cnn_jax.workdir.config_file import change_config, read_config
 
 FIELD = 'test_openings'  # of config.json: one entry for each opening
 

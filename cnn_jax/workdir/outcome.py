@@ -6,8 +6,10 @@ from typing import Any
 
 from cnn_jax.errors import StorageError
 from cnn_jax.files.whole import write_whole
+from cnn_jax.workdir.config_file import read_object
 
 FILE = 'outcome.json'
+STATES = ('diverged', 'finished')
 
 
 def note(folder: Path, state: str, **more: Any) -> None:
@@ -17,8 +19,10 @@ def note(folder: Path, state: str, **more: Any) -> None:
 
 def read(folder: Path) -> dict[str, Any]:
     """What was remembered; nothing where nothing was. Raises StorageError where it cannot be read."""
-    file = folder / FILE
-    try:
-        return json.loads(file.read_text(encoding='utf-8')) if file.exists() else {}
-    except (OSError, ValueError) as error:
-        raise StorageError(f'cannot read {file}: {error}; remove it, and the run is taken as not finished') from error
+    file, mend = folder / FILE, 'remove it, and the run is taken as not finished'
+    if not file.exists():
+        return {}
+    noted = read_object(file, mend=mend)
+    if noted.get('state') not in STATES or not isinstance(noted.get('result_step'), int | None):
+        raise StorageError(f'cannot read {file}: it does not say how a run ended; {mend}')
+    return noted

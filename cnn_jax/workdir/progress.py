@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from cnn_jax.drawing.words import duration
+from cnn_jax.drawing.words import duration, printable
 
 SAY_AFTER_SECONDS = 2.0  # what ends sooner is not mentioned where there is no terminal
 SAY_EVERY_SECONDS = 10.0
@@ -158,6 +158,6 @@ def _rows(*, transient: bool) -> Any:
     class Words(ProgressColumn):
         def render(self, task: Shown) -> Text:
             shown: Task = task.fields['shown']
-            return Text(task.description or shown.beside_bar)
+            return Text(printable(task.description or shown.beside_bar))
 
     return Progress(Count(), BarColumn(24), Words(table_column=Column(no_wrap=True)), transient=transient)

@@ -6,7 +6,8 @@ from typing import Any
 
 from cnn_jax.data.formats.seal import Seal
 from cnn_jax.errors import DataError
-from cnn_jax.workdir.config import change_config, has_begun, read_config
+from cnn_jax.workdir.config import has_begun
+from cnn_jax.workdir.config_file import change_config, read_config
 
 FIELD = 'seals'  # of config.json: split to [count, digest]
 

@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from cnn_jax import experiment_file
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.files.whole import write_whole
 
 KEPT = 'experiment'  # the folder of the copies, in the work folder
 DIGITS = 16  # of a digest
@@ -47,7 +47,7 @@ def keep(workdir: Path, experiment: str) -> None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         if copy.is_file() and (digest := _digest(copy)) != _digest(file):
             copy.replace(copy.with_stem(f'{copy.stem}_{digest}'))
-        shutil.copyfile(file, copy)
+        write_whole(copy, file.read_bytes())
 
 
 def _digest(file: Path) -> str:
@@ -70,7 +70,7 @@ def changes(config: dict[str, Any], workdir: Path) -> list[str]:
 def check_there(config: dict[str, Any], workdir: Path) -> None:
     """Raises CnnJaxError where the user's own experiment file of a run is gone."""
     name = config['experiment']
-    if experiment_file.is_own(name) and not Path(name).is_file():
+    if experiment_file.is_own(name) and not os.path.isfile(name):
         copy = workdir / KEPT / Path(name).name
         where = f'; its copy is {copy}' if copy.is_file() else ''
         raise CnnJaxError(f'the experiment file of the run in {workdir} is gone: {name}; put it back{where}')

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax.data.formats import file_seals
+from cnn_jax.data.formats.image_header import check_png
 from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.seal import Seal, number_of_array, of_numbers
 from cnn_jax.errors import DataError
@@ -33,11 +35,12 @@ class ArrayRecordSource:
     """One split of a set of ours: source[i] -> {'image': uint8 (h, w, c), 'label': int}, in the order it was written.
 
     Raises:
-        DataError: a file of the split is missing, shorter than the set says, or unreadable.
+        DataError: a file of the split is missing, another than was written, or unreadable.
     """
 
     def __init__(self, folder: Path, split: str):
         self.folder, self.split = folder, split
+        file_seals.check(folder, split)
         with reading(folder):
             import_once()
             import tensorflow_datasets as tfds
@@ -69,8 +72,9 @@ def _decode(record: bytes) -> dict[str, Any]:
 
     example: Any = tf_example_pb2.Example.FromString(record)  # pyright: ignore[reportAttributeAccessIssue]
     feature = example.features.feature
-    encoded = np.frombuffer(feature['image'].bytes_list.value[0], np.uint8)
-    image = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+    encoded = feature['image'].bytes_list.value[0]
+    check_png(encoded)
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ValueError('an image cannot be decoded')
     image = image[..., None] if image.ndim == 2 else image[..., ::-1]  # OpenCV's colours are BGR
@@ -161,6 +165,7 @@ def build(
             with tempfile.TemporaryDirectory(prefix='building-', dir=home) as building:
                 made, seals = _write(name, Path(building), splits, shape, class_names)
                 write_seals(made, seals)
+                file_seals.write_all(made)
                 replace(made, home / VERSION, Path(building))
     except (OSError, RuntimeError) as error:  # ArrayRecord's writer raises RuntimeError where a disk is full
         reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]

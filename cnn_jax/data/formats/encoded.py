@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnn_jax.data.formats import crops, image
+from cnn_jax.data.formats import crops, file_seals, image
 from cnn_jax.data.formats.array_record import read_seal, reading
-from cnn_jax.data.formats.image import BadImage
+from cnn_jax.data.formats.image_header import MAX_PIXELS, BadImage
 from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.seal import Seal
 from cnn_jax.errors import CnnJaxError, DataError
@@ -39,7 +39,7 @@ class Decoding:
     size: int = 224
     resize: int = 256
     crop: crops.Crop = crops.random_resized
-    max_pixels: int = image.MAX_PIXELS
+    max_pixels: int = MAX_PIXELS
     max_bad_images: float = 0.001
     upright: bool = False
     interpolation: image.Interpolation = 'bilinear'
@@ -171,13 +171,14 @@ class EncodedSource:
         answer: what a row carries beside its image.
 
     Raises:
-        DataError: a file of the split is missing, shorter than the set says, or unreadable.
+        DataError: a file of the split is missing, another than was written, or unreadable.
     """
 
     def __init__(
         self, folder: Path, split: str, decoding: Decoding, *, part: Part | None = None, answer: Answer = one_class
     ):
         self.folder, self.decoding, self.answer = folder, decoding, answer
+        file_seals.check(folder, split)
         with reading(folder):
             import_once()
             import tensorflow_datasets as tfds

@@ -1,12 +1,11 @@
 """A picture of any form, fitted to a set that comes as arrays: any size, in colour or grey, transparent, or turned."""
 
-import io
 import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnn_jax.data.formats.image import MAX_PIXELS, BadImage
+from cnn_jax.data.formats.image_header import MAX_PIXELS, explained, open_image
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,19 +20,15 @@ def fit(encoded: bytes, shape: tuple[int, int, int]) -> np.ndarray:
     Raises:
         BadImage: no image, a damaged or a too large one.
     """
-    try:
+    with explained():
         return _fitted(encoded, shape)
-    except Exception as error:  # Pillow raises a dozen types for bad bytes
-        raise BadImage(str(error).partition('\n')[0] or type(error).__name__) from error
 
 
 def _fitted(encoded: bytes, shape: tuple[int, int, int]) -> np.ndarray:
     from PIL import Image, ImageOps
 
-    with warnings.catch_warnings(), Image.open(io.BytesIO(encoded)) as opened:
-        warnings.simplefilter('ignore')  # odd metadata, and sizes that are checked here
-        if opened.width * opened.height > MAX_PIXELS:
-            raise BadImage(f'{opened.width} x {opened.height} pixels, at most {MAX_PIXELS:,} are read')
+    with warnings.catch_warnings(), open_image(encoded, max_pixels=MAX_PIXELS) as opened:
+        warnings.simplefilter('ignore')  # odd metadata
         picture = _opaque(ImageOps.exif_transpose(opened))
         picture = picture if picture.mode == 'L' else picture.convert('RGB')
         picture = picture.convert('L' if shape[2] == 1 else 'RGB')

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnn_jax.data.formats.tree import Item
+from cnn_jax.files import cache
 from cnn_jax.files.whole import write_whole
 
 SAY_AFTER_SECONDS = 2.0
@@ -24,7 +25,7 @@ def hashed(root: Path, items: Sequence[Item]) -> list[Item]:
     Raises:
         DataError: a file cannot be read.
     """
-    file = _cache_folder() / f'{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json'
+    file = cache.folder('hashes') / f'{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json'
     known = _read(file)
     new = [item for item in items if known.get(str(item.path), ('', ''))[0] != item.mark]
     found = dict(zip((str(item.path) for item in new), _hash_all(root, new), strict=True))
@@ -39,16 +40,12 @@ def hashed(root: Path, items: Sequence[Item]) -> list[Item]:
 def _hash_all(root: Path, items: Sequence[Item]) -> list[str]:
     begin, found = time.monotonic(), []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for digest in pool.map(lambda item: hashlib.sha256(item.read()).hexdigest(), items):
+        for digest in pool.map(Item.digest, items):
             found.append(digest)
             if time.monotonic() - begin > SAY_AFTER_SECONDS:
                 begin += 5 * SAY_AFTER_SECONDS
                 log.info('%s: %s of %s files read, to know them again', root, f'{len(found):,}', f'{len(items):,}')
     return found
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser() / 'cnn_jax' / 'hashes'
 
 
 def _read(file: Path) -> dict[str, tuple[str, str]]:

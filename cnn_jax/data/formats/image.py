@@ -7,79 +7,17 @@ away in the mean.
 """
 
 import contextlib
-import functools
-import io
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
-MAX_PIXELS = 64 * 2**20  # 192 MB decoded; the largest image of ImageNet has 18 million pixels
-FORMATS = ('JPEG', 'PNG', 'BMP', 'GIF', 'WEBP', 'TIFF', 'PPM', 'JPEG2000', 'AVIF')  # that say what they are
-SUFFIXES = (
-    '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.apng', '.bmp', '.gif', '.webp', '.tif', '.tiff', '.ppm', '.pgm',
-    '.pbm', '.pnm', '.jp2', '.j2k', '.avif',
-)  # fmt: skip
-ORIENTATION = 0x0112  # EXIF's tag: 1 is upright, 5 to 8 lie on their side
-JPEG_START, PNG_START = b'\xff\xd8', b'\x89PNG\r\n\x1a\n'
-FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG markers that are followed by the size
-ALONE = {0x01, *range(0xD0, 0xD9)}  # JPEG markers without a length
+from cnn_jax.data.formats.image_header import MAX_PIXELS, BadImage, Header, explained, open_image, read_header
 
 Interpolation = Literal['bilinear', 'bicubic']
 FILTERS = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}  # Pillow's, with antialias
 Box = tuple[int, int, int, int]
 """(top, left, height, width) in pixels of an image."""
-
-
-class BadImage(ValueError):
-    """Bytes that are no image, or one that is damaged or too large."""
-
-
-class Header(NamedTuple):
-    """What an encoded image says of itself."""
-
-    form: str
-    height: int
-    width: int
-    channels: int
-    turn: int = 1  # EXIF's orientation that decoding undoes; height and width are those afterwards
-
-
-def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS, upright: bool = False) -> Header:
-    """The size of an encoded image; decodes nothing.
-
-    upright: whether the image is to be turned as EXIF says.
-
-    Raises:
-        BadImage: no image, or more than `max_pixels` of them.
-    """
-    if encoded.startswith(JPEG_START):
-        header = _read_jpeg_header(encoded)
-    elif encoded.startswith(PNG_START) and len(encoded) > 24:
-        width, height = (int.from_bytes(encoded[start : start + 4]) for start in (16, 20))
-        header = Header('PNG', height, width, 3)
-    else:
-        width, height = _open(encoded).size
-        header = Header('other', height, width, 3)
-    pixels = header.height * header.width
-    if pixels > max_pixels:
-        raise BadImage(f'{header.width} x {header.height} = {pixels:,} pixels, at most {max_pixels:,} are decoded')
-    if not pixels:
-        raise BadImage('an image without pixels')
-    turn = orientation(encoded) if upright else 1
-    height, width = (header.width, header.height) if turn >= 5 else (header.height, header.width)
-    return header._replace(height=height, width=width, turn=turn)
-
-
-def orientation(encoded: bytes) -> int:
-    """EXIF's orientation, 1 to 8; 1 where there is none, one that no standard knows, or Pillow itself undoes it."""
-    if b'Exif' not in encoded[:65536] and not encoded.startswith((PNG_START, b'RIFF')):
-        return 1  # and TIFF, which Pillow gives upright
-    try:
-        found = int(_open(encoded).getexif().get(ORIENTATION, 1))
-    except Exception:  # Pillow raises a dozen types for damaged tags, and these decide nothing else
-        return 1
-    return found if 1 <= found <= 8 else 1
 
 
 def _turned(pixels: np.ndarray, turn: int) -> np.ndarray:
@@ -91,53 +29,17 @@ def _turned(pixels: np.ndarray, turn: int) -> np.ndarray:
     return np.ascontiguousarray(across[::down, ::right])
 
 
-def _read_jpeg_header(encoded: bytes) -> Header:
-    position = 2
-    while position + 10 <= len(encoded):
-        if encoded[position] != 0xFF:
-            break
-        marker = encoded[position + 1]
-        if marker in FRAMES:
-            height, width = (int.from_bytes(encoded[position + at : position + at + 2]) for at in (5, 7))
-            return Header('JPEG', height, width, encoded[position + 9])
-        if marker == 0xFF:  # a fill byte
-            position += 1
-        elif marker in ALONE:
-            position += 2
-        else:
-            position += 2 + int.from_bytes(encoded[position + 2 : position + 4])
-    raise BadImage('a JPEG file that is cut short or damaged: it does not say its size')
+def open_rgb(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The image as Pillow decodes it, in RGB.
 
-
-@functools.cache
-def _openers() -> list[tuple[Any, Any]]:
-    """What Pillow opens each form with, and how it knows the form."""
-    Image.init()
-    return [Image.OPEN[form] for form in FORMATS if form in Image.OPEN]
-
-
-def _open(encoded: bytes) -> Image.Image:
-    """The image with its header read. `Image.open` would refuse large ones by a cap that all of Pillow shares."""
-    for opener, knows in _openers():
-        if knows(encoded[:16]) is True:
-            try:
-                return opener(io.BytesIO(encoded), '')
-            except Exception as error:  # Pillow raises a dozen types for bad bytes
-                raise BadImage(f'a damaged image: {" ".join(str(error).split()) or type(error).__name__}') from error
-    raise BadImage('no image, or none of the forms ' + ', '.join(FORMATS))
-
-
-def open_rgb(encoded: bytes) -> Image.Image:
-    """The image as Pillow decodes it, in RGB; read its header first, that has the cap."""
-    image = _open(encoded)
-    try:
+    Raises:
+        BadImage: cannot be decoded, or is too large.
+    """
+    image = open_image(encoded, max_pixels=max_pixels)
+    with explained():
         if image.mode == 'P' and 'transparency' in image.info:
             image = image.convert('RGBA')  # else Pillow warns; the colours are the same
         return _eight_bits(image).convert('RGB')
-    except BadImage:
-        raise
-    except Exception as error:
-        raise BadImage(str(error) or type(error).__name__) from error
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -167,15 +69,13 @@ def _decode(encoded: bytes, header: Header, shrink: int) -> np.ndarray:
 
 
 def _stored(encoded: bytes, header: Header, shrink: int) -> np.ndarray:
-    if header.form != 'JPEG' or header.channels not in (1, 3):  # CMYK: Pillow's colours
-        return np.asarray(open_rgb(encoded))
+    if header.form != 'JPEG':
+        return np.asarray(open_rgb(encoded, max_pixels=header.height * header.width))
     import cv2  # a fifth of a second, which `--help` need not wait for
 
     full = cv2.IMREAD_COLOR_RGB if shrink == 1 else getattr(cv2, f'IMREAD_REDUCED_COLOR_{shrink}')
-    try:
+    with explained():
         pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), full | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise BadImage(str(error).splitlines()[0]) from error
     if pixels is None:
         raise BadImage('a JPEG file that is cut short or damaged')
     return pixels if shrink == 1 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
@@ -183,7 +83,7 @@ def _stored(encoded: bytes, header: Header, shrink: int) -> np.ndarray:
 
 def _decode_fast(encoded: bytes, header: Header) -> np.ndarray:
     """The image as training takes it; what simplejpeg has anything against goes the way of the others."""
-    if header.form == 'JPEG' and header.channels in (1, 3):
+    if header.form == 'JPEG':
         import simplejpeg
 
         with contextlib.suppress(ValueError):
@@ -209,10 +109,12 @@ def decode_box(encoded: bytes, box: Box, *, size: int, header: Header) -> np.nda
     import cv2
 
     shrink = 1
-    if header.form == 'JPEG' and header.channels in (1, 3):
+    if header.form == 'JPEG':
         while shrink < 8 and min(box[2:]) >= 2 * shrink * size:
             shrink *= 2
     pixels = _decode_fast(encoded, header) if shrink == 1 else _decode(encoded, header, shrink)
+    if pixels.shape[:2] != (-(-header.height // shrink), -(-header.width // shrink)):
+        raise BadImage('its pixels are not as many as its header says')
     top, left, bottom, right = (round(edge / shrink) for edge in (box[0], box[1], box[0] + box[2], box[1] + box[3]))
     part = pixels[top:bottom, left:right]
     large = min(part.shape[:2]) >= 2 * size
@@ -235,7 +137,7 @@ def decode_centre(
     by a thousand would be huge whole.
     """
     header = read_header(encoded, max_pixels=max_pixels, upright=upright)
-    image = open_rgb(encoded)
+    image = open_rgb(encoded, max_pixels=max_pixels)
     if header.turn != 1:
         image = Image.fromarray(_turned(np.asarray(image), header.turn))
     short = min(image.size)

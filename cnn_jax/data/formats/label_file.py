@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from cnn_jax.data.formats.folder_splits import NAMES
 from cnn_jax.errors import DataError, closest
+from cnn_jax.files.cells import unmarked
 
 COLUMNS = {
     'file': ('file', 'filename', 'file_name', 'path', 'filepath', 'file_path', 'image', 'image_path'),
@@ -85,7 +86,8 @@ def _read_cells(path: Path) -> tuple[dict[str, tuple[int, str]], list[tuple[int,
     try:
         with path.open(encoding='utf-8-sig', newline='') as file:
             reader = csv.reader(file, strict=True, skipinitialspace=True)
-            lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+            rows = (list(map(unmarked, cells)) for cells in reader)
+            lines = [(reader.line_num, cells) for cells in rows if any(cell.strip() for cell in cells)]
     except OSError as error:
         raise DataError(f'cannot read the labels {path}: {error.strerror}; give a CSV file') from error
     except UnicodeDecodeError as error:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnn_jax.data.formats import array_record, description, encoded, image, seal
+from cnn_jax.data.formats import array_record, description, encoded, file_seals, image, image_header, seal
 from cnn_jax.data.formats.array_record import VERSION
 from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.tree import Item
@@ -178,12 +178,13 @@ def _write(
         for item in shard.items:
             if stop.is_set():
                 return
-            content = item.read()
+            content = b''  # of a file that is too large to be an image
             try:
+                content = item.read()
                 image.check(content, max_pixels=decoding.max_pixels)
-            except image.BadImage as error:
+            except image_header.BadImage as error:
                 bad.append(f'{item.name}: {error}')
-            turned += image.orientation(content) != 1
+            turned += image_header.orientation(content) != 1
             total += seal.row_number(content, *(class_names[label].encode() for label in item.classes))
             writer.write(_serialise(content, item))
             progress.add()
@@ -191,6 +192,7 @@ def _write(
         writer.close()
     path.unlink(missing_ok=True)
     note = {'digest': shard.digest(), 'bad': bad, 'turned': turned, 'seal': f'{total % seal.MODULUS:x}'}
+    note['file'] = file_seals.of_file(part)
     _beside(path, 'json').write_text(json.dumps(note), encoding='utf-8')
     os.rename(part, path)
 
@@ -240,6 +242,8 @@ def _write_seals(name: str, building: Path, shards: list[Shard]) -> None:
         count = sum(len(shard.items) for shard in own)
         seals[split] = seal.of_numbers(count, numbers) if len(numbers) == len(own) else seal.Seal(count, None)
     array_record.write_seals(building, seals)
+    known = {shard.file_name(name): note.get('file') for shard, note in notes.items()}  # None of a shard from before
+    file_seals.write(building, {file: found or file_seals.of_file(building / file) for file, found in known.items()})
 
 
 def _clear(name: str, building: Path, shards: list[Shard]) -> None:

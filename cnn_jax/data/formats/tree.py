@@ -1,6 +1,7 @@
 """Image files on disk, one by one: in folders of classes, or inside tar files, which are read without extracting."""
 
 import collections
+import hashlib
 import logging
 import os
 import tarfile
@@ -8,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from cnn_jax.data.formats.image import SUFFIXES
+from cnn_jax.data.formats.image_header import SUFFIXES, check_bytes
 from cnn_jax.errors import DataError
+
+BLOCK = 2**24  # bytes that are read at a time
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +38,23 @@ class Item(NamedTuple):
         return self.labels or (self.label,)
 
     def read(self) -> bytes:
-        """The bytes; DataError where the file cannot be read."""
+        """The bytes. Raises DataError where the file cannot be read, BadImage where it is too large for an image."""
+        check_bytes(self.size)
+        return b''.join(self._blocks())
+
+    def digest(self) -> str:
+        """The SHA-256 of the bytes, of which few are in memory at a time; DataError where the file cannot be read."""
+        found = hashlib.sha256()
+        for block in self._blocks():
+            found.update(block)
+        return found.hexdigest()
+
+    def _blocks(self) -> Iterator[bytes]:
         try:
             with self.path.open('rb') as file:
                 file.seek(self.offset)
-                return file.read(self.size)
+                for start in range(0, self.size, BLOCK):
+                    yield file.read(min(BLOCK, self.size - start))
         except OSError as error:
             raise DataError(f'cannot read {self.path}: {error.strerror}; mend its rights, or take it out') from error
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from cnn_jax.data.formats.image import FILTERS, Interpolation, open_rgb, read_header
+from cnn_jax.data.formats.image import FILTERS, Interpolation, open_rgb
 
 Views = Callable[[Image.Image], list[np.ndarray]]
 """RGB image -> views"""
@@ -23,8 +23,7 @@ def decode(encoded: bytes, *, max_pixels: int) -> Image.Image:
     Raises:
         BadImage: cannot be decoded, or is too large.
     """
-    read_header(encoded, max_pixels=max_pixels)
-    image = open_rgb(encoded)
+    image = open_rgb(encoded, max_pixels=max_pixels)
     wide, high = (min(side, MOST_ASPECT * min(image.size)) for side in image.size)
     left, top = (image.width - wide) // 2, (image.height - high) // 2
     return image if (wide, high) == image.size else image.crop((left, top, left + wide, top + high))

@@ -66,9 +66,8 @@ def _name_axes(axes: 'Axes', labels: Sequence[str]) -> None:
 
 
 def shorten(text: str, length: int = 16) -> str:
-    """The text, cut to `length` characters; '$' so that it is not read as a formula."""
-    cut = text if len(text) <= length else text[: length - 1] + '…'
-    return cut.replace('$', r'\$')
+    """The text, cut to `length` characters."""
+    return text if len(text) <= length else text[: length - 1] + '…'
 
 
 def _number_cells(axes: 'Axes', counts: np.ndarray, strength: np.ndarray) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cnn_jax.data.formats.image_header import read
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError
 
@@ -17,6 +18,6 @@ def load(file: Path, data: Data) -> np.ndarray:
     if not file.is_file():
         raise CnnJaxError(f'--image: {file} {"is a folder" if file.is_dir() else "is not there"}; give an image file')
     try:
-        return data.read_file(file.read_bytes())
+        return data.read_file(read(file))
     except (OSError, ValueError) as error:
         raise CnnJaxError(f'--image: cannot read {file} as an image ({error}); give a JPEG or PNG file') from error
