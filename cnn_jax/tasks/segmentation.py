@@ -70,7 +70,7 @@ class Segmentation(Task):
 
     def summarise(self, results: Results, data: Data) -> dict[str, float]:
         images = len(results['loss'])
-        confusion, lost = (np.sum(results[name], 0, dtype=np.int64) for name in ('confusion', 'lost'))
+        confusion, lost = (_total(results[name]) for name in ('confusion', 'lost'))
         figure = np.add.reduceat(np.add.reduceat(confusion, [0, 1], 0), [0, 1], 1)
         always = np.zeros_like(confusion)
         truth = confusion.sum(1) + lost
@@ -109,7 +109,7 @@ class Segmentation(Task):
         return _named(np.asarray(result['confusion']).sum(0), class_names)
 
     def details(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
-        confusion, lost = (np.sum(evaluation.results[name], 0, dtype=np.int64) for name in ('confusion', 'lost'))
+        confusion, lost = (_total(evaluation.results[name]) for name in ('confusion', 'lost'))
         each = zip(data.class_names, intersection_over_union(confusion, lost).tolist(), strict=True)
         classes = {name: None if np.isnan(value) else value for name, value in each}
         return {**super().details(evaluation, data), 'iou_by_class': classes, 'confusion': confusion.tolist()}
@@ -129,6 +129,11 @@ def intersection_over_union(confusion: np.ndarray, lost: np.ndarray) -> np.ndarr
     shared = np.diag(confusion)
     total = confusion.sum(1) + lost + confusion.sum(0) - shared
     return np.where(total > 0, shared / np.maximum(total, 1), np.nan)
+
+
+def _total(counts: np.ndarray) -> np.ndarray:
+    """The sum over the images."""
+    return np.asarray(np.sum(counts, 0, dtype=np.int64))
 
 
 def _mean(values: np.ndarray) -> float:
