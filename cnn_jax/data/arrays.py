@@ -18,7 +18,7 @@ from cnn_jax.data.formats.array_labels import Answers, read_labels
 from cnn_jax.data.formats.fields import Field
 from cnn_jax.data.held_out import Part, divide, hold_out, num_folds
 from cnn_jax.data.pipeline import Data
-from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.errors import CnnJaxError, DataError, check_shortage
 
 KEYS = (  # of an .npz file: ours, and Keras'
     {'images': 'images', 'labels': 'labels', 'test_images': 'test_images', 'test_labels': 'test_labels'},
@@ -213,8 +213,10 @@ def _read_file(path: Path) -> dict[str, Any]:
     except DataError:
         raise
     except OSError as error:
+        check_shortage(error)
         raise DataError(f'cannot read {path}: {error.strerror or error}; give an .npz file') from error
     except Exception as error:  # of zip files that are damaged, and of Python objects in them
+        check_shortage(error)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f'{path} is no .npz file of plain arrays: {reason}; write it with np.savez') from error
 

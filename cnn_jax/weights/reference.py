@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_jax.errors import CnnJaxError, StorageError
+from cnn_jax.errors import CnnJaxError, StorageError, check_shortage
 
 MOST_RATIO = 100  # of compression; activations have less, a zip bomb more
 FREE_BYTES = 2**20  # below this the ratio does not matter
@@ -27,6 +27,7 @@ def read_reference(path: str | Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             return {info.filename.removesuffix('.npy'): _member(archive, info) for info in archive.infolist()}
     except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, OSError, OverflowError) as error:
+        check_shortage(error)
         raise StorageError(f'{path}: not a whole .npz file of numbers: {str(error)[:200]}') from error
 
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax.errors import StorageError
+from cnn_jax.errors import StorageError, check_shortage
 from cnn_jax.weights.normalise import Taken, find_weights
 from cnn_jax.weights.torch_values import Skipped, Storage, Tensor
 from cnn_jax.weights.unpickle import read_pickle
@@ -138,6 +138,7 @@ def _archive(path: Path, read: Callable[[zipfile.ZipFile], Any]) -> Any:
         with zipfile.ZipFile(path) as archive:
             return read(archive)
     except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, IndexError, struct.error, OverflowError) as error:
+        check_shortage(error)
         raise StorageError(f'{path}: a damaged zip file: {str(error)[:200]}') from error
 
 

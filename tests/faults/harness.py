@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 TINY = str(ROOT / 'tests' / 'tiny_experiment.py')
 BROKEN = Path(__file__).parent / 'broken'
 DEVICES = 8  # as in tests/conftest.py: bit-equality is promised for the same number
-NO_PICTURES = 'cnn_jax.training.run.PICTURES_AFTER=1e9'
+NO_PICTURES = 'cnn_jax.training.run.PICTURES_FROM=1e9'
 PATIENCE_SECONDS = 120  # of a loaded machine
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnn_jax.data.formats.image import MAX_PIXELS, BadImage
+from cnn_jax.errors import check_shortage
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,6 +25,7 @@ def fit(encoded: bytes, shape: tuple[int, int, int]) -> np.ndarray:
     try:
         return _fitted(encoded, shape)
     except Exception as error:  # Pillow raises a dozen types for bad bytes
+        check_shortage(error)
         raise BadImage(str(error).partition('\n')[0] or type(error).__name__) from error
 
 

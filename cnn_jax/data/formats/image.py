@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
+from cnn_jax.errors import check_shortage
+
 MAX_PIXELS = 64 * 2**20  # 192 MB decoded; the largest image of ImageNet has 18 million pixels
 FORMATS = ('JPEG', 'PNG', 'BMP', 'GIF', 'WEBP', 'TIFF', 'PPM', 'JPEG2000', 'AVIF')  # that say what they are
 SUFFIXES = (
@@ -77,7 +79,8 @@ def orientation(encoded: bytes) -> int:
         return 1  # and TIFF, which Pillow gives upright
     try:
         found = int(_open(encoded).getexif().get(ORIENTATION, 1))
-    except Exception:  # Pillow raises a dozen types for damaged tags, and these decide nothing else
+    except Exception as error:  # Pillow raises a dozen types for damaged tags, and these decide nothing else
+        check_shortage(error)
         return 1
     return found if 1 <= found <= 8 else 1
 
@@ -123,6 +126,7 @@ def _open(encoded: bytes) -> Image.Image:
             try:
                 return opener(io.BytesIO(encoded), '')
             except Exception as error:  # Pillow raises a dozen types for bad bytes
+                check_shortage(error)
                 raise BadImage(f'a damaged image: {" ".join(str(error).split()) or type(error).__name__}') from error
     raise BadImage('no image, or none of the forms ' + ', '.join(FORMATS))
 
@@ -137,6 +141,7 @@ def open_rgb(encoded: bytes) -> Image.Image:
     except BadImage:
         raise
     except Exception as error:
+        check_shortage(error)
         raise BadImage(str(error) or type(error).__name__) from error
 
 
@@ -175,6 +180,7 @@ def _stored(encoded: bytes, header: Header, shrink: int) -> np.ndarray:
     try:
         pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), full | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
+        check_shortage(error)
         raise BadImage(str(error).splitlines()[0]) from error
     if pixels is None:
         raise BadImage('a JPEG file that is cut short or damaged')

@@ -40,6 +40,7 @@ def act():
     if ACTION in ('kill', 'stop', 'term', 'int'):
         os.kill(os.getpid(), getattr(signal, 'SIG' + ACTION.upper()))
     elif ACTION == 'full':  # every file of this process is at its end; no privilege is needed
+        sys.dont_write_bytecode = True  # Python leaves a .pyc that is cut short as it is
         resource.setrlimit(resource.RLIMIT_FSIZE, (2048, resource.RLIM_INFINITY))
     elif ACTION == 'fail':
         raise OSError(5, 'Input/output error')
