@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cnn_jax.devices import mapping, processes
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.drawing.words import duration
-from cnn_jax.experiment import Loaded
+from cnn_jax.experiment import Experiment, Loaded
 from cnn_jax.tasks.task import unread_lines
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.train import Trained, train
@@ -67,6 +67,11 @@ def train_in_folder(
     return result
 
 
+def draws(experiment: Experiment) -> bool:
+    """Whether a run ends with pictures: by what it is, not by how long it took, so that it always leaves the same."""
+    return experiment.num_steps >= PICTURES_FROM
+
+
 def _write_report(
     loaded: Loaded, setup: Setup, result: Trained, workdir: Path, log: Log, *, pictures: bool
 ) -> Path | None:
@@ -92,7 +97,7 @@ def _write_report(
         image_shape=loaded.experiment.data.image_shape,
         input_shape=loaded.experiment.input_shape,
     )
-    methods = AT_THE_END if pictures and loaded.experiment.num_steps >= PICTURES_FROM else ()
+    methods = AT_THE_END if pictures and draws(loaded.experiment) else ()
     try:
         with log.working('drawing', pictures + len(methods) + 1) as told:
             if pictures:

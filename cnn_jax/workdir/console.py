@@ -1,6 +1,7 @@
 """The console, which is not the run: a terminal that closes, or a reader that has gone, does not end it."""
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ class Console:
     """Standard output or error. Once a write fails, the run goes on and what it says goes to `log.txt` alone.
 
     Attributes:
-        lost: whether a write has failed.
+        lost: whether a write has failed, or there was nobody from the start.
 
     Args:
         stream: the real one; None where a process was started without.
@@ -20,9 +21,9 @@ class Console:
     """
 
     def __init__(self, stream: Any, *, outlived: Callable[[], bool], note: Callable[[str], Any]):
-        self._stream = open(os.devnull, 'w', encoding='utf-8') if stream is None else stream  # noqa: SIM115, to the end
+        self._stream = io.StringIO() if stream is None else stream
         self._outlived, self._note = outlived, note
-        self.lost = False
+        self.lost = stream is None
 
     def write(self, text: str) -> int:
         """Writes, if anybody is there."""
