@@ -47,7 +47,8 @@ class Experiment(Recipe):
         save_every: steps between checkpoints; None: only at the end (and when stopped).
         log_every: steps between lines of `metrics.jsonl`.
         keep: how many checkpoints stay on the disk.
-        read_back: whether each checkpoint is read again after its save and compared; None: if it has less than 64 MiB.
+        read_back: whether each checkpoint is read again after its save and compared, which takes the memory of a second
+            state; None: if it has less than 64 MiB.
         on_save_error: what a checkpoint that cannot be written does, the last one aside: 'stop' the run, or 'go_on'.
     """
 

@@ -57,6 +57,8 @@ def start(requested: bool, *, timeout_seconds: int = 300) -> bool:
 def _check_port(address: str) -> None:
     """Raises PeerError where another program listens: the runtime would die of it, or share the port with it."""
     host, _, port = address.rpartition(':')
+    if not (port.isdecimal() and int(port) < 2**16):
+        return  # the runtime says what is wrong with it
     with socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port whose program has just ended is free
         try:

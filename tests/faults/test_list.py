@@ -6,7 +6,7 @@ import re
 import harness
 
 TESTS = harness.ROOT / 'tests'
-BY_HAND = {27}  # the soak: benchmarks/soak.py
+BY_HAND = {27}  # the soak: benchmarks/soak
 
 
 def docstrings():

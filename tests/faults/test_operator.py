@@ -93,7 +93,7 @@ def test_a_checkpoint_of_another_run_is_not_used(tmp_path):
         assert restored.step == 1
         assert len(lines) == 1
         assert 'it is of another run (' in lines[0]
-    newer = Checkpoints(folder / 'mine', run={**RUN, 'options': {**RUN['options'], 'newer': 1}})
+    newer = Checkpoints(tmp_path / '0' / 'mine', run={**RUN, 'options': {**RUN['options'], 'newer': 1}})
     assert newer.restore(1, abstract(state)).step == 1
 
 
