@@ -276,6 +276,7 @@ def _option_meant(name: str, experiment: str | None) -> str | None:
 
 def program() -> None:
     """The command `cnn_jax`."""
+    compilation.hush()
     ending.end(main())
 
 

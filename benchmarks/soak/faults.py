@@ -73,7 +73,8 @@ def _limit(kind: int, spare: Callable[[int, random.Random], int]) -> Act:
     def act(run: Run, processes: list[Process], chance: random.Random) -> None:
         with contextlib.suppress(ProcessLookupError, FileNotFoundError):
             pid = processes[0].pid
-            resource.prlimit(pid, kind, (spare(pid, chance), resource.RLIM_INFINITY))
+            most = resource.prlimit(pid, kind)[1]
+            resource.prlimit(pid, kind, (spare(pid, chance), most))
         _end(processes)
 
     return act

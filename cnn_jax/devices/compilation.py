@@ -5,7 +5,9 @@ import gc
 import logging
 import os
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 MAPS, MOST_MAPS = Path('/proc/self/maps'), Path('/proc/sys/vm/max_map_count')
 
@@ -26,6 +28,22 @@ def set_up() -> None:
     jax.config.update('jax_compilation_cache_dir', str(folder))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
     jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+
+
+def hush() -> None:
+    """Keeps back the pages of what a failed save or load leaves behind: Orbax's event loops, and what they waited for.
+
+    Python finds them when it collects garbage, behind the one line about the error. For a program of ours alone.
+    """
+    warnings.filterwarnings('ignore', 'coroutine .* was never awaited', RuntimeWarning)
+    sys.unraisablehook = without_event_loops
+
+
+def without_event_loops(unraisable: Any) -> None:
+    """Prints what Python cannot raise, as it does itself, but for errors of event loops that are closed or half made."""
+    owner = getattr(unraisable.object, '__qualname__', '')
+    if str(unraisable.exc_value) != 'Event loop is closed' and owner != 'BaseEventLoop.__del__':
+        sys.__unraisablehook__(unraisable)
 
 
 def forget_if_many() -> None:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 from orbax.checkpoint import v1 as ocp
 
-from cnn_jax.devices import processes
+from cnn_jax.devices import compilation, processes
 from cnn_jax.errors import ShortageError, StorageError, check_shortage
 from cnn_jax.files.refusal import disk_reason
 from cnn_jax.workdir import committed, meta
@@ -189,7 +189,7 @@ class Checkpoints:
 
     def _open(self) -> ocp.training.Checkpointer:
         if self._checkpointer is None:
-            sys.unraisablehook = _without_closed_loops
+            sys.unraisablehook = compilation.without_event_loops
             newest: Any = ocp.training.preservation_policies.LatestN(self.keep)
             self._checkpointer = ocp.training.Checkpointer(
                 str(self.directory), preservation_policy=newest, context=_context()
@@ -239,12 +239,6 @@ def _quiet() -> Iterator[None]:
     finally:
         sys.unraisablehook = hook
         logger.setLevel(level)
-
-
-def _without_closed_loops(unraisable: Any) -> None:
-    """Prints what Python cannot raise, but for the pages of tensorstore's threads after a save that failed."""
-    if str(unraisable.exc_value) != 'Event loop is closed':
-        sys.__unraisablehook__(unraisable)
 
 
 def _why(directory: Path, error: Exception) -> str:

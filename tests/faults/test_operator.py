@@ -17,7 +17,7 @@ RUN = {'experiment': 'tiny', 'options': {'width': 4, 'depth': 2}, 'seed': 0, 'fo
 
 
 def test_a_closed_terminal_saves_and_nohup_goes_on(tmp_path, straight):
-    """Nobody reads what it says from the start, then SIGHUP: 129, and the rest of the run to the same end."""
+    """F28: nobody reads what it says from the start, then SIGHUP: 129, and the rest of the run to the same end."""
     workdir = tmp_path / 'run'
     process = harness.start(workdir, fault='hup@step:3', deaf=True)
     assert (process.finish()[0], process.has_fired()) == (129, True)
@@ -31,7 +31,7 @@ def test_a_closed_terminal_saves_and_nohup_goes_on(tmp_path, straight):
 
 
 def test_a_save_that_cannot_be_made_ends_the_process_in_time(tmp_path):
-    """`checkpoints` has become a file: threads of Orbax would wait for minutes."""
+    """F29: `checkpoints` has become a file: threads of Orbax would wait for minutes."""
     process = harness.start(tmp_path / 'run', fault='block@save:2')
     process.wait_for(process.has_fired)
     begin = time.monotonic()
@@ -42,7 +42,7 @@ def test_a_save_that_cannot_be_made_ends_the_process_in_time(tmp_path):
 
 
 def test_a_second_launch_of_several_processes_ends_with_5(tmp_path):
-    """All of them: a launcher looks at the first that ends."""
+    """F30: all of them: a launcher looks at the first that ends."""
     workdir = tmp_path / 'run'
     workdir.mkdir()
     lock = WorkdirLock(workdir)
@@ -55,6 +55,7 @@ def test_a_second_launch_of_several_processes_ends_with_5(tmp_path):
 
 
 def test_a_port_in_use_is_one_line(monkeypatch):
+    """F30: another program listens where the processes of a run meet."""
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', 0))
         taken.listen()
@@ -66,6 +67,7 @@ def test_a_port_in_use_is_one_line(monkeypatch):
 
 
 def test_a_renamed_checkpoint_says_which_step_it_is(tmp_path):
+    """F31: the number of a step is sealed."""
     state = make_state()
     checkpoints = save(tmp_path / 'c', state, 1, 100)
     (tmp_path / 'c' / '100').rename(tmp_path / 'c' / '9999')
@@ -76,7 +78,7 @@ def test_a_renamed_checkpoint_says_which_step_it_is(tmp_path):
 
 
 def test_a_checkpoint_of_another_run_is_not_used(tmp_path):
-    """Whatever differs, and though the model fits; an option that only one of the two knows says nothing."""
+    """F31: whatever differs, and though the model fits; an option that only one of the two knows says nothing."""
     state = make_state()
     for number, other in enumerate([
         {**RUN, 'experiment': 'other'},
@@ -104,7 +106,7 @@ def largest(folder):
 
 @pytest.mark.parametrize('read_back', [True, False])
 def test_what_was_committed_is_looked_at(tmp_path, monkeypatch, read_back):
-    """An array that is not on the disk after the save, and a bit of one that is another."""
+    """F32: an array that is not on the disk after the save, and a bit of one that is another."""
     state = make_state()
 
     def spoil(step, change):
