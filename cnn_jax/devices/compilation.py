@@ -40,7 +40,7 @@ def hush() -> None:
 
 
 def without_event_loops(unraisable: Any) -> None:
-    """Prints what Python cannot raise, as it does itself, but for errors of event loops that are closed or half made."""
+    """Prints what Python cannot raise, as Python does, but for errors of event loops that are closed or half made."""
     owner = getattr(unraisable.object, '__qualname__', '')
     if str(unraisable.exc_value) != 'Event loop is closed' and owner != 'BaseEventLoop.__del__':
         sys.__unraisablehook__(unraisable)
