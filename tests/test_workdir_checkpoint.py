@@ -38,6 +38,12 @@ def test_round_trip_is_bit_equal(tmp_path, state):
     assert bits(restored.state) == bits(state)
 
 
+def test_what_was_restored_is_saved_again(tmp_path, state):
+    restored, _ = restore(save(tmp_path / 'c', state, 1), abstract(state))
+    again, lines = restore(save(tmp_path / 'd', restored.state, 2), abstract(state))
+    assert (bits(again.state), lines) == (bits(state), [])
+
+
 def test_nothing_saved_is_none(tmp_path, state):
     assert restore(Checkpoints(tmp_path / 'c'), abstract(state)) == (None, [])
 

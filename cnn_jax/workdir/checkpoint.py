@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import NamedSharding, PartitionSpec
 from orbax.checkpoint import v1 as ocp
 
 from cnn_jax.devices import compilation, processes
@@ -85,7 +86,7 @@ class Checkpoints:
         """
         self.wait()
         described = meta.describe(step, state, run=self._run, note=note or {})
-        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), state)
+        like = jax.tree.map(_form, state)
         try:
             response = self._open().save_checkpointables_async(step, {STATE: state, META: described}, force=True)
         except Exception as error:
@@ -211,6 +212,14 @@ class Checkpoints:
         kept = [other for other in self.steps() if other != step]
         good = f'the checkpoint of step {kept[-1]} is intact' if kept else 'there is no earlier checkpoint'
         return StorageError(f'saving step {step} to {self.directory} failed: {_why(self.directory, error)}; {good}')
+
+
+def _form(leaf: jax.Array) -> jax.ShapeDtypeStruct:
+    """Shape, type and sharding of a leaf; that of a key which was restored is of the numbers behind it."""
+    sharding = leaf.sharding
+    if isinstance(sharding, NamedSharding):
+        sharding = NamedSharding(sharding.mesh, PartitionSpec(*sharding.spec[: leaf.ndim]))
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def _context() -> ocp.Context:
