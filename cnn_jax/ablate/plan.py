@@ -52,7 +52,8 @@ def show(grid: Grid, todo: Sequence[Cell], *, data_dir: Path, stop: StopRequest,
             name: Shared(load(grid.experiment, given), data_dir=data_dir, stop=stop) for name, given in options.items()
         }
         compiled += 1 if unify_steps(list(shared.values())) else len(shared)
-        for name, runs in shared.items():
+        for name in [*shared]:
+            runs = shared.pop(name)  # what it compiles goes with it
             stop.poll('stopped; nothing was run')
             forget_if_many()
             own = [cell for cell in group if cell.name == name]
