@@ -21,7 +21,8 @@ SHORT = [
 ]
 FREE = {  # broad handlers that hide no reason: they say it, cost one picture, clean up, or end the program
     'ablate/programs.py', 'devices/ending.py', 'devices/processes.py', 'main.py', 'modes/visualize.py',
-    'report/parts.py', 'training/run.py', 'visualize/engine/draw.py', 'workdir/checkpoint.py', 'workdir/log.py', 'experiment_file.py',
+    'report/parts.py', 'training/run.py', 'visualize/engine/draw.py', 'workdir/checkpoint.py', 'workdir/log.py',
+    'experiment_file.py',
 }  # fmt: skip
 
 
