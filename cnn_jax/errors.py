@@ -1,7 +1,9 @@
 """The errors that a person can mend, each with the exit code that `main` ends with."""
 
 import difflib
-from collections.abc import Iterable
+import errno
+import re
+from collections.abc import Iterable, Iterator
 
 
 class CnnJaxError(ValueError):
@@ -28,6 +30,10 @@ class StorageError(CnnJaxError):
     exit_code = 5
 
 
+class ShortageError(StorageError):
+    """The machine gives no more memory, threads or open files; what was being read may be whole."""
+
+
 class PeerError(CnnJaxError):
     """Another process of the run is lost, or did not answer in time."""
 
@@ -46,3 +52,49 @@ def unknown(what: str, name: str, choices: Iterable[str]) -> str:
     """One line for a name that is not among `choices`: what was given, and what may be given."""
     listed = ', '.join(closest(name, choices)) or 'none'
     return f'unknown {what}: {name!r}; choose from: {listed}'
+
+
+MEMORY = 'memory; end other programs, or make the batch smaller'
+THREADS = 'threads, or memory for their stacks; end other programs, or raise the limit (ulimit -u)'
+FILES = 'open files; raise the limit (ulimit -n)'
+SHORT_OF = {errno.ENOMEM: MEMORY, errno.EAGAIN: THREADS, errno.EMFILE: FILES, errno.ENFILE: FILES}
+SHORT_WORDS = (  # of Python, OpenCV, XLA, tensorstore and C++, which have no type of error for it
+    (r"can't start new thread|[Rr]esource temporarily unavailable|thread constructor failed", THREADS),
+    (r'[Cc]annot allocate memory|bad_alloc|[Oo]ut ?[Oo]f ?[Mm]emory|[Ii]nsufficient memory', MEMORY),
+    (r'[Tt]oo many open files', FILES),
+)
+
+
+def check_shortage(error: BaseException) -> None:
+    """Raises `ShortageError` if the machine's shortage is behind an error, however it was wrapped.
+
+    A broad `except` that turns errors into those of a file calls it first: a good file must not be blamed, and nobody
+    be told to delete it, because the machine was busy.
+    """
+    for one in _behind(error):
+        if isinstance(one, ShortageError):
+            raise one
+        short = _short_of(one)
+        if short:
+            why = ' '.join(str(one).split())[:200] or type(one).__name__
+            what = f'the machine gives no more {short}, then run the same command again ({why})'
+            raise ShortageError(what) from error
+
+
+def _short_of(error: BaseException) -> str | None:
+    if isinstance(error, MemoryError):
+        return MEMORY
+    if isinstance(error, OSError) and error.errno is not None:
+        return SHORT_OF.get(error.errno)
+    if not isinstance(error, Exception) or isinstance(error, CnnJaxError):
+        return None
+    return next((short for words, short in SHORT_WORDS if re.search(words, str(error))), None)
+
+
+def _behind(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that led to it."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

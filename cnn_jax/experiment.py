@@ -47,6 +47,8 @@ class Experiment(Recipe):
         save_every: steps between checkpoints; None: only at the end (and when stopped).
         log_every: steps between lines of `metrics.jsonl`.
         keep: how many checkpoints stay on the disk.
+        read_back: whether each checkpoint is read again after its save and compared, which takes the memory of a second
+            state; None: if it has less than 64 MiB.
         on_save_error: what a checkpoint that cannot be written does, the last one aside: 'stop' the run, or 'go_on'.
     """
 
@@ -60,6 +62,7 @@ class Experiment(Recipe):
     save_every: int | None = None
     log_every: int = 1
     keep: int = 3
+    read_back: bool | None = None
     on_save_error: Literal['stop', 'go_on'] = 'stop'
 
     def __post_init__(self) -> None:

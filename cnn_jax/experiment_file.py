@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.errors import CnnJaxError, closest, unknown
+from cnn_jax.errors import CnnJaxError, check_shortage, closest, unknown
 
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
@@ -196,9 +196,10 @@ def explained(path: Path, *, but: tuple[type[Exception], ...] = ()) -> Iterator[
     """
     try:
         yield
-    except (CnnJaxError, MemoryError, *but):
+    except (CnnJaxError, *but):
         raise
     except Exception as error:
+        check_shortage(error)
         if path.is_relative_to(FOLDER):
             raise
         raise CnnJaxError(_what_failed(error, path)) from error

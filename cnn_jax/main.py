@@ -19,15 +19,17 @@ from typing import Any
 from absl import flags
 
 from cnn_jax import modes
-from cnn_jax.devices import cluster
+from cnn_jax.devices import cluster, compilation, ending
 from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.drawing.words import printable
-from cnn_jax.errors import CnnJaxError, PeerError, StorageError, closest, unknown
+from cnn_jax.errors import CnnJaxError, PeerError, ShortageError, StorageError, check_shortage, closest, unknown
+from cnn_jax.files.refusal import disk_reason
 from cnn_jax.modes import _help as help
 from cnn_jax.modes._command import Command
 from cnn_jax.modes._extras import missing_package
 from cnn_jax.modes._flags import Flag
 from cnn_jax.modes._typed import check_switches, is_on, plain_switches, split_group
+from cnn_jax.workdir.console import consoles
 from cnn_jax.workdir.log import Log
 from cnn_jax.workdir.trust import trusting
 
@@ -49,9 +51,22 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     take_all_letters(sys.stdout)
     command = Command('', None, {}, {}, [], StopRequest(), Log(None))
+    with consoles(outlived=lambda: command.outlives_console, note=lambda line: command.log.note(line)):
+        try:
+            return _run_as_told(arguments, command)
+        except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        finally:
+            command.log.close()
+
+
+def _run_as_told(arguments: list[str], command: Command) -> int:
+    """Runs the command line; an error becomes a line and an exit code."""
     try:
         arguments = _with_flagfiles(arguments)
         if not cluster.is_watched() and (is_on(arguments, 'distributed') or cluster.in_cluster(os.environ)):
+            command.outlives_console = True
             return cluster.watch(arguments)
         _run(arguments, command)
         return 0
@@ -61,32 +76,35 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:  # of a mode that leaves nothing half done
         print('stopped')
         return 130
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except CnnJaxError as error:
-        return _fail(error, str(error), error.exit_code, arguments, command.log)
-    except ModuleNotFoundError as error:
-        if (package := missing_package(error.name)) is None:
-            return _fail(error, f'unexpected ModuleNotFoundError: {error}', 1, arguments, command.log)
-        what = f"this needs the package {package}, which is not installed: pip install 'cnn_jax[all]'"
-        return _fail(error, what, CnnJaxError.exit_code, arguments, command.log)
+    except BrokenPipeError:
+        raise
     except Exception as error:
-        if command.joined and re.search('Gloo|NCCL|UNAVAILABLE|DEADLINE|oordination', str(error)):
-            from cnn_jax.devices import processes
+        what, code = _explain(error, command)
+        return _fail(error, what, code, arguments, command.log)
 
-            what = f'{processes.name_peers()} was lost: {error}; start all of them again with the same command'
-            return _fail(error, what, PeerError.exit_code, arguments, command.log)
-        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            what = f'the disk refuses: {error}; make room or mend it, then run the same command to go on'
-            return _fail(error, what, StorageError.exit_code, arguments, command.log)
-        if isinstance(error, OSError) and error.filename is not None:
-            what = f'{error.filename}: {error.strerror}; give another path, or mend its rights'
-            return _fail(error, what, StorageError.exit_code, arguments, command.log)
-        what = f'unexpected {type(error).__name__}: {error}'
-        return _fail(error, what, 1, arguments, command.log)
-    finally:
-        command.log.close()
+
+def _explain(error: Exception, command: Command) -> tuple[str, int]:
+    """An error in a line for people, and the exit code."""
+    if isinstance(error, CnnJaxError):
+        return str(error), error.exit_code
+    if isinstance(error, ModuleNotFoundError) and (package := missing_package(error.name)):
+        what = f"this needs the package {package}, which is not installed: pip install 'cnn_jax[all]'"
+        return what, CnnJaxError.exit_code
+    if command.joined and re.search('Gloo|NCCL|UNAVAILABLE|DEADLINE|oordination', str(error)):
+        from cnn_jax.devices import processes
+
+        what = f'{processes.name_peers()} was lost: {error}; start all of them again with the same command'
+        return what, PeerError.exit_code
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        why = disk_reason(Path(error.filename or '.').absolute(), error) or 'make room or mend it'
+        return f'the disk refuses: {error}; {why}, then run the same command to go on', StorageError.exit_code
+    try:
+        check_shortage(error)
+    except ShortageError as short:
+        return str(short), short.exit_code
+    if isinstance(error, OSError) and error.filename is not None:
+        return f'{error.filename}: {error.strerror}; give another path, or mend its rights', StorageError.exit_code
+    return f'unexpected {type(error).__name__}: {error}', 1
 
 
 def take_all_letters(stream: Any) -> None:
@@ -112,15 +130,16 @@ def _fail(error: Exception, text: str, code: int, arguments: list[str], log: Log
 
 def _run(arguments: list[str], command: Command) -> None:
     mode = _parse(arguments, command)
-    polls, environment = modes.traits(mode).polls, modes.traits(mode).environment
-    if polls:
+    traits = modes.traits(mode)
+    command.outlives_console = traits.outlives_console
+    if traits.polls:
         command.stop.listen()
-    for name, value in environment.items():
+    for name, value in traits.environment.items():
         os.environ.setdefault(name, value)
     if command.flags.help and not command.flags.experiment:  # which JAX is not needed for
         print(_help(command, mode))
         return
-    _set_up_jax()
+    compilation.set_up()
     if command.flags.list:
         from cnn_jax import experiment_file
 
@@ -261,32 +280,10 @@ def _option_meant(name: str, experiment: str | None) -> str | None:
     return next(iter(difflib.get_close_matches(name.replace('-', '_').lower(), options, 1, 0.85)), None)
 
 
-def _set_up_jax() -> None:
-    """The compilation cache, before JAX compiles anything; quiet libraries."""
-    import logging
-
-    import absl.logging
-    import jax
-
-    absl.logging.set_verbosity(absl.logging.FATAL)  # Orbax says there, in pages, what it also raises
-    logging.getLogger('asyncio').setLevel(logging.CRITICAL)
-    folder = Path(os.environ.get('JAX_COMPILATION_CACHE_DIR') or '~/.cache/cnn_jax/jax').expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        print(f'cnn_jax: warning: no compilation cache: {folder}: {error.strerror}', file=sys.stderr)
-        return
-    jax.config.update('jax_compilation_cache_dir', str(folder))
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
-    jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
-
-
 def program() -> None:
     """The command `cnn_jax`."""
-    code = main()
-    if code == PeerError.exit_code:
-        os._exit(code)  # the runtime would wait for the lost process, and then abort
-    sys.exit(code)
+    compilation.hush()
+    ending.end(main())
 
 
 if __name__ == '__main__':

@@ -26,6 +26,8 @@ import hypothesis
 import jax
 import pytest
 
+from cnn_jax.devices import stop
+
 MOST_KILOBYTES = 2_500_000
 
 hypothesis.settings.register_profile('untimed', deadline=None)  # a first call compiles, on a machine that may be busy
@@ -38,9 +40,9 @@ jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 
 @pytest.fixture(scope='session', autouse=True)
 def pictures_where_asked() -> Iterator[None]:
-    """No run draws pictures because a busy machine trained it for some seconds; a test that looks at them asks."""
+    """No run draws pictures, however long it is; a test that looks at them asks."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('cnn_jax.training.run.PICTURES_AFTER', float('inf'))
+        patch.setattr('cnn_jax.training.run.PICTURES_FROM', float('inf'))
         patch.setattr('cnn_jax.workdir.progress.SAY_AFTER_SECONDS', 1e6)  # nor does it say that something takes long
         yield
 
@@ -55,8 +57,8 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope='module')
 def signal_handlers() -> Iterator[None]:
-    """`main` takes over two signals; the test process gets its own back."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    """`main` takes over some signals; the test process gets its own back."""
+    kept = {number: signal.getsignal(number) for number in stop.numbers()}
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.devices import mapping
-from cnn_jax.workdir import checkpoint
+from cnn_jax.workdir import meta
 from cnn_jax.workdir.checkpoint import Checkpoints
 
 
@@ -38,7 +38,7 @@ def save(folder, state, *steps, keep=3):
 
 
 def bits(tree):
-    return [np.asarray(jax.device_get(checkpoint._plain(leaf))).tobytes() for leaf in jax.tree.leaves(tree)]
+    return [np.asarray(jax.device_get(meta.as_numbers(leaf))).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
 def restore(checkpoints, like) -> tuple[Any, list[str]]:

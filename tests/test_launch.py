@@ -23,7 +23,7 @@ CLEAN = {name: value for name, value in os.environ.items() if not name.startswit
 FROM_CONFTEST = ('JAX_PLATFORMS', 'JAX_COMPILATION_CACHE_DIR', 'JAX_DISABLE_MOST_OPTIMIZATIONS')
 FLAGS = ' '.join(flag for flag in os.environ['XLA_FLAGS'].split() if 'device_count' not in flag)  # DEVICES says that
 FOR_JAX = {'XLA_FLAGS': FLAGS, **{name: os.environ[name] for name in FROM_CONFTEST}}
-NO_PICTURES = {'CNN_JAX_SET': 'cnn_jax.training.run.PICTURES_AFTER=1e9', 'PYTHONPATH': str(BROKEN)}
+NO_PICTURES = {'CNN_JAX_SET': 'cnn_jax.training.run.PICTURES_FROM=1e9', 'PYTHONPATH': str(BROKEN)}
 
 # Stands in for cnn_jax.main. Its one argument lists what each process does: 'wait', 'stubborn', 'worker', or an exit
 # code and after how many seconds. A process holds a lock until it ends, and its worker holds it too.

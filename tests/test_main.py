@@ -133,7 +133,7 @@ def finished(tmp_path_factory):
     """A run that was trained from the command line."""
     folder = tmp_path_factory.mktemp('finished')
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('cnn_jax.training.run.PICTURES_AFTER', 0.0)
+        patch.setattr('cnn_jax.training.run.PICTURES_FROM', 0)
         for name in ('SAY_AFTER_SECONDS', 'SAY_EVERY_SECONDS'):
             patch.setattr(f'cnn_jax.workdir.progress.{name}', 0.02)
         assert train(folder / 'run', folder) == 0

@@ -8,11 +8,12 @@ import pytest
 from stop_at import StopAt
 
 from cnn_jax import experiment
-from cnn_jax.ablate import processes, together
+from cnn_jax.ablate import plan, processes, together
 from cnn_jax.ablate import run as grids
 from cnn_jax.ablate.cells import Shared, run_cell, unify_steps
 from cnn_jax.ablate.grid import alike, make_grid, read_grid
 from cnn_jax.data import order
+from cnn_jax.devices import compilation
 from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.main import main
 from cnn_jax.training import restore
@@ -90,6 +91,18 @@ def test_a_dry_run_writes_nothing(tmp_path, capsys):
     assert '1 training step is compiled' in text
     assert 'expected time' in text
     assert not (tmp_path / 'grid').exists()
+
+
+def test_a_dry_run_hears_a_signal_and_forgets_what_it_compiled(tmp_path, monkeypatch):
+    """Between its cells, of which there may be hundreds; where the kernel's maps run out, programs are forgotten."""
+    grid = make_grid(TINY, {'num_steps': '4'}, {'learning_rate': '1e-2,1e-3'}, seeds=[0], metric='top1')
+    forgotten: list[int] = []
+    (tmp_path / 'most').write_text('10')
+    monkeypatch.setattr(compilation, 'MOST_MAPS', tmp_path / 'most')
+    monkeypatch.setattr(jax, 'clear_caches', lambda: forgotten.append(1))
+    with pytest.raises(Stopped, match='nothing was run'):
+        plan.show(grid, grid.cells, data_dir=tmp_path, stop=StopAt(1), log=Log(None, quiet=True))
+    assert len(forgotten) == compilation.MAPS.exists()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from cnn_jax import experiment
 from cnn_jax.devices import mapping
 from cnn_jax.devices.stop import StopRequest
+from cnn_jax.training import run as whole
 from cnn_jax.training import states
 from cnn_jax.training import train as training
 from cnn_jax.training.setup import Setup
@@ -135,3 +136,9 @@ def test_the_step_keeps_no_second_copy_of_the_state(mode):
     own = [math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)]
     assert memory.alias_size_in_bytes >= sum(own)
     assert memory.output_size_in_bytes - memory.alias_size_in_bytes < 500, 'new are the metrics, and a table of places'
+
+
+def test_what_is_drawn_does_not_depend_on_the_time(monkeypatch):
+    """The same command makes the same files, on a busy machine too: the steps of the experiment decide."""
+    monkeypatch.setattr(whole, 'PICTURES_FROM', 100)
+    assert [whole.draws(experiment.load(TINY, {'num_steps': steps}).experiment) for steps in (99, 100)] == [False, True]

@@ -15,7 +15,7 @@ from cnn_jax.devices import mapping
 from cnn_jax.errors import StorageError
 from cnn_jax.training import restore as restore_run
 from cnn_jax.training.setup import Setup
-from cnn_jax.workdir import checkpoint, digest
+from cnn_jax.workdir import digest, meta
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.log import Log
 
@@ -36,6 +36,12 @@ def test_round_trip_is_bit_equal(tmp_path, state):
     assert (restored.step, restored.note, restored.format, lines) == (4, {'seconds': 2.0}, 2, [])
     assert jax.tree.structure(restored.state) == jax.tree.structure(state)
     assert bits(restored.state) == bits(state)
+
+
+def test_what_was_restored_is_saved_again(tmp_path, state):
+    restored, _ = restore(save(tmp_path / 'c', state, 1), abstract(state))
+    again, lines = restore(save(tmp_path / 'd', restored.state, 2), abstract(state))
+    assert (bits(again.state), lines) == (bits(state), [])
 
 
 def test_nothing_saved_is_none(tmp_path, state):
@@ -142,10 +148,10 @@ def test_a_negated_tensor_is_not_restored(tmp_path, state):
     assert int(digest.linear_digest(negated['kernel'])) == int(digest.linear_digest(state['kernel']))
     checkpoints = save(tmp_path / 'c', state, 1)
     file = tmp_path / 'c' / '1' / 'meta' / 'data.json'
-    meta = json.loads(file.read_text())
-    assert meta['format'] == 2
+    said = json.loads(file.read_text())
+    assert said['format'] == 2
     other = save(tmp_path / 'other', negated, 1)
-    (tmp_path / 'other' / '1' / 'meta' / 'data.json').write_text(json.dumps(meta))
+    (tmp_path / 'other' / '1' / 'meta' / 'data.json').write_text(json.dumps(said))
     with pytest.raises(StorageError, match='the bits of kernel changed'):
         restore(other, abstract(state))
     assert restore(checkpoints, abstract(state))[0].step == 1
@@ -155,7 +161,7 @@ def test_a_run_of_other_streams_is_told_so(tmp_path, monkeypatch):
     """What an earlier version began goes on with the random numbers of this one: said, not silent."""
     setup = Setup(experiment.load('tests/tiny_experiment.py', {}).experiment, data_dir=tmp_path, num_devices=1)
     for form, count in ((1, 1), (2, 0)):
-        monkeypatch.setattr(checkpoint, 'FORMAT', form)
+        monkeypatch.setattr(meta, 'FORMAT', form)
         checkpoints = save(tmp_path / str(form), setup.initial_state(0), 3)
         monkeypatch.undo()
         lines: list[str] = []
@@ -170,9 +176,9 @@ def test_the_old_format_is_verified_as_old(tmp_path, state):
     """A digest of format 1 that does not fit is found, though this version writes another."""
     folder = shutil.copytree(STORED, tmp_path / 'c')
     file = folder / '3' / 'meta' / 'data.json'
-    meta = json.loads(file.read_text())
-    assert meta['leaves']['kernel']['digest'] == f'{int(digest.linear_digest(state["kernel"])):08x}'
-    meta['leaves']['kernel']['digest'] = '00000000'
-    file.write_text(json.dumps(checkpoint._sealed(meta)))
+    said = json.loads(file.read_text())
+    assert said['leaves']['kernel']['digest'] == f'{int(digest.linear_digest(state["kernel"])):08x}'
+    said['leaves']['kernel']['digest'] = '00000000'
+    file.write_text(json.dumps(meta.sealed(said)))
     with pytest.raises(StorageError, match='the bits of kernel changed'):
         restore(Checkpoints(folder), abstract(state))

@@ -86,7 +86,7 @@ def test_a_lock_that_is_no_file_is_said(tmp_path, kind):
 @pytest.mark.parametrize('name', ['a' * 300, 'a' * 5000, os.fsdecode(b'\xff\xfe'), 'a\x1b[2Jb', 'a\nb'])
 @pytest.mark.parametrize('flag', ['--workdir', '--experiment'])
 def test_names_of_any_letters_are_one_line(tmp_path, capsys, monkeypatch, name, flag):
-    monkeypatch.setattr('cnn_jax.main._set_up_jax', lambda: None)
+    monkeypatch.setattr('cnn_jax.devices.compilation.set_up', lambda: None)
     assert main(['--mode=describe', f'{flag}={tmp_path / name}.py']) in (2, 5)
     error = capsys.readouterr().err
     assert error.count('\n') == 1

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures('signal_handlers')
 
 def test_a_run_keeps_its_files_and_says_when_they_change(tmp_path, capsys, monkeypatch):
     """A file of one's own with a module beside it; a restart keeps the time of the first start, on the page too."""
-    monkeypatch.setattr('cnn_jax.training.run.PICTURES_AFTER', 0.0)  # --nopictures is what keeps them out
+    monkeypatch.setattr('cnn_jax.training.run.PICTURES_FROM', 0)  # --nopictures is what keeps them out
     own, run = tmp_path / 'own', tmp_path / 'run'
     own.mkdir()
     text = TINY.read_text().replace('import optax\n', 'import optax\nimport rates\n')

@@ -69,7 +69,7 @@ def train_with(run: Path) -> None:
 
 @pytest.mark.parametrize('mode', sorted({*modes.names()} - {'ablate', 'compare', 'predict'}))
 def test_no_mode_runs_what_a_folder_names(foreign, mode, capsys, monkeypatch):
-    monkeypatch.setattr('cnn_jax.main._set_up_jax', lambda: None)
+    monkeypatch.setattr('cnn_jax.devices.compilation.set_up', lambda: None)
     assert main([f'--mode={mode}', f'--workdir={foreign}']) == 2
     error = capsys.readouterr().err
     assert f'{foreign} names the experiment file {named_by(foreign)}, which would be run' in error

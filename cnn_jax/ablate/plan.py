@@ -9,6 +9,7 @@ import jax
 
 from cnn_jax.ablate.cells import Shared, unify_steps
 from cnn_jax.ablate.grid import Cell, Grid, alike
+from cnn_jax.devices.compilation import forget_if_many
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.drawing.words import duration
 from cnn_jax.experiment import load
@@ -36,19 +37,25 @@ class Probe(NamedTuple):
         return num_steps * self.step_seconds + evaluations * self.evaluation_seconds
 
 
-def show(grid: Grid, todo: Sequence[Cell], *, data_dir: Path, log: Log) -> None:
-    """Prints the runs that are left, how many cells are compiled, and the time that they will take."""
+def show(grid: Grid, todo: Sequence[Cell], *, data_dir: Path, stop: StopRequest, log: Log) -> None:
+    """Prints the runs that are left, how many cells are compiled, and the time that they will take.
+
+    Raises:
+        Stopped: a signal came.
+    """
     say = log.say
     say(f'{grid.experiment}: {len(grid.variants)} cells, {len(grid.seeds)} seeds, {len(todo)} runs to do')
     total, compiled = 0.0, 0
     for group in alike(todo).values():
         options = {cell.name: cell.options for cell in group}
         shared = {
-            name: Shared(load(grid.experiment, given), data_dir=data_dir, stop=StopRequest())
-            for name, given in options.items()
+            name: Shared(load(grid.experiment, given), data_dir=data_dir, stop=stop) for name, given in options.items()
         }
         compiled += 1 if unify_steps(list(shared.values())) else len(shared)
-        for name, runs in shared.items():
+        for name in [*shared]:
+            runs = shared.pop(name)  # what it compiles goes with it
+            stop.poll('stopped; nothing was run')
+            forget_if_many()
             own = [cell for cell in group if cell.name == name]
             with log.working(f'compiling and timing {name}'):
                 found, steps = probe(runs, own[0].seed), runs.experiment.num_steps

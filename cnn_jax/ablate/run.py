@@ -12,6 +12,7 @@ from cnn_jax.ablate.grid import Cell, Grid, alike, extend, make_grid, read_grid,
 from cnn_jax.ablate.score import metric_of, read_outcome, score
 from cnn_jax.ablate.summary import summarise
 from cnn_jax.ablation import published
+from cnn_jax.devices.compilation import forget_if_many
 from cnn_jax.devices.processes import describe_devices
 from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.drawing.words import duration
@@ -20,6 +21,7 @@ from cnn_jax.experiment import load
 from cnn_jax.workdir import sinks, trust
 from cnn_jax.workdir.config import default_path, make_folder
 from cnn_jax.workdir.log import Log
+from cnn_jax.workdir.place import check_writable_name
 from cnn_jax.workdir.progress import silent
 
 
@@ -73,7 +75,8 @@ def ablate(
     assert workdir is not None  # else `find_grid` has said so
     todo = unfinished(grid, workdir, grid.cells if cell is None else [pick(grid, cell)])
     if dry_run:
-        return plan.show(grid, todo, data_dir=data_dir, log=log)
+        return plan.show(grid, todo, data_dir=data_dir, stop=stop, log=log)
+    check_writable_name(workdir)
     make_folder(workdir)
     if asked is not None:
         trust.note(grid.experiment)  # other processes read it from the folder
@@ -176,6 +179,7 @@ def run_cells(
     with working('run', len(cells)) as told:
         for part, shared, program in _planned(grid, cells, data_dir=data_dir, stop=stop, log_to=log_to):
             told.next(str(part[0].folder), len(part))
+            forget_if_many()
             begin = time.monotonic()
             try:
                 done = _run_part([(shared[cell.name], cell) for cell in part], path, program)

@@ -18,7 +18,7 @@ from cnn_jax.data.formats.array_labels import Answers, read_labels
 from cnn_jax.data.formats.fields import Field
 from cnn_jax.data.held_out import Part, divide, hold_out, num_folds
 from cnn_jax.data.pipeline import Data
-from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.errors import CnnJaxError, DataError, check_shortage
 from cnn_jax.files.archive import BadArchive, read_npz
 
 KEYS = (  # of an .npz file: ours, and Keras'
@@ -217,6 +217,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     except DataError:
         raise
     except OSError as error:
+        check_shortage(error)
         raise DataError(f'cannot read {path}: {error.strerror or error}; give an .npz file') from error
     except BadArchive as error:
         raise DataError(f'{path} is no .npz file of plain arrays: {error}; write it with np.savez') from error

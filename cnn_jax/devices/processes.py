@@ -1,6 +1,8 @@
 """The processes of a run: how they join, agree, and are named; the first of them writes and talks."""
 
+import errno
 import os
+import socket
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +35,8 @@ def start(requested: bool, *, timeout_seconds: int = 300) -> bool:
     if not (requested or cluster.in_cluster(os.environ)):
         return False
     address, count, index = (os.environ.get(name) for name in cluster.LAUNCHER)
+    if address and index == '0':
+        _check_port(os.environ.get('JAX_COORDINATOR_BIND_ADDRESS') or f':{address.rpartition(":")[2]}')
     try:
         jax.distributed.initialize(
             address,
@@ -48,6 +52,23 @@ def start(requested: bool, *, timeout_seconds: int = 300) -> bool:
             f'{", ".join(cluster.LAUNCHER)}'
         ) from error
     return True
+
+
+def _check_port(address: str) -> None:
+    """Raises PeerError where another program listens: the runtime would die of it, or share the port with it."""
+    host, _, port = address.rpartition(':')
+    if not (port.isdecimal() and int(port) < 2**16):
+        return  # the runtime says what is wrong with it
+    with socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port whose program has just ended is free
+        try:
+            probe.bind((host.strip('[]'), int(port)))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PeerError(
+                    f'port {port} is in use on this machine, and the processes of the run meet there; end the program '
+                    f'that has it, or give all of them another one in {cluster.LAUNCHER[0]}'
+                ) from error
 
 
 def is_main_process() -> bool:
@@ -71,8 +92,12 @@ def main_process_first(action: Callable[[], Any]) -> Any:
             result = action()
         except Exception as raised:
             error = raised
-    if not multihost_utils.broadcast_one_to_all(np.int32(error is None)):
-        raise error or PeerError('process 0 gave up; its own line says why')
+    code = 0 if error is None else getattr(error, 'exit_code', 1)
+    code = int(multihost_utils.broadcast_one_to_all(np.int32(code)))
+    if code:
+        gave_up = PeerError('process 0 gave up; its own line says why')
+        gave_up.exit_code = code  # the same of all, whichever the launcher looks at
+        raise error or gave_up
     return result
 
 

@@ -1,9 +1,19 @@
-"""A polite end on SIGTERM and Ctrl-C: the signal raises a flag, the run polls it where it can save."""
+"""A polite end on SIGTERM, SIGHUP and Ctrl-C: the signal raises a flag, the run polls it where it can save."""
 
 import os
 import signal
 from collections.abc import Callable
 from types import FrameType
+
+HANG_UP = getattr(signal, 'SIGHUP', None)  # the terminal was closed; Windows has none
+
+
+def numbers() -> list[signal.Signals]:
+    """The signals that ask for an end. SIGHUP is none of them where it is ignored, as under `nohup`."""
+    found = [signal.SIGTERM, signal.SIGINT]
+    if HANG_UP is not None and signal.getsignal(HANG_UP) != signal.SIG_IGN:
+        found.append(HANG_UP)
+    return found
 
 
 class Stopped(Exception):
@@ -11,7 +21,7 @@ class Stopped(Exception):
 
     Attributes:
         signal_number: which signal asked.
-        exit_code: 143 after SIGTERM, 130 after Ctrl-C, as shells and schedulers expect.
+        exit_code: 143 after SIGTERM, 130 after Ctrl-C, 129 after SIGHUP, as shells and schedulers expect.
     """
 
     def __init__(self, signal_number: int, message: str):
@@ -21,7 +31,9 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """Listens for SIGTERM and SIGINT. The first is remembered, the second ends the process at once.
+    """Listens for the signals that ask for an end. The first is remembered, the second ends the process at once.
+
+    A terminal that closes may send SIGHUP several times, or after a SIGTERM: it is never a second signal.
 
     Attributes:
         signal_number: of the signal that came; None before.
@@ -35,10 +47,12 @@ class StopRequest:
 
     def listen(self) -> None:
         """Installs the handlers; only the main thread may."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in numbers():
             signal.signal(number, self._remember)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
+        if number == HANG_UP and self.signal_number is not None:
+            return
         self.signal_number = number
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if self.agreed is not None:

@@ -18,9 +18,10 @@ class Mode(Protocol):
     """The module of a mode.
 
     A mode may also export `POLLS = True`: a signal is heard where the mode asks for it, and does not end it at once;
-    `GROUPS`, flags of the form `--NAME.OPTION=VALUE`; `TAKES_PATHS = True`: paths may stand beside the flags;
-    `TAKES_OPTIONS = False`: there is no --experiment and no --config; `ENVIRONMENT`: variables that are set, where they
-    are not, before JAX looks for devices; `details(flags) -> str`: what `--mode=NAME --help` shows below the flags.
+    `OUTLIVES_CONSOLE = True`: it goes on when nobody is there to be told; `GROUPS`, flags of the form
+    `--NAME.OPTION=VALUE`; `TAKES_PATHS = True`: paths may stand beside the flags; `TAKES_OPTIONS = False`: there is no
+    --experiment and no --config; `ENVIRONMENT`: variables that are set, where they are not, before JAX looks for
+    devices; `details(flags) -> str`: what `--mode=NAME --help` shows below the flags.
 
     Attributes:
         FLAGS: beside those of all modes.
@@ -35,6 +36,7 @@ class Traits(NamedTuple):
     """What a mode exports beside `FLAGS` and `run`; see `Mode`."""
 
     polls: bool
+    outlives_console: bool
     groups: tuple[Flag, ...]
     takes_paths: bool
     takes_options: bool
@@ -59,6 +61,7 @@ def traits(mode: Mode) -> Traits:
     """What a mode exports beside `FLAGS` and `run`, with the usual values where it does not."""
     return Traits(
         getattr(mode, 'POLLS', False),
+        getattr(mode, 'OUTLIVES_CONSOLE', False),
         getattr(mode, 'GROUPS', ()),
         getattr(mode, 'TAKES_PATHS', False),
         getattr(mode, 'TAKES_OPTIONS', True),

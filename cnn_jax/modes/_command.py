@@ -25,6 +25,7 @@ class Command:
         stop: whether a signal has come.
         log: who is told; the console, until `log_in`.
         joined: whether there are other processes.
+        outlives_console: whether it goes on when nobody is there to be told: what leaves files behind does.
     """
 
     mode: str
@@ -35,16 +36,17 @@ class Command:
     stop: StopRequest
     log: Log
     joined: bool = False
+    outlives_console: bool = False
 
     @property
     def workdir(self) -> Path | None:
         """Of `--workdir`; None where it was not given."""
-        return _path(self.flags.workdir)
+        return _path(self.flags.workdir, 'workdir')
 
     @property
     def init_from(self) -> Path | None:
         """Of `--init_from`; None where it was not given."""
-        return _path(self.flags.init_from)
+        return _path(self.flags.init_from, 'init_from')
 
     @property
     def data_dir(self) -> Path:
@@ -52,7 +54,7 @@ class Command:
         from cnn_jax.workdir.config import data_dir_of
         from cnn_jax.workdir.config_file import read_config
 
-        if (given := _path(self.flags.data_dir)) is not None:
+        if (given := _path(self.flags.data_dir, 'data_dir')) is not None:
             return given
         return data_dir_of(read_config(self.workdir) if self.workdir is not None and self.workdir.is_dir() else None)
 
@@ -103,5 +105,12 @@ class Command:
             return load_run(config, self.options, path=self.workdir, report=report)
 
 
-def _path(text: str | None) -> Path | None:
-    return Path(text).expanduser() if text else None
+def _path(text: str | None, flag: str) -> Path | None:
+    """What a flag was given; CnnJaxError for the address of a store elsewhere."""
+    from cnn_jax.workdir.place import check_local
+
+    if not text:
+        return None
+    path = Path(text).expanduser()
+    check_local(path, flag)
+    return path

@@ -16,6 +16,7 @@ FLAGS = (
     PICTURES,
 )
 POLLS = True
+OUTLIVES_CONSOLE = True
 GROUPS = (Flag('vary', "values of an option, '1,2'; ';' between values that hold commas, '128,160;192,224'"),)
 
 

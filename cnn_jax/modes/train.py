@@ -16,6 +16,7 @@ from cnn_jax.modes._flags import (
 
 FLAGS = (SEED, FOLD, INIT_FROM, DATA_DIR, EVAL_BATCH_SIZE, PARALLEL, DISTRIBUTED, LOG_TO, PICTURES)
 POLLS = True
+OUTLIVES_CONSOLE = True
 
 
 def run(command: Command) -> None:

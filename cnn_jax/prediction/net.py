@@ -16,7 +16,7 @@ from cnn_jax.data.augment import BatchTransform
 from cnn_jax.data.formats.image_header import BadImage, read
 from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.devices import mapping
-from cnn_jax.errors import CnnJaxError, DataError
+from cnn_jax.errors import CnnJaxError, DataError, check_shortage
 from cnn_jax.steps.predict import make_predict_step
 from cnn_jax.steps.recipe import Parts
 from cnn_jax.tasks.task import Evaluation, Task
@@ -218,6 +218,7 @@ class Net:
                 return self.read_file(_as_png(image))
             return self._of_array(np.asarray(image))
         except OSError as error:
+            check_shortage(error)
             raise DataError(f'images: cannot read {image}: {error.strerror}') from error
         except BadImage as error:
             raise DataError(f'images: {image if isinstance(image, str | Path) else "an image"}: {error}') from error

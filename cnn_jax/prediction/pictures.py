@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnn_jax.data.formats.image_header import SUFFIXES, BadImage, read
-from cnn_jax.errors import DataError
+from cnn_jax.errors import DataError, check_shortage
 
 AHEAD = 2  # batches that are read before they are asked for
 
@@ -59,6 +59,7 @@ def read_picture(file: str, decode: Callable[[bytes], np.ndarray]) -> Picture:
     try:
         return Picture(file, decode(read(Path(file))))
     except OSError as error:
+        check_shortage(error)
         return Picture(file, None, error.strerror or str(error))
     except (BadImage, ValueError) as error:
         return Picture(file, None, str(error))

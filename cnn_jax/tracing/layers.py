@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax.errors import CnnJaxError, unknown
+from cnn_jax.errors import CnnJaxError, check_shortage, unknown
 from cnn_jax.tracing import evaluating, relu
 from cnn_jax.tracing import program as programs
 from cnn_jax.tracing.program import Program
@@ -168,6 +168,7 @@ def _called(model: nn.Module, variables: Any, images: Any, learned: set[str], ma
     except CnnJaxError:
         raise
     except Exception as error:  # whatever a module of somebody's own raises
+        check_shortage(error)
         raise CnnJaxError(evaluating.refusal(model, images, error)) from error
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from cnn_jax.statistics.metric import Metric
 from cnn_jax.training.which import BEST
 from cnn_jax.workdir.checkpoint import Checkpoints
+from cnn_jax.workdir.identity import identity
 
 MOST = 1000  # of them; `Choice` removes those that are not wanted
 
@@ -15,7 +16,7 @@ MOST = 1000  # of them; `Choice` removes those that are not wanted
 def best_checkpoints(workdir: Path) -> Checkpoints:
     """The checkpoints of the best states of a run: the last is the best of all."""
     aside = workdir / 'rejected_checkpoints' / BEST
-    return Checkpoints(workdir / 'checkpoints' / BEST, keep=MOST, aside=aside)
+    return Checkpoints(workdir / 'checkpoints' / BEST, keep=MOST, aside=aside, run=identity(workdir))
 
 
 class Choice:

@@ -15,6 +15,7 @@ from cnn_jax.tasks.task import Evaluation, Task
 from cnn_jax.training.run import train_in_folder
 from cnn_jax.workdir.config import FROM_PYTHON
 from cnn_jax.workdir.log import Log, read_metrics
+from cnn_jax.workdir.place import check_local, check_writable_name
 
 
 class Finished(NamedTuple):
@@ -66,6 +67,8 @@ def train(
     loaded = experiment if isinstance(experiment, Loaded) else Loaded(experiment, FROM_PYTHON, {})
     with contextlib.ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory()) if workdir is None else workdir).expanduser()
+        check_local(folder, 'workdir')
+        check_writable_name(folder)
         folder.mkdir(parents=True, exist_ok=True)
         log = held.enter_context(contextlib.closing(Log(folder)))
         log.listen()

@@ -13,7 +13,7 @@ import jax
 from cnn_jax.devices import processes
 from cnn_jax.devices.feed import Feed
 from cnn_jax.devices.stop import Stopped, StopRequest
-from cnn_jax.errors import CnnJaxError, DataError, DivergedError, StorageError
+from cnn_jax.errors import CnnJaxError, DataError, DivergedError, StorageError, check_shortage
 from cnn_jax.steps.state import TrainState
 from cnn_jax.tasks.task import Evaluation
 from cnn_jax.training import not_finite
@@ -189,6 +189,7 @@ class _Loop:
         except (OSError, LookupError, TypeError, ValueError) as error:  # of a source; JAX has errors of its own
             if isinstance(error, CnnJaxError):
                 raise
+            check_shortage(error)
             raise DataError(
                 f'the batch of step {self.number + 1} cannot be read: {type(error).__name__}: {error}; '
                 'look at the data set, or run --mode=prepare'

@@ -22,6 +22,7 @@ from cnn_jax.weights import variables_for
 from cnn_jax.weights.trunk import TRUNK
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.config import existing_config, load_run
+from cnn_jax.workdir.identity import identity
 from cnn_jax.workdir.log import Log
 
 NAMED_STREAMS = 2  # format of the first checkpoints of runs whose consumers of randomness have names
@@ -68,7 +69,7 @@ def read_state(
         CnnJaxError: there is no such checkpoint.
     """
     like = abstract_state(experiment, mesh)
-    regular, best = Checkpoints(folder / 'checkpoints'), best_checkpoints(folder)
+    regular, best = Checkpoints(folder / 'checkpoints', run=identity(folder)), best_checkpoints(folder)
     if which not in (LATEST, BEST):
         return _read_step(which, [regular, best], folder, like)
     if which == BEST and experiment.data.choosing_split == 'test':

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cnn_jax.devices import mapping, processes
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.drawing.words import duration
-from cnn_jax.experiment import Loaded
+from cnn_jax.experiment import Experiment, Loaded
 from cnn_jax.tasks.task import unread_lines
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.train import Trained, train
@@ -22,7 +22,7 @@ from cnn_jax.workdir.progress import Task
 if TYPE_CHECKING:
     from cnn_jax.report import Run
 
-PICTURES_AFTER = 3.0  # seconds of training; drawing takes about two
+PICTURES_FROM = 100  # steps; a shorter run is a trial, and drawing takes longer than it
 
 
 def train_in_folder(
@@ -41,7 +41,8 @@ def train_in_folder(
 ) -> Trained:
     """Trains in a work folder (a new run, or the one that is there), evaluates, writes the report.
 
-    pictures: False: of the report only what costs nothing, its tables and curves. page: False: no report at all.
+    pictures: drawn for a run of `PICTURES_FROM` steps or more; False: of the report only what costs nothing, its tables
+    and curves. page: False: no report at all.
     """
     begin = time.monotonic()
     setup = Setup(loaded.experiment, data_dir=data_dir, parallel=parallel, eval_batch_size=eval_batch_size)
@@ -64,6 +65,11 @@ def train_in_folder(
     if report is not None:
         log.say(f'report         {report}')
     return result
+
+
+def draws(experiment: Experiment) -> bool:
+    """Whether a run ends with pictures: by what it is, not by how long it took, so that it always leaves the same."""
+    return experiment.num_steps >= PICTURES_FROM
 
 
 def _write_report(
@@ -91,7 +97,7 @@ def _write_report(
         image_shape=loaded.experiment.data.image_shape,
         input_shape=loaded.experiment.input_shape,
     )
-    methods = AT_THE_END if pictures and result.seconds >= PICTURES_AFTER else ()
+    methods = AT_THE_END if pictures and draws(loaded.experiment) else ()
     try:
         with log.working('drawing', pictures + len(methods) + 1) as told:
             if pictures:

@@ -20,6 +20,7 @@ from cnn_jax.training.replay import Replay
 from cnn_jax.training.setup import Setup
 from cnn_jax.workdir import outcome
 from cnn_jax.workdir.checkpoint import Checkpoints
+from cnn_jax.workdir.identity import identity
 from cnn_jax.workdir.log import Log
 from cnn_jax.workdir.seals import seal_run
 
@@ -94,7 +95,12 @@ def open_lane(
     fold: int | None = None,
 ) -> tuple[Lane, TrainState, float]:
     """A run ready for the loop, the state that it goes on from, and the seconds that it was trained for."""
-    checkpoints = Checkpoints(workdir / 'checkpoints', keep=setup.experiment.keep)
+    checkpoints = Checkpoints(
+        workdir / 'checkpoints',
+        keep=setup.experiment.keep,
+        run=identity(workdir),
+        read_back=setup.experiment.read_back,
+    )
     setup.working = log.working
     with log.working('tracing the model'):
         _ = setup.like, setup.train_step  # what does not fit is found before anything is opened

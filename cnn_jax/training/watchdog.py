@@ -21,8 +21,9 @@ TIMES = 20  # times the median of the last steps is more
 class Watchdog:
     """Ends the process with exit code 6 when training steps stop coming; where it stood is in `log.txt`.
 
-    The first step (it compiles), evaluations and saves are not watched. A thread that is stuck in the runtime cannot
-    be raised an error in, so the process ends at once; the checkpoints are whole at any time.
+    The first step (it compiles), evaluations and saves are not watched. Time in which the process did not run, stopped
+    by a signal or asleep with its machine, does not count. A thread that is stuck in the runtime cannot be raised an
+    error in, so the process ends at once; the checkpoints are whole at any time.
     """
 
     def __init__(self, log: Log):
@@ -62,17 +63,24 @@ class Watchdog:
         return max(LEAST_SECONDS, TIMES * statistics.median(self._steps) if self._steps else 0.0)
 
     def _watch(self) -> None:
-        while not self._end.wait(min(1.0, LEAST_SECONDS / 4)):
+        """Wakes often: of a longer gap between two wakings the rest is time in which nothing of the process ran."""
+        tick = min(1.0, LEAST_SECONDS / 4)
+        now, seen, ran = time.monotonic(), None, 0.0
+        while not self._end.wait(tick):
+            before, now = now, time.monotonic()
             last = self._last
-            if last is not None and time.monotonic() - last > self.limit():
-                self._give_up(time.monotonic() - last)
+            ran = ran + min(now - before, 2 * tick) if last is not None and last == seen else 0.0
+            seen = last
+            if ran > self.limit():
+                self._give_up(ran)
 
     def _give_up(self, seconds: float) -> None:
         line = (
             f'cnn_jax: error: no training step has ended for {seconds:.0f} s: another process, a disk or a data thread '
             'is stuck; start the same command again to go on from the last checkpoint'
         )
-        print(line, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError, ValueError):  # the console may be gone
+            print(line, file=sys.stderr, flush=True)
         with contextlib.suppress(OSError):
             self._log.note(line)
             with tempfile.TemporaryFile('w+') as stacks:

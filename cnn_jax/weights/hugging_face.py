@@ -6,7 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from cnn_jax.errors import CnnJaxError, StorageError
+from cnn_jax.errors import CnnJaxError, StorageError, check_shortage
 from cnn_jax.weights.architectures import timm
 from cnn_jax.weights.native import KEY, load
 from cnn_jax.weights.safetensors_file import read_header
@@ -43,6 +43,7 @@ def _download(repo: str, name: str, revision: str | None) -> Path:
     try:
         return Path(huggingface_hub.hf_hub_download(repo, name, revision=revision))
     except Exception as error:  # the library raises its own errors, its HTTP client's, and OSError
+        check_shortage(error)
         what = ' '.join(str(error).split())[:200]
         raise CnnJaxError(
             f'weights.hub: {repo}: no {name}: {what}; check the name and the network, or download the file yourself '

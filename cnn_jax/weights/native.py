@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import cnn_jax.models
-from cnn_jax.errors import CnnJaxError, StorageError, unknown
+from cnn_jax.errors import CnnJaxError, StorageError, check_shortage, unknown
 from cnn_jax.weights.convert import check_finite, fit_problems, flatten, unflatten, variable_shapes
 from cnn_jax.weights.preprocessing import Preprocessing
 from cnn_jax.weights.safetensors_file import is_safetensors, read_header, read_safetensors, write_safetensors
@@ -91,6 +91,7 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
             _check_fits(model, flat, tuple(header['image_shape']), what='the header')
         variables = unflatten(flat)
     except Exception as error:  # the options of a damaged header can make a model fail in any way
+        check_shortage(error)
         raise StorageError(f'{path}: does not hold what its header says: {str(error)[:500]}') from error
     check_finite(arrays, what=str(path))
     return model, jax.tree.map(jnp.array, variables)

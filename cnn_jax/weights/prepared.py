@@ -13,7 +13,7 @@ import numpy as np
 from cnn_jax.data.augment import BatchTransform
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
 from cnn_jax.data.pipeline import Data, Source
-from cnn_jax.errors import CnnJaxError
+from cnn_jax.errors import CnnJaxError, check_shortage
 from cnn_jax.weights.native import KEY, about
 from cnn_jax.weights.preprocessing import Preprocessing, from_json, from_timm, known
 from cnn_jax.weights.safetensors_file import is_safetensors, read_header
@@ -56,7 +56,8 @@ def _measured(preprocess: BatchTransform, data: Data) -> tuple[Any, Any, Any] | 
 
     try:
         made = np.asarray(prepare({**rows, 'image': pixels}), np.float64)
-    except Exception:  # a function of the user's own that needs more than images: it is not compared, which is said
+    except Exception as error:  # a user's function that needs more than images: it is not compared, which is said
+        check_shortage(error)
         return None
     if made.shape != pixels.shape or not np.isfinite(made).all():
         return None

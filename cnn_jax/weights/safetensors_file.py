@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from cnn_jax.errors import StorageError
+from cnn_jax.errors import StorageError, check_shortage
 from cnn_jax.files.whole import written_beside
 
 MOST_HEADER_BYTES = 2 * 2**20  # a ResNet-152 has 0.1 MB; Python makes 30 times as much of it
@@ -43,6 +43,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
         with safetensors.safe_open(path, framework='numpy') as file:
             return {name: file.get_tensor(name) for name in header}, metadata
     except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
+        check_shortage(error)
         raise StorageError(f'{path}: not a whole safetensors file: {str(error)[:200]}') from error
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.errors import CnnJaxError, StorageError
+from cnn_jax.errors import CnnJaxError, StorageError, check_shortage
 from cnn_jax.weights.normalise import Taken, find_weights, fit_names
 from cnn_jax.weights.safetensors_file import is_safetensors, read_safetensors
 from cnn_jax.weights.torch_file import take_torch
@@ -125,6 +125,7 @@ def _array(name: Any, value: Any) -> np.ndarray:
     try:
         array = np.asarray(value)
     except Exception as error:  # other libraries' arrays raise what they like
+        check_shortage(error)
         raise CnnJaxError(f'weights: {str(name)[:100]} is not an array: {str(error)[:200]}') from error
     if not isinstance(name, str) or array.dtype.hasobject:
         raise CnnJaxError(f'weights: {str(name)[:100]} is not an array of numbers by name')

@@ -1,35 +1,34 @@
-"""Checkpoints of any pytree: saved in the background, verified bit for bit when read.
+"""Checkpoints of any pytree: saved in the background, verified after the save, and bit for bit when read.
 
 Orbax writes and commits; what it lacks is here. A bit that flips on the disk is restored silently, another dtype too,
-and the error of a failed save shows one save later (all measured). So each checkpoint carries, in its own metadata, the
-shape, dtype and digest of every leaf, and `restore_latest_valid` believes only what matches.
+the error of a failed save shows one save later, and a checkpoint without its arrays counts as one (all measured). So
+each carries, in its own metadata, its step, its run, and the shape, dtype and digest of every leaf, and
+`restore_latest_valid` believes only what matches.
 """
 
 import contextlib
-import errno
 import gc
-import json
 import logging
 import os
 import shutil
 import sys
 import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
 from orbax.checkpoint import v1 as ocp
 
-from cnn_jax.errors import CnnJaxError, StorageError
-from cnn_jax.workdir import digest
+from cnn_jax.devices import compilation, processes
+from cnn_jax.errors import ShortageError, StorageError, check_shortage
+from cnn_jax.files.refusal import disk_reason
+from cnn_jax.workdir import committed, meta
+from cnn_jax.workdir.meta import NewerFormatError
 
-FORMAT = 2  # of a checkpoint; which digests it has, `digest.DIGESTS` says
 STATE, META = 'state', 'meta'  # the two parts of a checkpoint: the pytree, and JSON that describes it
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of the disk, of a quota, of the size that a file may have
-FULL_WORDS = ('No space left', 'Disk quota exceeded', 'File too large', 'RESOURCE_EXHAUSTED')  # as tensorstore says it
+READ_BACK_BYTES = 64 * 2**20  # smaller states are read back after each save
 
 
 class Restored(NamedTuple):
@@ -41,6 +40,15 @@ class Restored(NamedTuple):
     format: int
 
 
+class _Pending(NamedTuple):
+    """A save that runs: its step, the promise of its end, what it describes, and the form of its state."""
+
+    step: int
+    response: Any
+    leaves: dict[str, Any]
+    like: Any
+
+
 class Checkpoints:
     """The checkpoints below one folder, one subfolder a step; the newest `keep` are kept.
 
@@ -48,14 +56,25 @@ class Checkpoints:
         directory: made at the first save.
         keep: how many finished checkpoints stay on the disk; at least 1.
         aside: where `set_aside_after` moves steps; None: `rejected_checkpoints`, beside the folder.
+        run: the `identity` of the run, sealed in what is saved; what is of another run is not used. None: of none.
+        read_back: whether each save is read again and its digests compared; None: if it has less than 64 MiB.
     """
 
-    def __init__(self, directory: Path, *, keep: int = 3, aside: Path | None = None):
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        keep: int = 3,
+        aside: Path | None = None,
+        run: Mapping[str, Any] | None = None,
+        read_back: bool | None = None,
+    ):
         self.directory = directory.absolute()
         self._aside = self.directory.parent / 'rejected_checkpoints' if aside is None else aside
         self.keep = keep
+        self._run, self._read_back = run, read_back
         self._checkpointer: ocp.training.Checkpointer | None = None
-        self._pending: tuple[int, Any] | None = None
+        self._pending: _Pending | None = None
 
     def save(self, step: int, state: Any, *, note: dict[str, Any] | None = None) -> None:
         """Starts to write `state` as `step`, after the save before it has finished.
@@ -66,28 +85,38 @@ class Checkpoints:
             StorageError: this save cannot start, or the one before it failed.
         """
         self.wait()
-        meta = _sealed({'format': FORMAT, 'leaves': _describe(state, digests=FORMAT), 'note': note or {}})
+        described = meta.describe(step, state, run=self._run, note=note or {})
+        like = jax.tree.map(_form, state)
         try:
-            response = self._open().save_checkpointables_async(step, {STATE: state, META: meta}, force=True)
+            response = self._open().save_checkpointables_async(step, {STATE: state, META: described}, force=True)
         except Exception as error:
             raise self._failed(step, error) from error
-        self._pending = (step, response)
+        self._pending = _Pending(step, response, described['leaves'], like)
 
     def wait(self) -> int | None:
-        """Ends when no save is running; the step of the save that it waited for.
+        """Ends when no save is running; the step of the save that it waited for, which is then verified.
 
         Raises:
             StorageError: that save failed; the checkpoints before it are as they were.
         """
         if self._pending is None:
             return None
-        step, response = self._pending
-        self._pending = None
+        pending, self._pending = self._pending, None
         try:
-            response.result()
+            pending.response.result()
+            self._verify(pending)
         except Exception as error:
-            raise self._failed(step, error) from error
-        return step
+            raise self._failed(pending.step, error) from error
+        return pending.step
+
+    def _verify(self, pending: _Pending) -> None:
+        """Looks at what was committed: the listing and sizes of all, the bits of what is small."""
+        path = self.directory / str(pending.step)
+        with jax.transfer_guard_host_to_device('allow'):  # a save ends within the loop of training
+            processes.main_process_first(lambda: committed.check_arrays(path / STATE, pending.leaves))
+            size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(pending.like))
+            if size < READ_BACK_BYTES if self._read_back is None else self._read_back:
+                self.restore(pending.step, pending.like)
 
     def close(self) -> None:
         """Waits, then lets go of the folder."""
@@ -115,12 +144,14 @@ class Checkpoints:
 
         Raises:
             CnnJaxError: a checkpoint is another model's.
-            StorageError: there are checkpoints and none is whole.
+            StorageError: there are checkpoints and none is whole; or a newer version wrote one.
         """
         rejected = []
         for step in reversed(self.steps()):
             try:
                 return self.restore(step, like)
+            except (NewerFormatError, ShortageError):
+                raise
             except StorageError as error:
                 rejected.append(str(error))
                 report(str(error))
@@ -134,19 +165,11 @@ class Checkpoints:
     def restore(self, step: int, like: Any) -> Restored:
         """Reads one step and verifies it; errors as in `restore_latest_valid`."""
         path = self.directory / str(step)
-        meta = self._read(path, META, None)
-        if not isinstance(meta, dict) or _sealed(meta) != meta:
-            raise StorageError(f'checkpoint {path} is not usable: its {META} changed since the save')
-        if meta['format'] > FORMAT:
-            raise StorageError(f'checkpoint {path} is not usable: a newer cnn_jax wrote it (format {meta["format"]})')
-        leaves = meta['leaves']
-        _check_fits(path, leaves, _describe(like))
+        said = meta.check(path, self._read(path, META, None), run=self._run)
+        meta.check_fits(path, said['leaves'], meta.describe_leaves(like))
         state = self._read(path, STATE, like)
-        found = _describe(state, digests=meta['format'])
-        wrong = [name for name, leaf in found.items() if leaf['digest'] != leaves[name]['digest']]
-        if wrong:
-            raise StorageError(f'checkpoint {path} is not usable: the bits of {_some(wrong)} changed since the save')
-        return Restored(step, state, meta['note'], meta['format'])
+        meta.check_digests(path, said['leaves'], meta.describe_leaves(state, digests=said['format']))
+        return Restored(step, state, said['note'], said['format'])
 
     def discard_before(self, step: int) -> None:
         """Removes the steps before `step`."""
@@ -167,7 +190,7 @@ class Checkpoints:
 
     def _open(self) -> ocp.training.Checkpointer:
         if self._checkpointer is None:
-            sys.unraisablehook = _without_closed_loops
+            sys.unraisablehook = compilation.without_event_loops
             newest: Any = ocp.training.preservation_policies.LatestN(self.keep)
             self._checkpointer = ocp.training.Checkpointer(
                 str(self.directory), preservation_policy=newest, context=_context()
@@ -179,6 +202,7 @@ class Checkpoints:
             with _quiet(), _context():
                 return ocp.load_checkpointables(str(path), {part: like})[part]
         except Exception as error:
+            check_shortage(error)
             lines = str(error).strip().splitlines() or ['no message']
             missing = isinstance(error, FileNotFoundError | KeyError) or not (path / part).exists()
             why = 'is missing' if missing else f'cannot be read ({type(error).__name__}: {lines[0][:160]})'
@@ -187,9 +211,15 @@ class Checkpoints:
     def _failed(self, step: int, error: Exception) -> StorageError:
         kept = [other for other in self.steps() if other != step]
         good = f'the checkpoint of step {kept[-1]} is intact' if kept else 'there is no earlier checkpoint'
-        return StorageError(
-            f'saving step {step} to {self.directory} failed: {_disk_reason(self.directory, error)}; {good}'
-        )
+        return StorageError(f'saving step {step} to {self.directory} failed: {_why(self.directory, error)}; {good}')
+
+
+def _form(leaf: jax.Array) -> jax.ShapeDtypeStruct:
+    """Shape, type and sharding of a leaf; that of a key which was restored is of the numbers behind it."""
+    sharding = leaf.sharding
+    if isinstance(sharding, NamedSharding):
+        sharding = NamedSharding(sharding.mesh, PartitionSpec(*sharding.spec[: leaf.ndim]))
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def _context() -> ocp.Context:
@@ -199,12 +229,6 @@ def _context() -> ocp.Context:
     context = ocp.Context()
     context.checkpointables.registry = registry
     return context
-
-
-def _sealed(meta: dict[str, Any]) -> dict[str, Any]:
-    """`meta` with a checksum of all the rest of it."""
-    rest = {name: value for name, value in meta.items() if name != 'crc32'}
-    return {**rest, 'crc32': zlib.crc32(json.dumps(rest, sort_keys=True).encode())}
 
 
 @contextlib.contextmanager
@@ -226,58 +250,19 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _without_closed_loops(unraisable: Any) -> None:
-    """Prints what Python cannot raise, but for the pages of tensorstore's threads after a save that failed."""
-    if str(unraisable.exc_value) != 'Event loop is closed':
-        sys.__unraisablehook__(unraisable)
-
-
-def _describe(tree: Any, *, digests: int | None = None) -> dict[str, dict[str, Any]]:
-    """Path, shape and dtype of every leaf, as the metadata has them; with the digests of a format, if one is given."""
-    plain = jax.tree.map(_plain, tree) if digests else jax.eval_shape(lambda tree: jax.tree.map(_plain, tree), tree)
-    leaves = jax.tree_util.tree_flatten_with_path(plain)[0]
-    described = {
-        jax.tree_util.keystr(path, simple=True, separator='/'): {'shape': list(leaf.shape), 'dtype': str(leaf.dtype)}
-        for path, leaf in leaves
-    }
-    if digests:
-        values = jax.device_get([digest.DIGESTS[digests](leaf) for _, leaf in leaves])
-        for leaf, value in zip(described.values(), values, strict=True):
-            leaf['digest'] = digest.as_text(value)
-    return described
-
-
-def _plain(leaf: jax.Array) -> jax.Array:
-    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
-
-
-def _check_fits(path: Path, saved: dict[str, Any], model: dict[str, Any]) -> None:
-    def form(leaf):
-        return f'{tuple(leaf["shape"])} {leaf["dtype"]}' if leaf else 'nothing'
-
-    names = dict.fromkeys([*model, *saved])
-    wrong = [
-        f'{name}: saved {form(saved.get(name))}, model {form(model.get(name))}'
-        for name in names
-        if form(saved.get(name)) != form(model.get(name))
-    ]
-    if wrong:
-        more = f'; and {len(wrong) - 3} more' if len(wrong) > 3 else ''
-        raise CnnJaxError(
-            f'checkpoint {path} is of another model: {"; ".join(wrong[:3])}{more}; '
-            'use the options it was trained with, or a new --workdir'
-        )
-
-
-def _disk_reason(directory: Path, error: Exception) -> str:
-    text = str(error)
-    if getattr(error, 'errno', None) in FULL or any(words in text for words in FULL_WORDS):
-        folder = next(path for path in (directory, *directory.parents) if path.exists())
-        return f'the disk is full ({shutil.disk_usage(folder).free / 2**20:.0f} MiB free); make room, then go on'
-    if isinstance(error, PermissionError) or not os.access(directory.parent, os.W_OK):
+def _why(directory: Path, error: Exception) -> str:
+    """Why a save failed: the disk, the machine, the folder; else the error's own words."""
+    if reason := disk_reason(directory, error):
+        return f'{reason}, then go on'
+    try:
+        check_shortage(error)
+    except ShortageError as short:
+        return str(short)
+    above = next(path for path in directory.parents if path.exists())
+    if directory.exists() and not directory.is_dir():
+        return 'it is a file; move it away'
+    if isinstance(error, PermissionError) or not os.access(above, os.W_OK):
         return 'the folder is not writable'
-    return f'{type(error).__name__}: {text.strip().splitlines()[0][:200] if text.strip() else "no message"}'
-
-
-def _some(names: list[str]) -> str:
-    return ', '.join(names[:3]) + (f' and {len(names) - 3} more leaves' if len(names) > 3 else '')
+    if isinstance(error, StorageError):
+        return str(error)
+    return f'{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error).strip() else "no message"}'

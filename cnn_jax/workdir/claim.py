@@ -10,6 +10,7 @@ from cnn_jax.workdir import sources, trust
 from cnn_jax.workdir.config import check_same_run, has_begun, make_folder
 from cnn_jax.workdir.config_file import change_config, read_config, write_config
 from cnn_jax.workdir.lock import WorkdirLock
+from cnn_jax.workdir.place import check_writable_name
 
 KEPT = ('started', 'folder', 'splits', 'seals', 'test_openings')  # of the first start
 
@@ -21,7 +22,7 @@ def claimed(folder: Path, config: dict[str, Any]) -> Iterator[list[str]]:
     A run that never began, stopped by a mistake in its options perhaps, may change all of them.
 
     Raises:
-        CnnJaxError: the folder holds a run with other options.
+        CnnJaxError: the folder holds a run with other options, or its name is one that no checkpoint can be under.
         StorageError: another process trains there, or it cannot be written.
     """
     lock = WorkdirLock(folder)
@@ -32,6 +33,7 @@ def claimed(folder: Path, config: dict[str, Any]) -> Iterator[list[str]]:
 
 
 def _claim(folder: Path, config: dict[str, Any], lock: WorkdirLock) -> list[str]:
+    check_writable_name(folder)
     make_folder(folder)
     lock.acquire()
     saved = read_config(folder)

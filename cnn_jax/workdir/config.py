@@ -20,7 +20,7 @@ from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.experiment import Loaded, function, load
 from cnn_jax.options import signature
 from cnn_jax.weights.prepared import of_experiment
-from cnn_jax.workdir import sources, trust
+from cnn_jax.workdir import place, sources, trust
 from cnn_jax.workdir.config_file import read_config
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
@@ -41,9 +41,10 @@ def make_folder(path: Path) -> None:
     """Makes the folder, or checks that it can be written.
 
     Raises:
-        CnnJaxError: it is a file.
+        CnnJaxError: it is a file, or the address of a store elsewhere.
         StorageError: the machine does not let us write there, or what is written would land elsewhere.
     """
+    place.check_local(path, 'workdir')
     blocked = next((part for part in (path, *path.parents) if part.exists() and not part.is_dir()), None)
     if blocked is not None:
         raise CnnJaxError(f'--workdir: {blocked} is a file; give a folder')

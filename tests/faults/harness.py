@@ -1,6 +1,8 @@
 """Runs of one tiny experiment, here and in processes of their own that break on purpose, and what is left of them."""
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 TINY = str(ROOT / 'tests' / 'tiny_experiment.py')
 BROKEN = Path(__file__).parent / 'broken'
 DEVICES = 8  # as in tests/conftest.py: bit-equality is promised for the same number
-NO_PICTURES = 'cnn_jax.training.run.PICTURES_AFTER=1e9'
+NO_PICTURES = 'cnn_jax.training.run.PICTURES_FROM=1e9'
 PATIENCE_SECONDS = 120  # of a loaded machine
 
 
@@ -68,7 +70,18 @@ class Process(NamedTuple):
     def finish(self):
         """Exit code, and the lines of stdout and stderr."""
         output, errors = self.popen.communicate(timeout=PATIENCE_SECONDS)
-        return self.popen.returncode, output.splitlines(), errors.splitlines()
+        return self.popen.returncode, (output or '').splitlines(), (errors or '').splitlines()
+
+    def wake(self):
+        """Lets a process that was stopped go on, and its child; without effect on others."""
+        for pid in [self.popen.pid, *map(int, self._children().split())]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def _children(self):
+        with contextlib.suppress(OSError):
+            return Path(f'/proc/{self.popen.pid}/task/{self.popen.pid}/children').read_text()
+        return ''
 
     def wait_for(self, condition):
         """Waits until `condition()` holds while the process lives."""
@@ -85,9 +98,12 @@ class Process(NamedTuple):
         return bool(lines)
 
 
-def start(workdir, *more, fault='', settings='', environment=None, devices=DEVICES, **options):
-    """A run in a process of its own. fault: ACTION@EVENT:N; settings: MODULE.NAME=NUMBER (see broken)."""
-    command = [sys.executable, '-m', 'cnn_jax.main', f'--experiment={TINY}', f'--workdir={workdir}', *more]
+def start(workdir, *more, fault='', settings='', environment=None, devices=DEVICES, deaf=False, prefix=(), **options):
+    """A run in a process of its own. fault: ACTION@EVENT:N; settings: MODULE.NAME=NUMBER (see broken).
+
+    deaf: nobody reads what it says, as when a terminal was closed; prefix: a command in front of it, such as `nohup`.
+    """
+    command = [*prefix, sys.executable, '-m', 'cnn_jax.main', f'--experiment={TINY}', f'--workdir={workdir}', *more]
     command += [f'--config.{name}={value}' for name, value in options.items()]
     fired = workdir.with_name(f'{workdir.name}_fired_{time.monotonic_ns()}')
     broken = {
@@ -112,6 +128,11 @@ def start(workdir, *more, fault='', settings='', environment=None, devices=DEVIC
         text=True,
         start_new_session=True,
     )
+    if deaf:
+        for stream in (popen.stdout, popen.stderr):
+            assert stream is not None
+            stream.close()
+        popen.stdout = popen.stderr = None
     return Process(popen, fired)
 
 

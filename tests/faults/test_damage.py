@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from small_checkpoint import abstract, bits, make_state, restore, save
 
 from cnn_jax.errors import CnnJaxError, StorageError
-from cnn_jax.workdir import checkpoint
+from cnn_jax.workdir import meta
 from cnn_jax.workdir.checkpoint import Checkpoints
 
 
@@ -203,8 +203,8 @@ def test_a_newer_format_is_refused(tmp_path, state):
     """F26: a folder of a later version is named as such, and is no reason to start anew."""
     checkpoints = save(tmp_path / 'c', state, 1)
     file = tmp_path / 'c' / '1' / 'meta' / 'data.json'
-    meta = json.loads(file.read_text())
-    file.write_text(json.dumps(checkpoint._sealed({**meta, 'format': checkpoint.FORMAT + 1})))
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps(meta.sealed({**said, 'format': meta.FORMAT + 1})))
     with pytest.raises(StorageError, match='a newer cnn_jax wrote it') as caught:
         restore(checkpoints, abstract(state))
     assert caught.value.exit_code == 5

@@ -35,7 +35,7 @@ def test_kill_during_a_save(tmp_path, straight_long):
 
 
 def test_kill_at_random_moments(tmp_path, straight_long):
-    """F7: two random moments; `benchmarks/soak.py` tries twenty."""
+    """F7: two random moments; `benchmarks/soak` tries many."""
     workdir, committed = tmp_path / 'run', 0
     for _ in range(2):
         process = harness.start(workdir, **OPTIONS)

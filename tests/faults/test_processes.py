@@ -60,13 +60,16 @@ def test_signals_and_losses_in_turn(tmp_path, straight_two):
     for victim, fault, words in [
         (0, 'kill@step:2', 'process 0'),
         (1, 'kill@step:2', 'process 1'),
+        (1, 'stop@step:2', 'process 1 of the run was lost, or is stopped'),
         (1, 'hang@step:2', 'no training step has ended'),
     ]:
         processes = harness.start_together(2, workdir, victim=victim, fault=fault, settings=SETTINGS, **OPTIONS)
-        codes, _, errors = finish(processes)
+        code, _, errors = processes[1 - victim].finish()
+        processes[victim].wake()
+        errors += processes[victim].finish()[2]
         assert processes[victim].has_fired()
-        assert codes[1 - victim] == cluster.PEER_LOST, (fault, codes, errors)
-        said = [line for lines in errors for line in lines if line.startswith('cnn_jax: error: ')]
+        assert code == cluster.PEER_LOST, (fault, errors)
+        said = [line for line in errors if line.startswith('cnn_jax: error: ')]
         assert any(words in line for line in said), (fault, said)
         assert len(said) <= 2
     codes, output, errors = finish(harness.start_together(2, workdir, **OPTIONS))

@@ -2,6 +2,7 @@
 
 import contextlib
 import resource
+import sys
 import time
 from typing import Any
 
@@ -25,6 +26,7 @@ WIDE: dict[str, Any] = {
 @contextlib.contextmanager
 def full_disk(limit=50_000):
     """No file of this process grows beyond `limit` bytes; needs no privilege and ends with the block."""
+    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # Python leaves a .pyc that is cut short as it is
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     cached = jax.config.values['jax_persistent_cache_min_compile_time_secs']
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 1e6)  # nothing of the tests' own cache is cut short
@@ -33,6 +35,7 @@ def full_disk(limit=50_000):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        sys.dont_write_bytecode = written
         jax.config.update('jax_persistent_cache_min_compile_time_secs', cached)
 
 

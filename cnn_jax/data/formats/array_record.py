@@ -21,7 +21,7 @@ from cnn_jax.data.formats import file_seals
 from cnn_jax.data.formats.image_header import check_png
 from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.seal import Seal, number_of_array, of_numbers
-from cnn_jax.errors import DataError
+from cnn_jax.errors import DataError, ShortageError, check_shortage
 from cnn_jax.files import lock as file_lock
 from cnn_jax.files.whole import write_whole
 
@@ -101,9 +101,10 @@ def reading(folder: Path) -> Iterator[None]:
     check_installed()
     try:
         yield
-    except (ImportError, DataError):
+    except (ImportError, DataError, ShortageError):
         raise
     except Exception as error:  # TFDS, ArrayRecord and OpenCV raise a dozen types for a bad file
+        check_shortage(error)
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise DataError(
             f'unreadable data set: {folder}; {reason}; delete that folder and prepare the set again'
@@ -168,6 +169,7 @@ def build(
                 file_seals.write_all(made)
                 replace(made, home / VERSION, Path(building))
     except (OSError, RuntimeError) as error:  # ArrayRecord's writer raises RuntimeError where a disk is full
+        check_shortage(error)
         reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
         raise DataError(
             f'cannot write the data set {name} below {data_dir}: {reason}; '

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.errors import DataError
+from cnn_jax.errors import DataError, check_shortage
 
 PIXELS = 3 * 32 * 32
 MOST_BYTES = 2**28  # of one file in an archive; the largest has 155 MB
@@ -66,6 +66,7 @@ def decode_pickle(content: bytes, *, label_key: str, where: str) -> Arrays:
         if rows.dtype != np.uint8 or rows.shape != (len(labels), PIXELS):
             raise ValueError(f'its data are {rows.dtype} {rows.shape}')
     except Exception as error:  # a damaged pickle raises anything
+        check_shortage(error)
         reason = (str(error) or repr(error)).splitlines()[0]
         raise DataError(f'{where} is no batch of CIFAR: {reason}; put the published archive there') from error
     return _to_images(rows), labels

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_jax.errors import DataError
+from cnn_jax.errors import DataError, check_shortage
 
 UNSIGNED_BYTE = 0x08
 
@@ -52,6 +52,7 @@ def _content(path: Path) -> bytes:
     except (EOFError, zlib.error) as error:
         raise _unusable(path, f'its compressed data are cut short or damaged ({error})') from error
     except OSError as error:  # gzip.BadGzipFile is one
+        check_shortage(error)
         raise _unusable(path, error.strerror or str(error)) from error
 
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from cnn_jax.errors import check_shortage
+
 MAX_PIXELS = 64 * 2**20  # 192 MB decoded; the largest image of ImageNet has 18 million pixels
 MAX_BYTES = 256 * 2**20  # of a file, before anything is read; so many pixels in a form without compression fit
 FORMATS = ('JPEG', 'PNG', 'BMP', 'GIF', 'WEBP', 'TIFF', 'PPM', 'JPEG2000', 'AVIF')  # that say what they are
@@ -85,7 +87,8 @@ def orientation(encoded: bytes) -> int:
         return 1  # and TIFF, which Pillow gives upright
     try:
         found = int(_open(encoded).getexif().get(ORIENTATION, 1))
-    except Exception:  # Pillow raises a dozen types for damaged tags, and these decide nothing else
+    except Exception as error:  # Pillow raises a dozen types for damaged tags, and these decide nothing else
+        check_shortage(error)
         return 1
     return found if 1 <= found <= 8 else 1
 
@@ -144,13 +147,18 @@ def _open(encoded: bytes) -> Image.Image:
 def explained(what: str = '') -> Iterator[None]:
     """Whatever a decoder raises in the block is a `BadImage`: they raise a dozen types for bad bytes.
 
-    Not so a shortage of memory: it is the machine's, the sizes are checked before.
+    Not so a shortage of memory or threads: it is the machine's, the sizes are checked before.
+
+    Raises:
+        BadImage: the bytes are bad.
+        ShortageError: the machine is short of something.
     """
     try:
         yield
-    except (BadImage, MemoryError):
+    except BadImage:
         raise
     except Exception as error:
+        check_shortage(error)
         raise BadImage(f'{what}{" ".join(str(error).split()) or type(error).__name__}') from error
 
 

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cnn_jax.errors import check_shortage
+
 MODULUS = 2**128
 RUN = 256  # rows that are read at once
 STANDING = 32  # rows that stand for all where these are generated
@@ -61,7 +63,8 @@ def of_source(source: Any) -> Seal:
         return Seal(count, None)
     try:
         return of_numbers(count, _numbers(source, count))
-    except Exception:  # a row that cannot be read: who needs it is told, with its number and the reason
+    except Exception as error:  # a row that cannot be read: who needs it is told, with its number and the reason
+        check_shortage(error)
         return Seal(count, None)
 
 

@@ -19,7 +19,7 @@ from cnn_jax.data.formats import array_record, description, encoded, file_seals,
 from cnn_jax.data.formats.array_record import VERSION
 from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.tree import Item
-from cnn_jax.errors import DataError
+from cnn_jax.errors import DataError, check_shortage
 
 SHARD_BYTES = 128 * 2**20
 PLAN = 'plan.json'  # in the set's folder: what it was made from
@@ -92,6 +92,7 @@ def build(
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(building, folder)
     except (OSError, RuntimeError) as error:  # ArrayRecord's writer raises RuntimeError where a disk is full
+        check_shortage(error)
         reason = str(error).splitlines()[0]
         raise DataError(
             f'cannot write the data set {name} below {data_dir}: {reason}; run the same command again once that is '

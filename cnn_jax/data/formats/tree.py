@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from cnn_jax.data.formats.image_header import SUFFIXES, check_bytes
-from cnn_jax.errors import DataError
+from cnn_jax.errors import DataError, check_shortage
 
 BLOCK = 2**24  # bytes that are read at a time
 
@@ -56,6 +56,7 @@ class Item(NamedTuple):
                 for start in range(0, self.size, BLOCK):
                     yield file.read(min(BLOCK, self.size - start))
         except OSError as error:
+            check_shortage(error)
             raise DataError(f'cannot read {self.path}: {error.strerror}; mend its rights, or take it out') from error
 
 
@@ -75,6 +76,7 @@ def class_folders(root: Path) -> list[str]:
     try:
         names = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith('.'))
     except OSError as error:
+        check_shortage(error)
         raise DataError(f'cannot read the folder {root}: {error.strerror}; give a folder of class folders') from error
     for name in names:
         try:
@@ -106,6 +108,7 @@ def list_images(folder: Path, label: int, *, prefix: str = '') -> Listed:
         try:
             found = path.stat()
         except OSError as error:
+            check_shortage(error)
             raise DataError(f'cannot read {path}: {error.strerror}; mend it, or take it out') from error
         mark = f'{found.st_size}-{found.st_mtime_ns}'
         items.append(Item(f'{prefix}{path.relative_to(folder).as_posix()}', label, path, 0, found.st_size, mark))
@@ -196,5 +199,6 @@ def _members(path: Path, offset: int, size: int, label: int, prefix: str, suffix
                         raise tarfile.ReadError(f'{member.name} goes beyond its end')
                     found.append(Item(prefix + name, label, path, member.offset_data, member.size))
     except (tarfile.TarError, OSError) as error:
+        check_shortage(error)
         raise DataError(f'unreadable tar file: {path}; {error}; put a good copy there') from error
     return sorted(found)

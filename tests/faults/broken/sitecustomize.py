@@ -8,6 +8,7 @@ import importlib.util
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import sys
 import threading
@@ -37,12 +38,17 @@ def happen(event):
 
 
 def act():
-    if ACTION in ('kill', 'stop', 'term', 'int'):
+    if ACTION in ('kill', 'stop', 'term', 'int', 'hup'):
         os.kill(os.getpid(), getattr(signal, 'SIG' + ACTION.upper()))
     elif ACTION == 'full':  # every file of this process is at its end; no privilege is needed
+        sys.dont_write_bytecode = True  # Python leaves a .pyc that is cut short as it is
         resource.setrlimit(resource.RLIMIT_FSIZE, (2048, resource.RLIM_INFINITY))
     elif ACTION == 'fail':
         raise OSError(5, 'Input/output error')
+    elif ACTION == 'block':  # the checkpoints are no folder any more
+        (workdir,) = [argument.partition('=')[2] for argument in sys.argv if argument.startswith('--workdir=')]
+        shutil.rmtree(f'{workdir}/checkpoints')
+        pathlib.Path(f'{workdir}/checkpoints').touch()
     elif ACTION == 'hang':
         time.sleep(1000)
 
