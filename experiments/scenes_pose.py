@@ -3,8 +3,8 @@
     python -m cnn_jax.main --experiment=scenes_pose
     python -m cnn_jax.main --experiment=scenes_pose --config.loss=mse   # as published; collapses here
 
-Model: the simple baseline (Xiao et al. 2018, arXiv:1804.06208) on a narrow residual trunk. Differs: a cross-entropy over
-the places of each heat-map in the place of squared distances. Heads are real scans of digits and backgrounds real
+Model: the simple baseline (Xiao et al. 2018, arXiv:1804.06208) on a narrow residual trunk. Differs: a cross-entropy
+over the places of each heat-map in the place of squared distances. Heads are real scans of digits and backgrounds real
 photographs; the puppets are generated (`data/scenes.py`).
 """
 
