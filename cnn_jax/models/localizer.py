@@ -20,6 +20,9 @@ class Localizer(nn.Module):
 
     Class and box from shared features are those of OverFeat (Sermanet et al. 2013, arXiv:1312.6229) and of Krizhevsky's
     entry of 2012. Differs: one net for both at once, and the edges are regressed as shares of the image's sides.
+
+    Learned parameters: `resnet18` 14,517,420 at 224x224x3, `vgg16` 18,055,596 at 224x224x3, `cifar8` 1,386,396 at
+    48x48x1.
     """
 
     trunk: nn.Module
@@ -36,13 +39,13 @@ class Localizer(nn.Module):
         last = {'kernel_initializer': initializers.normal(0.01), 'dtype': self.dtype}
         scores = Dense(self.num_classes, name='scores', **last)(x)
         box = Dense(4, name='box', **last)(x)
-        middle = jnp.array([0.25, 0.25, 0.75, 0.75], jnp.float32)  # where a net that knows nothing begins
-        sides = jnp.array([width, height, width, height], jnp.float32)
+        middle = jnp.array([[0.25, 0.25, 0.75, 0.75]], jnp.float32)  # where a net that knows nothing begins
+        sides = jnp.array([[width, height, width, height]], jnp.float32)
         return {'scores': scores.astype(jnp.float32), 'box': (box + middle) * sides}
 
 
 VARIANTS: dict[str, Callable[..., nn.Module]] = {
-    **{f'resnet{depth}': partial(Localizer, ResNet(depth=depth, maps=True)) for depth in (18, 34, 50)},
-    'vgg16': partial(Localizer, VGG(maps=True)),
-    'cifar8': partial(Localizer, ResNet(depth=8, layout='cifar', maps=True)),
+    **{f'resnet{depth}': partial(Localizer, trunk=ResNet(depth=depth, maps=True)) for depth in (18, 34, 50)},
+    'vgg16': partial(Localizer, trunk=VGG(maps=True)),
+    'cifar8': partial(Localizer, trunk=ResNet(depth=8, layout='cifar', maps=True)),
 }

@@ -52,7 +52,7 @@ class Localization(Task):
 
     def loss(self, outputs: Any, batch: Batch) -> jax.Array:
         height, width = batch['image'].shape[1:3]
-        sides = jnp.array([width, height, width, height], jnp.float32)
+        sides = jnp.array([[width, height, width, height]], jnp.float32)
         classes_ = optax.softmax_cross_entropy_with_integer_labels(outputs['scores'], batch['label'])
         edges = optax.huber_loss(outputs['box'] / sides, batch['boxes'][:, 0] / sides, delta=self.box_delta)
         return classes_ + self.box_weight / self.box_delta * jnp.sum(edges, -1)
