@@ -193,7 +193,7 @@ def test_two_processes_print_the_same_table(experiment, source, data_dir, tmp_pa
     with contextlib.closing(Checkpoints(tmp_path / 'checkpoints')) as checkpoints:
         checkpoints.save(1, state)
     names = ('center', 'dense', 'ten_crop')
-    command = ['bash', str(LAUNCHER), '2', '--mode=evaluate', f'--workdir={tmp_path}']
+    command = ['bash', str(LAUNCHER), '2', '--mode=evaluate', '--trust', f'--workdir={tmp_path}']
     command += [f'--data_dir={data_dir}', f'--protocols={",".join(names)}']
     flags = ' '.join(flag for flag in os.environ['XLA_FLAGS'].split() if 'device_count' not in flag)
     environment = {**os.environ, 'XLA_FLAGS': flags, 'DEVICES': '2', 'PYTHON': sys.executable}
