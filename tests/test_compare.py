@@ -1,6 +1,5 @@
 """`--mode=compare`: what differs between runs, and whether what they do differs by more than noise."""
 
-import json
 import math
 import re
 
@@ -62,13 +61,16 @@ def two(tmp_path_factory):
     """Two runs of a tiny net that differ in one option and the seed."""
     folder = tmp_path_factory.mktemp('compare')
     for name, seed, rate in (('one', 0, 0.01), ('other', 1, 0.001)):
-        loaded = load(TINY, {'num_steps': 6, 'learning_rate': rate, 'save_every': None, 'evaluate_every': 3})
-        (folder / name).mkdir()
-        config = describe_run(loaded, seed=seed, parallel='mapped', data_dir=folder)
-        write_config(folder / name, config if name == 'one' else {**config, 'git_commit': 'abc'})
-        log, stop = Log(folder / name, quiet=True), StopRequest()
-        training.train(Setup(loaded.experiment, data_dir=folder), workdir=folder / name, seed=seed, log=log, stop=stop)
+        train(TINY, folder / name, seed, rate, **({} if name == 'one' else {'git_commit': 'abc'}))
     return folder
+
+
+def train(file, folder, seed, rate, **changes):
+    loaded = load(file, {'num_steps': 6, 'learning_rate': rate, 'save_every': None, 'evaluate_every': 3})
+    folder.mkdir()
+    write_config(folder, {**describe_run(loaded, seed=seed, parallel='mapped', data_dir=folder.parent), **changes})
+    setup = Setup(loaded.experiment, data_dir=folder.parent)
+    training.train(setup, workdir=folder, seed=seed, log=Log(folder, quiet=True), stop=StopRequest())
 
 
 def test_the_console_names_what_differs_and_which_images(two, capsys):
@@ -120,11 +122,7 @@ def test_a_mistake_is_one_line(arguments, words, capsys):
 
 
 def test_runs_on_other_test_images_are_refused(two, tmp_path, capsys, monkeypatch):
-    config = json.loads((two / 'other' / 'config.json').read_text())
     (tmp_path / 'file.py').write_text((experiment_file.ROOT / TINY).read_text().replace('Rows(23, 1)', 'Rows(23, 2)'))
-    (tmp_path / 'run').mkdir()
-    (tmp_path / 'run' / 'config.json').write_text(json.dumps({**config, 'experiment': str(tmp_path / 'file.py')}))
-    for name in ('metrics.jsonl', 'checkpoints'):
-        (tmp_path / 'run' / name).symlink_to(two / 'other' / name)
+    train(str(tmp_path / 'file.py'), tmp_path / 'run', 1, 0.001)
     assert main(['--mode=compare', '--trust', str(two / 'one'), str(tmp_path / 'run')]) == 2
     assert 'has other test images' in capsys.readouterr().err
