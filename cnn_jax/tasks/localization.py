@@ -11,6 +11,7 @@ import optax
 
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.pipeline import Data
+from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay
 from cnn_jax.ops.boxes import box_iou
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks.classification import results as classes
@@ -118,6 +119,13 @@ class Localization(Task):
 
     def groups(self, class_names: Sequence[str]) -> tuple[str, ...]:
         return tuple(class_names)
+
+    def drawn(self, image: np.ndarray, result: Mapping[str, Any], class_names: Sequence[str]) -> np.ndarray:
+        """The right box in green, the answer in orange."""
+        overlay = Overlay(image)
+        overlay.boxes(result['box'][None], RIGHT)
+        overlay.boxes(result['predicted_box'][None], ANSWER)
+        return overlay.pixels
 
     def right(self, results: Results) -> np.ndarray:
         return (results['rank'] < 1) & (results['iou'] >= ENOUGH)

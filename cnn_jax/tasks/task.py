@@ -220,6 +220,11 @@ class Task:
         """The places in `results` of the images that the page shows: the highest losses, highest first."""
         return worst_of(results, np.arange(len(results['loss'])), most)
 
+    def drawn(self, image: np.ndarray, result: Mapping[str, Any], class_names: Sequence[str]) -> np.ndarray:
+        """An image, uint8 (height, width, channels), with what is right and what was answered drawn on it."""
+        del result, class_names
+        return image
+
     def sections(self, run: Run) -> list[str]:
         """The sections of the page that are the task's own, as HTML."""
         return [page.hardest(run)]
