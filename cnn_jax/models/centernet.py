@@ -60,7 +60,7 @@ def _boxes(size: jax.Array, offset: jax.Array, image: tuple[int, int]) -> jax.Ar
 
 
 VARIANTS: dict[str, Callable[..., nn.Module]] = {
-    **{f'resnet{depth}': partial(CenterNet, ResNet(depth=depth, maps=True)) for depth in (18, 34, 50)},
-    'vgg16': partial(CenterNet, VGG(maps=True), finest=1),
-    'cifar8': partial(CenterNet, ResNet(depth=8, layout='cifar', maps=True), finest=1),
+    **{f'resnet{depth}': partial(CenterNet, trunk=ResNet(depth=depth, maps=True)) for depth in (18, 34, 50)},
+    'vgg16': partial(CenterNet, trunk=VGG(maps=True), finest=1),
+    'cifar8': partial(CenterNet, trunk=ResNet(depth=8, layout='cifar', maps=True), finest=1),
 }
