@@ -27,6 +27,7 @@ from cnn_jax.steps.evaluate import make_eval_step
 from cnn_jax.steps.recipe import Parts
 from cnn_jax.tasks import detection
 from cnn_jax.tasks.task import Evaluation
+from cnn_jax.tracing import scores
 from cnn_jax.workdir.log import Log
 
 SIDE, CLASSES, MOST, IMAGES = 12, 3, 4, 21
@@ -141,6 +142,17 @@ def test_any_batch_size_and_number_of_devices_gives_the_same():
             same(other.results[name], values)
 
 
+def test_what_is_explained_is_the_best_score_of_a_class():
+    truth = drawn()
+    images = jnp.asarray(told(truth)[:2])
+    for unit in (None, 1):
+        found, values = scores.gradients(Told(), {}, images, unit)
+        considered = images[..., :CLASSES] if unit is None else images[..., unit : unit + 1]
+        np.testing.assert_array_equal(values, considered.max((1, 2, 3)))
+        assert found[..., CLASSES:].any() == 0, 'boxes are no scores'
+        np.testing.assert_array_equal((found != 0).sum((1, 2, 3)), [1, 1])
+
+
 class Brightest(nn.Module):
     """Finds the one bright rectangle of a dark image; the answer is not finite where all is dark."""
 
@@ -152,8 +164,7 @@ class Brightest(nn.Module):
         last = [one.shape[1] - jnp.argmax(one[:, ::-1], 1) for one in (across, down)]
         box = jnp.stack([*first, *last], -1).astype(jnp.float32)[:, None, None]
         sure = jnp.where(bright.any((1, 2)), 3.0, jnp.nan)
-        scores = jnp.stack([-sure, sure], -1)[:, None, None]
-        return {'scores': scores, 'boxes': box}
+        return {'scores': jnp.stack([-sure, sure], -1)[:, None, None], 'boxes': box}
 
 
 @pytest.fixture(scope='module')
