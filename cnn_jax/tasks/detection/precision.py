@@ -35,7 +35,7 @@ def truths(results: Mapping[str, np.ndarray], class_names: Sequence[str]) -> dic
     """The right boxes of a split in COCO's format: what pycocotools calls ground truth; an image's id is its row."""
     annotations = []
     for image, boxes, labels, crowds in zip(
-        results['index'], results['boxes'], results['box_label'], _crowd(results), strict=True
+        results['index'], results['boxes'], results['box_label'], results['crowd'], strict=True
     ):
         for place in np.flatnonzero(present(boxes)):
             box = xywh(boxes[place])
@@ -113,7 +113,3 @@ def xywh(box: Iterable[float]) -> list[float]:
     """COCO's form of a box (left, top, right, bottom): left, top, width, height."""
     left, top, right, bottom = (float(edge) for edge in box)
     return [left, top, right - left, bottom - top]
-
-
-def _crowd(results: Mapping[str, np.ndarray]) -> np.ndarray:
-    return results.get('crowd', np.zeros(results['boxes'].shape[:2], bool))

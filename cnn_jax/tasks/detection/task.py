@@ -64,9 +64,10 @@ class Detection(Task):
         return {**found, 'score': jnp.where(broken[:, None], jnp.nan, found['score'])}
 
     def results(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
-        """What is kept of each image: the right `boxes` and `box_label`, and the detections, `found_...`."""
+        """What is kept of each image: the right `boxes`, `box_label` and `crowd`, and the detections, `found_...`."""
         found = decoding.detections(outputs['scores'], outputs['boxes'], self.most)
-        right = {name: batch[name] for name in self.truths if name in batch}
+        crowd = batch.get('crowd', jnp.zeros_like(batch['box_label'], bool))
+        right = {'boxes': batch['boxes'], 'box_label': batch['box_label'], 'crowd': crowd}
         return {**right, **{f'found_{name}': values for name, values in found.items()}}
 
     def summarise(self, results: Results, data: Data) -> dict[str, float]:
@@ -151,7 +152,7 @@ def task(*, most: int = 100) -> Detection:
 
 def blind(results: Results, num_classes: int) -> dict[str, np.ndarray]:
     """The same answer for every image: for each class the mean of its boxes, scored by how common it is."""
-    there = present(results['boxes']) & ~results.get('crowd', np.zeros(results['boxes'].shape[:2], bool))
+    there = present(results['boxes']) & ~results['crowd']
     labels, boxes = results['box_label'][there], results['boxes'][there]
     counts = np.bincount(labels, minlength=num_classes)
     means = np.stack(
