@@ -46,7 +46,7 @@ def experiment(
     return Experiment(
         model=CenterNet(trunk, num_classes=data.num_classes, filters=8 if smoke else filters, finest=finest),
         data=data,
-        task=detection.task(most=20 * max(1, objects[-1] // 5)),
+        task=detection.task(most=max(20, 4 * objects[-1])),
         optimizer=optax.adamw(schedule, weight_decay=weight_decay),
         learning_rate=schedule,
         num_steps=num_steps,

@@ -26,16 +26,15 @@ class Pyramid(nn.Module):
 
     @nn.compact
     def __call__(self, maps: Sequence[jax.Array], *, train: bool) -> jax.Array:
-        chosen = list(maps)[range(len(maps))[self.finest] :]
-        initializer = variance_scaling(2.0, 'fan_in', 'normal')
-        x = None
-        for number, one in reversed(list(enumerate(chosen))):
-            side = Conv2D(self.filters, 1, dtype=self.dtype, kernel_initializer=initializer, name=f'lateral{number}')(
-                one
-            )
-            x = side if x is None else side + enlarged(x, (side.shape[1], side.shape[2]))
-        options = {'padding': 1, 'kernel_initializer': initializer, 'dtype': self.dtype, 'batch_norm': self.batch_norm}
-        assert x is not None  # a trunk has maps
+        if not -len(maps) <= self.finest < len(maps):
+            raise ValueError(f'finest: got {self.finest}; the trunk has the maps 0 to {len(maps) - 1}, 0 the finest')
+        chosen = list(maps)[self.finest % len(maps) :]
+        options = {'kernel_initializer': variance_scaling(2.0, 'fan_in', 'normal'), 'dtype': self.dtype}
+        sides = [Conv2D(self.filters, 1, name=f'lateral{place}', **options)(one) for place, one in enumerate(chosen)]
+        x = sides.pop()
+        for side in reversed(sides):
+            x = side + enlarged(x, (side.shape[1], side.shape[2]))
+        options |= {'padding': 1, 'batch_norm': self.batch_norm}
         return ConvNorm(self.filters, 3, activation=nn.relu, name='smooth', **options)(x, train=train)
 
 

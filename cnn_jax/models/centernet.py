@@ -52,15 +52,15 @@ class CenterNet(nn.Module):
 def _boxes(size: jax.Array, offset: jax.Array, image: tuple[int, int]) -> jax.Array:
     """The box of each place, from its size and the offset of its centre in the place; `image`: (height, width)."""
     rows, columns = size.shape[1:3]
-    stride = jnp.array([image[1] / columns, image[0] / rows], jnp.float32)
-    corner = jnp.stack(jnp.meshgrid(jnp.arange(columns), jnp.arange(rows)), -1)  # (rows, columns, 2), x and y
+    stride = jnp.array([image[1] / columns, image[0] / rows], jnp.float32).reshape(1, 1, 1, 2)
+    corner = jnp.stack(jnp.meshgrid(jnp.arange(columns), jnp.arange(rows)), -1)[None]  # (1, rows, columns, 2), x and y
     centre = (corner + 0.5 + offset) * stride
     half = 8 * jnp.exp(jnp.clip(size, -8, 8))
     return jnp.concatenate([centre - half, centre + half], -1)
 
 
 VARIANTS: dict[str, Callable[..., nn.Module]] = {
-    **{f'resnet{depth}': partial(CenterNet, ResNet(depth=depth, maps=True)) for depth in (18, 34, 50)},
-    'vgg16': partial(CenterNet, VGG(maps=True), finest=1),
-    'cifar8': partial(CenterNet, ResNet(depth=8, layout='cifar', maps=True), finest=1),
+    **{f'resnet{depth}': partial(CenterNet, trunk=ResNet(depth=depth, maps=True)) for depth in (18, 34, 50)},
+    'vgg16': partial(CenterNet, trunk=VGG(maps=True), finest=1),
+    'cifar8': partial(CenterNet, trunk=ResNet(depth=8, layout='cifar', maps=True), finest=1),
 }

@@ -71,6 +71,7 @@ def of_experiment(loaded: Loaded, variables: dict[str, Any], source: str, folder
         preprocess=experiment.preprocess,
         image_shape=experiment.data.image_shape,
         read_file=experiment.data.read_file,
+        view_of=experiment.data.view_of,
         source=source,
         metrics=read_metrics(folder) if folder is not None else (),
         prepared=lambda: prepared.of_experiment(experiment.data, experiment.preprocess),
@@ -103,6 +104,7 @@ def _of_file(path: Path, architecture: str | None) -> Net:
         preprocess=how.transform(),
         image_shape=how.image_shape,
         read_file=how.decode,
+        view_of=how.view,
         source=f'{path}, prepared as {how.source}',
         prepared=lambda: how,
     )

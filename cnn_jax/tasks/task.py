@@ -48,12 +48,15 @@ class Task:
         batch_metrics: of training batches, beside the loss.
         model_inputs: fields that the model takes after the images.
         truths: the arrays of `results` that are not the model's: the same for every model.
+        places: the arrays of `read` that are places (..., 2) or boxes (..., 4) in pixels of what the net is shown: a
+            prediction has them in pixels of the picture.
     """
 
     metrics: ClassVar[tuple[Metric, ...]]
     batch_metrics: ClassVar[tuple[Metric, ...]] = ()
     model_inputs: ClassVar[tuple[str, ...]] = ()
     truths: ClassVar[tuple[str, ...]] = ()
+    places: ClassVar[tuple[str, ...]] = ()
 
     @property
     def headline(self) -> Metric:
@@ -165,6 +168,19 @@ class Task:
     def columns(self, answer: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
         """What `decode` gives as the cells of a table, by column; of no answer, `{}`, the columns with empty cells."""
         return dict.fromkeys(('answer',), '') | dict(answer)
+
+    def records(self, row: Mapping[str, Any], number: int, class_names: Sequence[str]) -> list[dict[str, Any]]:
+        """What a picture adds to the list of a .json file: its row, or its part of the field's exchange format.
+
+        Args:
+            row: `file` and what `decode` gives, or `error`.
+            number: of the picture among all of them.
+        """
+        return [dict(row)]
+
+    def files(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
+        """An evaluation in the field's exchange formats: plain values for JSON, by the name of their file."""
+        return {}
 
     @property
     def probabilities(self) -> 'Callable[[jax.Array], jax.Array] | None':

@@ -22,24 +22,25 @@ def center_loss(
         scores: logits (batch, rows, columns, classes).
         boxes: (batch, rows, columns, 4), in pixels.
         targets: `boxes` (batch, most, 4), `box_label` (batch, most), and `crowd`, bool (batch, most), where there is
-            one: no object is asked for within these.
+            one: within these, whether their class is there counts at the centres of its other objects alone.
         image: (height, width) of the images.
     """
     rows, columns, classes = scores.shape[1:]
-    stride = jnp.array([image[1] / columns, image[0] / rows], jnp.float32)
-    truth = targets['boxes'] / jnp.tile(stride, 2)  # in places of the map
+    stride = jnp.array([image[1] / columns, image[0] / rows] * 2, jnp.float32).reshape(1, 1, 4)
+    truth = targets['boxes'] / stride  # in places of the map
     crowd = targets.get('crowd', jnp.zeros(truth.shape[:2], bool))
-    there = present(truth)
-    objects = there & ~crowd
+    objects = present(truth) & ~crowd
     bumps = _bumps(truth, targets['box_label'], objects, (rows, columns, classes))
-    counted = 1 - _covered(truth, there & crowd, (rows, columns))[..., None]
+    focal = _focal(scores, bumps)
+    if 'crowd' in targets:
+        covered = _covered(truth, targets['box_label'], present(truth) & crowd, (rows, columns, classes))
+        focal = jnp.where(covered & (bumps < 1), 0, focal)
     number = jnp.maximum(jnp.sum(objects, -1), 1)
-    focal = jnp.sum(_focal(scores, bumps) * counted, (1, 2, 3))
-    predicted = _at_centres(boxes / jnp.tile(stride, 2), truth)  # (batch, most, 4)
+    predicted = _at_centres(boxes, truth) / stride  # (batch, most, 4)
     offset = jnp.abs(_centre(predicted) - _centre(truth))
     size = jnp.abs(_size(predicted) - _size(truth))
     regression = jnp.sum(jnp.where(objects[..., None], offset + SIZE_WEIGHT * size, 0), (1, 2))
-    return (focal + regression) / number
+    return (jnp.sum(focal, (1, 2, 3)) + regression) / number
 
 
 def _centre(boxes: jax.Array) -> jax.Array:
@@ -52,7 +53,8 @@ def _size(boxes: jax.Array) -> jax.Array:
 
 def _places(boxes: jax.Array, rows: int, columns: int) -> jax.Array:
     """The place (column, row) of each box's centre, int32 (..., 2); one on the right or lower edge is in the last."""
-    return jnp.clip(jnp.floor(_centre(boxes)).astype(jnp.int32), 0, jnp.array([columns - 1, rows - 1]))
+    centre = jnp.floor(_centre(boxes)).astype(jnp.int32)
+    return jnp.stack([centre[..., 0].clip(0, columns - 1), centre[..., 1].clip(0, rows - 1)], -1)
 
 
 def _at_centres(dense: jax.Array, truth: jax.Array) -> jax.Array:
@@ -64,15 +66,16 @@ def _at_centres(dense: jax.Array, truth: jax.Array) -> jax.Array:
 
 
 def radius(size: jax.Array) -> jax.Array:
-    """How far a box of `size` (..., 2) may be moved across and down so that the IoU stays `OVERLAP`; (...), positive.
+    """How far a box of `size` (..., 2) can be moved across and down at once so that the IoU is `OVERLAP`; (...).
 
-    With a = (1 + IoU) / 2 of each overlap needed it is the smaller root of (w - r)(h - r) = w h 2 IoU / (1 + IoU).
-    Differs from CornerNet's code, which takes wrong roots of this and two more cases; the centre alone moves here.
+    Moved by r, the two share (w - r)(h - r), which is w h 2 IoU / (1 + IoU): r is the smaller root of this. It is 0 for
+    a box without an area. Differs from CornerNet's code, which solves this and two more cases with wrong roots; the
+    corners of a box move there, and its centre here.
     """
     width, height = size[..., 0], size[..., 1]
-    shared = 2 * OVERLAP / (1 + OVERLAP)
-    total = width + height
-    return (total - jnp.sqrt(jnp.maximum(total**2 - 4 * width * height * (1 - shared), 0))) / 2
+    total, missing = width + height, width * height * (1 - 2 * OVERLAP / (1 + OVERLAP))
+    larger = total + jnp.sqrt(jnp.maximum(total**2 - 4 * missing, 0))  # twice the other root; their product is missing
+    return jnp.where(larger > 0, 2 * missing / jnp.where(larger > 0, larger, 1), 0)
 
 
 def _bumps(truth: jax.Array, labels: jax.Array, objects: jax.Array, shape: tuple[int, int, int]) -> jax.Array:
@@ -95,13 +98,15 @@ def _bumps(truth: jax.Array, labels: jax.Array, objects: jax.Array, shape: tuple
     return jax.lax.scan(add, empty, tuple(moved))[0]
 
 
-def _covered(boxes: jax.Array, there: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Whether the middle of each place is in one of the boxes that count, float32 (batch, rows, columns)."""
-    x, y = jnp.arange(size[1]) + 0.5, jnp.arange(size[0]) + 0.5
+def _covered(boxes: jax.Array, labels: jax.Array, there: jax.Array, shape: tuple[int, int, int]) -> jax.Array:
+    """Whether the middle of each place is in a box of each class that is there, (batch, rows, columns, classes)."""
+    rows, columns, classes = shape
+    x, y = ((jnp.arange(length) + 0.5).reshape(1, 1, -1) for length in (columns, rows))
     across = (x >= boxes[..., :1]) & (x < boxes[..., 2:3])  # (batch, most, columns)
-    down = (y >= boxes[..., 1:2]) & (y < boxes[..., 3:])
-    inside = there[..., None, None] & down[..., :, None] & across[..., None, :]
-    return jnp.any(inside, 1).astype(jnp.float32)
+    down = (y >= boxes[..., 1:2]) & (y < boxes[..., 3:])  # (batch, most, rows)
+    each = jax.nn.one_hot(labels, classes) * there[..., None]  # (batch, most, classes)
+    inside = down[..., :, None] & across[..., None, :]
+    return jnp.einsum('bmrc,bmk->brck', inside.astype(jnp.float32), each) > 0
 
 
 def _focal(scores: jax.Array, bumps: jax.Array) -> jax.Array:

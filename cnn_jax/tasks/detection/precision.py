@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,14 +31,14 @@ class Precision(NamedTuple):
     curves: np.ndarray
 
 
-def truths(results: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The right boxes of a split in COCO's format, without images: what pycocotools calls ground truth."""
+def truths(results: Mapping[str, np.ndarray], class_names: Sequence[str]) -> dict[str, Any]:
+    """The right boxes of a split in COCO's format: what pycocotools calls ground truth; an image's id is its row."""
     annotations = []
     for image, boxes, labels, crowds in zip(
-        results['index'], results['boxes'], results['box_label'], _crowd(results), strict=True
+        results['index'], results['boxes'], results['box_label'], results['crowd'], strict=True
     ):
         for place in np.flatnonzero(present(boxes)):
-            box = _xywh(boxes[place])
+            box = xywh(boxes[place])
             annotations.append(
                 {
                     'id': len(annotations) + 1,  # 0 would be read as no match
@@ -49,7 +49,12 @@ def truths(results: Mapping[str, np.ndarray]) -> dict[str, Any]:
                     'iscrowd': int(crowds[place]),
                 }
             )
-    return {'annotations': annotations, 'images': [{'id': int(image)} for image in results['index']]}
+    return {
+        'info': {},
+        'images': [{'id': int(image)} for image in results['index']],
+        'annotations': annotations,
+        'categories': [{'id': number, 'name': name} for number, name in enumerate(class_names, 1)],
+    }
 
 
 def answers(results: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -62,7 +67,7 @@ def answers(results: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
             {
                 'image_id': int(image),
                 'category_id': int(classes[place]) + 1,
-                'bbox': _xywh(boxes[place]),
+                'bbox': xywh(boxes[place]),
                 'score': float(scores[place]),
             }
             for place in np.flatnonzero(scores > 0)
@@ -75,15 +80,14 @@ def measure(results: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Pr
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    given, found = truths(results), answers(results)
-    categories = [{'id': number, 'name': name} for number, name in enumerate(class_names, 1)]
+    given, found = truths(results, class_names), answers(results)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
         truth: Any = COCO()
-        truth.dataset = {'info': {}, **given, 'categories': categories}
+        truth.dataset = given
         truth.createIndex()
         guess: Any = truth.loadRes(found) if found else COCO()
         if not found:
-            guess.dataset = {**truth.dataset, 'annotations': []}
+            guess.dataset = {**given, 'annotations': []}
             guess.createIndex()
         evaluator = COCOeval(truth, guess, 'bbox')
         evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0, 1e10]], ['all']
@@ -105,11 +109,7 @@ def _read(precision: np.ndarray) -> Precision:
     return Precision(mean(by_iou), mean(by_iou[0]), mean(by_iou[5]), by_iou.mean(0), by_iou[0], precision[0])
 
 
-def _xywh(box: np.ndarray) -> list[float]:
-    """COCO's form of a box, doubles of its float32 edges."""
+def xywh(box: Iterable[float]) -> list[float]:
+    """COCO's form of a box (left, top, right, bottom): left, top, width, height."""
     left, top, right, bottom = (float(edge) for edge in box)
     return [left, top, right - left, bottom - top]
-
-
-def _crowd(results: Mapping[str, np.ndarray]) -> np.ndarray:
-    return results.get('crowd', np.zeros(results['boxes'].shape[:2], bool))
