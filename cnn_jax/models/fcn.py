@@ -50,7 +50,8 @@ def bilinear(maps: jax.Array, size: tuple[int, int]) -> jax.Array:
     """Maps (batch, height, width, channels) enlarged to `size`."""
     if maps.shape[1:3] == size:
         return maps
-    return jax.image.resize(maps, (len(maps), *size, maps.shape[3]), 'bilinear')
+    shape = (*size, maps.shape[3])  # of one image: an export does not know how many there are
+    return jax.vmap(lambda one: jax.image.resize(one, shape, 'bilinear'))(maps)
 
 
 VARIANTS: dict[str, Callable[..., nn.Module]] = {

@@ -20,17 +20,20 @@ class Field(NamedTuple):
             too, a truth value from truth values alone.
         shape: of one row's value, fixed.
         least, most: the smallest and largest value that is allowed; None: any.
+        besides: one value beyond them that is allowed too, such as the class of a pixel that does not count.
     """
 
     dtype: str
     shape: tuple[int, ...] = ()
     least: float | None = None
     most: float | None = None
+    besides: float | None = None
 
     def __str__(self) -> str:
         bounds = [f'at least {self.least:g}'] if self.least is not None else []
         bounds += [f'at most {self.most:g}'] if self.most is not None else []
-        return ' '.join([self.dtype, str(self.shape), *[' and '.join(bounds)][: len(bounds)]])
+        besides = f' or {self.besides:g}' if self.besides is not None else ''
+        return ' '.join([self.dtype, str(self.shape), *[' and '.join(bounds) + besides][: len(bounds)]])
 
 
 Fields = Mapping[str, Field]
@@ -92,6 +95,8 @@ def _stack(name: str, field: Field, examples: Sequence[Mapping[str, Any]], rows:
 def _fits(field: Field, values: np.ndarray, shape: tuple[int, ...]) -> bool:
     if values.shape != shape or values.dtype.kind not in ACCEPTED[np.dtype(field.dtype).kind]:
         return False
+    if field.besides is not None:
+        values = values[values != field.besides]
     if not values.size:
         return True
     least, most = values.min(), values.max()
