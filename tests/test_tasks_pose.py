@@ -19,6 +19,7 @@ from cnn_jax.models.pose import SimpleBaseline
 from cnn_jax.models.resnet import ResNet
 from cnn_jax.tasks import pose
 from cnn_jax.tasks.pose import heatmaps, similarity
+from cnn_jax.tasks.task import Evaluation
 
 SIGMAS = (0.03, 0.08, 0.05, 0.1)
 NAMES = ('head', 'left hip', 'right hip', 'tail')
@@ -70,7 +71,7 @@ def test_the_blind_baseline_is_the_mean_of_what_is_seen():
 
 @pytest.mark.parametrize('seed', range(3))
 def test_average_precision_is_that_of_pycocotools(seed, tmp_path):
-    """One body an image, with a box; joints that are not seen, equal scores, misses and answers that are no numbers."""
+    """Of the files of an evaluation: joints that are not seen, equal scores, misses, an answer of no numbers."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -83,37 +84,20 @@ def test_average_precision_is_that_of_pycocotools(seed, tmp_path):
     found = (keypoints + spread * rng.standard_normal(keypoints.shape)).astype(np.float32)
     score = np.round(rng.random((count, 4)), 1).astype(np.float32)
     area = rng.uniform(50, 2000, count).astype(np.float32)
-    body = score.mean(1)
-    flags = 2 * visible[..., None]
-    truth = [
-        {
-            'id': image + 1, 'image_id': image, 'category_id': 1, 'iscrowd': 0, 'area': float(area[image]),
-            'bbox': [0, 0, 48, 48], 'num_keypoints': int(visible[image].sum()),
-            'keypoints': np.concatenate([keypoints[image], flags[image]], -1).ravel().tolist(),
-        }
-        for image in range(count)
-    ]  # fmt: skip
-    answers = [
-        {
-            'image_id': image, 'category_id': 1, 'score': float(body[image]),
-            'keypoints': np.concatenate([found[image], np.ones((4, 1))], -1).ravel().tolist(),
-        }
-        for image in range(count)
-    ]  # fmt: skip
-    images = [{'id': image} for image in range(count)]
-    whole = {'info': {}, 'images': images, 'annotations': truth, 'categories': [{'id': 1, 'name': 'body'}]}
-    (tmp_path / 'truth.json').write_text(json.dumps(whole), encoding='utf-8')
-    (tmp_path / 'answers.json').write_text(json.dumps(answers), encoding='utf-8')
+    found[3, 2], score[3, 2] = np.nan, 0
+    visible[5] = False
+    results = results_of(keypoints, visible, found, score, area)
+    for name, content in TASK.files(Evaluation(results, {}), DATA).items():
+        (tmp_path / f'{name}.json').write_text(json.dumps(content, allow_nan=False), encoding='utf-8')
     with contextlib.redirect_stdout(io.StringIO()):
         given = COCO(str(tmp_path / 'truth.json'))
-        evaluator = COCOeval(given, given.loadRes(str(tmp_path / 'answers.json')), 'keypoints')
+        evaluator = COCOeval(given, given.loadRes(str(tmp_path / 'results.json')), 'keypoints')
         evaluator.params.kpt_oks_sigmas = np.array(SIGMAS)
         evaluator.evaluate()
         evaluator.accumulate()
     expected = float(evaluator.eval['precision'][:, :, 0, 0, 0].mean())
     assert 0 < expected < 1
-    summary = TASK.summarise(results_of(keypoints, visible, found, score, area), DATA)
-    assert summary['oks_ap'] == pytest.approx(expected, abs=1e-12)
+    assert TASK.summarise(results, DATA)['oks_ap'] == pytest.approx(expected, abs=1e-12)
 
 
 def one_map(values: np.ndarray) -> tuple[np.ndarray, float]:

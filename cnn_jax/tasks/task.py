@@ -111,6 +111,11 @@ class Task:
         """In one word, for messages."""
         return type(self).__name__.lower()
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What `task` of its file needs to make one that answers the same, values for JSON; kept with weights."""
+        return {}
+
     # What people read.
 
     def progress(self, values: Mapping[str, float]) -> str:

@@ -37,7 +37,8 @@ def average_precision(
 
     OKS is the mean over the visible joints of exp(-d^2 / (2 area (2 sigma)^2)). An answer is true where it reaches the
     level; precision is interpolated at 101 recalls: as pycocotools does. Its program needs seconds for a split, and a
-    comparison of runs asks a thousand times. An image without a visible joint does not count; NaN where none counts.
+    comparison of runs asks a thousand times. An image without a visible joint does not count; NaN where none counts. An
+    answer with a joint at an infinite distance is no answer.
 
     visible, distance: (images, joints), in pixels. area: square pixels of each body, (images,). score: of each answer,
     (images,). sigmas: (joints,), or one for all.
@@ -47,8 +48,9 @@ def average_precision(
         return float('nan')
     spread = 2 * (area.astype(np.float64) + np.spacing(1))[:, None] * (2 * sigmas) ** 2
     near = np.where(visible, np.exp(-(distance**2) / spread), 0)
-    similarity = (near.sum(1) / np.maximum(visible.sum(1), 1))[there]
-    order = np.argsort(-score[there], kind='stable')
+    answered = np.isfinite(distance).all(1)
+    similarity = np.where(answered, near.sum(1) / np.maximum(visible.sum(1), 1), 0)[there]
+    order = np.argsort(-np.where(answered, score, -np.inf)[there], kind='stable')
     return float(np.mean([_precision(similarity[order] >= level) for level in LEVELS]))
 
 

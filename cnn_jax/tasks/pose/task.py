@@ -12,8 +12,8 @@ from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
-from cnn_jax.tasks.pose import heatmaps, similarity
-from cnn_jax.tasks.task import Batch, Results, Task
+from cnn_jax.tasks.pose import coco, heatmaps, similarity
+from cnn_jax.tasks.task import Batch, Evaluation, Results, Task
 
 PCK = Metric('pck', 'joints found (PCK at 0.2)', 'points', True)
 OKS = Metric('oks_ap', 'AP of key points (OKS)', 'points', True)
@@ -50,6 +50,10 @@ class Pose(Task):
 
     metrics: ClassVar[tuple[Metric, ...]] = (PCK, OKS, ERROR, BLIND, LOSS)
     truths: ClassVar[tuple[str, ...]] = ('keypoints', 'visible', 'area')
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
 
     def fields(self, data: Data) -> Fields:
         count = len(self.joints)
@@ -98,7 +102,7 @@ class Pose(Task):
         images, keypoints, visible = len(results['loss']), results['keypoints'], results['visible']
         distance = similarity.distances(keypoints, results['found'])
         blind = similarity.distances(keypoints, similarity.mean_pose(keypoints, visible)[None])
-        score, sigmas = results['found_score'].mean(1), np.asarray(self.sigmas or (USUAL_SIGMA,))
+        score, sigmas = coco.body_score(results['found_score']), np.asarray(self.sigmas or (USUAL_SIGMA,))
         return {
             'pck': similarity.correct_keypoints(keypoints, visible, distance, self.torso),
             'oks_ap': similarity.average_precision(visible, distance, results['area'], score, sigmas),
@@ -131,6 +135,13 @@ class Pose(Task):
 
     def units(self, class_names: Sequence[str]) -> tuple[str, ...]:
         return self.joints
+
+    def files(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
+        """COCO's ground truth and results: pycocotools, with the same sigmas, gives the same AP of these."""
+        return {
+            'truth': coco.truths(evaluation.results, self.joints),
+            'results': coco.answers(evaluation.results),
+        }
 
     def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
         distance = similarity.distances(np.asarray(result['keypoints']), np.asarray(result['found']))
