@@ -56,6 +56,7 @@ CASES = {
     'broadcast': lambda x: jnp.broadcast_to(x.mean((1, 2), keepdims=True), x.shape).reshape(-1, 7 * 6 * 4),
     'constant': lambda x: jnp.ones((x.shape[0], 3)) * jnp.arange(3.0)[None],
     'number_of_images': lambda x: x * x.shape[0],
+    'a_whole_number_and_a_half': lambda x: (x * 10).astype(jnp.int32) + 0.5,
     'numbers': lambda x: (x * 10).astype(jnp.int32).astype(jnp.float32),
 }
 

@@ -10,13 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cnn_jax import experiment, weights
 from cnn_jax.data import augment_geometry, scenes
 from cnn_jax.data.scene_puppet import JOINTS, SWAP
 from cnn_jax.devices import mapping
-from cnn_jax.errors import CnnJaxError
+from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.layers import Conv2DTranspose
 from cnn_jax.models.pose import SimpleBaseline
 from cnn_jax.models.resnet import ResNet
+from cnn_jax.prediction import load
 from cnn_jax.tasks import pose
 from cnn_jax.tasks.pose import heatmaps, similarity
 from cnn_jax.tasks.task import Evaluation
@@ -260,6 +262,22 @@ def test_an_answer_has_the_place_of_each_joint():
     assert list(TASK.columns({}, ())) == list(TASK.columns(answer, ()))
     assert TASK.answer(one, ()).startswith('4 joints, score 99 %')
     assert TASK.units(('0', '1')) == NAMES
+
+
+def test_a_file_of_weights_knows_joints_and_torso(tmp_path):
+    loaded = experiment.load('scenes_pose', {'smoke': True, 'loss': 'mse'})
+    made = loaded.experiment
+    shapes = jax.eval_shape(lambda: made.init_state(0)).variables
+    variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.1, leaf.dtype), shapes)
+    load.of_experiment(loaded, variables, 'here').save(tmp_path / 'net.safetensors')
+    net = load.load(tmp_path / 'net.safetensors')
+    assert net.task == made.task
+    assert net.model == made.model
+    arguments = {'joints': list(NAMES), 'torso': [0, 9]}
+    weights.save(tmp_path / 'other.safetensors', made.model, variables, task='pose', task_arguments=arguments,
+                 preprocessing=net.prepared())  # fmt: skip
+    with pytest.raises(StorageError, match='does not say what its task pose needs'):
+        load.load(tmp_path / 'other.safetensors')
 
 
 @pytest.mark.parametrize(

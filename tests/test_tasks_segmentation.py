@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score
 
+from cnn_jax import experiment, weights
 from cnn_jax.data import scenes
 from cnn_jax.data.formats import fields
 from cnn_jax.data.formats.annotations import IGNORE
@@ -161,7 +162,8 @@ def test_an_answer_is_a_mask_and_the_share_of_each_class():
     assert answer == {'classes': {'background': 0.5, '2': 0.25, '9': 0.25}, 'segmentation': [[0, 0], [3, 10]]}
     assert TASK.answer(one, names) == '2, 9'
     assert TASK.truth({'segmentation': one['segmentation']}, names) == '2, 9'
-    assert TASK.columns(answer, names)['share of 2'] == 0.25
+    columns = TASK.columns(answer, names)
+    assert (columns['classes'], columns['share of 2'], columns['share of 0']) == ('2, 9', 0.25, 0)
     assert list(TASK.columns({}, names)) == list(TASK.columns(answer, names))
     broken = TASK.read(scores.at[0, 1, 1, 4].set(jnp.nan))
     assert np.isnan(broken['probability'][0, 1, 1])
@@ -177,6 +179,17 @@ def test_nets_score_every_pixel_of_images_of_any_size(make, size):
     shapes = jax.eval_shape(lambda images: model.init_with_output(jax.random.key(0), images, train=False), images)
     assert shapes[0].shape == (2, *size, NUM_CLASSES)
     assert shapes[0].dtype == jnp.float32
+
+
+@pytest.mark.parametrize('decoder', ['fcn', 'unet'])
+def test_a_file_of_weights_knows_the_trunk(decoder, tmp_path):
+    made = experiment.load('scenes_segment', {'smoke': True, 'decoder': decoder}).experiment
+    shapes = jax.eval_shape(lambda: made.init_state(0)).variables
+    variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.1, leaf.dtype), shapes)
+    weights.save(tmp_path / 'net.safetensors', made.model, variables, image_shape=(48, 48, 1))
+    model, found = weights.load(tmp_path / 'net.safetensors')
+    assert model == made.model
+    jax.tree.map(np.testing.assert_array_equal, found, variables)
 
 
 def test_bilinear_is_of_each_image_and_keeps_what_is_flat():

@@ -55,7 +55,7 @@ def bilinear(maps: jax.Array, size: tuple[int, int]) -> jax.Array:
 
 
 VARIANTS: dict[str, Callable[..., nn.Module]] = {
-    **{f'resnet{depth}': partial(FCN, ResNet(depth=depth, maps=True)) for depth in (18, 34, 50)},
-    'vgg16': partial(FCN, VGG(maps=True)),
-    'cifar8': partial(FCN, ResNet(depth=8, layout='cifar', maps=True), hidden=32),
+    **{f'resnet{depth}': partial(FCN, trunk=ResNet(depth=depth, maps=True)) for depth in (18, 34, 50)},
+    'vgg16': partial(FCN, trunk=VGG(maps=True)),
+    'cifar8': partial(FCN, trunk=ResNet(depth=8, layout='cifar', maps=True), hidden=32),
 }

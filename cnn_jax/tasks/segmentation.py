@@ -117,9 +117,12 @@ class Segmentation(Task):
         return {'classes': shares, 'segmentation': np.asarray(outputs['segmentation']).tolist()}
 
     def columns(self, answer: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
-        """The share of the pixels of each class."""
+        """The classes in words, and the share of the pixels of each."""
         shares = answer.get('classes')
-        return {f'share of {name}': '' if shares is None else shares.get(name, 0.0) for name in class_names}
+        if shares is None:
+            return {'classes': '', **{f'share of {name}': '' for name in class_names}}
+        words = _named(np.array([shares.get(name, 0.0) for name in class_names]), class_names)
+        return {'classes': words, **{f'share of {name}': shares.get(name, 0.0) for name in class_names}}
 
     def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
         return _named(np.asarray(result['confusion']).sum(0), class_names)
@@ -192,6 +195,6 @@ def _counts(segmentation: Any, classes: int) -> np.ndarray:
 
 def _named(counts: np.ndarray, class_names: Sequence[str]) -> str:
     """The classes that have some of the pixels, but for the ground."""
-    least = SHOWN * max(1, counts.sum())
-    names = [class_names[number] for number in range(1, len(class_names)) if counts[number] >= least]
+    least = SHOWN * counts.sum()
+    names = [class_names[number] for number in range(1, len(class_names)) if counts[number] and counts[number] >= least]
     return ', '.join(names) or 'nothing'
