@@ -2,17 +2,19 @@
 
 import dataclasses
 import functools
+import io
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.metrics import jaccard_score
 
 from cnn_jax import experiment, weights
 from cnn_jax.data import scenes
-from cnn_jax.data.formats import fields
+from cnn_jax.data.formats import fields, mask_file
 from cnn_jax.data.formats.annotations import IGNORE
 from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError, DataError
@@ -168,6 +170,20 @@ def test_an_answer_is_a_mask_and_the_share_of_each_class():
     broken = TASK.read(scores.at[0, 1, 1, 4].set(jnp.nan))
     assert np.isnan(broken['probability'][0, 1, 1])
     assert np.isfinite(broken['probability'][0, 0]).all()
+
+
+def test_mask_files_have_the_mean_iou_of_the_evaluation():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, NUM_CLASSES, SHAPE).astype(np.uint8)
+    scores = some_scores(rng) + np.eye(NUM_CLASSES, dtype=np.float32)[truth]
+    read = jax.device_get(TASK.read(scores))
+    found = []
+    for row in range(len(truth)):
+        answer = TASK.decode({name: values[row] for name, values in read.items()}, DATA.class_names)
+        with Image.open(io.BytesIO(mask_file.encode(np.array(answer['segmentation'])))) as picture:
+            found.append(np.asarray(picture))
+    expected = jaccard_score(truth.ravel(), np.ravel(found), average='macro')
+    assert TASK.summarise(results_of(scores, truth), DATA)['miou'] == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize('make', [functools.partial(FCN, hidden=4), UNet])
