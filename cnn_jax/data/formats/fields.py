@@ -95,13 +95,18 @@ def _stack(name: str, field: Field, examples: Sequence[Mapping[str, Any]], rows:
 def _fits(field: Field, values: np.ndarray, shape: tuple[int, ...]) -> bool:
     if values.shape != shape or values.dtype.kind not in ACCEPTED[np.dtype(field.dtype).kind]:
         return False
+    kind = np.dtype(field.dtype)
+    if kind.kind in 'iu' and not _within(values, np.iinfo(kind).min, np.iinfo(kind).max):  # nothing wraps around
+        return False
     if field.besides is not None:
         values = values[values != field.besides]
+    least, most = -np.inf if field.least is None else field.least, np.inf if field.most is None else field.most
+    return _within(values, least, most)
+
+
+def _within(values: np.ndarray, least: float, most: float) -> bool:
+    """Whether all are finite, and from `least` to `most`; so where there is none."""
     if not values.size:
         return True
-    least, most = values.min(), values.max()
-    kind = np.dtype(field.dtype)
-    bounds = [-np.inf if field.least is None else field.least, np.inf if field.most is None else field.most]
-    if kind.kind in 'iu':  # nothing wraps around
-        bounds = [max(bounds[0], np.iinfo(kind).min), min(bounds[1], np.iinfo(kind).max)]
-    return bool(np.isfinite(least) and np.isfinite(most) and bounds[0] <= least and most <= bounds[1])
+    low, high = values.min(), values.max()
+    return bool(np.isfinite(low) and np.isfinite(high) and least <= low and high <= most)
