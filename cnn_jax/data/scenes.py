@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from cnn_jax.data import digits
+from cnn_jax.data.formats.annotations import IGNORE
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.formats.kept import Rows, keep
 from cnn_jax.data.held_out import Part, num_folds
@@ -145,7 +146,7 @@ def fields_of(answer: Answer, layout: Layout) -> Fields:
     if answer == 'detection':
         return {'boxes': boxes, 'box_label': Field('int32', (layout.most,), least=0, most=classes - 1)}
     if answer == 'segmentation':
-        return {'segmentation': Field('uint8', (layout.size, layout.size))}
+        return {'segmentation': Field('uint8', (layout.size, layout.size), least=0, most=classes, besides=IGNORE)}
     points = {'keypoints': Field('float32', (len(JOINTS), 2)), 'visible': Field('bool', (len(JOINTS),))}
     return {**points, 'boxes': boxes}
 

@@ -50,11 +50,12 @@ def bilinear(maps: jax.Array, size: tuple[int, int]) -> jax.Array:
     """Maps (batch, height, width, channels) enlarged to `size`."""
     if maps.shape[1:3] == size:
         return maps
-    return jax.image.resize(maps, (len(maps), *size, maps.shape[3]), 'bilinear')
+    shape = (*size, maps.shape[3])  # of one image: an export does not know how many there are
+    return jax.vmap(lambda one: jax.image.resize(one, shape, 'bilinear'))(maps)
 
 
 VARIANTS: dict[str, Callable[..., nn.Module]] = {
-    **{f'resnet{depth}': partial(FCN, ResNet(depth=depth, maps=True)) for depth in (18, 34, 50)},
-    'vgg16': partial(FCN, VGG(maps=True)),
-    'cifar8': partial(FCN, ResNet(depth=8, layout='cifar', maps=True), hidden=32),
+    **{f'resnet{depth}': partial(FCN, trunk=ResNet(depth=depth, maps=True)) for depth in (18, 34, 50)},
+    'vgg16': partial(FCN, trunk=VGG(maps=True)),
+    'cifar8': partial(FCN, trunk=ResNet(depth=8, layout='cifar', maps=True), hidden=32),
 }

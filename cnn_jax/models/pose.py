@@ -39,7 +39,10 @@ class SimpleBaseline(nn.Module):
 
 
 VARIANTS: dict[str, Callable[..., nn.Module]] = {
-    **{f'resnet{depth}': partial(SimpleBaseline, ResNet(depth=depth, maps=True)) for depth in (18, 34, 50, 101, 152)},
-    'vgg16': partial(SimpleBaseline, VGG(maps=True)),
-    'cifar8': partial(SimpleBaseline, ResNet(depth=8, layout='cifar', maps=True), num_deconvs=1, filters=64),
+    **{
+        f'resnet{depth}': partial(SimpleBaseline, trunk=ResNet(depth=depth, maps=True))
+        for depth in (18, 34, 50, 101, 152)
+    },
+    'vgg16': partial(SimpleBaseline, trunk=VGG(maps=True)),
+    'cifar8': partial(SimpleBaseline, trunk=ResNet(depth=8, layout='cifar', maps=True), num_deconvs=1, filters=64),
 }

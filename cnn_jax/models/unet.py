@@ -44,7 +44,7 @@ class UNet(nn.Module):
 
 
 VARIANTS: dict[str, Callable[..., nn.Module]] = {
-    **{f'resnet{depth}': partial(UNet, ResNet(depth=depth, maps=True)) for depth in (18, 34, 50)},
-    'vgg16': partial(UNet, VGG(maps=True)),
-    'cifar8': partial(UNet, ResNet(depth=8, layout='cifar', maps=True)),
+    **{f'resnet{depth}': partial(UNet, trunk=ResNet(depth=depth, maps=True)) for depth in (18, 34, 50)},
+    'vgg16': partial(UNet, trunk=VGG(maps=True)),
+    'cifar8': partial(UNet, trunk=ResNet(depth=8, layout='cifar', maps=True)),
 }

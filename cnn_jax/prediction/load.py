@@ -84,7 +84,7 @@ def _of_file(path: Path, architecture: str | None) -> Net:
         model, variables = weights.load(path)
         about = weights.about(path)
         names = tuple(about['class_names'])
-        task = _task(about.get('task', 'classification'), path)
+        task = _task(about.get('task', 'classification'), about.get('task_arguments', {}), path)
     else:
         library, _, name = architecture.rpartition('/')
         if library not in LIBRARIES:
@@ -110,12 +110,17 @@ def _of_file(path: Path, architecture: str | None) -> Net:
     )
 
 
-def _task(name: Any, path: Path) -> Task:
-    """The task of that name; StorageError for one that is not there."""
+def _task(name: Any, arguments: Any, path: Path) -> Task:
+    """The task of that name; StorageError for one that is not there, or that its arguments do not make."""
     known = [module.name for module in pkgutil.iter_modules(tasks.__path__)]
     module = importlib.import_module(f'{tasks.__name__}.{name}') if name in known else None
     if not hasattr(module, 'task'):
         raise StorageError(
             f'{path}: it answers the task {str(name)[:40]!r}, which this version of cnn_jax does not know'
         )
-    return module.task()  # pyright: ignore[reportOptionalMemberAccess]
+    try:
+        return module.task(**arguments)  # pyright: ignore[reportOptionalMemberAccess]
+    except (TypeError, ValueError) as error:
+        raise StorageError(
+            f'{path}: it does not say what its task {name} needs ({error}); save it again with net.save, from its run'
+        ) from error

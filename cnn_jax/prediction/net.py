@@ -214,6 +214,7 @@ class Net:
             class_names=self.class_names,
             preprocessing=self.prepared(),
             task=self.task.name,
+            task_arguments=self.task.arguments,
         )
 
     @property

@@ -114,6 +114,11 @@ class Task:
         """In one word, for messages."""
         return type(self).__name__.lower()
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What `task` of its file needs to make one that answers the same, values for JSON; kept with weights."""
+        return {}
+
     # What people read.
 
     def progress(self, values: Mapping[str, float]) -> str:
@@ -155,13 +160,13 @@ class Task:
         return ''
 
     def answer(self, outputs: Any, class_names: Sequence[str]) -> str:
-        """What the model says of one image, in words; `outputs` on the host, without the batch axis."""
+        """What the model says of one image, in words; `outputs` as `read` gives them, on the host, of that image."""
         return ''
 
     def decode(self, outputs: Any, class_names: Sequence[str]) -> dict[str, Any]:
         """What the model says of one image as plain values, for JSON and for programs.
 
-        outputs: on the host, without the batch axis; probabilities where the task has them.
+        outputs: as `read` gives them, on the host, without the batch axis.
         """
         return {'answer': self.answer(outputs, class_names)}
 
@@ -190,6 +195,10 @@ class Task:
     def read(self, outputs: Any) -> Any:
         """The outputs as a prediction gives them, (batch, ...) arrays on the devices; probabilities where there are."""
         return self.probabilities(outputs) if self.probabilities is not None else outputs
+
+    def units(self, class_names: Sequence[str]) -> tuple[str, ...]:
+        """What each channel of the outputs scores, in words, for pictures that explain one."""
+        return tuple(f'class {name}' for name in class_names)
 
     def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
         """What the model says of one image, in words, from its `results`."""

@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 import json
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ def save(
     class_names: Sequence[str] = (),
     preprocessing: Preprocessing | None = None,
     task: str = CLASSIFICATION,
+    task_arguments: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a .safetensors file from which `load` rebuilds model and variables, bit for bit.
 
@@ -51,6 +52,7 @@ def save(
         class_names: kept in the header, see `describe`.
         preprocessing: how its images are prepared, kept in the header; `weights.preprocessing_of` reads it.
         task: what it answers, the name of a file in `cnn_jax.tasks`; kept in the header.
+        task_arguments: what `task` of that file needs, values for JSON; kept in the header.
 
     Raises:
         CnnJaxError: a model that a file cannot describe, or variables of another model.
@@ -67,6 +69,8 @@ def save(
         header['image_shape'] = list(image_shape)
     if task != CLASSIFICATION:
         header['task'] = task
+    if task_arguments:
+        header['task_arguments'] = dict(task_arguments)
     if preprocessing is not None:
         header['preprocessing'] = preprocessing.as_json()
     arrays = {'/'.join(parts): np.asarray(leaf) for parts, leaf in flat.items()}
@@ -99,7 +103,7 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
 
 def about(path: str | Path) -> dict[str, Any]:
     """The header of a file that `save` wrote: `family`, `variant`, `options`, `class_names`, maybe `image_shape`,
-    `preprocessing` and `task`.
+    `preprocessing`, `task` and `task_arguments`.
 
     Raises:
         CnnJaxError: there is no such file, or it is another program's.
