@@ -19,6 +19,9 @@ class FCN(nn.Module):
 
     Differs from the paper: enlarging is bilinear and not learnt, the trunk has no dense layers made convolutions, and
     the maps need not be pools. `hidden` adds a 3x3 convolution before each score, none as in the paper if 0.
+
+    Learned parameters: `resnet18` 11,195,391 at 224x224x3, `vgg16` 14,741,631 at 224x224x3,
+    `cifar8` 111,535 at 48x48x1.
     """
 
     trunk: nn.Module

@@ -17,6 +17,11 @@ class SimpleBaseline(nn.Module):
 
     Takes standardised images (batch, height, width, channels), returns scores (batch, rows, columns, num_keypoints);
     the paper's three transposed convolutions end at a quarter of the image's size. Each is 4x4, stride 2, normalised.
+
+    Differs from the paper in nothing but what it leaves to the trunk: ResNet-50's is that of v1.5.
+
+    Learned parameters: `resnet18` 15,376,721 at 256x256x3, `resnet50` 33,999,697 at 256x256x3,
+    `cifar8` 143,873 at 48x48x1.
     """
 
     trunk: nn.Module

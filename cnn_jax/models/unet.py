@@ -20,6 +20,9 @@ class UNet(nn.Module):
 
     Differs from the paper: the way down is the trunk, convolutions are padded and normalised, maps are enlarged by
     nearest neighbour before the convolutions, and what is left to the size of the images is bilinear.
+
+    Learned parameters: `resnet18` 11,737,189 at 224x224x3, `resnet50` 25,534,053 at 224x224x3,
+    `cifar8` 123,733 at 48x48x1.
     """
 
     trunk: nn.Module
