@@ -55,9 +55,10 @@ def variables_for(
     ours = _ours(source)
     if hasattr(model, TRUNK) and (ours is None or {*ours} != {*_names(like)}):
         part = trunk_of(like)
-        given = source if ours is None else unflatten({tuple(n.split('/')): a for n, a in own_trunk(ours).items()})
+        trunk, others = own_trunk(ours or {})
+        given = source if ours is None else unflatten({tuple(name.split('/')): leaf for name, leaf in trunk.items()})
         arrays, wanted, _ = _open(getattr(model, TRUNK), given, part, report)
-        return with_trunk(arrays, wanted, like, what=what, report=report)
+        return with_trunk(arrays, wanted, like, others=others, what=what, report=report)
     arrays, wanted, class_axis = _open(model, source, like, report)
     num_classes = getattr(model, 'num_classes', None)
     headless = _headless(arrays, wanted, num_classes)

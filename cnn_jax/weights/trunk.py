@@ -16,14 +16,19 @@ def trunk_of(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {collection: part[TRUNK] for collection, part in tree.items() if TRUNK in part}
 
 
-def own_trunk(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Of our arrays, 'params/trunk/conv1/kernel', those of the trunk by the names of a net; all where there is none."""
-    found = {}
+def own_trunk(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """Of our arrays, 'params/trunk/conv1/kernel', those of the trunk by the names of a net, and the other modules.
+
+    All arrays where there is no trunk: they are of a classifier, which is one.
+    """
+    found, others = {}, set()
     for name, array in arrays.items():
-        collection, _, rest = name.partition('/')
-        if rest.startswith(f'{TRUNK}/'):
-            found[f'{collection}/{rest.removeprefix(f"{TRUNK}/")}'] = array
-    return found or dict(arrays)
+        collection, module, *rest = name.split('/')
+        if module == TRUNK:
+            found['/'.join([collection, *rest])] = array
+        else:
+            others.add(module)
+    return (found, others) if found else (dict(arrays), set())
 
 
 def with_trunk(
@@ -31,6 +36,7 @@ def with_trunk(
     wanted: Mapping[str, Slot],
     like: dict[str, Any],
     *,
+    others: set[str],
     what: str,
     report: Callable[[str], None],
 ) -> dict[str, Any]:
@@ -39,6 +45,7 @@ def with_trunk(
     Args:
         arrays: of a net, by the names of `wanted`, which are those of its trunk; others are left out.
         like: the initial variables of the model.
+        others: modules of the source that `arrays` are already without.
         what: names the source.
 
     Raises:
@@ -49,10 +56,9 @@ def with_trunk(
     if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(like)):
         raise CnnJaxError(f'{what} has no {", ".join(heads)}, which would be untrained: train it (--init_from={what})')
     taken = convert({name: array for name, array in arrays.items() if name in wanted}, wanted, what=what)
-    others = sorted(
-        {name.replace('.', '/').removeprefix('params/').partition('/')[0] for name in {*arrays} - {*wanted}}
-    )
-    left = f'; its {", ".join(other[:80] for other in others)} left out' if others else ''
+    modules = {name.replace('.', '/').removeprefix('params/').partition('/')[0] for name in {*arrays} - {*wanted}}
+    left_out = ', '.join(module[:80] for module in sorted(modules | others))
+    left = f'; its {left_out} left out' if left_out else ''
     report(f'the trunk is that of {what}{left}; {", ".join(heads)} anew')
     flat: Flat = {(path[0], TRUNK, *path[1:]): leaf for path, leaf in flatten(taken).items()}
     return unflatten(
