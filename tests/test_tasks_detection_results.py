@@ -26,6 +26,7 @@ from cnn_jax.prediction.run import predict
 from cnn_jax.steps.evaluate import make_eval_step
 from cnn_jax.steps.recipe import Parts
 from cnn_jax.tasks import detection
+from cnn_jax.tasks.detection import precision
 from cnn_jax.tasks.task import Evaluation
 from cnn_jax.tracing import scores
 from cnn_jax.workdir.log import Log
@@ -97,6 +98,14 @@ def test_the_truth_has_a_precision_of_1_and_a_shift_that_of_its_overlap():
     assert (nothing['ap'], nothing['ap50']) == (0, 0)
     empty = {**truth, 'boxes': 0 * truth['boxes']}
     assert np.isnan(summary_of(told(truth), empty).summary['ap']), 'without an object it is no number'
+
+
+def test_an_image_that_is_drawn_again_and_again_counts_as_many():
+    """More than the hundred detections of a class that count on one image."""
+    truth = drawn()
+    found = summary_of(told(truth), truth).results
+    drawn_often = {name: values[np.repeat([0, 2], 150)] for name, values in found.items()}
+    assert precision.measure(drawn_often, NAMES).ap == 1
 
 
 def test_pycocotools_gives_the_same_number_of_the_files(tmp_path):
