@@ -96,7 +96,8 @@ def _explain(error: Exception, command: Command) -> tuple[str, int]:
         what = f'{processes.name_peers()} was lost: {error}; start all of them again with the same command'
         return what, PeerError.exit_code
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-        why = disk_reason(Path(error.filename or '.').absolute(), error) or 'make room or mend it'
+        folder = Path(error.filename).absolute() if error.filename is not None else command.workdir
+        why = disk_reason(folder or Path.cwd(), error) or 'make room or mend it'
         return f'the disk refuses: {error}; {why}, then run the same command to go on', StorageError.exit_code
     try:
         check_shortage(error)

@@ -75,7 +75,9 @@ class Process:
         """Waits for the end; SystemExit if it takes longer."""
         if self.runs_for(seconds):
             os.killpg(self.popen.pid, signal.SIGKILL)
-            raise SystemExit(f'process {self.popen.pid} did not end within {seconds:.0f} s')
+            said = ''.join(part or '' for part in self.popen.communicate()).strip().splitlines()
+            last = ' | '.join(said[-3:])
+            raise SystemExit(f'process {self.popen.pid} did not end within {seconds:.0f} s; it said last: {last[:600]}')
         output, errors = self.popen.communicate()
         return Ended(self.popen.returncode, output or '', errors or '')
 
