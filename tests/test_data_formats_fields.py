@@ -24,6 +24,7 @@ def stacked(name, field, values):
         (Field('float32', (2, 4)), [np.zeros((2, 4)), np.ones((2, 4), np.int32)]),
         (Field('bool', (3,)), [np.array([True, False, True])]),
         (Field('uint8', (2, 2)), [np.array([[0, 255], [1, 2]])]),
+        (Field('uint8', (3,), least=0, most=4, besides=255), [np.array([0, 255, 4]), np.full(3, 255)]),
     ],
 )
 def test_what_fits_gets_the_declared_type(field, values):
@@ -45,6 +46,8 @@ def test_what_fits_gets_the_declared_type(field, values):
         (Field('float32', (4,)), [np.zeros(4), np.zeros(3)], ["row 8: 'x'", 'float32 (4,)']),
         (Field('float32', (1,)), [np.array([np.nan])], ["row 7: 'x' is [nan]"]),
         (Field('uint8', ()), [3, 256], ["row 8: 'x' is 256"]),
+        (Field('uint8', (), 0, 4, 255), [255, 5], ["row 8: 'x' is 5 ", 'at least 0 and at most 4 or 255']),
+        (Field('int8', (), 0, 4, 255), [255, 4], ["row 7: 'x' is 255 "]),
         (Field('bool', (2,)), [np.array([0, 1])], ["row 7: 'x' is [0 1] (int64"]),
     ],
 )

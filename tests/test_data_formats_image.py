@@ -12,6 +12,7 @@ from small_imagenet import AWKWARD, awkward, bad, cut, encode, jpeg
 
 from cnn_jax.data import synthetic
 from cnn_jax.data.formats import fitted, image, image_header, tree, views
+from cnn_jax.data.formats.view import Seen
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.prediction import pictures
 from cnn_jax.visualize.engine import image_file
@@ -82,7 +83,7 @@ def test_a_file_of_too_many_bytes_is_not_read(tmp_path):
     for read in (lambda: image_header.read(sparse), item.read, lambda: image_header.read(Path('/dev/zero'))):
         with pytest.raises(image.BadImage, match='at most 268,435,456 are read'):
             read()
-    assert pictures.read_picture(str(sparse), image.decode).pixels is None
+    assert pictures.read_picture(str(sparse), lambda content: Seen(image.decode(content), None)).seen is None
     with pytest.raises(CnnJaxError, match='at most 268,435,456 are read'):
         image_file.load(sparse, synthetic.load(batch_size=8, image_shape=(8, 8, 3)))
     assert tracemalloc.get_traced_memory()[1] < 300e6

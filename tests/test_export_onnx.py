@@ -28,6 +28,8 @@ CASES = {
     'relu_family': lambda x: nn.relu(x - 0.5) + nn.relu6(9 * x) + nn.elu(x - 1) + nn.softplus(x) + nn.hard_tanh(2 * x),
     'choices': lambda x: jnp.where((x > 0.21) & ~(x >= 0.91) | (x == 0), x, jnp.clip(x, 0.3, 0.6)),
     'reductions': lambda x: jnp.max(x, 1) + jnp.mean(x, 1) - jnp.min(x, 1) + jnp.prod(x, 1),
+    'finite': lambda x: jnp.isfinite(jnp.where(x > 0.9, jnp.inf, jnp.log(x - 0.1))).all(3),
+    'stacked': lambda x: jnp.stack([x[:, 0], x.transpose(0, 2, 1, 3)[..., 3, :]], 2),
     'first_largest': lambda x: jnp.argmax(x, 3),
     'softmax': lambda x: jax.nn.log_softmax(x),
     'conv': lambda x: ops.conv2d(x, KERNEL, padding=1, bias=BIAS),
@@ -54,6 +56,7 @@ CASES = {
     'broadcast': lambda x: jnp.broadcast_to(x.mean((1, 2), keepdims=True), x.shape).reshape(-1, 7 * 6 * 4),
     'constant': lambda x: jnp.ones((x.shape[0], 3)) * jnp.arange(3.0)[None],
     'number_of_images': lambda x: x * x.shape[0],
+    'a_whole_number_and_a_half': lambda x: (x * 10).astype(jnp.int32) + 0.5,
     'numbers': lambda x: (x * 10).astype(jnp.int32).astype(jnp.float32),
 }
 

@@ -15,6 +15,7 @@ from PIL import Image
 import cnn_jax
 from cnn_jax import experiment, weights
 from cnn_jax.data import digits
+from cnn_jax.data.formats.view import Seen
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.main import main
 from cnn_jax.prediction import pictures
@@ -137,7 +138,7 @@ def test_reading_goes_a_few_batches_ahead_and_no_further():
             asked.append(number)
             yield str(number)
 
-    found = pictures.batches(files(), lambda content: np.zeros(1), 10)
+    found = pictures.batches(files(), lambda content: Seen(np.zeros(1), None), 10)
     for done in range(1, 20):
         assert all(picture.error for picture in next(found)), 'there are no such files'
         assert len(asked) <= 10 * (done + pictures.AHEAD)

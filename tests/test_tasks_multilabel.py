@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from cnn_jax import experiment, losses
-from cnn_jax.data import digit_pairs, synthetic
+from cnn_jax.data import digit_pairs, digits, synthetic
 from cnn_jax.data.held_out import Part
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.main import main
@@ -81,7 +81,8 @@ def test_data_of_another_task_is_refused():
 
 def test_pairs_are_real_scans_that_the_other_split_lacks():
     part = Part(0.1, 3)
-    scans = {split: digit_pairs.scans_of(split, part)[0].reshape(-1, 256) for split in ('train', 'validation', 'test')}
+    scans = {split: digits.scans_of(split, part)[0] for split in ('train', 'validation', 'test')}
+    scans = {split: found.repeat(2, 1).repeat(2, 2).reshape(-1, 256) for split, found in scans.items()}
     assert {split: len(found) for split, found in scans.items()} == {'train': 1293, 'validation': 144, 'test': 360}
     train, held = ({scan.tobytes() for scan in scans[split]} for split in ('train', 'validation'))
     assert not train & held

@@ -61,7 +61,7 @@ def write(to: Path) -> None:
         CnnJaxError: it holds something already.
         DataError: a package or a photograph is missing, or the folder cannot be written.
     """
-    files = {name: _find(photograph) for name, photograph in (FIRST | SECOND).items()}
+    files = {name: find(photograph) for name, photograph in (FIRST | SECOND).items()}
     try:
         if to.exists() and any(to.iterdir()):
             raise CnnJaxError(f'--to: {to} holds something already; give another folder')
@@ -81,8 +81,8 @@ def write(to: Path) -> None:
         raise DataError(f'cannot write to {to}: {error.strerror}; give another folder with --to') from error
 
 
-def _find(photograph: Photograph) -> Path:
-    """The file in the installed package, which is not imported."""
+def find(photograph: Photograph) -> Path:
+    """The file in the installed package, which is not imported; DataError where it is missing."""
     spec = importlib.util.find_spec(photograph.package)
     if spec is None or spec.origin is None:
         raise DataError(f'the package {photograph.package} is not installed; pip install -r requirements.txt')

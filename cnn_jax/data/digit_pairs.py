@@ -4,8 +4,6 @@ A pure function of (split, row): the left digit and the right one, each somewher
 scans from those of `digits`, so no scan is in two of them.
 """
 
-import functools
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ import numpy as np
 from cnn_jax.data import digits
 from cnn_jax.data.formats.fields import Field
 from cnn_jax.data.formats.generated import Generated
-from cnn_jax.data.held_out import Part, divide, num_folds
+from cnn_jax.data.held_out import Part, num_folds
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError
 
@@ -72,13 +70,14 @@ class Pairs(Generated):
     part: Part
 
     def make(self, row: int) -> dict[str, Any]:
-        scans, classes = scans_of(self.split, self.part)
+        scans, classes = digits.scans_of(self.split, self.part)
         rng = np.random.default_rng([STREAM[self.split], row])
         image = np.zeros((SIDE, SIDE, 1), np.uint8)
         labels = np.zeros(10, bool)
         for left in (0, SIDE // 2):
             number, top = int(rng.integers(len(scans))), int(rng.integers(SIDE - SCAN + 1))
-            image[top : top + SCAN, left : left + SCAN] = scans[number]
+            scan = scans[number].repeat(2, axis=0).repeat(2, axis=1)  # two by two pixels a value
+            image[top : top + SCAN, left : left + SCAN, 0] = scan
             labels[classes[number]] = True
         return {'image': image, 'labels': labels}
 
@@ -88,15 +87,3 @@ def open_split(split: str, splits: dict[str, int], part: Part) -> Pairs:
     if split not in splits:
         raise CnnJaxError(f'split: {split!r} is not one of {", ".join(splits)}')
     return Pairs(split, splits[split], part)
-
-
-@functools.cache
-def scans_of(split: str, part: Part) -> tuple[np.ndarray, np.ndarray]:
-    """The scans of a split of `digits`, uint8 (scans, 16, 16, 1), two by two pixels a value; and their classes."""
-    pairs = list(digits.examples('test' if split == 'test' else 'train'))
-    if split != 'test' and part.share:
-        digests = [hashlib.sha256(image.tobytes()).digest() for image, _ in pairs]
-        train, held = divide(digests, [label for _, label in pairs], part, digits.CLASS_NAMES)
-        pairs = [pairs[row] for row in (held if split == 'validation' else train)]
-    small = np.stack([image[4:-4:3, 4:-4:3] for image, _ in pairs])  # (scans, 8, 8, 1), without the enlargement
-    return small.repeat(2, axis=1).repeat(2, axis=2), np.array([label for _, label in pairs])

@@ -3,13 +3,15 @@
 The test set of NIST's optical recognition data (UCI, Alpaydin and Kaynak 1998), which scikit-learn carries with it.
 """
 
+import functools
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from cnn_jax.data.formats import array_record
-from cnn_jax.data.held_out import hold_out
+from cnn_jax.data.held_out import Part, divide, hold_out
 from cnn_jax.data.pipeline import Data, Source
 from cnn_jax.errors import DataError
 
@@ -84,3 +86,18 @@ def to_image(scan: np.ndarray) -> np.ndarray:
     pixels = np.round(scan * 255 / 16).astype(np.uint8)
     enlarged = np.repeat(np.repeat(pixels, 3, axis=0), 3, axis=1)  # (24, 24), nearest
     return np.pad(enlarged, 4)[..., None]  # (32, 32, 1)
+
+
+@functools.cache
+def scans_of(split: str, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """The scans of a split for scenes that are made of them, uint8 (scans, 8, 8); and their classes, int (scans,).
+
+    split: 'train', 'validation', which holds `part` of those for training, or 'test'.
+    """
+    pairs = list(examples('test' if split == 'test' else 'train'))
+    if split != 'test' and part.share:
+        digests = [hashlib.sha256(image.tobytes()).digest() for image, _ in pairs]
+        train, held = divide(digests, [label for _, label in pairs], part, CLASS_NAMES)
+        pairs = [pairs[row] for row in (held if split == 'validation' else train)]
+    scans = np.stack([image[4:-4:3, 4:-4:3, 0] for image, _ in pairs])  # without the enlargement
+    return scans, np.array([label for _, label in pairs])

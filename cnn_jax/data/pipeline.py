@@ -14,6 +14,7 @@ import numpy as np
 from cnn_jax.data.formats import fields as declared
 from cnn_jax.data.formats.fields import Fields
 from cnn_jax.data.formats.fitted import fit
+from cnn_jax.data.formats.view import View, fitted
 from cnn_jax.data.order import check_count
 from cnn_jax.errors import CnnJaxError, DataError
 
@@ -122,6 +123,13 @@ class Data:
         A set without files has them fitted to its images (see `formats.fitted`).
         """
         return fit(encoded, self.image_shape) if self.decode is None else self.decode(encoded)
+
+    def view_of(self, encoded: bytes) -> View | None:
+        """Where the pixels of `read_file` lie in the picture; None: a `decode` that is no `Decoding`'s does not say."""
+        if self.decode is None:
+            return fitted(encoded, self.image_shape)
+        view = getattr(getattr(self.decode, '__self__', None), 'view', None)
+        return None if view is None else view(encoded)
 
     @property
     def choosing_split(self) -> str:

@@ -25,7 +25,7 @@ def write(
     split: str,
     about: Mapping[str, Any],
 ) -> Path:
-    """Writes `SPLIT.csv` and `SPLIT.json` into a folder; the path of the first.
+    """Writes `SPLIT.csv`, `SPLIT.json` and the task's `SPLIT_NAME.json` into a folder; the path of the first.
 
     Columns: `row` in the split, `file` where the set has files, then the task's own.
 
@@ -49,6 +49,8 @@ def write(
     write_whole(folder / f'{split}.csv', buffer.getvalue())
     details = {**about, 'split': split, **task.details(evaluation, data), 'unread': evaluation.unread}
     write_whole(folder / f'{split}.json', json.dumps(details, indent=1) + '\n')
+    for name, values in task.files(evaluation, data).items():
+        write_whole(folder / f'{split}_{name}.json', json.dumps(values) + '\n')
     return folder / f'{split}.csv'
 
 

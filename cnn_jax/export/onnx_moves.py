@@ -59,6 +59,13 @@ def _concatenate(graph: Graph, job: Job) -> Value:
     return Value(graph.node('Concat', names, axis=order.index(job.params['dimension'])), None, order)
 
 
+def _stack(graph: Graph, job: Job) -> Value:
+    axis = job.params['axis']
+    names = [graph.ordered(*pair) for pair in zip(job.values, job.shapes, strict=True)]
+    longer = [graph.node('Unsqueeze', [name, graph.numbers([axis])]) for name in names]
+    return plain(graph.node('Concat', longer, axis=axis), job.rank)
+
+
 def cut(graph: Graph, value: Value, parts: dict[int, tuple[int, int, int]]) -> Value:
     """Parts of a whole value; parts: (first, end, step) of axes of the program, the end excluded."""
     if not parts:
@@ -157,6 +164,7 @@ RULES: dict[str, Rule] = {
     'transpose': _transpose,
     'broadcast_in_dim': _broadcast,
     'concatenate': _concatenate,
+    'stack': _stack,
     'slice': _slice,
     'rev': _reverse,
     'dynamic_slice': _dynamic_slice,

@@ -103,6 +103,14 @@ def _square(graph: Graph, job: Job) -> Value:
     return _elementwise('Mul')(graph, job._replace(values=job.values * 2, shapes=job.shapes * 2))
 
 
+def _finite(graph: Graph, job: Job) -> Value:
+    """Less than infinity, whatever the sign, which no NaN is."""
+    infinity = constant(np.asarray(np.inf, np.float32))
+    return _elementwise('Less')(
+        graph, job._replace(values=[_chain('Abs')(graph, job), infinity], shapes=[*job.shapes, ()])
+    )
+
+
 def _one(graph: Graph, job: Job) -> str:
     return graph.of_array(np.ones((), job.made.dtype))
 
@@ -174,6 +182,14 @@ def _reduce(kind: str) -> Rule:
     return rule
 
 
+def _all(graph: Graph, job: Job) -> Value:
+    """Whether all are true: ONNX reduces numbers."""
+    number = job.whole(graph)
+    number = number._replace(name=graph.node('Cast', [graph.tensor(number)], to=tensor_type(np.int32)), array=None)
+    least = _reduce('ReduceMin')(graph, job._replace(values=[number]))
+    return least._replace(name=graph.node('Cast', [graph.tensor(least)], to=tensor_type(np.bool_)))
+
+
 def _first_largest(kind: str) -> Rule:
     def rule(graph: Graph, job: Job) -> Value:
         value, axes = job.whole(graph), job.params['axes']
@@ -219,6 +235,7 @@ RULES: dict[str, Rule] = {
     'pow': _elementwise('Pow'),
     'integer_pow': _integer_power,
     'square': _square,
+    'is_finite': _finite,
     'abs': _chain('Abs'),
     'neg': _chain('Neg'),
     'sign': _chain('Sign'),
@@ -252,6 +269,7 @@ RULES: dict[str, Rule] = {
     'reduce_max': _reduce('ReduceMax'),
     'reduce_min': _reduce('ReduceMin'),
     'reduce_prod': _reduce('ReduceProd'),
+    'reduce_and': _all,
     'argmax': _first_largest('ArgMax'),
     'argmin': _first_largest('ArgMin'),
     'dot_general': _product,

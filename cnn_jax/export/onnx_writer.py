@@ -134,7 +134,9 @@ class _Writing:
         return rule(self.graph, Job(step.params, values, shapes, self._program.types[step.outputs[0]]))
 
     def _value(self, atom: Atom) -> Value:
-        return constant(atom.value) if isinstance(atom, Known) else self._values[atom]
+        if isinstance(atom, Known):
+            return constant(np.asarray(atom.value, atom.type.dtype))  # a number of Python's has no type of its own
+        return self._values[atom]
 
     def _follow(self, step: Step) -> None:
         """Keeps up with the layers that begin and end."""

@@ -122,7 +122,8 @@ def _match(x: jax.Array, channels: int, strides: int) -> jax.Array:
 class ResNet(nn.Module):
     """A stem, stages of residual blocks, a global average pool and a dense layer; the default is ResNet-50 v1.5.
 
-    Takes standardised images (batch, height, width, channels), returns logits (batch, num_classes). Counts are for
+    Takes standardised images (batch, height, width, channels), returns logits (batch, num_classes); with `maps`, as the
+    trunk of another net, the output of each stage, the finest first, and no pool or dense layer. Counts are for
     224x224x3 images and 1,000 classes (`layout='cifar'`: 32x32x3 and 10); MACs are multiply-adds of one image; accuracy
     is torchvision's first weights, centre crop, and the paper's test error for CIFAR-10.
 
@@ -168,12 +169,14 @@ class ResNet(nn.Module):
     width: float = 1.0  # multiplies the number of filters
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
     remat: bool = False  # recompute each block in the backward pass instead of storing what is inside
+    maps: bool = False
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, images: jax.Array, *, train: bool) -> Any:
         stage_sizes, bottleneck, filters = self._plan()
         x = self._stem(images, filters, train)  # 56x56x64
         block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        maps = []
         for stage, blocks in enumerate(stage_sizes, 1):
             for number in range(1, blocks + 1):
                 strides = 2 if stage > 1 and number == 1 else 1
@@ -181,8 +184,11 @@ class ResNet(nn.Module):
                 place = (sum(stage_sizes[: stage - 1]) + number - 1) / max(1, sum(stage_sizes) - 1)  # 0 .. 1
                 options['drop_rate'] = self.stochastic_depth * place
                 x = block(**options, name=f'stage{stage}_block{number}')(x, train)  # 56, 28, 14, 7 pixels
+            maps.append(x)
         if self.preactivation:
-            x = BatchNorm(mode=self.batch_norm, activation=nn.relu, name='norm')(x, train=train)
+            x = maps[-1] = BatchNorm(mode=self.batch_norm, activation=nn.relu, name='norm')(x, train=train)
+        if self.maps:
+            return tuple(maps)
         x = ops.global_avg_pool(x)  # 2,048 (512 without bottlenecks)
         last = initializers.normal(0.01)
         logits = Dense(self.num_classes, kernel_initializer=last, dtype=self.dtype, name='fc')(x)  # num_classes

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -14,7 +15,8 @@ from cnn_jax.layers.variables import Initializer
 class VGG(nn.Module):
     """Five stages of convolutions, each ended by a 2x2 pool, and three dense layers; the defaults are configuration D.
 
-    Takes standardised images (batch, height, width, channels), returns logits (batch, num_classes). The size of fc6
+    Takes standardised images (batch, height, width, channels), returns logits (batch, num_classes); with `maps`, as the
+    trunk of another net, the output of each stage's pool, the finest first, and no dense layer. The size of fc6
     follows the images unless `head_size` fixes it (torchvision: 7). Counts are for 224x224x3 images and 1,000 classes;
     MACs are multiply-adds of one image; errors in % are the paper's Table 3 (one scale, evaluated densely), and in
     brackets torchvision's accuracy of the same net, centre crop.
@@ -46,13 +48,17 @@ class VGG(nn.Module):
     width: float = 1.0  # multiplies the number of filters and of hidden units
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
     remat: bool = False  # recompute each stage in the backward pass instead of storing what is inside
+    maps: bool = False
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, images: jax.Array, *, train: bool) -> Any:
         stage = nn.remat(VGG._stage, static_argnums=(2, 3)) if self.remat else VGG._stage
-        x = images
+        x, maps = images, []
         for number in range(1, len(self.stage_sizes) + 1):
             x = stage(self, x, number, train)  # 112x112x64, 56x56x128, 28x28x256, 14x14x512, 7x7x512
+            maps.append(x)
+        if self.maps:
+            return tuple(maps)
         if self.head_size is not None:
             x = AdaptiveAvgPool(self.head_size, name='pool6')(x)
         x = x.reshape(x.shape[0], -1)  # 25,088, rows before columns before channels

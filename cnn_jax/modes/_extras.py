@@ -10,6 +10,7 @@ PACKAGES = {
     'optax': 'optax',
     'orbax': 'orbax-checkpoint',
     'PIL': 'pillow',
+    'pycocotools': 'pycocotools',
     'rich': 'rich',
     'safetensors': 'safetensors',
     'scipy': 'scipy',

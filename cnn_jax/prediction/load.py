@@ -1,18 +1,21 @@
 """A net from a run, or from a weights file, for whoever wants to use it."""
 
+import importlib
 import logging
+import pkgutil
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from cnn_jax import weights
+from cnn_jax import tasks, weights
 from cnn_jax.data.imagenet import class_names as imagenet_names
 from cnn_jax.devices import mapping
-from cnn_jax.errors import CnnJaxError
+from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.experiment import Loaded
 from cnn_jax.prediction.net import Net
 from cnn_jax.tasks import classification
+from cnn_jax.tasks.task import Task
 from cnn_jax.training import restore
 from cnn_jax.training.which import LATEST, run_of
 from cnn_jax.weights import prepared
@@ -68,6 +71,7 @@ def of_experiment(loaded: Loaded, variables: dict[str, Any], source: str, folder
         preprocess=experiment.preprocess,
         image_shape=experiment.data.image_shape,
         read_file=experiment.data.read_file,
+        view_of=experiment.data.view_of,
         source=source,
         metrics=read_metrics(folder) if folder is not None else (),
         prepared=lambda: prepared.of_experiment(experiment.data, experiment.preprocess),
@@ -75,11 +79,12 @@ def of_experiment(loaded: Loaded, variables: dict[str, Any], source: str, folder
 
 
 def _of_file(path: Path, architecture: str | None) -> Net:
-    how = prepared.of_weights(path, architecture)
+    how, task = prepared.of_weights(path, architecture), classification.task()
     if architecture is None:
         model, variables = weights.load(path)
         about = weights.about(path)
         names = tuple(about['class_names'])
+        task = _task(about.get('task', 'classification'), about.get('task_arguments', {}), path)
     else:
         library, _, name = architecture.rpartition('/')
         if library not in LIBRARIES:
@@ -94,11 +99,28 @@ def _of_file(path: Path, architecture: str | None) -> Net:
     return Net(
         model=model,
         variables=jax.device_put(variables),
-        task=classification.task(),
+        task=task,
         class_names=names or tuple(f'class {number}' for number in range(model.num_classes)),
         preprocess=how.transform(),
         image_shape=how.image_shape,
         read_file=how.decode,
+        view_of=how.view,
         source=f'{path}, prepared as {how.source}',
         prepared=lambda: how,
     )
+
+
+def _task(name: Any, arguments: Any, path: Path) -> Task:
+    """The task of that name; StorageError for one that is not there, or that its arguments do not make."""
+    known = [module.name for module in pkgutil.iter_modules(tasks.__path__)]
+    module = importlib.import_module(f'{tasks.__name__}.{name}') if name in known else None
+    if not hasattr(module, 'task'):
+        raise StorageError(
+            f'{path}: it answers the task {str(name)[:40]!r}, which this version of cnn_jax does not know'
+        )
+    try:
+        return module.task(**arguments)  # pyright: ignore[reportOptionalMemberAccess]
+    except (TypeError, ValueError) as error:
+        raise StorageError(
+            f'{path}: it does not say what its task {name} needs ({error}); save it again with net.save, from its run'
+        ) from error

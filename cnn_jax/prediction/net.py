@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import io
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from cnn_jax import features, weights
 from cnn_jax.data.augment import BatchTransform
 from cnn_jax.data.formats.image_header import BadImage, read
 from cnn_jax.data.formats.imagenet_words import in_words
+from cnn_jax.data.formats.view import WHOLE, Seen, View
 from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError, DataError, check_shortage
 from cnn_jax.steps.predict import make_predict_step
@@ -44,6 +46,7 @@ class Net:
         preprocess: uint8 images as the model takes them, `(keys, batch) -> batch`.
         image_shape: (height, width, channels) of the images before that.
         read_file: the bytes of an image file as uint8 of `image_shape`.
+        view_of: where these lie in the picture of the file; None where nobody knows.
         source: where the variables are from, in words.
         metrics: the lines of `metrics.jsonl`, of a run.
         prepared: gives its preprocessing as a file of weights keeps it, see `weights.prepared`; None where it has none.
@@ -58,6 +61,7 @@ class Net:
     read_file: Callable[[bytes], np.ndarray]
     source: str
     metrics: Sequence[dict[str, Any]] = ()
+    view_of: Callable[[bytes], View | None] = lambda encoded: None
     prepared: Callable[[], Preprocessing | None] = lambda: None
 
     def __repr__(self) -> str:
@@ -93,14 +97,15 @@ class Net:
                     f'images: {inputs.dtype} {inputs.shape} given; what the model takes is floating point '
                     '(images, height, width, channels)'
                 )
-            return self.answers(np.concatenate([self._direct(self.variables, part) for part in _parts(inputs)]))
+            return self.answers(_joined([self._direct(self.variables, part) for part in _parts(inputs)]))
         single = not isinstance(images, list | tuple) and getattr(images, 'ndim', 0) != 4
-        pixels = self.pixels([images] if single else images)
-        answers = self.answers(np.concatenate([self.outputs(part) for part in _parts(pixels)])) if len(pixels) else []
+        seen = [self._seen(image) for image in ([images] if single else images)]
+        parts = _parts(np.stack([one.pixels for one in seen])) if seen else []
+        answers = self.answers(_joined([self.outputs(part) for part in parts]), [one.view for one in seen])
         return answers[0] if single else answers
 
-    def outputs(self, pixels: np.ndarray, *, size: int | None = None) -> np.ndarray:
-        """The outputs, as probabilities where the task has them, of uint8 images (images, *image_shape).
+    def outputs(self, pixels: np.ndarray, *, size: int | None = None) -> Any:
+        """The outputs as the task reads them, (images, ...) arrays, of uint8 images (images, *image_shape).
 
         size: images are added up to so many, and each size is compiled once; None: 1, or BATCH.
         """
@@ -111,18 +116,34 @@ class Net:
         padded[:count] = pixels
         numbers = {'index': np.arange(total, dtype=np.int32), 'epoch': np.zeros(total, np.int32)}
         batch = mapping.put_batch(self._mesh, {'image': padded, **numbers, 'mask': np.arange(total) < count})
-        return np.asarray(mapping.fetch(self._mapped(self.variables, batch)))[:count]
+        return jax.tree.map(lambda values: values[:count], mapping.fetch(self._mapped(self.variables, batch)))
 
-    def answers(self, outputs: np.ndarray) -> list[dict[str, Any]]:
-        """The answers of the task from `outputs`; of what is not finite {'error': why}."""
-        return [
-            self.task.decode(one, self.names) if np.isfinite(one).all() else {'error': NOT_FINITE} for one in outputs
-        ]
+    def answers(self, outputs: Any, views: Sequence[View | None] = ()) -> list[dict[str, Any]]:
+        """The answers of the task from `outputs`; of what is not finite {'error': why}.
+
+        views: of each image, where it lies in its picture: places are then the picture's, else what the net is shown.
+        """
+        count = len(jax.tree.leaves(outputs)[0]) if outputs is not None else 0
+        each = (jax.tree.map(lambda values, row=row: values[row], outputs) for row in range(count))
+        return [self._answer(*pair) for pair in itertools.zip_longest(each, views)]
+
+    def _answer(self, outputs: Any, view: View | None) -> dict[str, Any]:
+        if not all(np.isfinite(values).all() for values in jax.tree.leaves(outputs)):
+            return {'error': NOT_FINITE}
+        if view is not None:
+            outputs = outputs | {name: view.to_picture(outputs[name]) for name in self.task.places}
+        return self.task.decode(outputs, self.names)
 
     @property
     def parts(self) -> Parts:
         """What the steps take of a recipe."""
         return Parts(self.model, self.task, self.preprocess)
+
+    @functools.cached_property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of what the model takes."""
+        height, width, channels = jax.eval_shape(self._preprocess, np.zeros((1, *self.image_shape), np.uint8)).shape[1:]
+        return height, width, channels
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
@@ -135,8 +156,17 @@ class Net:
 
     def pixels(self, images: Any) -> np.ndarray:
         """Images of any kind that `predict` takes as uint8 (images, *image_shape)."""
-        found = [self._pixels(image) for image in images]
+        found = [self._seen(image).pixels for image in images]
         return np.stack(found) if found else np.zeros((0, *self.image_shape), np.uint8)
+
+    def see(self, encoded: bytes) -> Seen:
+        """The picture of an image file as the net is shown it.
+
+        Raises:
+            BadImage: it cannot be read.
+        """
+        pixels = self.read_file(encoded)
+        return Seen(pixels, self.view_of(encoded) if self.task.places and self._at_one_size else None)
 
     def inputs(self, images: Any) -> jax.Array:
         """The same as the model takes them."""
@@ -176,16 +206,21 @@ class Net:
 
     def save(self, path: str | Path) -> None:
         """Writes model, variables and class names into one .safetensors file, which `cnn_jax.load` reads."""
-        height, width, channels = jax.eval_shape(self._preprocess, np.zeros((1, *self.image_shape), np.uint8)).shape[1:]
-        variables, shape = mapping.fetch(self.variables), (height, width, channels)
         weights.save(
             path,
             self.model,
-            variables,
-            image_shape=shape,
+            mapping.fetch(self.variables),
+            image_shape=self.input_shape,
             class_names=self.class_names,
             preprocessing=self.prepared(),
+            task=self.task.name,
+            task_arguments=self.task.arguments,
         )
+
+    @property
+    def _at_one_size(self) -> bool:
+        """Whether the preprocessing leaves every pixel in its place, as far as sizes tell."""
+        return self.input_shape[:2] == self.image_shape[:2]
 
     @functools.cached_property
     def _mesh(self) -> Any:
@@ -209,12 +244,12 @@ class Net:
     def _preprocess(self) -> Callable[[np.ndarray], jax.Array]:
         return preprocessing(self.preprocess)
 
-    def _pixels(self, image: Any) -> np.ndarray:
+    def _seen(self, image: Any) -> Seen:
         try:
             if isinstance(image, str | Path):
-                return self.read_file(read(Path(image).expanduser()))
+                return self.see(read(Path(image).expanduser()))
             if hasattr(image, 'save') and hasattr(image, 'convert'):  # of PIL, which need not be imported for that
-                return self.read_file(_as_png(image))
+                return self.see(_as_png(image))
             return self._of_array(np.asarray(image))
         except OSError as error:
             check_shortage(error)
@@ -222,7 +257,7 @@ class Net:
         except BadImage as error:
             raise DataError(f'images: {image if isinstance(image, str | Path) else "an image"}: {error}') from error
 
-    def _of_array(self, array: np.ndarray) -> np.ndarray:
+    def _of_array(self, array: np.ndarray) -> Seen:
         if array.dtype != np.uint8 or array.ndim not in (2, 3):
             what = 'values 0 .. 255; of values 0 .. 1: np.round(255 * image).astype(np.uint8)'
             raise CnnJaxError(
@@ -230,11 +265,11 @@ class Net:
                 f'or (height, width, channels), {what}; what the model itself takes needs preprocessed=True'
             )
         if array.reshape(*array.shape[:2], -1).shape == self.image_shape:
-            return array.reshape(self.image_shape)
+            return Seen(array.reshape(self.image_shape), WHOLE if self.task.places and self._at_one_size else None)
         from PIL import Image
 
         grey = array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
-        return self.read_file(_as_png(Image.fromarray(grey)))
+        return self.see(_as_png(Image.fromarray(grey)))
 
 
 def _as_png(picture: Any) -> bytes:
@@ -243,6 +278,11 @@ def _as_png(picture: Any) -> bytes:
     known = ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'I', 'I;16')
     (picture if picture.mode in known else picture.convert('RGB')).save(buffer, 'PNG', compress_level=1)
     return buffer.getvalue()
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Outputs of parts as those of all images, on the host; None of no parts."""
+    return jax.tree.map(lambda *each: np.concatenate(each), *jax.device_get(list(parts))) if parts else None
 
 
 def _parts(images: np.ndarray) -> list[np.ndarray]:

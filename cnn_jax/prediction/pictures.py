@@ -9,9 +9,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from cnn_jax.data.formats.image_header import SUFFIXES, BadImage, read
+from cnn_jax.data.formats.view import Seen
 from cnn_jax.errors import DataError, check_shortage
 
 AHEAD = 2  # batches that are read before they are asked for
@@ -25,10 +24,10 @@ class Found(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A picture that was read: `pixels`, or why there are none."""
+    """A picture that was read: what the net is shown of it, or why there is nothing."""
 
     file: str
-    pixels: np.ndarray | None
+    seen: Seen | None
     error: str = ''
 
 
@@ -54,10 +53,10 @@ def find(text: str) -> Found:
     return Found(files, len(listed) - len(files))
 
 
-def read_picture(file: str, decode: Callable[[bytes], np.ndarray]) -> Picture:
+def read_picture(file: str, see: Callable[[bytes], Seen]) -> Picture:
     """A file as the net's images are; what cannot be read says why."""
     try:
-        return Picture(file, decode(read(Path(file))))
+        return Picture(file, see(read(Path(file))))
     except OSError as error:
         check_shortage(error)
         return Picture(file, None, error.strerror or str(error))
@@ -65,15 +64,13 @@ def read_picture(file: str, decode: Callable[[bytes], np.ndarray]) -> Picture:
         return Picture(file, None, str(error))
 
 
-def batches(
-    files: Iterable[str], decode: Callable[[bytes], np.ndarray], size: int
-) -> Generator[list[Picture], None, None]:
+def batches(files: Iterable[str], see: Callable[[bytes], Seen], size: int) -> Generator[list[Picture], None, None]:
     """The pictures in their order, `size` at a time, read by a thread for each core; a few batches are in memory."""
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting: collections.deque[list[concurrent.futures.Future[Picture]]] = collections.deque()
         try:
             for run in batched(files, size):
-                waiting.append([pool.submit(read_picture, file, decode) for file in run])
+                waiting.append([pool.submit(read_picture, file, see) for file in run])
                 if len(waiting) > AHEAD:
                     yield [future.result() for future in waiting.popleft()]
             while waiting:

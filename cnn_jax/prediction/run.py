@@ -1,7 +1,7 @@
 """`--mode=predict`: pictures without labels, as they come, into a table."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ def predict(net: Net, images: str, output: Path | None, *, batch_size: int, stop
     if found.left_out:
         log.say(f'{found.left_out:,} files in {images} are no images and are left out')
     shown: list[dict[str, Any]] = []
+    unplaced = 0
     bad: list[str] = []
 
     def columns(row: Any) -> dict[str, Any]:
@@ -49,10 +50,13 @@ def predict(net: Net, images: str, output: Path | None, *, batch_size: int, stop
     with contextlib.ExitStack() as held:
         write: Callable[[Any], None] = lambda row: None  # noqa: E731
         if output is not None:
-            write = held.enter_context(writing(output, columns))
+            numbers = iter(_numbers(found.files))
+            records: Callable[[Any], Any] = lambda row: net.task.records(row, next(numbers), net.names)  # noqa: E731
+            write = held.enter_context(writing(output, columns, records))
         with log.working('predicting, picture', len(found.files)) as told:
-            for run in pictures.batches(found.files, net.read_file, batch_size):
+            for run in pictures.batches(found.files, net.see, batch_size):
                 stop.poll('stopped while predicting; nothing is written')
+                unplaced += sum(picture.seen is not None and picture.seen.view is None for picture in run)
                 for row in _rows(net, run, batch_size):
                     told.next(row['file'])
                     write(row)
@@ -63,18 +67,29 @@ def predict(net: Net, images: str, output: Path | None, *, batch_size: int, stop
     log.say(table([_short(columns(row)) for row in shown]))
     if len(found.files) > len(shown):
         log.say(f'and {len(found.files) - len(shown):,} more')
+    if unplaced and net.task.places:
+        height, width, _ = net.input_shape
+        log.say(f'warning: places are in pixels of the {width} x {height} that the net is shown, not of the pictures')
     if bad:
         more = f'; and {len(bad) - NAMED:,} more' if len(bad) > NAMED else ''
         log.say(f'warning: {len(bad):,} of {len(found.files):,} have no answer: {"; ".join(bad[:NAMED])}{more}')
     log.say(f'predictions    {output}' if output else 'keep them with --output=FILE.csv, .jsonl or .json')
 
 
+def _numbers(files: Sequence[str]) -> Sequence[int]:
+    """A number for each picture: its name, where all names are numbers as COCO's are, else its place, from 1."""
+    stems = [Path(file).stem for file in files]
+    named = [int(stem) for stem in stems if stem.isascii() and stem.isdigit()]
+    return named if len(set(named)) == len(files) else range(1, len(files) + 1)
+
+
 def _rows(net: Net, run: list[pictures.Picture], size: int) -> list[dict[str, Any]]:
     """A row for each picture, in order: its answer, or why there is none."""
-    read = [picture.pixels for picture in run if picture.pixels is not None]
-    answers = iter(net.answers(net.outputs(np.stack(read), size=size)) if read else [])
+    seen = [picture.seen for picture in run if picture.seen is not None]
+    outputs = net.outputs(np.stack([one.pixels for one in seen]), size=size) if seen else None
+    answers = iter(net.answers(outputs, [one.view for one in seen]))
     return [
-        {'file': picture.file, **({'error': picture.error} if picture.pixels is None else next(answers))}
+        {'file': picture.file, **({'error': picture.error} if picture.seen is None else next(answers))}
         for picture in run
     ]
 

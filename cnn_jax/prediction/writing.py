@@ -5,7 +5,7 @@ import csv
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,10 +25,15 @@ def check_output(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path, columns: Callable[[Row], Row]) -> Iterator[Write]:
+def writing(
+    path: Path, columns: Callable[[Row], Row], records: Callable[[Row], Iterable[Row]] = lambda row: [row]
+) -> Iterator[Write]:
     """A function that writes one row; the file gets its name when the block ends well.
 
-    columns: makes a flat row of one, for CSV.
+    Args:
+        path: its ending says the format.
+        columns: makes a flat row of one, for CSV.
+        records: makes of one what it adds to the list of a .json file.
 
     Raises:
         StorageError: it cannot be written.
@@ -37,7 +42,7 @@ def writing(path: Path, columns: Callable[[Row], Row]) -> Iterator[Write]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open('w', encoding='utf-8', errors='surrogateescape', newline='') as file:
-            yield from _open(file, path.suffix.lower(), columns)
+            yield from _open(file, path.suffix.lower(), columns, records)
         os.replace(part, path)
     except OSError as error:
         raise StorageError(f'cannot write {path}: {error.strerror}; give another --output') from error
@@ -45,14 +50,21 @@ def writing(path: Path, columns: Callable[[Row], Row]) -> Iterator[Write]:
         part.unlink(missing_ok=True)
 
 
-def _open(file: TextIO, ending: str, columns: Callable[[Row], Row]) -> Iterator[Write]:
+def _open(
+    file: TextIO, ending: str, columns: Callable[[Row], Row], records: Callable[[Row], Iterable[Row]]
+) -> Iterator[Write]:
     if ending == '.csv':
         yield _csv_writer(file, columns)
     elif ending == '.jsonl':
         yield lambda row: print(json.dumps(row, ensure_ascii=False), file=file)
     else:
         before = itertools.chain(['[\n'], itertools.repeat(',\n'))
-        yield lambda row: print(next(before), json.dumps(row, ensure_ascii=False), sep='', end='', file=file)
+
+        def write(row: Row) -> None:
+            for record in records(row):
+                print(next(before), json.dumps(record, ensure_ascii=False), sep='', end='', file=file)
+
+        yield write
         print('\n]' if file.tell() else '[]', file=file)
 
 

@@ -13,16 +13,15 @@ PredictStep = Callable[[dict[str, Any], Batch], Any]
 
 
 def make_predict_step(recipe: Recipe | Parts) -> PredictStep:
-    """The function (variables, batch) -> the model's outputs, (batch, ...) arrays; as probabilities where it has them.
+    """The function (variables, batch) -> the model's outputs as the task reads them, (batch, ...) arrays.
 
     The images go the way of an evaluation, in the same precision; the batch has no targets.
     """
     task = recipe.task
-    probabilities = task.probabilities or (lambda outputs: outputs)
 
     def predict_step(variables: dict[str, Any], batch: Batch) -> Any:
         with jax.default_matmul_precision('highest'):
             inputs = evaluation_inputs(batch, preprocess=recipe.preprocess)
-            return probabilities(task.forward(recipe.model.apply, variables, inputs, train=False))
+            return task.read(task.forward(recipe.model.apply, variables, inputs, train=False))
 
     return predict_step

@@ -106,7 +106,7 @@ class MultiLabel(Task):
         return _named(np.asarray(example['labels']), class_names)
 
     def answer(self, outputs: Any, class_names: Sequence[str]) -> str:
-        return _named(np.asarray(outputs) > 0, class_names)
+        return _named(np.asarray(outputs) > 0.5, class_names)
 
     def decode(self, outputs: Any, class_names: Sequence[str]) -> dict[str, Any]:
         """`labels`, the classes with a probability above a half, and `probabilities` of all by name."""
@@ -125,7 +125,7 @@ class MultiLabel(Task):
         return jax.nn.sigmoid
 
     def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
-        return self.answer(result['scores'], class_names)
+        return _named(np.asarray(result['scores']) > 0, class_names)
 
     def sections(self, run: Run) -> list[str]:
         if not run.results:

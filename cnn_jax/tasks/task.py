@@ -48,12 +48,15 @@ class Task:
         batch_metrics: of training batches, beside the loss.
         model_inputs: fields that the model takes after the images.
         truths: the arrays of `results` that are not the model's: the same for every model.
+        places: the arrays of `read` that are places (..., 2) or boxes (..., 4) in pixels of what the net is shown: a
+            prediction has them in pixels of the picture.
     """
 
     metrics: ClassVar[tuple[Metric, ...]]
     batch_metrics: ClassVar[tuple[Metric, ...]] = ()
     model_inputs: ClassVar[tuple[str, ...]] = ()
     truths: ClassVar[tuple[str, ...]] = ()
+    places: ClassVar[tuple[str, ...]] = ()
 
     @property
     def headline(self) -> Metric:
@@ -111,6 +114,11 @@ class Task:
         """In one word, for messages."""
         return type(self).__name__.lower()
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What `task` of its file needs to make one that answers the same, values for JSON; kept with weights."""
+        return {}
+
     # What people read.
 
     def progress(self, values: Mapping[str, float]) -> str:
@@ -152,13 +160,13 @@ class Task:
         return ''
 
     def answer(self, outputs: Any, class_names: Sequence[str]) -> str:
-        """What the model says of one image, in words; `outputs` on the host, without the batch axis."""
+        """What the model says of one image, in words; `outputs` as `read` gives them, on the host, of that image."""
         return ''
 
     def decode(self, outputs: Any, class_names: Sequence[str]) -> dict[str, Any]:
         """What the model says of one image as plain values, for JSON and for programs.
 
-        outputs: on the host, without the batch axis; probabilities where the task has them.
+        outputs: as `read` gives them, on the host, without the batch axis.
         """
         return {'answer': self.answer(outputs, class_names)}
 
@@ -166,10 +174,31 @@ class Task:
         """What `decode` gives as the cells of a table, by column; of no answer, `{}`, the columns with empty cells."""
         return dict.fromkeys(('answer',), '') | dict(answer)
 
+    def records(self, row: Mapping[str, Any], number: int, class_names: Sequence[str]) -> list[dict[str, Any]]:
+        """What a picture adds to the list of a .json file: its row, or its part of the field's exchange format.
+
+        Args:
+            row: `file` and what `decode` gives, or `error`.
+            number: of the picture among all of them.
+        """
+        return [dict(row)]
+
+    def files(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
+        """An evaluation in the field's exchange formats: plain values for JSON, by the name of their file."""
+        return {}
+
     @property
     def probabilities(self) -> 'Callable[[jax.Array], jax.Array] | None':
         """Turns scores (batch, classes) into the probability of each class; None: the outputs are no such scores."""
         return None
+
+    def read(self, outputs: Any) -> Any:
+        """The outputs as a prediction gives them, (batch, ...) arrays on the devices; probabilities where there are."""
+        return self.probabilities(outputs) if self.probabilities is not None else outputs
+
+    def units(self, class_names: Sequence[str]) -> tuple[str, ...]:
+        """What each channel of the outputs scores, in words, for pictures that explain one."""
+        return tuple(f'class {name}' for name in class_names)
 
     def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
         """What the model says of one image, in words, from its `results`."""
@@ -215,6 +244,11 @@ class Task:
     def worst(self, results: Results, *, most: int = 42) -> np.ndarray:
         """The places in `results` of the images that the page shows: the highest losses, highest first."""
         return worst_of(results, np.arange(len(results['loss'])), most)
+
+    def drawn(self, image: np.ndarray, result: Mapping[str, Any], class_names: Sequence[str]) -> np.ndarray:
+        """An image, uint8 (height, width, channels), with what is right and what was answered drawn on it."""
+        del result, class_names
+        return image
 
     def sections(self, run: Run) -> list[str]:
         """The sections of the page that are the task's own, as HTML."""

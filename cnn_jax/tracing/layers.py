@@ -16,6 +16,8 @@ from cnn_jax.tracing import program as programs
 from cnn_jax.tracing.program import Program
 from cnn_jax.tracing.record import Called, Marking, mark, mark_each, mark_of, record
 
+SCORES = 'scores'  # the name of the scores among several arrays that a model returns
+
 
 class Layer(NamedTuple):
     """A layer: its name, the numbers of its first input and output in the program, and whether it has variables."""
@@ -57,7 +59,9 @@ class Net(NamedTuple):
         return found.output
 
     def scores(self) -> Layer:
-        """The one array that the model returns; CnnJaxError where there are several."""
+        """The one array that the model returns, or of several the one called `SCORES`; CnnJaxError without it."""
+        if SCORES in self.returned:
+            return self.returned[SCORES]
         if len(self.returned) != 1:
             listed = ', '.join(f'{name} {one.shape}' for name, one in self.returned.items()) or 'none'
             raise CnnJaxError(

@@ -19,6 +19,7 @@ from cnn_jax.training.setup import Setup
 from cnn_jax.training.states import abstract_state, shardings_of
 from cnn_jax.training.which import BEST, LATEST, run_of
 from cnn_jax.weights import variables_for
+from cnn_jax.weights.trunk import TRUNK
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.config import existing_config, load_run
 from cnn_jax.workdir.identity import identity
@@ -152,5 +153,7 @@ def weights_from(
         other = load_run(existing_config(run), path=run, report=report).experiment
         _, state = read_state(other, run, mapping.make_mesh(), which=which, report=report)
         taken = variables_for(experiment.model, mapping.fetch(state.variables), like, report=report, what=what)
+        if hasattr(experiment.model, TRUNK) and type(other.model) is not type(experiment.model):
+            return taken  # the heads have started anew already
         return by_name(experiment, taken, like, other.data.class_names, what=what, report=report)
     return variables_for(experiment.model, source, like, report=report, what=what)

@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 import json
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ KEY = 'cnn_jax'  # of the header's metadata
 FORMAT = 1
 DTYPES = ('float16', 'bfloat16', 'float32', 'float64')
 NOT_FIELDS = ('parent', 'name')
+CLASSIFICATION = 'classification'  # what a file answers that does not say it
 
 
 def save(
@@ -34,6 +35,8 @@ def save(
     image_shape: tuple[int, int, int] | None = None,
     class_names: Sequence[str] = (),
     preprocessing: Preprocessing | None = None,
+    task: str = CLASSIFICATION,
+    task_arguments: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a .safetensors file from which `load` rebuilds model and variables, bit for bit.
 
@@ -48,6 +51,8 @@ def save(
             the variables are checked against the model.
         class_names: kept in the header, see `describe`.
         preprocessing: how its images are prepared, kept in the header; `weights.preprocessing_of` reads it.
+        task: what it answers, the name of a file in `cnn_jax.tasks`; kept in the header.
+        task_arguments: what `task` of that file needs, values for JSON; kept in the header.
 
     Raises:
         CnnJaxError: a model that a file cannot describe, or variables of another model.
@@ -62,6 +67,10 @@ def save(
     header = {'format': FORMAT, **describe_model(model), 'class_names': list(class_names)}
     if image_shape is not None:
         header['image_shape'] = list(image_shape)
+    if task != CLASSIFICATION:
+        header['task'] = task
+    if task_arguments:
+        header['task_arguments'] = dict(task_arguments)
     if preprocessing is not None:
         header['preprocessing'] = preprocessing.as_json()
     arrays = {'/'.join(parts): np.asarray(leaf) for parts, leaf in flat.items()}
@@ -79,9 +88,7 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     header = about(path)
     arrays, _ = read_safetensors(path)
     try:
-        depths = [header['options'].get('depth', 0), *(header['options'].get('stage_sizes') or [])]
-        if max(depths) > len(arrays):  # tracing such a model could take for ever
-            raise ValueError(f'{max(depths)} layers in {len(arrays)} arrays')
+        _check_depth(header['options'], len(arrays))
         model = build_model(header)
         flat = {tuple(name.split('/')): array for name, array in arrays.items()}
         if 'image_shape' in header:
@@ -95,8 +102,8 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def about(path: str | Path) -> dict[str, Any]:
-    """The header of a file that `save` wrote: `family`, `variant`, `options`, `class_names`, maybe `image_shape`
-    and `preprocessing`.
+    """The header of a file that `save` wrote: `family`, `variant`, `options`, `class_names`, maybe `image_shape`,
+    `preprocessing`, `task` and `task_arguments`.
 
     Raises:
         CnnJaxError: there is no such file, or it is another program's.
@@ -121,6 +128,16 @@ def about(path: str | Path) -> dict[str, Any]:
     if form != FORMAT:
         raise StorageError(f'{path}: format {str(form)[:20]}, and this version reads {FORMAT}; install a newer cnn_jax')
     return header
+
+
+def _check_depth(options: dict[str, Any], arrays: int) -> None:
+    """Raises ValueError for a model of more layers than arrays: tracing it could take for ever."""
+    depth: int = max([options.get('depth', 0), *(options.get('stage_sizes') or [])])
+    if depth > arrays:
+        raise ValueError(f'{depth} layers in {arrays} arrays')
+    for part in options.values():
+        if isinstance(part, dict) and 'model' in part:
+            _check_depth(part['model']['options'], arrays)
 
 
 def describe_model(model: nn.Module) -> dict[str, Any]:
@@ -179,6 +196,8 @@ def _to_json(name: str, value: Any) -> Any:
         return value
     if isinstance(value, tuple | list):
         return [_to_json(name, item) for item in value]
+    if isinstance(value, nn.Module):
+        return {'model': describe_model(value)}
     try:
         dtype = jnp.dtype(value).name
     except TypeError:
@@ -192,6 +211,8 @@ def _from_json(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_from_json(item) for item in value)
     if isinstance(value, dict):
+        if isinstance(value.get('model'), dict):
+            return build_model(value['model'])
         if value.get('dtype') not in DTYPES:
             raise CnnJaxError('an option that is no number, text, tuple or floating-point type')
         return getattr(jnp, value['dtype'])

@@ -15,6 +15,7 @@ from cnn_jax.data import augment
 from cnn_jax.data.formats import image
 from cnn_jax.data.formats.encoded import Decoding
 from cnn_jax.data.formats.fitted import fit
+from cnn_jax.data.formats.view import View, fitted
 from cnn_jax.errors import CnnJaxError, StorageError, unknown
 from cnn_jax.weights import tags
 
@@ -94,6 +95,10 @@ class Preprocessing:
             BadImage: cannot be decoded, or is too large.
         """
         return fit(encoded, self.image_shape) if self.resize is None else self.decoding().centre(encoded)
+
+    def view(self, encoded: bytes) -> View:
+        """Where what `decode` gives lies in the picture; BadImage where it is none."""
+        return fitted(encoded, self.image_shape) if self.resize is None else self.decoding().view(encoded)
 
     def standardise(self, pixels: np.ndarray) -> np.ndarray:
         """What the net takes: uint8 RGB or grey (..., channels) as float32, in the order of `channels`."""

@@ -17,6 +17,7 @@ from cnn_jax.weights.layout import their_modules
 from cnn_jax.weights.native import KEY
 from cnn_jax.weights.safetensors_file import is_safetensors, read_header, read_safetensors
 from cnn_jax.weights.source import Source, existing_file, read_arrays
+from cnn_jax.weights.trunk import TRUNK, own_trunk, trunk_of, with_trunk
 
 AUXILIARY_HEADS = ('aux1', 'aux2', 'aux_conv0', 'aux_conv1', 'aux_fc')
 AUXILIARY = r'((params|batch_stats)/)?(aux[12][./]|aux_|AuxLogits\.)'
@@ -33,7 +34,8 @@ def variables_for(
     """The variables of `model` from a file of `weights.save`, torchvision's or timm's, or from a dict.
 
     Where the file has another number of classes, the layers that depend on it (the head) keep their values in `like`,
-    and so do auxiliary heads that the file lacks; `report` gets a line that says so.
+    and so do auxiliary heads that the file lacks; `report` gets a line that says so. Of a model with a `trunk`, the
+    file of a classifier, or of another task's net, gives the trunk alone.
 
     Args:
         model: decides which of torchvision's or timm's names belong where.
@@ -49,8 +51,15 @@ def variables_for(
         CnnJaxError: what does not fit, listed.
         StorageError: the file cannot be read, or is refused.
     """
-    arrays, wanted, class_axis = _open(model, source, like, report)
     what = what or (str(source) if isinstance(source, str | Path) else 'the dict of weights')
+    ours = _ours(source)
+    if hasattr(model, TRUNK) and (ours is None or {*ours} != {*_names(like)}):
+        part = trunk_of(like)
+        trunk, others = own_trunk(ours or {})
+        given = source if ours is None else unflatten({tuple(name.split('/')): leaf for name, leaf in trunk.items()})
+        arrays, wanted, _ = _open(getattr(model, TRUNK), given, part, report)
+        return with_trunk(arrays, wanted, like, others=others, what=what, report=report)
+    arrays, wanted, class_axis = _open(model, source, like, report)
     num_classes = getattr(model, 'num_classes', None)
     headless = _headless(arrays, wanted, num_classes)
     heads = headless or _heads(arrays, wanted, class_axis, num_classes)
@@ -78,19 +87,26 @@ def _open(
     model: nn.Module, source: Source, like: dict[str, Any], report: Callable[[str], None]
 ) -> tuple[Mapping[str, Any], dict[str, Slot], int]:
     """The arrays, what is wanted of them by the same names, and the axis of theirs that counts classes."""
-    ours = None
-    if isinstance(source, Mapping):
-        if isinstance(source.get('params'), Mapping):
-            ours = {'/'.join(path): np.asarray(leaf) for path, leaf in flatten(source).items()}
-    else:
-        path = existing_file(source)
-        if is_safetensors(path) and KEY in read_header(path).get('__metadata__', {}):
-            ours = read_safetensors(path)[0]
+    ours = _ours(source)
     if ours is None:
         arrays = read_arrays(source, modules=their_modules(model), report=report)
         return arrays, slots(model, like, library_of(arrays)), 0
     wanted = {'/'.join(path): Slot(path, leaf.shape, leaf.shape, None) for path, leaf in flatten(like).items()}
-    return ours, wanted, -1
+    return {name: np.asarray(array) for name, array in ours.items()}, wanted, -1
+
+
+def _ours(source: Source) -> dict[str, Any] | None:
+    """The arrays of a file of `weights.save`, or of our own variables, by path; None of other libraries' arrays."""
+    if isinstance(source, Mapping):
+        return _names(source) if isinstance(source.get('params'), Mapping) else None
+    path = existing_file(source)
+    if is_safetensors(path) and KEY in read_header(path).get('__metadata__', {}):
+        return read_safetensors(path)[0]
+    return None
+
+
+def _names(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {'/'.join(path): leaf for path, leaf in flatten(tree).items()}
 
 
 def _heads(arrays: Mapping[str, Any], wanted: dict[str, Slot], axis: int, num_classes: int | None) -> set[str]:

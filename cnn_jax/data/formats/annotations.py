@@ -25,6 +25,8 @@ Others: COCO's boxes are (left, top, width, height), of the same corner and unit
 `boxes_of_shares`. A data set that counts pixels has a point at the index c of a pixel: add 0.5.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -36,8 +38,8 @@ FOLLOWING = ('boxes', 'keypoints', 'segmentation')
 """The fields that say where something is in the image, and follow when its pixels move."""
 
 
-def present(boxes: Array) -> Array:
-    """Which boxes (..., 4) are there, bool (...): those with an area."""
+def present(boxes: Any) -> Any:
+    """Which boxes (..., 4), of JAX or of NumPy, are there, bool (...): those with an area."""
     return (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnn_jax.data.formats import crops, file_seals, image
+from cnn_jax.data.formats import crops, file_seals, image, view
 from cnn_jax.data.formats.array_record import read_seal, reading
 from cnn_jax.data.formats.image_header import MAX_PIXELS, BadImage
 from cnn_jax.data.formats.imports import import_once
@@ -70,6 +70,15 @@ class Decoding:
             max_pixels=self.max_pixels,
             upright=self.upright,
         )
+
+    def view(self, encoded: bytes) -> view.View:
+        """Where what `centre` gives lies in the picture.
+
+        Raises:
+            BadImage: no image, or a too large one.
+        """
+        options = {'resize': self.resize, 'size': self.size, 'max_pixels': self.max_pixels, 'upright': self.upright}
+        return view.centre(encoded, **options)
 
 
 class BadImages:

@@ -20,17 +20,20 @@ class Field(NamedTuple):
             too, a truth value from truth values alone.
         shape: of one row's value, fixed.
         least, most: the smallest and largest value that is allowed; None: any.
+        besides: one value beyond them that is allowed too, such as the class of a pixel that does not count.
     """
 
     dtype: str
     shape: tuple[int, ...] = ()
     least: float | None = None
     most: float | None = None
+    besides: float | None = None
 
     def __str__(self) -> str:
         bounds = [f'at least {self.least:g}'] if self.least is not None else []
         bounds += [f'at most {self.most:g}'] if self.most is not None else []
-        return ' '.join([self.dtype, str(self.shape), *[' and '.join(bounds)][: len(bounds)]])
+        besides = f' or {self.besides:g}' if self.besides is not None else ''
+        return ' '.join([self.dtype, str(self.shape), *[' and '.join(bounds) + besides][: len(bounds)]])
 
 
 Fields = Mapping[str, Field]
@@ -92,11 +95,18 @@ def _stack(name: str, field: Field, examples: Sequence[Mapping[str, Any]], rows:
 def _fits(field: Field, values: np.ndarray, shape: tuple[int, ...]) -> bool:
     if values.shape != shape or values.dtype.kind not in ACCEPTED[np.dtype(field.dtype).kind]:
         return False
+    kind = np.dtype(field.dtype)
+    if kind.kind in 'iu' and not _within(values, np.iinfo(kind).min, np.iinfo(kind).max):  # nothing wraps around
+        return False
+    if field.besides is not None:
+        values = values[values != field.besides]
+    least, most = -np.inf if field.least is None else field.least, np.inf if field.most is None else field.most
+    return _within(values, least, most)
+
+
+def _within(values: np.ndarray, least: float, most: float) -> bool:
+    """Whether all are finite, and from `least` to `most`; so where there is none."""
     if not values.size:
         return True
-    least, most = values.min(), values.max()
-    kind = np.dtype(field.dtype)
-    bounds = [-np.inf if field.least is None else field.least, np.inf if field.most is None else field.most]
-    if kind.kind in 'iu':  # nothing wraps around
-        bounds = [max(bounds[0], np.iinfo(kind).min), min(bounds[1], np.iinfo(kind).max)]
-    return bool(np.isfinite(least) and np.isfinite(most) and bounds[0] <= least and most <= bounds[1])
+    low, high = values.min(), values.max()
+    return bool(np.isfinite(low) and np.isfinite(high) and least <= low and high <= most)

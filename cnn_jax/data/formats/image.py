@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from cnn_jax.data.formats.image_header import MAX_PIXELS, BadImage, Header, explained, open_image, read_header
+from cnn_jax.data.formats.view import place_centre
 
 Interpolation = Literal['bilinear', 'bicubic']
 FILTERS = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}  # Pillow's, with antialias
@@ -140,9 +141,7 @@ def decode_centre(
     image = open_rgb(encoded, max_pixels=max_pixels)
     if header.turn != 1:
         image = Image.fromarray(_turned(np.asarray(image), header.turn))
-    short = min(image.size)
-    wide, high = (int(resize * length / short) for length in image.size)  # the short one is `resize` exactly
-    left, top = (round((length - size) / 2) for length in (wide, high))
+    (wide, high), (left, top) = place_centre(image.size, resize=resize, size=size)
     if max(wide, high) <= 4 * resize:
         whole = image.resize((wide, high), FILTERS[interpolation])
         return np.asarray(whole.crop((left, top, left + size, top + size)))

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.drawing import figure as drawing
@@ -29,7 +31,9 @@ class Attribution:
         arrays, titles = {'maps': maps, 'inputs': np.asarray(images)}, subject.titles
         if len(scores.net_of(model, variables, images).returned) == 1:  # else nobody knows which are the scores
             arrays['logits'] = np.asarray(scores.read(model, variables, images, (None,))[0])
-            answers = [subject.task.answer(row, subject.class_names) for row in arrays['logits']]
+            read = jax.device_get(subject.task.read(jnp.asarray(arrays['logits'])))
+            each = (jax.tree.map(lambda values, row=row: values[row], read) for row in range(len(maps)))
+            answers = [subject.task.answer(one, subject.class_names) for one in each]
             titles = [f'{title}, predicted {answer}' for title, answer in zip(titles, answers, strict=True)]
         notes = [''] * len(maps)
         if hasattr(self._module, 'completeness'):
@@ -87,8 +91,10 @@ class Attribution:
         scored = layer if maps is None else None
         if unit is None:
             what = f'the strongest unit of {scored}' if scored else 'the highest score'
+        elif scored:
+            what = f'unit {unit} of {scored}'
         else:
-            what = f'unit {unit} of {scored}' if scored else f'the score of class {subject.class_names[unit]}'
+            what = f'the score of {subject.task.units(subject.class_names)[unit]}'
         return f'{self.name.replace("_", " ")} of {what}' + (f', maps of {maps}{place}' if maps else '')
 
 

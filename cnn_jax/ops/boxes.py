@@ -1,0 +1,23 @@
+"""Boxes (..., 4), (left, top, right, bottom), whose convention is that of `data.formats.annotations`.
+
+The functions take arrays of JAX or of NumPy, and return what they were given.
+"""
+
+from typing import Any
+
+
+def box_area(boxes: Any) -> Any:
+    """The area of each box (..., 4), (...): 0 where an edge is before the opposite one."""
+    return (boxes[..., 2] - boxes[..., 0]).clip(0) * (boxes[..., 3] - boxes[..., 1]).clip(0)
+
+
+def box_iou(boxes: Any, others: Any) -> Any:
+    """Intersection over union of boxes (..., 4) that broadcast, (...): from 0 to 1, 0 for two without an area.
+
+    `box_iou(boxes[:, None], others[None])` is that of each with each.
+    """
+    xp = boxes.__array_namespace__()
+    corner, opposite = xp.maximum(boxes[..., :2], others[..., :2]), xp.minimum(boxes[..., 2:], others[..., 2:])
+    shared = box_area(xp.concatenate([corner, opposite], axis=-1))
+    total = box_area(boxes) + box_area(others) - shared
+    return xp.where(total > 0, shared / xp.where(total > 0, total, 1), 0)

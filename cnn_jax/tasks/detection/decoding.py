@@ -1,0 +1,41 @@
+"""From dense scores and boxes to a list of detections, inside jit, with static shapes."""
+
+import jax
+import jax.numpy as jnp
+
+from cnn_jax import ops
+
+
+def not_finite(scores: jax.Array, boxes: jax.Array) -> jax.Array:
+    """Whether a score or a box of an image is not finite, bool (batch,)."""
+    return ~(jnp.isfinite(scores).all((1, 2, 3)) & jnp.isfinite(boxes).all((1, 2, 3)))
+
+
+def detections(scores: jax.Array, boxes: jax.Array, most: int) -> dict[str, jax.Array]:
+    """The `most` best peaks: places whose score is the highest of its 3x3 neighbours, each class by itself.
+
+    Neighbours with one score are all peaks. Logits are compared, not probabilities, which are 1 for all of the surest.
+
+    Args:
+        scores: logits (batch, rows, columns, classes).
+        boxes: (batch, rows, columns, 4).
+        most: how many are kept of an image; fewer if there are not so many places.
+
+    Returns:
+        `score` (batch, most), from 0 to 1, falling; `class` int32 (batch, most); `box` (batch, most, 4). Where there
+        are fewer peaks, or a score or its box is not finite, the score is 0, and the box too.
+    """
+    batch, rows, columns, classes = scores.shape
+    finite = jnp.isfinite(scores) & jnp.isfinite(boxes).all(-1, keepdims=True)
+    known = jnp.where(finite, scores, -jnp.inf)
+    highest = ops.max_pool(known, window=3, stride=1, padding=1)
+    peaks = jnp.where(known >= highest, known, -jnp.inf)
+    flat = peaks.reshape(batch, rows * columns * classes)  # place by place, its classes together
+    best, where = jax.lax.top_k(flat, min(most, rows * columns * classes))
+    box = jnp.take_along_axis(boxes.reshape(batch, rows * columns, 4), (where // classes)[..., None], 1)
+    score = jax.nn.sigmoid(best)
+    return {
+        'score': score,
+        'class': (where % classes).astype(jnp.int32),
+        'box': jnp.where(score[..., None] > 0, box, 0),
+    }

@@ -1,0 +1,69 @@
+"""The trunk of a net from the weights of a classifier, or of a net of another task: its heads start anew."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.weights.convert import Flat, Slot, convert, flatten, unflatten
+
+TRUNK = 'trunk'  # the field of a model, and the name of that part in its variables
+
+
+def trunk_of(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables of the trunk alone, as those of a net of its own."""
+    return {collection: part[TRUNK] for collection, part in tree.items() if TRUNK in part}
+
+
+def own_trunk(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """Of our arrays, 'params/trunk/conv1/kernel', those of the trunk by the names of a net, and the other modules.
+
+    All arrays where there is no trunk: they are of a classifier, which is one.
+    """
+    found, others = {}, set()
+    for name, array in arrays.items():
+        collection, module, *rest = name.split('/')
+        if module == TRUNK:
+            found['/'.join([collection, *rest])] = array
+        else:
+            others.add(module)
+    return (found, others) if found else (dict(arrays), set())
+
+
+def with_trunk(
+    arrays: Mapping[str, Any],
+    wanted: Mapping[str, Slot],
+    like: dict[str, Any],
+    *,
+    others: set[str],
+    what: str,
+    report: Callable[[str], None],
+) -> dict[str, Any]:
+    """A tree like `like` with the trunk from `arrays`; `report` gets a line that says what was left out.
+
+    Args:
+        arrays: of a net, by the names of `wanted`, which are those of its trunk; others are left out.
+        like: the initial variables of the model.
+        others: modules of the source that `arrays` are already without.
+        what: names the source.
+
+    Raises:
+        CnnJaxError: an array of the trunk is missing or of another shape, or nothing may stay untrained (`like` is of
+            shapes alone).
+    """
+    heads = sorted({path[1] for path in flatten(like) if path[1] != TRUNK})
+    if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(like)):
+        raise CnnJaxError(f'{what} has no {", ".join(heads)}, which would be untrained: train it (--init_from={what})')
+    taken = convert({name: array for name, array in arrays.items() if name in wanted}, wanted, what=what)
+    modules = {name.replace('.', '/').removeprefix('params/').partition('/')[0] for name in {*arrays} - {*wanted}}
+    left_out = ', '.join(module[:80] for module in sorted(modules | others))
+    left = f'; its {left_out} left out' if left_out else ''
+    report(f'the trunk is that of {what}{left}; {", ".join(heads)} anew')
+    flat: Flat = {(path[0], TRUNK, *path[1:]): leaf for path, leaf in flatten(taken).items()}
+    return unflatten(
+        {
+            path: flat[path].astype(leaf.dtype, copy=False) if path in flat else leaf
+            for path, leaf in flatten(like).items()
+        }
+    )

@@ -1,0 +1,183 @@
+"""The contract of every net with a trunk, found by globbing; and trunks that other weights start."""
+
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from test_models import MODULES, TRUNKED, random_variables
+from test_weights_start import as_torch, values
+
+from cnn_jax import weights
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.layers import BatchNorm, Conv2D, Dense
+from cnn_jax.models.localizer import Localizer
+from cnn_jax.models.resnet import ResNet
+from cnn_jax.models.vgg import VGG
+from cnn_jax.tracing.record import record
+from cnn_jax.weights.convert import variable_shapes
+
+SHAPE = (64, 64, 3)
+RESNET = ResNet(depth=18, width=1 / 16, stage_sizes=(1, 1, 1), num_classes=5)
+VGG_SMALL = VGG(stage_sizes=(1, 1, 1), width=1 / 16, num_classes=5)
+
+
+def small(trunk):
+    """The trunk of a variant, narrow and shallow."""
+    if isinstance(trunk, VGG):
+        return VGG_SMALL.clone(maps=True)
+    return trunk.clone(width=1 / 16, **({} if trunk.layout == 'cifar' else {'stage_sizes': (1, 1, 1)}))
+
+
+def tiny_nets() -> list[Any]:
+    """Every variant made small, each different one once."""
+    found = {}
+    for family in TRUNKED:
+        for name, make in MODULES[family].VARIANTS.items():
+            model: Any = make()
+            narrow = {field: 8 for field in ('filters', 'hidden', 'hidden_units') if getattr(model, field, 0)}
+            model = model.clone(trunk=small(model.trunk), **narrow)
+            found.setdefault(repr(model), pytest.param(model, id=f'{family}-{name}'))
+    return list(found.values())
+
+
+@pytest.mark.parametrize('model', tiny_nets())
+def test_one_step_reaches_every_variable_of_trunk_and_heads(model):
+    images = jnp.asarray(np.random.default_rng(0).standard_normal((2, *SHAPE), np.float32))
+    variables = random_variables(model, images)
+    rest = {name: value for name, value in variables.items() if name != 'params'}
+
+    @jax.jit
+    def gradients(params):
+        def total(params):
+            outputs, changed = model.apply({'params': params, **rest}, images, train=True, mutable=['batch_stats'])
+            return sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(outputs)), (outputs, changed)
+
+        return jax.grad(total, has_aux=True)(params)
+
+    found, (outputs, changed) = gradients(variables['params'])
+    assert all(leaf.dtype == jnp.float32 and len(leaf) == 2 for leaf in jax.tree.leaves(outputs))
+    norms = {
+        jax.tree_util.keystr(path): float(optax.tree.norm(leaf)) for path, leaf in jax.tree.leaves_with_path(found)
+    }
+    assert all(np.isfinite(norm) for norm in norms.values())
+    assert {path.split("'")[1] for path, norm in norms.items() if norm} == {*variables['params']}
+    assert jax.tree.structure(changed.get('batch_stats', {})) == jax.tree.structure(variables.get('batch_stats', {}))
+
+
+@pytest.mark.parametrize('model', tiny_nets())
+def test_bfloat16_policy_keeps_variables_and_outputs_in_float32(model):
+    model = model.clone(dtype=jnp.bfloat16, trunk=model.trunk.clone(dtype=jnp.bfloat16))
+    inner = set()
+
+    def ended(call):
+        if isinstance(call.module, Conv2D | BatchNorm | Dense):
+            inner.add(call.first_output.dtype)
+
+    images = jax.ShapeDtypeStruct((2, 96, 80, 3), jnp.float32)  # and another size, not square
+    with record(ended):
+        outputs, variables = jax.eval_shape(
+            lambda images: model.init_with_output(jax.random.key(0), images, train=False), images
+        )
+    assert {leaf.dtype for leaf in jax.tree.leaves((outputs, variables))} == {jnp.dtype(jnp.float32)}
+    assert inner == {jnp.dtype(jnp.bfloat16)}
+
+
+@pytest.mark.parametrize('family', TRUNKED)
+def test_docstrings_say_what_the_design_asks_for(family):
+    module = MODULES[family]
+    for make in module.VARIANTS.values():
+        text = (type(make()).__doc__ or '') + (module.__doc__ or '')
+        for word in ('(batch, ', 'Differs', 'arXiv:', 'Learned parameters: '):
+            assert word in text, f'{type(make()).__name__}: {word}'
+
+
+@pytest.mark.parametrize('family', TRUNKED)
+def test_parameter_counts_are_those_of_the_docstring(family):
+    variants = MODULES[family].VARIANTS
+    text = ' '.join((type(next(iter(variants.values()))()).__doc__ or '').split())
+    counts = re.findall(r'`(\w+)` ([\d,]+) at (\d+)x(\d+)x(\d+)', text)
+    assert len(counts) >= 2
+    for name, count, height, width, channels in counts:
+        params = variable_shapes(variants[name](), (int(height), int(width), int(channels)))['params']
+        assert sum(leaf.size for leaf in jax.tree.leaves(params)) == int(count.replace(',', ''))
+
+
+@pytest.mark.parametrize('trunk', [RESNET, VGG_SMALL])
+def test_maps_are_what_the_classifier_computes(trunk):
+    images = jnp.asarray(np.random.default_rng(0).standard_normal((1, *SHAPE), np.float32))
+    variables, outputs = random_variables(trunk, images), {}
+    kept = {
+        name: {layer: leaf for layer, leaf in part.items() if layer[:2] != 'fc'} for name, part in variables.items()
+    }
+    with record(lambda call: outputs.update({call.name: call.first_output})):
+        trunk.apply(variables, images, train=False)
+    maps = trunk.clone(maps=True).apply(kept, images, train=False)
+    assert [one.shape[1] for one in maps] == ([16, 8, 4] if trunk is RESNET else [32, 16, 8])
+    last = 'stage3_block1' if trunk is RESNET else 'pool3'
+    np.testing.assert_array_equal(maps[-1], outputs[last])
+
+
+LOCALIZERS = [Localizer(RESNET.clone(maps=True), num_classes=4), Localizer(VGG_SMALL.clone(maps=True), num_classes=4)]
+
+
+@pytest.mark.parametrize('net', LOCALIZERS)
+@pytest.mark.parametrize('form', ['run', 'file', 'torchvision', 'timm'])
+def test_a_trunk_is_started_from_a_classifier(tmp_path, net, form):
+    classifier = net.trunk.clone(maps=False)
+    given, like, lines = values(classifier), values(net, seed=1), []
+    source: Any = given
+    if form == 'file':
+        source = tmp_path / 'a.safetensors'
+        weights.save(source, classifier, given)
+    elif form != 'run':
+        source = as_torch(classifier, given, form)
+    taken = weights.variables_for(net, source, like, report=lines.append, what='IT')
+    for collection, part in taken['params']['trunk'].items():
+        jax.tree.map(np.testing.assert_array_equal, part, given['params'][collection])
+    for head in ('scores', 'box', 'fc'):
+        jax.tree.map(np.testing.assert_array_equal, taken['params'][head], like['params'][head])
+    assert len(lines) == 1
+    assert lines[0].startswith('the trunk is that of IT; its ')
+    assert lines[0].endswith('left out; box, fc, scores anew')
+
+
+def test_a_trunk_is_started_from_another_tasks_net_and_a_net_from_its_own():
+    net, lines = LOCALIZERS[0], []
+    other = MODULES['centernet'].CenterNet(net.trunk, num_classes=3, filters=8)
+    given, like = values(other), values(net, seed=1)
+    taken = weights.variables_for(net, given, like, report=lines.append, what='IT')
+    jax.tree.map(np.testing.assert_array_equal, taken['params']['trunk'], given['params']['trunk'])
+    assert lines == ['the trunk is that of IT; its offset, offset_hidden, pyramid, scores, scores_hidden, size, '
+                     'size_hidden left out; box, fc, scores anew']  # fmt: skip
+    own = values(net, seed=2)
+    whole = weights.variables_for(net, own, like, report=lines.append)
+    jax.tree.map(np.testing.assert_array_equal, whole, own)
+    assert len(lines) == 1
+
+
+def test_nothing_is_evaluated_with_heads_that_nobody_trained():
+    net = LOCALIZERS[0]
+    with pytest.raises(CnnJaxError, match='has no box, fc, scores, which would be untrained'):
+        weights.variables_for(
+            net, values(net.trunk.clone(maps=False)), variable_shapes(net, SHAPE), report=print, what='IT'
+        )
+
+
+def test_a_trunk_that_does_not_fit_is_refused():
+    net = LOCALIZERS[0]
+    with pytest.raises(CnnJaxError, match=r'does not fit the model: .* missing'):
+        weights.variables_for(net, values(VGG_SMALL), values(net), report=print)
+
+
+def test_a_file_of_ours_gives_the_net_back(tmp_path):
+    net = LOCALIZERS[0].clone(trunk=RESNET.clone(maps=True, dtype=jnp.bfloat16))
+    given = values(net)
+    weights.save(tmp_path / 'a.safetensors', net, given, image_shape=SHAPE, task='localization')
+    again, variables = weights.load(tmp_path / 'a.safetensors')
+    assert again == net
+    jax.tree.map(np.testing.assert_array_equal, variables, given)
+    assert weights.about(tmp_path / 'a.safetensors')['task'] == 'localization'
