@@ -108,6 +108,15 @@ def test_an_image_that_is_drawn_again_and_again_counts_as_many():
     assert precision.measure(drawn_often, NAMES).ap == 1
 
 
+def test_images_drawn_from_a_split_are_not_matched_anew():
+    truth = drawn()
+    found = summary_of(told(truth, shift=1.0), truth).results
+    matched = precision.Matched(found, NAMES)
+    for rows in (np.arange(len(found['index'])), np.array([0, 0, 2, 1, 2])):
+        anew = precision.measure({name: values[rows] for name, values in found.items()}, NAMES)
+        np.testing.assert_equal(matched.precision(rows)._asdict(), anew._asdict())
+
+
 def test_pycocotools_gives_the_same_number_of_the_files(tmp_path):
     truth = drawn()
     evaluation = summary_of(told(truth, noise=4.0), truth)

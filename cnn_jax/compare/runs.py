@@ -157,12 +157,8 @@ def pair_of(run: Trained, other: Trained) -> Paired:
     results, others = run.evaluation.results, other.evaluation.results
     if run.right is not None and other.right is not None:
         return compare_exactly(run.right, other.right, results['loss'], others['loss'])
-
-    def headline(of: Trained, rows: np.ndarray) -> float:
-        some = {name: values[rows] for name, values in of.evaluation.results.items()}
-        return of.task.summarise(some, of.data)[of.task.headline.name]
-
-    return compare_resampled(lambda rows: headline(run, rows) - headline(other, rows), results['loss'], others['loss'])
+    over, over_other = (one.task.headline_over(one.evaluation.results, one.data) for one in (run, other))
+    return compare_resampled(lambda rows: over(rows) - over_other(rows), results['loss'], others['loss'])
 
 
 def images_of(run: Trained, places: np.ndarray) -> np.ndarray:

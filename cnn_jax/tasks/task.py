@@ -235,6 +235,14 @@ class Task:
 
     # What a comparison asks.
 
+    def headline_over(self, results: Results, data: Data) -> Callable[[np.ndarray], float]:
+        """The headline over some images, given by their places in `results`, which may repeat."""
+
+        def headline(rows: np.ndarray) -> float:
+            return self.summarise({name: values[rows] for name, values in results.items()}, data)[self.headline.name]
+
+        return headline
+
     def right(self, results: Results) -> np.ndarray | None:
         """Whether each image is answered right, (images,) bool; None where an answer is more or less right."""
         return None

@@ -1,7 +1,7 @@
 """Detection as a task: any number of objects, each with a class, a box and a score."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -11,6 +11,7 @@ import numpy as np
 from cnn_jax.data.formats.annotations import present
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.pipeline import Data
+from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks.detection import centers, decoding, precision
 from cnn_jax.tasks.task import Batch, Evaluation, Results, Task
@@ -138,6 +139,20 @@ class Detection(Task):
             'truth': precision.truths(evaluation.results, data.class_names),
             'results': precision.answers(evaluation.results),
         }
+
+    def drawn(self, image: np.ndarray, result: Mapping[str, Any], class_names: Sequence[str]) -> np.ndarray:
+        """The right boxes in green, the answers in orange with their classes."""
+        shown = np.asarray(result['found_score']) >= SHOWN
+        words = [str(class_names[label]) for label in np.asarray(result['found_class'])[shown].tolist()]
+        overlay = Overlay(image)
+        overlay.boxes(result['boxes'], RIGHT)
+        overlay.boxes(np.asarray(result['found_box'])[shown], ANSWER, words)
+        return overlay.pixels
+
+    def headline_over(self, results: Results, data: Data) -> Callable[[np.ndarray], float]:
+        """The boxes are matched once, and not for each drawing of images."""
+        matched = precision.Matched(results, data.class_names)
+        return lambda rows: matched.precision(rows).ap
 
     def details(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
         found = precision.measure(evaluation.results, data.class_names)
