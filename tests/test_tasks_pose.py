@@ -5,10 +5,12 @@ import io
 import json
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from cnn_jax import experiment, weights
 from cnn_jax.data import augment_geometry, scenes
@@ -19,6 +21,7 @@ from cnn_jax.layers import Conv2DTranspose
 from cnn_jax.models.pose import SimpleBaseline
 from cnn_jax.models.resnet import ResNet
 from cnn_jax.prediction import load
+from cnn_jax.prediction.net import Net
 from cnn_jax.tasks import pose
 from cnn_jax.tasks.pose import heatmaps, similarity
 from cnn_jax.tasks.task import Evaluation
@@ -321,3 +324,27 @@ def test_each_transposed_convolution_doubles_the_heat_maps(deconvs, size, expect
     images = jax.ShapeDtypeStruct((2, *size, 1), jnp.float32)
     maps, _ = jax.eval_shape(lambda images: model.init_with_output(jax.random.key(0), images, train=False), images)
     assert maps.shape == (2, *expected, 4)
+
+
+class Always(nn.Module):
+    """A net that answers one place for each joint: row 3 and column 6 of 12."""
+
+    @nn.compact
+    def __call__(self, images, *, train):
+        return jnp.zeros((len(images), 12, 12, len(NAMES))).at[:, 3, 6].set(9)
+
+
+def test_predicted_joints_are_in_pixels_of_the_picture(tmp_path):
+    """The picture is twice as high as it is wide: its middle is shown."""
+    net = Net(
+        model=Always(), variables={}, task=TASK, class_names=(), preprocess=lambda keys, batch: batch,
+        image_shape=DATA.image_shape, read_file=DATA.read_file, view_of=DATA.view_of, source='a test',
+    )  # fmt: skip
+    Image.new('L', (96, 192)).save(tmp_path / '7.png')
+    answer = net.predict(tmp_path / '7.png')
+    expected = [96 * 6.5 / 12, 48 + 96 * 3.5 / 12]
+    assert answer['keypoints']['tail']['place'] == pytest.approx(expected)
+    (record,) = TASK.records({'file': '7.png', **answer}, 7, ())
+    assert record['image_id'] == 7
+    assert record['keypoints'][:3] == pytest.approx([*expected, 1])
+    assert TASK.records({'file': '7.png', 'error': 'damaged'}, 7, ()) == []

@@ -130,6 +130,9 @@ class Net:
     def _answer(self, outputs: Any, view: View | None) -> dict[str, Any]:
         if not all(np.isfinite(values).all() for values in jax.tree.leaves(outputs)):
             return {'error': NOT_FINITE}
+        if self.task.shares:
+            height, width, _ = self.input_shape
+            outputs = outputs | {name: outputs[name] * [width, height] for name in self.task.shares}
         if view is not None:
             outputs = outputs | {name: view.to_picture(outputs[name]) for name in self.task.places}
         return self.task.decode(outputs, self.names)

@@ -46,6 +46,7 @@ class Localization(Task):
     metrics: ClassVar[tuple[Metric, ...]] = (LOCALIZED, LOCALIZED5, TOP1, FOUND, IOU, BLIND, LOSS)
     batch_metrics: ClassVar[tuple[Metric, ...]] = (LOCALIZED,)
     truths: ClassVar[tuple[str, ...]] = ('label', 'box')
+    places: ClassVar[tuple[str, ...]] = ('box',)
 
     def fields(self, data: Data) -> Fields:
         declared = data.row_fields.get('boxes', Field('float32', (1, 4)))  # its bounds are the data's
@@ -100,7 +101,7 @@ class Localization(Task):
         return str(class_names[int(np.argmax(outputs['scores']))])
 
     def decode(self, outputs: Any, class_names: Sequence[str]) -> dict[str, Any]:
-        """`prediction`, `probability`, `box` in pixels of what the net is shown, and the `top` five classes."""
+        """`prediction`, `probability`, `box` in pixels, and the `top` five classes."""
         shares = np.asarray(jax.nn.softmax(outputs['scores']))
         top = [[class_names[place], float(shares[place])] for place in np.argsort(-shares, kind='stable')[:TOP]]
         box = [round(float(edge), 2) for edge in outputs['box']]

@@ -50,6 +50,7 @@ class Task:
         truths: the arrays of `results` that are not the model's: the same for every model.
         places: the arrays of `read` that are places (..., 2) or boxes (..., 4) in pixels of what the net is shown: a
             prediction has them in pixels of the picture.
+        shares: those of `places` that `read`, which does not see the image, gives as shares of its sides.
     """
 
     metrics: ClassVar[tuple[Metric, ...]]
@@ -57,6 +58,7 @@ class Task:
     model_inputs: ClassVar[tuple[str, ...]] = ()
     truths: ClassVar[tuple[str, ...]] = ()
     places: ClassVar[tuple[str, ...]] = ()
+    shares: ClassVar[tuple[str, ...]] = ()
 
     @property
     def headline(self) -> Metric:

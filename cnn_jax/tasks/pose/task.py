@@ -10,6 +10,7 @@ import numpy as np
 
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.pipeline import Data
+from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks.pose import coco, heatmaps, similarity
@@ -50,6 +51,8 @@ class Pose(Task):
 
     metrics: ClassVar[tuple[Metric, ...]] = (PCK, OKS, ERROR, BLIND, LOSS)
     truths: ClassVar[tuple[str, ...]] = ('keypoints', 'visible', 'area')
+    places: ClassVar[tuple[str, ...]] = ('place',)
+    shares: ClassVar[tuple[str, ...]] = ('place',)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -120,9 +123,24 @@ class Pose(Task):
         return f'{len(self.joints)} joints, score {100 * float(np.mean(outputs["score"])):.0f} %'
 
     def decode(self, outputs: Any, class_names: Sequence[str]) -> dict[str, Any]:
-        """`keypoints`: of each joint by name its place, (x, y) as shares of the sides of what the net is shown."""
+        """`keypoints`: of each joint by name its place, (x, y) in pixels, and its score."""
         each = zip(self.joints, outputs['place'].tolist(), outputs['score'].tolist(), strict=True)
         return {'keypoints': {name: {'place': place, 'score': score} for name, place, score in each}}
+
+    def records(self, row: Mapping[str, Any], number: int, class_names: Sequence[str]) -> list[dict[str, Any]]:
+        """The pose on a picture as COCO's result of key points, with the name of the file; `image_id` is `number`."""
+        found = [row['keypoints'][name] for name in self.joints] if 'keypoints' in row else []
+        if not found:
+            return []
+        places, scores = (np.array([one[name] for one in found]) for name in ('place', 'score'))
+        return [{**coco.result(number, places, float(coco.body_score(scores[None])[0])), 'file_name': row['file']}]
+
+    def drawn(self, image: np.ndarray, result: Mapping[str, Any], class_names: Sequence[str]) -> np.ndarray:
+        """The visible joints in green, the answers in orange."""
+        overlay = Overlay(image)
+        overlay.joints(result['keypoints'], RIGHT, seen=result['visible'])
+        overlay.joints(result['found'], ANSWER)
+        return overlay.pixels
 
     def columns(self, answer: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
         """x, y and the score of each joint."""
