@@ -13,18 +13,22 @@ from PIL import Image
 from sklearn.metrics import jaccard_score
 
 from cnn_jax import experiment, weights
-from cnn_jax.data import scenes
+from cnn_jax.data import augment, scenes
 from cnn_jax.data.formats import fields, mask_file
 from cnn_jax.data.formats.annotations import IGNORE
 from cnn_jax.devices import mapping
+from cnn_jax.devices.stop import StopRequest
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.evaluation.evaluate import evaluate
 from cnn_jax.models.fcn import FCN, bilinear
 from cnn_jax.models.resnet import ResNet
 from cnn_jax.models.unet import UNet
+from cnn_jax.prediction.net import Net
+from cnn_jax.prediction.run import predict
 from cnn_jax.steps.evaluate import make_eval_step
 from cnn_jax.steps.recipe import Parts
 from cnn_jax.tasks import segmentation
+from cnn_jax.workdir.log import Log
 
 NUM_CLASSES = 11
 TASK = segmentation.task()
@@ -213,3 +217,40 @@ def test_bilinear_is_of_each_image_and_keeps_what_is_flat():
     expected = jax.image.resize(maps, (2, 6, 7, 2), 'bilinear')
     np.testing.assert_allclose(bilinear(maps, (6, 7)), expected, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(bilinear(jnp.ones((1, 2, 2, 1)), (5, 3)), 1, rtol=1e-6)
+
+
+class Corners(nn.Module):
+    """A net that finds class 1 in the upper left quarter, and nothing elsewhere."""
+
+    @nn.compact
+    def __call__(self, images, *, train):
+        _, height, width, _ = images.shape
+        first = jnp.zeros((len(images), height, width)).at[:, : height // 2, : width // 2].set(9)
+        return jnp.stack([jnp.full_like(first, 4), first, *[jnp.zeros_like(first)] * 9], -1)
+
+
+def test_predictions_leave_as_a_mask_for_each_picture(tmp_path):
+    data = scenes.load(batch_size=2, answer='segmentation', num_train=8, num_test=2)
+    net = Net(
+        model=Corners(), variables={}, task=segmentation.task(), class_names=data.class_names,
+        preprocess=augment.on_images(augment.to_unit_range), image_shape=data.image_shape, read_file=data.read_file,
+        source='a test',
+    )  # fmt: skip
+    (tmp_path / 'in' / 'more').mkdir(parents=True)
+    for name in ('a.png', 'b.png'):
+        Image.new('L', (60, 60)).save(tmp_path / 'in' / name)
+    (tmp_path / 'in' / 'c.png').write_bytes(b'no image')
+    said = Log(None, quiet=True)
+    given = {'batch_size': 2, 'stop': StopRequest(), 'log': said}
+    predict(net, str(tmp_path / 'in'), tmp_path / 'out', **given)
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['a.png', 'b.png']
+    expected = np.zeros((48, 48), np.uint8)
+    expected[:24, :24] = 1
+    with Image.open(tmp_path / 'out' / 'a.png') as mask:
+        assert mask.mode == 'P'
+        np.testing.assert_array_equal(np.asarray(mask), expected)
+    Image.new('L', (60, 60)).save(tmp_path / 'in' / 'more' / 'a.png')
+    with pytest.raises(CnnJaxError, match=r'a\.png would be one mask'):
+        predict(net, str(tmp_path / 'in'), tmp_path / 'out', **given)
+    with pytest.raises(CnnJaxError, match='give a folder for masks, or a file that ends in one of'):
+        predict(net, str(tmp_path / 'in'), tmp_path / 'out.png', **given)

@@ -12,7 +12,7 @@ from cnn_jax.drawing.words import table
 from cnn_jax.errors import DataError
 from cnn_jax.prediction import pictures
 from cnn_jax.prediction.net import Net
-from cnn_jax.prediction.writing import check_output, writing
+from cnn_jax.prediction.writing import FORMATS, check_output, writing, writing_images
 from cnn_jax.workdir.log import Log
 
 SHOWN = 10  # rows on the console
@@ -25,7 +25,7 @@ def predict(net: Net, images: str, output: Path | None, *, batch_size: int, stop
     Args:
         net: of a run, or with weights from elsewhere.
         images: a file, a folder or a pattern.
-        output: a .csv, .jsonl or .json file; None: the console alone.
+        output: a .csv, .jsonl or .json file, or a folder for answers that are images; None: the console alone.
         batch_size: images at a time.
         stop: whether a signal has come.
         log: the console.
@@ -34,9 +34,9 @@ def predict(net: Net, images: str, output: Path | None, *, batch_size: int, stop
         DataError: no pictures, or none that can be read.
         StorageError: the output cannot be written.
     """
-    if output is not None:
-        check_output(output)
     found = pictures.find(images)
+    if output is not None:
+        check_output(output, found.files, images=net.task.answers_are_images)
     if found.left_out:
         log.say(f'{found.left_out:,} files in {images} are no images and are left out')
     shown: list[dict[str, Any]] = []
@@ -52,7 +52,9 @@ def predict(net: Net, images: str, output: Path | None, *, batch_size: int, stop
         if output is not None:
             numbers = iter(_numbers(found.files))
             records: Callable[[Any], Any] = lambda row: net.task.records(row, next(numbers), net.names)  # noqa: E731
-            write = held.enter_context(writing(output, columns, records))
+            to_folder = output.suffix.lower() not in FORMATS
+            opened = writing_images(output, net.task.as_image) if to_folder else writing(output, columns, records)
+            write = held.enter_context(opened)
         with log.working('predicting, picture', len(found.files)) as told:
             for run in pictures.batches(found.files, net.see, batch_size):
                 stop.poll('stopped while predicting; nothing is written')
@@ -70,6 +72,9 @@ def predict(net: Net, images: str, output: Path | None, *, batch_size: int, stop
     if unplaced and net.task.places:
         height, width, _ = net.input_shape
         log.say(f'warning: places are in pixels of the {width} x {height} that the net is shown, not of the pictures')
+    if net.task.answers_are_images:
+        height, width, _ = net.input_shape
+        log.say(f'masks are of the {width} x {height} that the net is shown')
     if bad:
         more = f'; and {len(bad) - NAMED:,} more' if len(bad) > NAMED else ''
         log.say(f'warning: {len(bad):,} of {len(found.files):,} have no answer: {"; ".join(bad[:NAMED])}{more}')

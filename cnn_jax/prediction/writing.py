@@ -1,16 +1,20 @@
-"""Predictions in a file, one after the other: CSV, JSON, or a JSON object a line; whole at its end or not there."""
+"""Predictions in a file, one after the other: CSV, JSON, or a JSON object a line; whole at its end or not there.
+
+Masks go into a folder, a file each.
+"""
 
 import contextlib
 import csv
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.files.cells import marked
+from cnn_jax.files.whole import write_whole
 
 FORMATS = ('.csv', '.jsonl', '.json')
 
@@ -18,10 +22,41 @@ Row = Mapping[str, Any]
 Write = Callable[[Row], None]
 
 
-def check_output(path: Path) -> None:
-    """Raises CnnJaxError for a file whose ending says no format, or that is a folder."""
-    if path.suffix.lower() not in FORMATS or path.is_dir():
-        raise CnnJaxError(f'--output: {path} given; its ending says the format, one of {", ".join(FORMATS)}')
+def check_output(path: Path, files: Sequence[str], *, images: bool) -> None:
+    """Raises CnnJaxError for an output whose ending says no format.
+
+    images: whether answers are images, which go into a folder; two of `files` may then not have one name.
+    """
+    if path.suffix.lower() in FORMATS and not path.is_dir():
+        return
+    formats = ', '.join(FORMATS)
+    if not images:
+        raise CnnJaxError(f'--output: {path} given; its ending says the format, one of {formats}')
+    if path.suffix or path.is_file():
+        raise CnnJaxError(f'--output: {path} given; give a folder for masks, or a file that ends in one of {formats}')
+    first: dict[str, str] = {}
+    for file in files:
+        if (other := first.setdefault(Path(file).stem, file)) != file:
+            raise CnnJaxError(f'--output: {other} and {file} would be one mask; predict one folder after the other')
+
+
+@contextlib.contextmanager
+def writing_images(folder: Path, encode: Callable[[Row], bytes]) -> Iterator[Write]:
+    """A function that writes the answer of one row as FOLDER/NAME.png; of a picture without an answer nothing.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+
+    def write(row: Row) -> None:
+        if 'error' not in row:
+            write_whole(folder / f'{Path(row["file"]).stem}.png', encode(row))
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield write
+    except OSError as error:
+        raise StorageError(f'cannot write {folder}: {error.strerror}; give another --output') from error
 
 
 @contextlib.contextmanager

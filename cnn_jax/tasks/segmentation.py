@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from cnn_jax.data.formats import mask_file
 from cnn_jax.data.formats.annotations import IGNORE
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.pipeline import Data
@@ -37,6 +38,7 @@ class Segmentation(Task):
 
     metrics: ClassVar[tuple[Metric, ...]] = (MIOU, FIGURE, PIXELS, BLIND, LOSS)
     batch_metrics: ClassVar[tuple[Metric, ...]] = (PIXELS,)
+    answers_are_images: ClassVar[bool] = True
     truths: ClassVar[tuple[str, ...]] = ('there',)
 
     def fields(self, data: Data) -> Fields:
@@ -115,6 +117,10 @@ class Segmentation(Task):
         there = np.flatnonzero(counts).tolist()
         shares = {class_names[number]: float(counts[number] / counts.sum()) for number in there}
         return {'classes': shares, 'segmentation': np.asarray(outputs['segmentation']).tolist()}
+
+    def as_image(self, answer: Mapping[str, Any]) -> bytes:
+        """The mask, an indexed PNG file whose pixels are class numbers, at the size of what the net is shown."""
+        return mask_file.encode(np.array(answer['segmentation']))
 
     def columns(self, answer: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
         """The classes in words, and the share of the pixels of each."""

@@ -50,6 +50,7 @@ class Task:
         truths: the arrays of `results` that are not the model's: the same for every model.
         places: the arrays of `read` that are places (..., 2) or boxes (..., 4) in pixels of what the net is shown: a
             prediction has them in pixels of the picture.
+        answers_are_images: whether `as_image` makes a file of an answer.
         shares: those of `places` that `read`, which does not see the image, gives as shares of its sides.
     """
 
@@ -59,6 +60,7 @@ class Task:
     truths: ClassVar[tuple[str, ...]] = ()
     places: ClassVar[tuple[str, ...]] = ()
     shares: ClassVar[tuple[str, ...]] = ()
+    answers_are_images: ClassVar[bool] = False
 
     @property
     def headline(self) -> Metric:
@@ -201,6 +203,10 @@ class Task:
     def units(self, class_names: Sequence[str]) -> tuple[str, ...]:
         """What each channel of the outputs scores, in words, for pictures that explain one."""
         return tuple(f'class {name}' for name in class_names)
+
+    def as_image(self, answer: Mapping[str, Any]) -> bytes:
+        """What `decode` gives as a PNG file, of a task whose answers are images."""
+        raise NotImplementedError
 
     def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
         """What the model says of one image, in words, from its `results`."""
