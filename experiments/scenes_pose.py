@@ -16,7 +16,7 @@ import optax
 
 from cnn_jax.data import augment, augment_geometry, scenes
 from cnn_jax.data.augment import Array, Batch
-from cnn_jax.data.scene_puppet import JOINTS, SWAP
+from cnn_jax.data.scenery.puppet import JOINTS, SWAP
 from cnn_jax.experiment import Experiment
 from cnn_jax.models.pose import SimpleBaseline
 from cnn_jax.models.resnet import ResNet

@@ -24,13 +24,13 @@ def packages(tmp_path, monkeypatch):
         Image.fromarray(pixels.reshape(height, width, 3)).save(path)
         return path
 
-    monkeypatch.setattr(bundled, '_find', find)
+    monkeypatch.setattr(bundled, 'find', find)
     monkeypatch.setattr(cache, 'folder', lambda name: tmp_path / 'cache')
     return tmp_path
 
 
 def test_no_pixel_is_in_two_splits(packages):
-    parts = bundled._cut(bundled._find(bundled.SECOND['cat']), 30)
+    parts = bundled._cut(bundled.find(bundled.SECOND['cat']), 30)
     assert {split: len(pieces) for split, pieces in parts.items()} == {'train': 30, 'val': 20, 'test': 20}
     colours = {split: {tuple(pixel) for piece in pieces for pixel in piece.reshape(-1, 3).tolist()} for split, pieces
                in parts.items()}  # fmt: skip

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cnn_jax.data import scene_parts, scenes
+from cnn_jax.data import scenes
 from cnn_jax.data.formats import fields
 from cnn_jax.data.held_out import Part
+from cnn_jax.data.scenery import parts
 from cnn_jax.errors import CnnJaxError, DataError
 
 PART = Part(0.1, 3)
@@ -34,17 +35,17 @@ def test_rows_are_kept_whole_and_have_the_declared_fields(answer, tmp_path):
 def test_splits_share_no_scan_and_no_part_of_a_photograph():
     for part in (PART, Part(0.5, 1), Part(0.0, 0)):
         splits = ('train', 'validation', 'test') if part.share else ('train', 'test')
-        sides = [scene_parts.parts_of(split, part) for split in splits]
+        sides = [parts.parts_of(split, part) for split in splits]
         counts = [len(side.scans) for side in sides]
         assert sum(counts) == 1797
         places = [(cell.__array_interface__['data'][0], cell.shape) for side in sides for cell in side.cells]
         assert len(set(places)) == len(places)
-        whole = sum(photograph[..., 0].size for photograph in scene_parts._photographs())
+        whole = sum(photograph[..., 0].size for photograph in parts._photographs())
         assert sum(cell[..., 0].size for side in sides for cell in side.cells) == whole
 
 
 def test_folds_hold_out_different_parts():
-    held = [scene_parts.parts_of('validation', Part(0.1, fold)) for fold in (0, 1)]
+    held = [parts.parts_of('validation', Part(0.1, fold)) for fold in (0, 1)]
     data = [side.cells[0].__array_interface__['data'][0] for side in held]
     assert data[0] != data[1]
     assert not {scan.tobytes() for scan in held[0].scans} & {scan.tobytes() for scan in held[1].scans}

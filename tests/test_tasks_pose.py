@@ -14,7 +14,7 @@ from PIL import Image
 
 from cnn_jax import experiment, weights
 from cnn_jax.data import augment_geometry, scenes
-from cnn_jax.data.scene_puppet import JOINTS, SWAP
+from cnn_jax.data.scenery.puppet import JOINTS, SWAP
 from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.layers import Conv2DTranspose

@@ -123,12 +123,12 @@ class Same(nn.Module):
 
 
 class Both(nn.Module):
-    """Boxes come before scores in the alphabet."""
+    """Boxes come before verdicts in the alphabet."""
 
     @nn.compact
     def __call__(self, images):
         x = Body(name='net')(images)
-        return {'scores': nn.Dense(3, name='classes')(x), 'boxes': nn.Dense(4, name='places')(x)}
+        return {'verdicts': nn.Dense(3, name='classes')(x), 'boxes': nn.Dense(4, name='places')(x)}
 
 
 class Asked(nn.Module):
@@ -201,10 +201,10 @@ def test_what_cannot_be_explained_is_one_line(name):
         with pytest.raises(CnnJaxError, match='first axis is not that of the 3 images'):
             run(name, views, variables, images, layer='net/conv1')
     both, variables = net_of(Both())
-    with pytest.raises(CnnJaxError, match=r'returns 2 arrays: boxes \(3, 4\), scores \(3, 3\); which'):
+    with pytest.raises(CnnJaxError, match=r'returns 2 arrays: boxes \(3, 4\), verdicts \(3, 3\); which'):
         run(name, both, variables, images)
     if name not in methods.OF_MAPS:
-        assert np.any(run(name, both, variables, images, layer='scores'))
+        assert np.any(run(name, both, variables, images, layer='verdicts'))
     asked, variables = made(Asked(), images, asked=(0.0,))
     with pytest.raises(CnnJaxError, match='Asked takes question beside the images'):
         run(name, asked, variables, images)
@@ -375,9 +375,9 @@ def test_probabilities_are_the_tasks():
 @pytest.mark.usefixtures('quick')
 def test_one_of_several_outputs_is_explained_and_judged_by_name():
     both, variables = net_of(Both())
-    picture, check = draw.make_method('gradient').draw(subject_of(both, variables), 'scores', 2)
+    picture, check = draw.make_method('gradient').draw(subject_of(both, variables), 'verdicts', 2)
     assert 'logits' not in picture.arrays
-    assert str(check.arrays['scored']) == 'scores'
+    assert str(check.arrays['scored']) == 'verdicts'
     assert np.isfinite(check.arrays['insertion']).all()
 
 

@@ -1,7 +1,7 @@
 """Scenes of digits on photographs, and a puppet: real scans and backgrounds, generated layout; needs no download.
 
 Each scene is a pure function of (seed, split, row), and has every answer at once: class, boxes, masks, key points. No
-scan and no part of a photograph is in two splits: see `scene_parts`. What reaches a good score here has learnt this
+scan and no part of a photograph is in two splits: see `scenery.parts`. What reaches a good score here has learnt this
 generator, and no score on it says anything of other pictures.
 """
 
@@ -19,9 +19,9 @@ from cnn_jax.data.formats.kept import Rows, keep
 from cnn_jax.data.held_out import Part, num_folds
 from cnn_jax.data.order import check_count
 from cnn_jax.data.pipeline import Data
-from cnn_jax.data.scene_objects import draw_objects
-from cnn_jax.data.scene_parts import check_share, draw_background, parts_of
-from cnn_jax.data.scene_puppet import JOINTS, draw_puppet
+from cnn_jax.data.scenery.objects import draw_objects
+from cnn_jax.data.scenery.parts import check_share, draw_background, parts_of
+from cnn_jax.data.scenery.puppet import JOINTS, draw_puppet
 from cnn_jax.errors import CnnJaxError
 
 VERSION = 1  # of the generator: another one makes other scenes

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.data.formats.seal import Seal, number_of_array, of_numbers
-from cnn_jax.errors import DataError
+from cnn_jax.errors import DataError, check_shortage
 from cnn_jax.files import lock as file_lock
 from cnn_jax.files.whole import written_beside
 
@@ -83,6 +83,7 @@ def _read(file: Path, num_rows: int) -> Rows:
         digest = str(arrays.pop(SEAL))
         seal = _seal(arrays)
     except Exception as error:  # of zip files that are damaged, and of arrays of another form
+        check_shortage(error)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f'{file} cannot be read: {reason}; delete it, it is made again at the next start') from error
     if seal.digest != digest or seal.count != num_rows:

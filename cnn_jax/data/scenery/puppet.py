@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cnn_jax.data.scene_objects import INK, Object, box_around, paint
-from cnn_jax.data.scene_parts import Parts, resized
+from cnn_jax.data.scenery.objects import INK, Object, box_around, paint
+from cnn_jax.data.scenery.parts import Parts, resized
 
 JOINTS = (
     'head', 'left shoulder', 'right shoulder', 'left elbow', 'right elbow', 'left wrist', 'right wrist', 'left hip',

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnn_jax.data.scene_parts import Parts, resized
+from cnn_jax.data.scenery.parts import Parts, resized
 
 SCALE = (1.4, 2.6)  # of a scan of 8 pixels, on a scene of 48
 SCENE, SCAN = 48, 8

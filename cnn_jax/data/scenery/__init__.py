@@ -1,0 +1,1 @@
+"""What scenes are made of, and what is drawn on them."""
