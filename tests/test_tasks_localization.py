@@ -13,6 +13,7 @@ from PIL import Image
 
 import cnn_jax
 from cnn_jax import experiment
+from cnn_jax.errors import CnnJaxError
 from cnn_jax.main import main
 from cnn_jax.ops.boxes import box_iou
 from cnn_jax.tasks import localization
@@ -46,7 +47,7 @@ def test_intersection_over_union_counts_pixels():
     boxes = np.concatenate([corners.min(2), corners.max(2)], -1).astype(np.float32)  # (50, 2, 4), some without an area
     grid = np.stack(np.meshgrid(np.arange(20) + 0.5, np.arange(20) + 0.5), -1)[None, None]  # (1, 1, 20, 20, 2)
     low, high = boxes[:, :, None, None, :2], boxes[:, :, None, None, 2:]
-    inside = ((grid > low) & (grid < high)).all(-1)
+    inside = np.all((grid > low) & (grid < high), -1)
     shared, joined = (inside[:, 0] & inside[:, 1]).sum((1, 2)), (inside[:, 0] | inside[:, 1]).sum((1, 2))
     expected = shared / np.maximum(joined, 1)
     np.testing.assert_allclose(box_iou(boxes[:, 0], boxes[:, 1]), expected, rtol=1e-6)
@@ -144,8 +145,8 @@ def test_a_trunk_comes_from_the_run(trained, tmp_path, capsys, data_dir):
 def test_no_other_box_fits_the_task():
     """A set whose rows have more boxes, or none, is refused."""
     other = experiment.load('scenes_detect', {'smoke': 'true'}).experiment.data
-    with pytest.raises(cnn_jax.errors.CnnJaxError, match="has no 'label' in its rows"):
+    with pytest.raises(CnnJaxError, match="has no 'label' in its rows"):
         TASK.check(other)
     fields = {**DATA.row_fields, 'boxes': other.row_fields['boxes']}
-    with pytest.raises(cnn_jax.errors.CnnJaxError, match=r"'boxes' of .* is float32"):
+    with pytest.raises(CnnJaxError, match=r"'boxes' of .* is float32"):
         TASK.check(dataclasses.replace(DATA, fields=fields))

@@ -178,7 +178,8 @@ def test_files_are_read_without_pickle(tmp_path):
     np.savez_compressed(path, images=np.zeros(10**7))
     with pytest.raises(StorageError, match='compressed over 100 times'):
         read_reference(path)
-    np.savez_compressed(path, **{f'small{number}': np.zeros(10**5) for number in range(100)})
+    many: Any = {f'small{number}': np.zeros(10**5) for number in range(100)}
+    np.savez_compressed(path, **many)
     with pytest.raises(StorageError, match='compressed over 100 times'):
         read_reference(path)
     np.savez_compressed(path, images=IMAGES)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from small_checkpoint import make_state, save
 
-from cnn_jax.workdir.checkpoint import FORMAT
+from cnn_jax.workdir.meta import FORMAT
 
 folder = Path(__file__).parent / f'checkpoint_format_{FORMAT}'
 save(folder, make_state(), 3)
