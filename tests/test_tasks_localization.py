@@ -47,7 +47,7 @@ def test_intersection_over_union_counts_pixels():
     boxes = np.concatenate([corners.min(2), corners.max(2)], -1).astype(np.float32)  # (50, 2, 4), some without an area
     grid = np.stack(np.meshgrid(np.arange(20) + 0.5, np.arange(20) + 0.5), -1)[None, None]  # (1, 1, 20, 20, 2)
     low, high = boxes[:, :, None, None, :2], boxes[:, :, None, None, 2:]
-    inside = np.all((grid > low) & (grid < high), -1)
+    inside: Any = np.all((grid > low) & (grid < high), -1)
     shared, joined = (inside[:, 0] & inside[:, 1]).sum((1, 2)), (inside[:, 0] | inside[:, 1]).sum((1, 2))
     expected = shared / np.maximum(joined, 1)
     np.testing.assert_allclose(box_iou(boxes[:, 0], boxes[:, 1]), expected, rtol=1e-6)
