@@ -3,7 +3,7 @@
     python -m cnn_jax.main --experiment=scenes_detect
     python -m cnn_jax.main --experiment=scenes_detect --init_from=RUN   # a trunk that something else has trained
 
-Expect two minutes of training on two quiet cores; the scores are not yet measured over seeds.
+Expect no figure yet: neither its scores nor its time are measured.
 
 Model: CenterNet (Zhou et al. 2019, arXiv:1904.07850) on a narrow residual trunk. The images are real scans of digits on
 real photographs in a generated layout (`data/scenes.py`). Average precision is COCO's, by pycocotools.

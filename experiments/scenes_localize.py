@@ -3,7 +3,7 @@
     python -m cnn_jax.main --experiment=scenes_localize
     python -m cnn_jax.main --experiment=scenes_localize --init_from=RUN   # a trunk that something else has trained
 
-Expect two minutes of training on two quiet cores; the scores are not yet measured over seeds.
+Expect no figure yet: neither its scores nor its time are measured.
 
 Model: a narrow residual trunk (He et al. 2015, arXiv:1512.03385, layout for CIFAR) with a head for the class and one
 for the box, as OverFeat's (Sermanet et al. 2013, arXiv:1312.6229). The images are real scans of digits on real

@@ -3,7 +3,7 @@
     python -m cnn_jax.main --experiment=scenes_pose
     python -m cnn_jax.main --experiment=scenes_pose --config.loss=mse   # as published; collapses here
 
-Expect two minutes of training on two quiet cores; the scores are not yet measured over seeds.
+Expect no figure yet: neither its scores nor its time are measured.
 
 Model: the simple baseline (Xiao et al. 2018, arXiv:1804.06208) on a narrow residual trunk. Differs: a cross-entropy
 over the places of each heat-map in the place of squared distances. Heads are real scans of digits and backgrounds real

@@ -3,7 +3,7 @@
     python -m cnn_jax.main --experiment=scenes_segment
     python -m cnn_jax.main --experiment=scenes_segment --config.decoder=unet
 
-Expect two minutes of training on two quiet cores; the scores are not yet measured over seeds.
+Expect no figure yet: neither its scores nor its time are measured.
 
 Model: FCN-8s (Long et al. 2014, arXiv:1411.4038), or U-Net (Ronneberger et al. 2015, arXiv:1505.04597), on a narrow
 residual trunk. The images are real scans of digits on real photographs in a generated layout (`data/scenes.py`).

@@ -20,6 +20,8 @@ from cnn_jax.export import check, fresh, onnx_writer, preprocessing
 from cnn_jax.export.function import in_float32, make_function
 from cnn_jax.export.run import Trained, export
 from cnn_jax.main import main
+from cnn_jax.models.fcn import FCN
+from cnn_jax.models.resnet import ResNet
 from cnn_jax.modes.export import images_of
 from cnn_jax.steps.inputs import evaluation_inputs
 
@@ -141,6 +143,9 @@ def test_a_net_of_16_bits_is_exported_with_32():
     made = experiment.load('resnet_digits', {}).experiment
     assert in_float32(made.model) is made.model
     assert in_float32(made.model.clone(dtype=jnp.bfloat16)) == made.model
+    net = FCN(ResNet(depth=18, maps=True))
+    assert in_float32(net) is net
+    assert in_float32(net.clone(trunk=net.trunk.clone(dtype=jnp.bfloat16))) == net
 
 
 def test_a_model_of_more_than_images_is_refused():

@@ -13,6 +13,7 @@ from jax import Array
 
 from cnn_jax.data.augment import Batch, resample
 from cnn_jax.data.formats import annotations
+from cnn_jax.ops.boxes import box_area
 
 SLACK = 1e-3
 """Pixels by which a place on the edge may be outside after rounding; float32 is finer below 8192 pixels."""
@@ -133,7 +134,7 @@ def move_boxes(boxes: Array, affine: Affine, border: Border = Border()) -> Array
     whole = jnp.stack([across[..., 0], ends[..., 0, 1], across[..., 1], ends[..., 1, 1]], -1)
     cut = jnp.concatenate([_held(whole[..., :2], affine.size), _held(whole[..., 2:], affine.size)], -1)
     stays = annotations.present(boxes) & annotations.present(cut)
-    stays &= annotations.area(cut) >= border.least_share * (1 - SLACK) * annotations.area(whole)
+    stays &= box_area(cut) >= border.least_share * (1 - SLACK) * box_area(whole)
     if border.centre_inside:
         stays &= _inside((whole[..., :2] + whole[..., 2:]) / 2, affine.size)
     return jnp.where(stays[..., None], cut, 0)

@@ -53,8 +53,12 @@ def make_function(experiment: Experiment, *, with_layers: bool = False) -> Funct
 
 
 def in_float32(model: Any) -> Any:
-    """The model without a policy of 16 bits, where it has one."""
-    return model.clone(dtype=None) if getattr(model, 'dtype', None) is not None else model
+    """The model without a policy of 16 bits, where it or its trunk has one; else itself."""
+    changed: dict[str, Any] = {'dtype': None} if getattr(model, 'dtype', None) is not None else {}
+    trunk = getattr(model, 'trunk', None)
+    if trunk is not None and (plain := in_float32(trunk)) is not trunk:
+        changed['trunk'] = plain
+    return model.clone(**changed) if changed else model
 
 
 def _keeping(layers: dict[str, jax.Array]) -> Callable[[Called], None]:

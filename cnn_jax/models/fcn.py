@@ -33,11 +33,10 @@ class FCN(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         maps = self.trunk(images, train=train)[-self.scored :]
-        total = None
-        for number, one in reversed(list(enumerate(maps))):
-            scores = self._scores(one, number)
-            total = scores if total is None else scores + bilinear(total, (scores.shape[1], scores.shape[2]))
-        assert total is not None  # a trunk has maps
+        scores = [self._scores(one, number) for number, one in enumerate(maps)]
+        total = scores.pop()
+        for finer in reversed(scores):
+            total = finer + bilinear(total, (finer.shape[1], finer.shape[2]))
         return bilinear(total, (images.shape[1], images.shape[2])).astype(jnp.float32)
 
     def _scores(self, x: jax.Array, number: int) -> jax.Array:

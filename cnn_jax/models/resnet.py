@@ -169,7 +169,7 @@ class ResNet(nn.Module):
     width: float = 1.0  # multiplies the number of filters
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
     remat: bool = False  # recompute each block in the backward pass instead of storing what is inside
-    maps: bool = False
+    maps: bool = False  # the stages' outputs in the place of logits
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> Any:

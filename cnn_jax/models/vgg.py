@@ -48,7 +48,7 @@ class VGG(nn.Module):
     width: float = 1.0  # multiplies the number of filters and of hidden units
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
     remat: bool = False  # recompute each stage in the backward pass instead of storing what is inside
-    maps: bool = False
+    maps: bool = False  # the stages' outputs in the place of logits
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> Any:

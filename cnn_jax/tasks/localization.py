@@ -22,7 +22,7 @@ LOCALIZED5 = Metric('localized5', 'localisation accuracy (top-5)', 'points', Tru
 TOP1 = Metric('top1', 'accuracy of the class', 'points', True)
 FOUND = Metric('iou50', 'boxes found (IoU of a half)', 'points', True)
 IOU = Metric('iou', 'mean IoU', 'points', True)
-BLIND = Metric('blind', 'the best answer without looking', 'points', True)
+BLIND = Metric('blind', 'the same answer for every image', 'points', True)
 ENOUGH = 0.5  # IoU of a box that counts as found
 TOP = 5
 
@@ -31,9 +31,10 @@ TOP = 5
 class Localization(Task):
     """One class is right, and a box is right that covers the object: `{'scores': (batch, classes), 'box': (batch, 4)}`.
 
-    The loss is the cross-entropy of the class, and Huber's loss of the box's edges, in shares of the image's sides,
-    times a weight. The headline is ILSVRC's rule for one guess: the class is right and the IoU is at least a half;
-    top-5 is its rule for five, which share the one box here. Differs from ILSVRC: there is one object on an image.
+    The loss is the cross-entropy of the class, and a weight times Huber's loss of the box's edges, in shares of the
+    image's sides, divided by its delta: an edge that is far off counts the weight times its distance. The headline is
+    ILSVRC's rule for one guess: the class is right and the IoU is at least a half; top-5 is its rule for five, which
+    share the one box here. Differs from ILSVRC: there is one object on an image.
 
     Attributes:
         box_weight: of the box's loss.

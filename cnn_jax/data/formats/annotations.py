@@ -27,9 +27,7 @@ Others: COCO's boxes are (left, top, width, height), of the same corner and unit
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 IGNORE = 255
 """The class of a pixel that counts neither in the loss nor in the metric, as in PASCAL VOC."""
@@ -41,11 +39,6 @@ FOLLOWING = ('boxes', 'keypoints', 'segmentation')
 def present(boxes: Any) -> Any:
     """Which boxes (..., 4), of JAX or of NumPy, are there, bool (...): those with an area."""
     return (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
-
-
-def area(boxes: Array) -> Array:
-    """Square pixels of each box (..., 4), float32 (...): 0 where it is absent."""
-    return jnp.maximum(boxes[..., 2] - boxes[..., 0], 0) * jnp.maximum(boxes[..., 3] - boxes[..., 1], 0)
 
 
 def boxes_of_shares(shares: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -19,16 +19,12 @@ class Precision(NamedTuple):
         ap: over the IoUs 0.5, 0.55 .. 0.95, mean over the classes; NaN where there is no object.
         ap50, ap75: at one IoU.
         classes: `ap` of each class, (classes,), NaN for one without an object.
-        classes50: at an IoU of a half.
-        curves: precision at an IoU of a half, (101 recalls from 0 to 1, classes); -1 for a class without an object.
     """
 
     ap: float
     ap50: float
     ap75: float
     classes: np.ndarray
-    classes50: np.ndarray
-    curves: np.ndarray
 
 
 def truths(results: Mapping[str, np.ndarray], class_names: Sequence[str]) -> dict[str, Any]:
@@ -127,7 +123,7 @@ def _read(precision: np.ndarray) -> Precision:
     def mean(values: np.ndarray) -> float:
         return float(np.nanmean(values)) if np.isfinite(values).any() else float('nan')
 
-    return Precision(mean(by_iou), mean(by_iou[0]), mean(by_iou[5]), by_iou.mean(0), by_iou[0], precision[0])
+    return Precision(mean(by_iou), mean(by_iou[0]), mean(by_iou[5]), by_iou.mean(0))
 
 
 def xywh(box: Iterable[float]) -> list[float]:

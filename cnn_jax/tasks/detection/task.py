@@ -48,6 +48,9 @@ class Detection(Task):
         crowd = {'crowd': Field('bool', (most,))} if 'crowd' in data.row_fields else {}
         return {'boxes': boxes._replace(shape=(most, 4)), 'box_label': labels, **crowd}
 
+    def arguments(self) -> dict[str, Any]:
+        return {'most': self.most}
+
     def loss(self, outputs: Any, batch: Batch) -> jax.Array:
         targets = {name: batch[name] for name in self.truths if name in batch}
         return centers.center_loss(outputs['scores'], outputs['boxes'], targets, batch['image'].shape[1:3])
@@ -156,7 +159,8 @@ class Detection(Task):
 
     def details(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
         found = precision.measure(evaluation.results, data.class_names)
-        classes = {name: None if np.isnan(value) else float(value) for name, value in _by_class(found, data)}
+        each = zip(data.class_names, found.classes.tolist(), strict=True)
+        classes = {name: None if np.isnan(value) else value for name, value in each}
         return {**super().details(evaluation, data), 'ap_by_class': classes}
 
 
@@ -180,10 +184,6 @@ def blind(results: Results, num_classes: int) -> dict[str, np.ndarray]:
         'found_class': np.tile(np.arange(num_classes), (images, 1)),
         'found_box': np.tile(means, (images, 1, 1)),
     }
-
-
-def _by_class(found: precision.Precision, data: Data) -> list[tuple[str, float]]:
-    return list(zip(data.class_names, found.classes, strict=True))
 
 
 def _words(labels: np.ndarray, class_names: Sequence[str]) -> str:

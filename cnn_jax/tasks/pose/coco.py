@@ -43,10 +43,8 @@ def truths(results: Results, joints: Sequence[str]) -> dict[str, Any]:
 def answers(results: Results) -> list[dict[str, Any]]:
     """The answers of a split as COCO's results, of the images that `truths` has; none where a place is no number."""
     wanted = np.flatnonzero(results['visible'].any(1) & np.isfinite(results['found']).all((1, 2)))
-    return [
-        result(int(results['index'][row]), results['found'][row], float(body_score(results['found_score'])[row]))
-        for row in wanted
-    ]
+    scores = body_score(results['found_score'])
+    return [result(int(results['index'][row]), results['found'][row], float(scores[row])) for row in wanted]
 
 
 def result(image: int, places: np.ndarray, score: float) -> dict[str, Any]:
