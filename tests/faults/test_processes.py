@@ -11,7 +11,8 @@ from cnn_jax.devices import cluster
 
 # A process that was told to stop takes a second for each step from then on (see broken): long enough for the other.
 OPTIONS: dict[str, Any] = {'num_steps': 60, 'save_every': 20, 'evaluate_every': 20}
-SETTINGS = 'cnn_jax.devices.processes.HEARTBEAT_SECONDS=4,cnn_jax.training.watchdog.LEAST_SECONDS=4'
+HEARTBEAT = 'cnn_jax.devices.processes.HEARTBEAT_SECONDS=4'
+WATCHDOG = f'{HEARTBEAT},cnn_jax.training.watchdog.LEAST_SECONDS=4'
 
 
 def finish(processes):
@@ -57,13 +58,13 @@ def test_signals_and_losses_in_turn(tmp_path, straight_two):
     assert codes == [143, 143], errors
     assert processes[1].has_fired()
     assert harness.steps(workdir)[-1] == harness.saved_step(output[0]) > 0
-    for victim, fault, words in [
-        (0, 'kill@step:2', 'process 0'),
-        (1, 'kill@step:2', 'process 1'),
-        (1, 'stop@step:2', 'process 1 of the run was lost, or is stopped'),
-        (1, 'hang@step:2', 'no training step has ended'),
+    for victim, fault, settings, words in [
+        (0, 'kill@step:2', HEARTBEAT, 'process 0'),
+        (1, 'kill@step:2', HEARTBEAT, 'process 1'),
+        (1, 'stop@step:2', HEARTBEAT, 'process 1 of the run was lost, or is stopped'),
+        (1, 'hang@step:2', WATCHDOG, 'no training step has ended'),
     ]:
-        processes = harness.start_together(2, workdir, victim=victim, fault=fault, settings=SETTINGS, **OPTIONS)
+        processes = harness.start_together(2, workdir, victim=victim, fault=fault, settings=settings, **OPTIONS)
         code, _, errors = processes[1 - victim].finish()
         processes[victim].wake()
         errors += processes[victim].finish()[2]
