@@ -9,6 +9,8 @@ Model: CenterNet (Zhou et al. 2019, arXiv:1904.07850) on a narrow residual trunk
 real photographs in a generated layout (`data/scenes.py`). Average precision is COCO's, by pycocotools.
 """
 
+from typing import Literal
+
 import optax
 
 from cnn_jax.data import augment, augment_geometry, scenes
@@ -22,10 +24,11 @@ def experiment(
     *,
     depth: int = 8,  # 6 n + 2
     width: float = 1.0,  # of the filters 16, 32, 64
+    stem: Literal['small', 'half'] = 'half',  # whether the trunk's first map is as large as the image, or half of it
     filters: int = 64,  # of the way up and the heads
-    finest: int = 1,  # the trunk's map at whose size the heads are: 0 each pixel, 1 every second, 2 every fourth
+    finest: int = 0,  # the number of the trunk's map at whose size the heads are, 0 the finest
     batch_size: int = 32,
-    epochs: float = 7.0,
+    epochs: float = 2.0,
     learning_rate: float = 3e-3,  # at the end of the warm-up
     weight_decay: float = 1e-2,
     max_shift: int = 4,  # pixels that a training image is moved at most
@@ -44,7 +47,7 @@ def experiment(
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))
-    trunk = ResNet(depth=depth, layout='cifar', width=0.25 if smoke else width, maps=True)
+    trunk = ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True)
     return Experiment(
         model=CenterNet(trunk, num_classes=data.num_classes, filters=8 if smoke else filters, finest=finest),
         data=data,

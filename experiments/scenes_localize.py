@@ -10,6 +10,8 @@ for the box, as OverFeat's (Sermanet et al. 2013, arXiv:1312.6229). The images a
 photographs in a generated layout (`data/scenes.py`).
 """
 
+from typing import Literal
+
 import optax
 
 from cnn_jax.data import augment, augment_geometry, scenes
@@ -23,12 +25,13 @@ def experiment(
     *,
     depth: int = 8,  # 6 n + 2
     width: float = 1.0,  # of the filters 16, 32, 64
+    stem: Literal['small', 'half'] = 'half',  # whether the trunk's first map is as large as the image, or half of it
     hidden_units: int = 128,
     batch_size: int = 32,
-    epochs: float = 12.0,
+    epochs: float = 8.0,
     learning_rate: float = 3e-3,  # at the end of the warm-up
     weight_decay: float = 1e-2,
-    box_weight: float = 10.0,
+    box_weight: float = 1.0,
     max_shift: int = 4,  # pixels that a training image is moved at most
     size: int = 48,
     colour: bool = False,
@@ -44,7 +47,7 @@ def experiment(
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))
-    trunk = ResNet(depth=depth, layout='cifar', width=0.25 if smoke else width, maps=True)
+    trunk = ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True)
     return Experiment(
         model=Localizer(trunk, num_classes=data.num_classes, hidden_units=hidden_units),
         data=data,

@@ -31,11 +31,12 @@ def experiment(
     *,
     depth: int = 8,  # 6 n + 2
     width: float = 1.0,  # of the filters 16, 32, 64
-    deconvs: int = 1,  # transposed convolutions; each doubles the map, the trunk's last is a quarter of the image
+    stem: Literal['small', 'half'] = 'half',  # whether the trunk's first map is as large as the image, or half of it
+    deconvs: int = 2,  # transposed convolutions; each doubles the map, the last of the trunk is an eighth of the image
     filters: int = 64,
     loss: Literal['softmax', 'mse'] = 'softmax',
     batch_size: int = 32,
-    epochs: float = 5.0,
+    epochs: float = 2.0,
     learning_rate: float = 3e-3,  # at the end of the warm-up
     weight_decay: float = 1e-2,
     max_shift: int = 4,  # pixels that a training image is moved at most
@@ -53,7 +54,7 @@ def experiment(
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))
-    trunk = ResNet(depth=depth, layout='cifar', width=0.25 if smoke else width, maps=True)
+    trunk = ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True)
 
     def move(keys: Array, batch: Batch) -> Batch:
         mirrored = augment_geometry.random_flip(keys, batch, swap=SWAP)

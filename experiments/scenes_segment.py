@@ -26,8 +26,9 @@ def experiment(
     decoder: Literal['fcn', 'unet'] = 'fcn',
     depth: int = 8,  # 6 n + 2
     width: float = 1.0,  # of the filters 16, 32, 64
+    stem: Literal['small', 'half'] = 'half',  # whether the trunk's first map is as large as the image, or half of it
     batch_size: int = 32,
-    epochs: float = 5.0,
+    epochs: float = 4.0,
     learning_rate: float = 3e-3,  # at the end of the warm-up
     weight_decay: float = 1e-2,
     max_shift: int = 4,  # pixels that a training image is moved at most
@@ -46,7 +47,7 @@ def experiment(
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))
-    trunk = ResNet(depth=depth, layout='cifar', width=0.25 if smoke else width, maps=True)
+    trunk = ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True)
     fcn, unet = FCN(trunk, num_classes=data.num_classes, hidden=32), UNet(trunk, num_classes=data.num_classes)
     return Experiment(
         model=unet if decoder == 'unet' else fcn,

@@ -156,7 +156,7 @@ class ResNet(nn.Module):
     stage_sizes: tuple[int, ...] | None = None  # blocks of each stage, in place of the depth's
     num_classes: int = 1000
     layout: Literal['imagenet', 'cifar'] = 'imagenet'  # cifar: three stages of 16, 32, 64 filters, depth 6 n + 2
-    stem: Literal['imagenet', 'small'] = 'imagenet'  # small: 3x3 at stride 1 and no pool; always so in layout cifar
+    stem: Literal['imagenet', 'small', 'half'] = 'imagenet'  # small, as in layout cifar: 3x3, no pool; half: stride 2
     shortcut: Literal['A', 'B', 'C', 'none'] = 'B'  # A zero-padded, B projected where shapes change, C always projected
     stride_on_first: bool = False
     preactivation: bool = False
@@ -196,7 +196,7 @@ class ResNet(nn.Module):
 
     def _plan(self) -> tuple[tuple[int, ...], bool, int]:
         """Blocks of each stage, whether they are bottlenecks, and the filters of the first."""
-        for option, allowed in (('layout', ('imagenet', 'cifar')), ('stem', ('imagenet', 'small'))):
+        for option, allowed in (('layout', ('imagenet', 'cifar')), ('stem', ('imagenet', 'small', 'half'))):
             if getattr(self, option) not in allowed:
                 raise ValueError(f'ResNet: {option}={getattr(self, option)!r} given; it is one of {allowed}')
         if self.shortcut not in ('A', 'B', 'C', 'none'):
@@ -214,8 +214,8 @@ class ResNet(nn.Module):
         return self.stage_sizes or sizes, bottleneck, max(1, round(filters * self.width))
 
     def _stem(self, images: jax.Array, filters: int, train: bool) -> jax.Array:
-        small = self.layout == 'cifar' or self.stem == 'small'
-        size, strides = (3, 1) if small else (7, 2)
+        small = self.layout == 'cifar' or self.stem != 'imagenet'
+        size, strides = (3, 2 if self.stem == 'half' else 1) if small else (7, 2)
         options = {'strides': strides, 'padding': size // 2, 'kernel_initializer': self.kernel_initializer}
         options |= {'dtype': self.dtype, 'name': 'conv1'}
         if self.preactivation:
