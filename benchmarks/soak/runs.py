@@ -34,7 +34,7 @@ class Process:
         self.popen = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, **environment},
+            env={**os.environ, 'PYTHONFAULTHANDLER': '1', **environment},  # of one that hangs, where it is
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -74,10 +74,11 @@ class Process:
     def finish(self, seconds: float = MOST_SECONDS) -> Ended:
         """Waits for the end; SystemExit if it takes longer."""
         if self.runs_for(seconds):
+            self.send(signal.SIGABRT)  # it says where its threads are
+            self.runs_for(5)
             os.killpg(self.popen.pid, signal.SIGKILL)
-            said = ''.join(part or '' for part in self.popen.communicate()).strip().splitlines()
-            last = ' | '.join(said[-3:])
-            raise SystemExit(f'process {self.popen.pid} did not end within {seconds:.0f} s; it said last: {last[:600]}')
+            said = '\n'.join(part or '' for part in self.popen.communicate())
+            raise SystemExit(f'process {self.popen.pid} did not end within {seconds:.0f} s; it said:\n{said}')
         output, errors = self.popen.communicate()
         return Ended(self.popen.returncode, output or '', errors or '')
 
