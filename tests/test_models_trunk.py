@@ -121,6 +121,17 @@ def test_maps_are_what_the_classifier_computes(trunk):
     np.testing.assert_array_equal(maps[-1], outputs[last])
 
 
+@pytest.mark.parametrize('layout', ['cifar', 'imagenet'])
+@pytest.mark.parametrize(('stem', 'finest'), [('small', 64), ('half', 32)])
+def test_a_stem_says_how_large_the_finest_map_is(layout, stem, finest):
+    depth = 8 if layout == 'cifar' else 18
+    trunk = ResNet(depth=depth, layout=layout, stem=stem, width=1 / 16, stage_sizes=(1, 1, 1), maps=True)
+    images = jax.ShapeDtypeStruct((1, *SHAPE), jnp.float32)
+    maps, variables = jax.eval_shape(lambda x: trunk.init_with_output(jax.random.key(0), x, train=False), images)
+    assert [one.shape[1:3] for one in maps] == [(finest // 2**stage,) * 2 for stage in range(3)]
+    assert variables['params']['conv1']['conv']['kernel'].shape[:2] == (3, 3)
+
+
 LOCALIZERS = [Localizer(RESNET.clone(maps=True), num_classes=4), Localizer(VGG_SMALL.clone(maps=True), num_classes=4)]
 
 

@@ -1,7 +1,9 @@
 """Checkpoints: what is written comes back bit for bit, and what was damaged is found."""
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import jax
@@ -12,7 +14,7 @@ from small_checkpoint import abstract, bits, make_state, restore, save
 
 from cnn_jax import experiment
 from cnn_jax.devices import mapping
-from cnn_jax.errors import StorageError
+from cnn_jax.errors import ShortageError, StorageError
 from cnn_jax.training import restore as restore_run
 from cnn_jax.training.setup import Setup
 from cnn_jax.workdir import digest, meta
@@ -51,6 +53,27 @@ def test_nothing_saved_is_none(tmp_path, state):
 def test_the_newest_are_kept(tmp_path, state):
     checkpoints = save(tmp_path / 'c', state, 1, 2, 3, 4, 5, keep=2)
     assert checkpoints.steps() == [4, 5]
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='no limit of open files to set')
+@pytest.mark.parametrize('spare', [1, 2, 4, 12, 31])  # one lists the folder
+def test_no_more_open_files_is_said_whatever_is_left(tmp_path, state, spare):
+    """A library's event loop aborts the process then; the checkpoint is whole, and is read when there is room."""
+    import resource
+
+    checkpoints = save(tmp_path / 'c', state, 1)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    least = os.open(os.devnull, os.O_RDONLY)  # the lowest number that is free, and those below it are taken
+    os.close(least)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (least + spare, limits[1]))
+    try:
+        with pytest.raises(ShortageError, match=r'no more open files; raise the limit \(ulimit -n\)'):
+            restore(checkpoints, abstract(state))
+        with pytest.raises(StorageError, match=r'saving step 2 .* no more open files; .* step 1 is intact'):
+            checkpoints.save(2, state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert bits(restore(checkpoints, abstract(state))[0].state) == bits(state)
 
 
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16', 'int32', 'uint8', 'bool', 'float16'])

@@ -44,7 +44,6 @@ class Soak:
         run = Run(self.folder / f'broken_{fault.count}', self.num_steps, fault.count)
         processes = run.start()
         run.wait_for_steps(processes, START_SECONDS * (self.chance.random() > 0.2))  # or in the middle of its start
-        print(f'{name:<12} ', end='', flush=True)
         if processes[0].runs_for(self.chance.uniform(0, 4)):
             fault.act(run, processes, self.chance)
         ended = self._finish(name, run, processes, fault.codes | {0})
@@ -55,11 +54,11 @@ class Soak:
 
     def _go_straight(self, count: int) -> None:
         run = Run(self.folder / f'straight_{count}', self.num_steps, count)
-        print('nothing      ', end='', flush=True)
         self._finish('nothing', run, run.start(), {0})
         self.straight[count] = run
 
     def _finish(self, name: str, run: Run, processes: list[Process], codes: set[int]) -> list[Ended]:
+        print(f'{name:<12} ', end='', flush=True)  # before the wait, which may be in vain
         seconds = {} if name == 'nothing' else {'seconds': 2 * END_SECONDS}
         ended = [process.finish(**seconds) for process in processes]
         disk.make_room(self.folder)
@@ -89,7 +88,6 @@ def soak(*, rounds: int | None, minutes: float, faults: str | None, num_steps: i
             state.round(names[number] if number < len(names) else chance.choice(names))
             number += 1
         for count, straight in state.straight.items():  # what is not at its end goes there
-            print('nothing      ', end='', flush=True)
             run = Run(folder / f'broken_{count}', num_steps, count)
             state._finish('nothing', run, run.start(), {0})
             run.check_same_end(straight)
