@@ -18,7 +18,7 @@ from cnn_jax.main import main
 from cnn_jax.ops.boxes import box_iou
 from cnn_jax.tasks import localization
 
-TASK = localization.task()
+TASK = localization.task(box_weight=10.0)
 DATA = experiment.load('scenes_localize', {'smoke': 'true'}).experiment.data
 BOXES = np.array([[10, 10, 30, 30], [0, 0, 48, 48], [20, 5, 40, 45]], np.float32)
 LABELS = np.array([3, 7, 3], np.int32)

@@ -41,7 +41,7 @@ class Localization(Task):
         box_delta: from where Huber's loss of an edge is linear.
     """
 
-    box_weight: float = 10.0
+    box_weight: float = 1.0
     box_delta: float = 0.1
 
     metrics: ClassVar[tuple[Metric, ...]] = (LOCALIZED, LOCALIZED5, TOP1, FOUND, IOU, BLIND, LOSS)
@@ -133,7 +133,7 @@ class Localization(Task):
         return (results['rank'] < 1) & (results['iou'] >= ENOUGH)
 
 
-def task(*, box_weight: float = 10.0, box_delta: float = 0.1) -> Localization:
+def task(*, box_weight: float = 1.0, box_delta: float = 0.1) -> Localization:
     """Localisation; see `Localization`."""
     return Localization(box_weight, box_delta)
 

@@ -39,7 +39,7 @@ class Pose(Task):
         sigmas: of each joint, how far apart people place it, for OKS (COCO's constants are those of its joints);
             empty: the same for all.
         loss_form: 'softmax', a cross-entropy over the places of a map, or 'mse', the squared distance to a bump, as
-            published; on few and small images the latter collapses to maps of nothing.
+            published.
         sigma: of the bump, in places of the map.
     """
 
