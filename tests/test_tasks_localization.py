@@ -18,7 +18,7 @@ from cnn_jax.main import main
 from cnn_jax.ops.boxes import box_iou
 from cnn_jax.tasks import localization
 
-TASK = localization.task(box_weight=10.0)
+TASK = localization.task(box_weight=10.0)  # not the default: files and runs keep it
 DATA = experiment.load('scenes_localize', {'smoke': 'true'}).experiment.data
 BOXES = np.array([[10, 10, 30, 30], [0, 0, 48, 48], [20, 5, 40, 45]], np.float32)
 LABELS = np.array([3, 7, 3], np.int32)
@@ -99,7 +99,8 @@ SHORT = ('--config.smoke', '--nopictures')
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory, signal_handlers, data_dir):
     folder = tmp_path_factory.mktemp('localization')
-    assert main(['--experiment=scenes_localize', f'--workdir={folder}/run', f'--data_dir={data_dir}', *SHORT]) == 0
+    given = ['--config.box_weight=10', f'--workdir={folder}/run', f'--data_dir={data_dir}', *SHORT]
+    assert main(['--experiment=scenes_localize', *given]) == 0
     return folder / 'run'
 
 

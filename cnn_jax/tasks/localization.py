@@ -53,6 +53,10 @@ class Localization(Task):
         declared = data.row_fields.get('boxes', Field('float32', (1, 4)))  # its bounds are the data's
         return {'label': Field('int32', least=0, most=data.num_classes - 1), 'boxes': declared._replace(shape=(1, 4))}
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
     def loss(self, outputs: Any, batch: Batch) -> jax.Array:
         height, width = batch['image'].shape[1:3]
         sides = jnp.array([[width, height, width, height]], jnp.float32)

@@ -48,6 +48,7 @@ class Detection(Task):
         crowd = {'crowd': Field('bool', (most,))} if 'crowd' in data.row_fields else {}
         return {'boxes': boxes._replace(shape=(most, 4)), 'box_label': labels, **crowd}
 
+    @property
     def arguments(self) -> dict[str, Any]:
         return {'most': self.most}
 
