@@ -21,7 +21,7 @@ from cnn_jax.tasks.classification.results import (
     summarise,
 )
 from cnn_jax.tasks.classification.words import class_lines, console_text
-from cnn_jax.tasks.task import Evaluation
+from cnn_jax.tasks.results import Evaluation
 
 
 def data_of(num_classes):

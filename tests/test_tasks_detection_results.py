@@ -27,7 +27,7 @@ from cnn_jax.steps.evaluate import make_eval_step
 from cnn_jax.steps.recipe import Parts
 from cnn_jax.tasks import detection
 from cnn_jax.tasks.detection import precision
-from cnn_jax.tasks.task import Evaluation
+from cnn_jax.tasks.results import Evaluation
 from cnn_jax.tracing import scores
 from cnn_jax.workdir.log import Log
 

@@ -24,7 +24,7 @@ from cnn_jax.prediction import load
 from cnn_jax.prediction.net import Net
 from cnn_jax.tasks import pose
 from cnn_jax.tasks.pose import heatmaps, similarity
-from cnn_jax.tasks.task import Evaluation
+from cnn_jax.tasks.results import Evaluation
 
 SIGMAS = (0.03, 0.08, 0.05, 0.1)
 NAMES = ('head', 'left hip', 'right hip', 'tail')

@@ -13,7 +13,8 @@ from cnn_jax.devices.stop import StopRequest
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.evaluation.written import file_names
 from cnn_jax.statistics.paired import Paired, compare_exactly, compare_resampled
-from cnn_jax.tasks.task import Evaluation, Task
+from cnn_jax.tasks.results import Evaluation
+from cnn_jax.tasks.task import Task
 from cnn_jax.training import restore
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.which import LATEST

@@ -8,7 +8,8 @@ import numpy as np
 from cnn_jax.data.pipeline import Data
 from cnn_jax.devices import mapping
 from cnn_jax.errors import DataError
-from cnn_jax.tasks.task import Evaluation, Task
+from cnn_jax.tasks.results import Evaluation
+from cnn_jax.tasks.task import Task
 
 AHEAD = 2  # batches that are given to the devices before the results of an earlier one are read
 

@@ -10,7 +10,8 @@ from typing import Any
 from cnn_jax.data.pipeline import Data, Source
 from cnn_jax.files.cells import marked
 from cnn_jax.files.whole import write_whole
-from cnn_jax.tasks.task import Evaluation, Task
+from cnn_jax.tasks.results import Evaluation
+from cnn_jax.tasks.task import Task
 
 MOST_NAMED = 20_000  # images whose files are looked up: their records are read once more for that
 

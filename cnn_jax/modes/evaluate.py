@@ -21,7 +21,7 @@ from cnn_jax.modes._typed import listed
 if TYPE_CHECKING:
     from cnn_jax.devices.feed import Feed
     from cnn_jax.experiment import Loaded
-    from cnn_jax.tasks.task import Evaluation
+    from cnn_jax.tasks.results import Evaluation
     from cnn_jax.training.setup import Setup
 
 FLAGS = (

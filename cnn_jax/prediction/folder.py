@@ -17,7 +17,7 @@ from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.evaluation.evaluate import evaluate as add_up
 from cnn_jax.steps.evaluate import make_eval_step
 from cnn_jax.tasks.classification.task import Classification
-from cnn_jax.tasks.task import Evaluation
+from cnn_jax.tasks.results import Evaluation
 
 BATCH = 32
 

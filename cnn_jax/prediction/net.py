@@ -21,7 +21,8 @@ from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError, DataError, check_shortage
 from cnn_jax.steps.predict import make_predict_step
 from cnn_jax.steps.recipe import Parts
-from cnn_jax.tasks.task import Evaluation, Task
+from cnn_jax.tasks.results import Evaluation
+from cnn_jax.tasks.task import Task
 from cnn_jax.visualize.engine.subject import preprocessing
 from cnn_jax.weights.preprocessing import Preprocessing
 

@@ -15,7 +15,8 @@ from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay
 from cnn_jax.ops.boxes import box_iou
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks.classification import results as classes
-from cnn_jax.tasks.task import Batch, Results, Task
+from cnn_jax.tasks.results import Batch, Results
+from cnn_jax.tasks.task import Task
 
 LOCALIZED = Metric('localized', 'localisation accuracy', 'points', True)
 LOCALIZED5 = Metric('localized5', 'localisation accuracy (top-5)', 'points', True)

@@ -14,8 +14,9 @@ from cnn_jax.drawing import page
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.losses import binary_cross_entropy
 from cnn_jax.statistics.metric import LOSS, Metric
+from cnn_jax.tasks.results import Batch, Evaluation, Results
 from cnn_jax.tasks.run import Run
-from cnn_jax.tasks.task import Batch, Evaluation, Results, Task
+from cnn_jax.tasks.task import Task
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 """(scores (batch, classes), which classes are there, bool (batch, classes)) -> the loss of each image, (batch,)"""

@@ -20,7 +20,7 @@ class Run:
         model: a Linen module.
         image_shape: of the data.
         input_shape: that the model sees, behind `preprocess`.
-        results: of the test split, see `tasks.task.Results`.
+        results: of the test split, see `tasks.results.Results`.
         worst: the places in `results` of the images that are shown.
         images: these, uint8 (images, height, width, channels).
     """

@@ -15,7 +15,8 @@ from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
-from cnn_jax.tasks.task import Batch, Evaluation, Results, Task
+from cnn_jax.tasks.results import Batch, Evaluation, Results
+from cnn_jax.tasks.task import Task
 
 MIOU = Metric('miou', 'mean IoU', 'points', True)
 FIGURE = Metric('figure_ground', 'mean IoU of figure and ground', 'points', True)

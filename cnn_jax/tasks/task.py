@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -11,29 +11,11 @@ from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks import page
+from cnn_jax.tasks.results import Batch, Evaluation, Results, unread_lines, worst_of
 from cnn_jax.tasks.run import Run
 
 if TYPE_CHECKING:
     import jax
-
-Batch = Mapping[str, Any]
-"""'image' and the fields of the rows, (batch, ...) arrays on a device, as the model and the loss are shown them."""
-Results = Mapping[str, np.ndarray]
-"""Arrays (images, ...) over a split, in its order: 'index' (the row in the split), 'loss', and the task's own."""
-
-
-class Evaluation(NamedTuple):
-    """What a model does on a split.
-
-    Attributes:
-        results: see `Results`.
-        summary: the metrics of the task, the headline first, and `images`, the count.
-        unread: images that could not be read; nothing here counts them.
-    """
-
-    results: dict[str, np.ndarray]
-    summary: dict[str, float]
-    unread: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,15 +266,3 @@ class Task:
         value = run.last(self.headline.name, 'test')
         text = f'{100 * value:.1f} %' if self.headline.unit == 'points' else f'{value:.4f}'
         return f'reaches a test {self.headline.title} of {text}'
-
-
-def worst_of(results: Results, places: np.ndarray, most: int) -> np.ndarray:
-    """Those of some places that have the highest losses, highest first; what is not a number comes first."""
-    order = np.argsort(-np.nan_to_num(results['loss'][places], nan=np.inf), kind='stable')
-    return places[order][:most]
-
-
-def unread_lines(unread: int, counted: int) -> list[str]:
-    """A line that says how many test images are not counted; none where all are."""
-    verb = 'is' if unread == 1 else 'are'
-    return [f'{unread} of {unread + counted} test images could not be read and {verb} not counted'] if unread else []

@@ -15,7 +15,7 @@ from cnn_jax.devices.feed import Feed
 from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.errors import CnnJaxError, DataError, DivergedError, StorageError, check_shortage
 from cnn_jax.steps.state import TrainState
-from cnn_jax.tasks.task import Evaluation
+from cnn_jax.tasks.results import Evaluation
 from cnn_jax.training import not_finite
 from cnn_jax.training.choice import Choice
 from cnn_jax.training.meter import Meter, NotFinite

@@ -10,7 +10,7 @@ from cnn_jax.devices import mapping, processes
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.drawing.words import duration
 from cnn_jax.experiment import Experiment, Loaded
-from cnn_jax.tasks.task import unread_lines
+from cnn_jax.tasks.results import unread_lines
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.train import Trained, train
 from cnn_jax.workdir import openings

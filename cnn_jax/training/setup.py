@@ -17,7 +17,7 @@ from cnn_jax.experiment import Experiment
 from cnn_jax.steps import precise
 from cnn_jax.steps.state import TrainState
 from cnn_jax.steps.train import TrainStep
-from cnn_jax.tasks.task import Evaluation
+from cnn_jax.tasks.results import Evaluation
 from cnn_jax.training import states
 from cnn_jax.workdir.progress import Working, silent
 

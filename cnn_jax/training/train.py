@@ -12,7 +12,7 @@ from cnn_jax.devices.stop import StopRequest
 from cnn_jax.drawing.words import duration
 from cnn_jax.experiment import Experiment
 from cnn_jax.steps.state import TrainState
-from cnn_jax.tasks.task import Evaluation
+from cnn_jax.tasks.results import Evaluation
 from cnn_jax.training import restore
 from cnn_jax.training.choice import Choice, best_checkpoints
 from cnn_jax.training.loop import SAVED, Lane, Program, fit

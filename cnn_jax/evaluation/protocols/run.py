@@ -23,7 +23,7 @@ from cnn_jax.experiment import Experiment
 from cnn_jax.statistics.intervals import wilson_interval
 from cnn_jax.tasks.classification import Classification, results
 from cnn_jax.tasks.classification.words import class_lines
-from cnn_jax.tasks.task import unread_lines
+from cnn_jax.tasks.results import unread_lines
 
 MULTIPLE = 32  # of the long side of dense views: the stride of a whole net
 SCALES = (256, 384, 512)  # short sides for a model of 224, as in VGG's table 5

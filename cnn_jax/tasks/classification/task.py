@@ -14,8 +14,9 @@ from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks.classification import page, results, words
+from cnn_jax.tasks.results import Batch, Evaluation, Results, worst_of
 from cnn_jax.tasks.run import Run
-from cnn_jax.tasks.task import Batch, Evaluation, Results, Task, worst_of
+from cnn_jax.tasks.task import Task
 
 Loss = Callable[[Any, jax.Array], jax.Array]
 """(what the model returns, labels (batch,) or shares (batch, classes)) -> the loss of each image, (batch,)"""

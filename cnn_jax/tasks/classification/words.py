@@ -7,7 +7,7 @@ import numpy as np
 from cnn_jax.drawing.words import percent
 from cnn_jax.statistics.intervals import wilson_interval
 from cnn_jax.tasks.classification import results
-from cnn_jax.tasks.task import Evaluation, unread_lines
+from cnn_jax.tasks.results import Evaluation, unread_lines
 
 MOST_CLASSES = 20  # of which the whole confusion matrix is shown
 

@@ -14,7 +14,8 @@ from cnn_jax.data.pipeline import Data
 from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks.detection import centers, decoding, precision
-from cnn_jax.tasks.task import Batch, Evaluation, Results, Task
+from cnn_jax.tasks.results import Batch, Evaluation, Results
+from cnn_jax.tasks.task import Task
 
 AP = Metric('ap', 'average precision (AP)', 'points', True)
 AP50 = Metric('ap50', 'AP at an IoU of 0.5', 'points', True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.tasks.task import Results
+from cnn_jax.tasks.results import Results
 
 PERSON = 1  # the number of the one category
 SEEN, UNLABELLED = 2, 0  # COCO's v

@@ -14,7 +14,8 @@ from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks.pose import coco, heatmaps, similarity
-from cnn_jax.tasks.task import Batch, Evaluation, Results, Task
+from cnn_jax.tasks.results import Batch, Evaluation, Results
+from cnn_jax.tasks.task import Task
 
 PCK = Metric('pck', 'joints found (PCK at 0.2)', 'points', True)
 OKS = Metric('oks_ap', 'AP of key points (OKS)', 'points', True)
