@@ -15,7 +15,9 @@ import onnx
 import pytest
 from test_models import random_variables, some_images, tiny_models
 
+from cnn_jax import experiment, experiment_file
 from cnn_jax.export import check, onnx_writer, stablehlo
+from cnn_jax.export.function import make_function
 from cnn_jax.models import lenet
 
 HAS_RUNTIME = importlib.util.find_spec('onnxruntime') is not None
@@ -59,3 +61,23 @@ def test_both_files_of_every_model_agree_at_any_batch(model):
         assert nodes.count('Transpose') <= 7  # images stay as convolutions want them
     # Nothing is made long that broadcasts by itself, but the distances of LeNet's output, which are summed.
     assert nodes.count('Expand') <= isinstance(model, lenet.LeNet1998)
+
+
+SCENES = sorted(name for name in experiment_file.names() if name.startswith('scenes_'))
+
+
+@pytest.mark.parametrize('name', SCENES)
+def test_both_files_of_the_net_of_a_task_agree_on_every_answer(name):
+    made = experiment.load(name, {'smoke': True}).experiment
+    shape = made.data.image_shape
+    variables = random_variables(made.model, jax.ShapeDtypeStruct((2, *made.input_shape), jnp.float32))
+    function, images = make_function(made), np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
+    expected = jax.export.deserialize(bytearray(stablehlo.write(function, variables, shape))).call(images)
+    content = onnx_writer.write(function, variables, shape)
+    names = [one.name for one in onnx.load_from_string(content).graph.output]
+    for batch in (1, 3):
+        found = dict(zip(names, run_onnx(content, images[:batch]), strict=True))
+        for key, values in expected.items():
+            ours = np.asarray(values)[:batch]
+            assert check.within(ours, found[key]), (key, check.difference(ours, found[key]))
+            assert found[key].dtype == ours.dtype

@@ -57,6 +57,12 @@ CASES = {
     'constant': lambda x: jnp.ones((x.shape[0], 3)) * jnp.arange(3.0)[None],
     'number_of_images': lambda x: x * x.shape[0],
     'a_whole_number_and_a_half': lambda x: (x * 10).astype(jnp.int32) + 0.5,
+    'highest': lambda x: lax.top_k(x.reshape(-1, 7 * 6 * 4), 9)[0],
+    'places_of_the_highest': lambda x: lax.top_k(jnp.round(3 * x).reshape(-1, 7 * 6 * 4), 9)[1] // -4,  # ties
+    'remainders': lambda x: (x * 20).astype(jnp.int32) % 3 + ((-x * 20).astype(jnp.int32) % 3),
+    'along_the_last_axis': lambda x: jnp.take_along_axis(x, jnp.argmax(x, 3, keepdims=True), 3),
+    'along_the_first_axis': lambda x: jnp.take_along_axis(x, jnp.argsort(BIAS[:5])[None, :, None, None] - 2, 1),
+    'by_the_image': lambda x: jnp.take_along_axis(x[:, :, 0], lax.top_k(x[:, :, 1, 2], 3)[1][..., None], 1),
     'numbers': lambda x: (x * 10).astype(jnp.int32).astype(jnp.float32),
 }
 
@@ -105,7 +111,8 @@ def test_what_it_does_not_know_is_refused_by_name_and_layer():
     ('function', 'words'),
     [
         (lambda x: x.astype(jnp.bfloat16) * 2, 'bfloat16'),
-        (lambda x: jnp.take_along_axis(x, jnp.argmax(x, 3, keepdims=True), 3), 'gather'),
+        (lambda x: x[0, x[0, 0, 0, :2].astype(int)], 'depends on the images'),
+        (lambda x: lax.round(x), 'round .halves away from zero'),
         (lambda x: lax.fori_loop(0, 3, lambda _, y: y * 2, x), 'scan|while'),
         (lambda x: lax.pad(x, 0.0, ((0, 0, 0), (0, 0, 1), (0, 0, 0), (0, 0, 0))), 'padding between the pixels'),
         (lambda x: lax.sort(x), 'sort'),

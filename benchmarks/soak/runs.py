@@ -1,5 +1,6 @@
 """The run of a soak: its processes, what they said, and whether its end is the right one."""
 
+import contextlib
 import os
 import re
 import signal
@@ -76,7 +77,8 @@ class Process:
         if self.runs_for(seconds):
             self.send(signal.SIGABRT)  # it says where its threads are
             self.runs_for(5)
-            os.killpg(self.popen.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.popen.pid, signal.SIGKILL)
             said = '\n'.join(part or '' for part in self.popen.communicate())
             raise SystemExit(f'process {self.popen.pid} did not end within {seconds:.0f} s; it said:\n{said}')
         output, errors = self.popen.communicate()

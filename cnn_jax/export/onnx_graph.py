@@ -70,9 +70,14 @@ class Graph:
 
     def node(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
         """Adds a node with one output and returns the name of that."""
+        return self.several(kind, inputs, 1, **attributes)[0]
+
+    def several(self, kind: str, inputs: Sequence[str], count: int, **attributes: Any) -> list[str]:
+        """Adds a node with so many outputs and returns their names."""
         name = f'{self.layer or "net"}/{kind}_{len(self.nodes)}'
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
-        return name
+        names = [name, *(f'{name}_{place}' for place in range(1, count))]
+        self.nodes.append(helper.make_node(kind, list(inputs), names, name=name, **attributes))
+        return names
 
     def tensor(self, value: Value) -> str:
         """The name of a value's tensor, as it is."""

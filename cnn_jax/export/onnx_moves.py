@@ -111,7 +111,7 @@ def _gather(graph: Graph, job: Job) -> Value:
     numbers, indices, sizes = job.params['dimension_numbers'], job.values[1].array, job.params['slice_sizes']
     axes = numbers.start_index_map
     if indices is None or numbers.operand_batching_dims:
-        raise Refused('places that depend on the images')
+        return _taken(graph, job)
     if indices.ndim == 1:  # one block
         parts = {axis: (int(start), int(start) + sizes[axis], 1) for axis, start in zip(axes, indices, strict=True)}
         return _dropped(graph, cut(graph, job.whole(graph), parts), numbers.collapsed_slice_dims)
@@ -125,6 +125,27 @@ def _gather(graph: Graph, job: Job) -> Value:
             raise Refused('places that are no rows and columns')
         value = _rows(graph, value, axis, along[:, 0])
     return value
+
+
+def _taken(graph: Graph, job: Job) -> Value:
+    """Places of one axis that depend on the images, for each index of the axes before it: `jnp.take_along_axis`.
+
+    A place outside is an error of the runtime.
+    """
+    numbers, sizes, shape = job.params['dimension_numbers'], job.params['slice_sizes'], job.shapes[0]
+    axes, before = numbers.start_index_map, tuple(numbers.operand_batching_dims)
+    kept = len(job.shapes[1]) - 1  # of the axes of the result, those of the indices
+    if (
+        before != tuple(range(len(before)))
+        or before != tuple(numbers.start_indices_batching_dims)
+        or not axes == numbers.collapsed_slice_dims == (len(before),)
+        or tuple(sizes[axes[0] + 1 :]) != tuple(shape[axes[0] + 1 :])
+        or tuple(numbers.offset_dims) != tuple(range(kept, job.rank))
+    ):
+        raise Refused('places that depend on the images, not along one axis')
+    values = graph.ordered(job.values[0], shape)
+    places = graph.node('Cast', [graph.ordered(job.values[1], job.shapes[1])], to=tensor_type(np.int64))
+    return plain(graph.node('GatherND', [values, places], batch_dims=len(before)), job.rank)
 
 
 def _rows(graph: Graph, value: Value, axis: int, rows: np.ndarray) -> Value:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax import lax
 
 from cnn_jax.export.onnx_graph import Graph, Refused, Size, Value, constant, plain, tensor_type
 
 
 class Job(NamedTuple):
-    """A step with its inputs: `shapes` are those of the program, `made` is the shape and dtype of its output."""
+    """A step with its inputs: `shapes` are those of the program, `made` is the shape and dtype of its first output."""
 
     params: dict[str, Any]
     values: list[Value]
@@ -111,6 +112,12 @@ def _finite(graph: Graph, job: Job) -> Value:
     )
 
 
+def _round(graph: Graph, job: Job) -> Value:
+    if job.params['rounding_method'] != lax.RoundingMethod.TO_NEAREST_EVEN:
+        raise Refused('halves away from zero')
+    return _chain('Round')(graph, job)
+
+
 def _one(graph: Graph, job: Job) -> str:
     return graph.of_array(np.ones((), job.made.dtype))
 
@@ -200,6 +207,15 @@ def _first_largest(kind: str) -> Rule:
     return rule
 
 
+def _highest(graph: Graph, job: Job) -> list[Value]:
+    """The highest numbers along an axis, falling, and where they are; of equal ones the first, as XLA has it."""
+    value = job.whole(graph)
+    axis, count = value.order.index(job.params['axis']), job.params['k']
+    values, places = graph.several('TopK', [graph.tensor(value), graph.numbers([count])], 2, axis=axis)
+    places = graph.node('Cast', [places], to=tensor_type(np.int32))
+    return [Value(name, None, value.order) for name in (values, places)]
+
+
 # Products.
 
 
@@ -230,6 +246,7 @@ RULES: dict[str, Rule] = {
     'sub': _minus,
     'mul': _elementwise('Mul'),
     'div': _elementwise('Div'),
+    'rem': _elementwise('Mod', fmod=1),  # its sign is that of the first, in XLA too
     'max': _maximum,
     'min': _elementwise('Min'),
     'pow': _elementwise('Pow'),
@@ -253,6 +270,7 @@ RULES: dict[str, Rule] = {
     'log1p': _of_one_more,
     'floor': _chain('Floor'),
     'ceil': _chain('Ceil'),
+    'round': _round,
     'eq': _elementwise('Equal'),
     'ne': lambda graph, job: _chain('Not')(graph, job._replace(values=[_elementwise('Equal')(graph, job)])),
     'lt': _elementwise('Less'),
@@ -274,3 +292,4 @@ RULES: dict[str, Rule] = {
     'argmin': _first_largest('ArgMin'),
     'dot_general': _product,
 }
+OF_SEVERAL: dict[str, Callable[[Graph, Job], list[Value]]] = {'top_k': _highest}  # that have several outputs

@@ -113,7 +113,7 @@ class _Writing:
                 continue
             self._follow(step)
             try:
-                self._values[step.outputs[0]] = self._write(step)
+                self._values |= dict(zip(step.outputs, self._write(step), strict=True))
             except Refused as refused:
                 raise CnnJaxError(self._line(step, f' ({refused})')) from refused
 
@@ -122,16 +122,17 @@ class _Writing:
         tensor = self.graph.ordered(self._value(atom), shape)
         self.graph.finish(tensor, name)
 
-    def _write(self, step: Step) -> Value:
-        rule = RULES.get(step.kind)
-        if rule is None or len(step.outputs) != 1:
+    def _write(self, step: Step) -> list[Value]:
+        rule = RULES.get(step.kind) or onnx_ops.OF_SEVERAL.get(step.kind)
+        if rule is None:
             raise CnnJaxError(self._line(step, ''))
         values = [self._value(atom) for atom in step.inputs]
         shapes = [
             tuple(atom.type.shape if isinstance(atom, Known) else self._program.types[atom].shape)
             for atom in step.inputs
         ]
-        return rule(self.graph, Job(step.params, values, shapes, self._program.types[step.outputs[0]]))
+        made = rule(self.graph, Job(step.params, values, shapes, self._program.types[step.outputs[0]]))
+        return made if isinstance(made, list) else [made]
 
     def _value(self, atom: Atom) -> Value:
         if isinstance(atom, Known):
