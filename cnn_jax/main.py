@@ -161,7 +161,8 @@ def _join(command: Command) -> None:
     distributed = 'distributed' in command.flags and command.flags.distributed
     if processes.start(distributed):
         cluster.end_with_parent()
-        command.joined, command.stop.agreed = True, processes.reached_common_stop
+        command.joined = True
+        command.stop.agree(processes.reached_common_stop)
     command.log = Log(None, enabled=processes.is_main_process())
     command.log.listen()
 

@@ -5,17 +5,19 @@
 
 Expect an AP of 74.7 and an AP50 of 96.9 on the test scenes (one seed), 180 s of training on two busy cores.
 
-Model: CenterNet (Zhou et al. 2019, arXiv:1904.07850) on a narrow residual trunk. The images are real scans of digits on
-real photographs in a generated layout (`data/scenes.py`). Average precision is COCO's, by pycocotools.
+Model: CenterNet (Zhou et al. 2019, arXiv:1904.07850) on a narrow residual trunk, or FCOS (Tian et al. 2019,
+arXiv:1904.01355) with `--config.head=fcos`. The images are real scans of digits on real photographs in a generated
+layout (`data/scenes.py`). Average precision is COCO's, by pycocotools.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import optax
 
 from cnn_jax.data import augment, augment_geometry, scenes
 from cnn_jax.experiment import Experiment
 from cnn_jax.models.centernet import CenterNet
+from cnn_jax.models.fcos import FCOS
 from cnn_jax.models.resnet import ResNet
 from cnn_jax.tasks import detection
 
@@ -25,8 +27,9 @@ def experiment(
     depth: int = 8,  # 6 n + 2
     width: float = 1.0,  # of the filters 16, 32, 64
     stem: Literal['small', 'half'] = 'half',  # whether the trunk's first map is as large as the image, or half of it
+    head: Literal['centernet', 'fcos'] = 'centernet',
     filters: int = 64,  # of the way up and the heads
-    finest: int = 0,  # the number of the trunk's map at whose size the heads are, 0 the finest
+    finest: int = 0,  # the number of the trunk's map at whose size the heads are, or the finest of them, 0 the finest
     batch_size: int = 32,
     epochs: float = 2.0,
     learning_rate: float = 3e-3,  # at the end of the warm-up
@@ -48,10 +51,11 @@ def experiment(
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))
     trunk = ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True)
+    heads: dict[str, Any] = {'num_classes': data.num_classes, 'filters': 8 if smoke else filters, 'finest': finest}
     return Experiment(
-        model=CenterNet(trunk, num_classes=data.num_classes, filters=8 if smoke else filters, finest=finest),
+        model=FCOS(trunk, hidden=2, extra=0, **heads) if head == 'fcos' else CenterNet(trunk, **heads),
         data=data,
-        task=detection.task(most=max(20, 4 * objects[-1])),
+        task=detection.task(most=max(20, 4 * objects[-1]), method=head),
         optimizer=optax.adamw(schedule, weight_decay=weight_decay),
         learning_rate=schedule,
         num_steps=num_steps,

@@ -114,7 +114,15 @@ def _stop_one(run: Run, processes: list[Process], chance: random.Random) -> None
 
 
 def _signal_one(number: int) -> Act:
-    return lambda run, processes, chance: chance.choice(processes).send(number)
+    """One gets a signal. Where it had not joined the others, they wait for it long; then they are told to stop."""
+
+    def act(run: Run, processes: list[Process], chance: random.Random) -> None:
+        chance.choice(processes).send(number)
+        if any([process.runs_for(END_SECONDS) for process in processes]) and not run.has_trained:
+            for process in processes:
+                process.send(signal.SIGTERM)
+
+    return act
 
 
 FAULTS = {
@@ -131,6 +139,6 @@ FAULTS = {
     'disk': Fault(_fill(disk.fill), {5, 143}, needs_disk=True),
     'inodes': Fault(_fill(disk.fill_inodes), {5, 143}, needs_disk=True),
     'one_stopped': Fault(_stop_one, {6}, count=2),
-    'one_killed': Fault(_signal_one(signal.SIGKILL), {6, -9, 137}, count=2),
+    'one_killed': Fault(_signal_one(signal.SIGKILL), {6, -9, 137, 143}, count=2),
     'one_told': Fault(_signal_one(signal.SIGTERM), {143}, count=2),
 }

@@ -96,9 +96,11 @@ class Run:
 
     def __init__(self, workdir: Path, num_steps: int, count: int = 1):
         self.workdir, self.num_steps, self.count = workdir, num_steps, count
+        self._first = 0
 
     def start(self) -> list[Process]:
         """The processes, from where the run stands."""
+        self._first = self.step
         options = {**OPTIONS, 'num_steps': self.num_steps}
         command = [
             *(sys.executable, '-m', 'cnn_jax.main', f'--workdir={self.workdir}', '--nopictures'),
@@ -119,6 +121,11 @@ class Run:
     def step(self) -> int:
         """The last that was logged."""
         return max((line['step'] for line in read_metrics(self.workdir)), default=0)
+
+    @property
+    def has_trained(self) -> bool:
+        """Whether a step was logged since the start."""
+        return self.step > self._first
 
     def wait_for_steps(self, processes: list[Process], seconds: float) -> None:
         """Until it trains, or ends, or the time is over."""

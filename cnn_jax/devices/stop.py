@@ -44,6 +44,7 @@ class StopRequest:
     def __init__(self):
         self.signal_number: int | None = None
         self.agreed: Callable[[int], bool] | None = None
+        self._passed_on = False
 
     def listen(self) -> None:
         """Installs the handlers; only the main thread may."""
@@ -56,9 +57,20 @@ class StopRequest:
         self.signal_number = number
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if self.agreed is not None:
-            os.kill(os.getpid(), signal.SIGTERM)
+            self._pass_on()
         else:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def agree(self, agreed: Callable[[int], bool]) -> None:
+        """From here on all processes stop together. A signal that came while they joined is passed on to all."""
+        self.agreed = agreed
+        if self.signal_number is not None:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        if not self._passed_on:
+            self._passed_on = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def poll(self, message: str, *, step: int | None = None) -> None:
         """Raises Stopped with `message` if it is time to stop.

@@ -8,7 +8,7 @@ from cnn_jax.layers.dense import Dense
 from cnn_jax.layers.dropout import Dropout
 from cnn_jax.layers.norm import BatchNorm, LocalResponseNorm
 from cnn_jax.layers.pool import AdaptiveAvgPool, AvgPool, MaxPool
-from cnn_jax.layers.pyramid import Pyramid, enlarged
+from cnn_jax.layers.pyramid import FeaturePyramid, Pyramid, enlarged
 from cnn_jax.layers.regularizers import l1, l1_l2, l2
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     'ConvNorm',
     'Dense',
     'Dropout',
+    'FeaturePyramid',
     'LocalResponseNorm',
     'MaxPool',
     'Pyramid',

@@ -1,14 +1,17 @@
 """From dense scores and boxes to a list of detections, inside jit, with static shapes."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from cnn_jax import ops
 
 
-def not_finite(scores: jax.Array, boxes: jax.Array) -> jax.Array:
-    """Whether a score or a box of an image is not finite, bool (batch,)."""
-    return ~(jnp.isfinite(scores).all((1, 2, 3)) & jnp.isfinite(boxes).all((1, 2, 3)))
+def not_finite(outputs: Any) -> jax.Array:
+    """Whether a number of an image is not finite, bool (batch,), in arrays (batch, ...) of any structure."""
+    each = [jnp.isfinite(array).reshape(len(array), -1).all(1) for array in jax.tree.leaves(outputs)]
+    return ~jnp.stack(each).all(0)
 
 
 def detections(scores: jax.Array, boxes: jax.Array, most: int) -> dict[str, jax.Array]:

@@ -12,8 +12,10 @@ from cnn_jax.data.formats.annotations import present
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.pipeline import Data
 from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay
+from cnn_jax.errors import CnnJaxError, unknown
 from cnn_jax.statistics.metric import LOSS, Metric
-from cnn_jax.tasks.detection import centers, decoding, precision
+from cnn_jax.tasks.detection import decoding, precision
+from cnn_jax.tasks.detection.methods import METHODS, Method
 from cnn_jax.tasks.results import Batch, Evaluation, Results
 from cnn_jax.tasks.task import Task
 
@@ -28,15 +30,16 @@ SHOWN = 0.3  # score from which a detection is part of the answer in words
 class Detection(Task):
     """Any number of objects on an image, each with a class, a box and a score.
 
-    The outputs are dense, as CenterNet gives them, a score of each class and a box for each place: `scores` (batch,
-    rows, columns, classes) and `boxes` (batch, rows, columns, 4). Peaks of the scores are the detections. The headline
-    is COCO's average precision, by pycocotools.
+    The outputs are dense, a score of each class and a box for each place, as `models.centernet` gives them or
+    `models.fcos`. The headline is COCO's average precision, by pycocotools.
 
     Attributes:
         most: detections that are kept of an image.
+        method: 'centernet', where the peaks of the scores are the detections, or 'fcos', with non-maximum suppression.
     """
 
     most: int = 100
+    method: str = 'centernet'
 
     metrics: ClassVar[tuple[Metric, ...]] = (AP, AP50, AP75, BLIND, LOSS)
     truths: ClassVar[tuple[str, ...]] = ('boxes', 'box_label', 'crowd')
@@ -51,11 +54,21 @@ class Detection(Task):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        return {'most': self.most}
+        return {'most': self.most, 'method': self.method}
+
+    def _of(self, outputs: Any) -> Method:
+        """The method, for outputs that are its model's."""
+        method = METHODS[self.method]
+        if not isinstance(outputs, Mapping) or {*outputs} != method.outputs:
+            raise CnnJaxError(
+                f'task detection: method {self.method!r} reads the outputs {", ".join(sorted(method.outputs))}, as '
+                f'models.{method.model} gives them; this model gives others'
+            )
+        return method
 
     def loss(self, outputs: Any, batch: Batch) -> jax.Array:
         targets = {name: batch[name] for name in self.truths if name in batch}
-        return centers.center_loss(outputs['scores'], outputs['boxes'], targets, batch['image'].shape[1:3])
+        return self._of(outputs).loss(outputs, targets, batch['image'].shape[1:3])
 
     def train_metrics(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
         return {}
@@ -65,13 +78,13 @@ class Detection(Task):
 
         Scores of an image are NaN where an output is not finite: that nothing is found would be another answer.
         """
-        found = decoding.detections(outputs['scores'], outputs['boxes'], self.most)
-        broken = decoding.not_finite(outputs['scores'], outputs['boxes'])
+        found = self._of(outputs).detections(outputs, self.most)
+        broken = decoding.not_finite(outputs)
         return {**found, 'score': jnp.where(broken[:, None], jnp.nan, found['score'])}
 
     def results(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
         """What is kept of each image: the right `boxes`, `box_label` and `crowd`, and the detections, `found_...`."""
-        found = decoding.detections(outputs['scores'], outputs['boxes'], self.most)
+        found = self._of(outputs).detections(outputs, self.most)
         crowd = batch.get('crowd', jnp.zeros_like(batch['box_label'], bool))
         right = {'boxes': batch['boxes'], 'box_label': batch['box_label'], 'crowd': crowd}
         return {**right, **{f'found_{name}': values for name, values in found.items()}}
@@ -166,9 +179,16 @@ class Detection(Task):
         return {**super().details(evaluation, data), 'ap_by_class': classes}
 
 
-def task(*, most: int = 100) -> Detection:
-    """Detection; `most`: detections that are kept of an image."""
-    return Detection(most)
+def task(*, most: int = 100, method: str = 'centernet') -> Detection:
+    """Detection.
+
+    Args:
+        most: detections that are kept of an image.
+        method: 'centernet' or 'fcos', by the model's kind.
+    """
+    if method not in METHODS:
+        raise CnnJaxError(unknown('detection method', method, METHODS))
+    return Detection(most, method)
 
 
 def blind(results: Results, num_classes: int) -> dict[str, np.ndarray]:
