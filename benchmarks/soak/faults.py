@@ -118,7 +118,7 @@ def _signal_one(number: int) -> Act:
 
     def act(run: Run, processes: list[Process], chance: random.Random) -> None:
         chance.choice(processes).send(number)
-        if any([process.runs_for(END_SECONDS) for process in processes]) and not run.has_trained:
+        if any(process.runs_for(END_SECONDS) for process in processes) and not run.has_trained:
             for process in processes:
                 process.send(signal.SIGTERM)
 
