@@ -1,4 +1,4 @@
-"""What the scene experiments reach: five seeds of each, on the validation scenes and, once for each seed, on the test's.
+"""What the scene experiments reach: five seeds of each, on validation and, once for each seed, on the test scenes.
 
     python -m benchmarks.scenes                   # all; an hour on two cores
     python -m benchmarks.scenes scenes_pose       # some; what was begun goes on
