@@ -19,11 +19,10 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.soak import disk
-from benchmarks.soak.faults import ABORTS, END_SECONDS, FAULTS
+from benchmarks.soak.faults import ABORTS, END_SECONDS, FAULTS, START_SECONDS
 from benchmarks.soak.runs import Ended, Process, Run, check_nothing_runs
 
 NUM_STEPS = 3000  # of a run: what is left of it after some rounds
-START_SECONDS = 120.0  # in which a process trains, on a busy machine
 
 
 class Soak:

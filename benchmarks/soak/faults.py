@@ -12,6 +12,7 @@ from typing import NamedTuple
 from benchmarks.soak import disk
 from benchmarks.soak.runs import Process, Run
 
+START_SECONDS = 120.0  # in which a process trains, on a busy machine
 END_SECONDS = 30.0  # in which a process that cannot go on ends
 Act = Callable[[Run, list[Process], random.Random], None]
 ABORTS = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS}  # of C++ code that gets no memory
@@ -50,7 +51,8 @@ def _close_terminal(run: Run, processes: list[Process], chance: random.Random) -
     """Nobody reads; the run goes on, and then hears SIGHUP, as often as a shell and the kernel send it."""
     processes[0].close_terminal()
     before = run.step
-    if processes[0].runs_for(chance.uniform(3, 5)) and run.step == before:
+    run.wait_for_steps(processes, START_SECONDS)
+    if processes[0].runs_for(0) and run.step == before:
         raise SystemExit('no step without a console')
     for _ in range(chance.randrange(1, 4)):
         processes[0].send(signal.SIGHUP)
