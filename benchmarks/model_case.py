@@ -13,13 +13,17 @@ INK = 2.82  # pixel 255
 
 @dataclass(frozen=True)
 class Case:
-    """A model and what it is given; `epoch` is the number of images of an epoch with data, 0 for none."""
+    """A model and what it is given; `epoch` is the number of images of an epoch with data, 0 for none.
+
+    is_task: whether it answers something else than a class; `benchmarks.task_steps` has these.
+    """
 
     size: int
     channels: int
     batch: int
     classes: int
     epoch: int = 0
+    is_task: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -31,6 +35,7 @@ CASES = {
     'resnet18': Case(64, 3, 32, 1000),
     'vgg11': Case(64, 3, 16, 1000),
     'resnet50': Case(224, 3, 8, 1000),
+    **{name: Case(48, 1, 32, 10, is_task=True) for name in ('localizer', 'centernet', 'fcn', 'pose')},
 }
 
 

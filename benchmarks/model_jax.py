@@ -49,6 +49,22 @@ def starting_variables(model: nn.Module, images: jax.Array) -> dict[str, Any]:
     return dict(jax.tree.map_with_path(fill, shapes))
 
 
+def start_state(
+    variables: dict[str, Any], optimizer: optax.GradientTransformation, mesh: jax.sharding.Mesh
+) -> TrainState:
+    """The state before the first step of our step, a copy on every device."""
+    params = variables['params']
+    state = TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        model_state={name: tree for name, tree in variables.items() if name != 'params'},
+        opt_state=optimizer.init(params),
+        ema=None,
+        rng=jax.random.key(0),
+    )
+    return jax.device_put(jax.tree.map(jnp.copy, state), mapping.replicated(mesh))
+
+
 class LinenSteps:
     """Plain Linen: apply, value_and_grad and update in one jitted function that is given its state to overwrite."""
 
@@ -83,6 +99,9 @@ class LinenSteps:
     def infer(self) -> Any:
         return self._apply(self.variables, self.images)
 
+    def outputs(self) -> Any:
+        return self.infer()
+
     def epochs(self) -> dict[str, Callable[[], Any]]:
         return {}
 
@@ -103,25 +122,12 @@ class OurSteps:
         self._apply = jax.jit(self.folded.apply)
         self.optimizer = optax.sgd(LEARNING_RATE, MOMENTUM)
         self.batch = mapping.put_batch(self.mesh, self._batch(images, labels))
-        self.state = self._start(variables)
+        self.state = start_state(variables, self.optimizer, self.mesh)
         self._step = self._make(lambda keys, images: images)
 
     def _batch(self, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
         rows = np.arange(len(labels), dtype=np.int32)
         return {'image': images, 'label': labels, 'mask': rows >= 0, 'index': rows, 'epoch': 0 * rows}
-
-    def _start(self, variables: dict[str, Any]) -> TrainState:
-        params = variables['params']
-        statistics = {name: tree for name, tree in variables.items() if name != 'params'}
-        state = TrainState(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            model_state=statistics,
-            opt_state=self.optimizer.init(params),
-            ema=None,
-            rng=jax.random.key(0),
-        )
-        return jax.device_put(jax.tree.map(jnp.copy, state), mapping.replicated(self.mesh))
 
     def _make(self, preprocess: Callable[..., jax.Array]) -> Callable[..., Any]:
         task = classification.task(loss=softmax_loss)
@@ -135,6 +141,9 @@ class OurSteps:
 
     def infer(self) -> Any:
         return self._apply(self.variables, self.images)
+
+    def outputs(self) -> Any:
+        return self.infer()
 
     def epochs(self) -> dict[str, Callable[[], Any]]:
         step = self._make(partial(augment.to_range, low=PAPER, high=INK))

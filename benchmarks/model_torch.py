@@ -72,6 +72,9 @@ class TorchSteps:
         with torch.inference_mode():
             return self.fixed(self.images)
 
+    def outputs(self) -> Any:
+        return self.infer()
+
     def epochs(self) -> dict[str, Callable[[], Any]]:
         images, labels = data_set(self.case)
         tensors = TensorDataset(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), torch.from_numpy(labels).long())

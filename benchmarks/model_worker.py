@@ -25,7 +25,10 @@ class Steps(Protocol):
         """One step: forward, backward, update. The loss before the update."""
 
     def infer(self) -> Any:
-        """The logits of the batch, in evaluation."""
+        """The answers to the batch, in evaluation: logits, or what is read from the outputs."""
+
+    def outputs(self) -> Any:
+        """The outputs of the net in evaluation, which are compared."""
 
     def epochs(self) -> dict[str, Callable[[], Any]]:
         """Training over a whole data set, by way of reading it; only where the case has an epoch."""
@@ -38,6 +41,10 @@ class Steps(Protocol):
 
 def make(framework: str, model: str, case: Case) -> Steps:
     """The steps of a framework: 'linen', 'ours' or 'torch'."""
+    if case.is_task:
+        from benchmarks import task_steps
+
+        return task_steps.OurTaskSteps(model, case) if framework == 'ours' else task_steps.TorchTaskSteps(model, case)
     if framework == 'torch':
         from benchmarks import model_torch
 
@@ -50,15 +57,17 @@ def make(framework: str, model: str, case: Case) -> Steps:
 def first_calls(steps: Steps) -> dict[str, Any]:
     """What is compared, and the CPU seconds of the first call of each part: mostly compiling."""
     begin = time.process_time()
-    logits = steps.wait(steps.infer())
+    steps.wait(steps.infer())
     inferred = time.process_time()
-    losses = [float(steps.wait(steps.train()))]
+    logits = steps.wait(steps.outputs())
+    trained_from = time.process_time()
+    losses = [steps.wait(steps.train()).item()]
     trained = time.process_time()
-    losses.append(float(steps.wait(steps.train())))
+    losses.append(steps.wait(steps.train()).item())
     return {
         'logits': logits.tolist(),
         'losses': losses,
-        'compile_seconds': {'inference': inferred - begin, 'train': trained - inferred},
+        'compile_seconds': {'inference': inferred - begin, 'train': trained - trained_from},
     }
 
 

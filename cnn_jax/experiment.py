@@ -50,6 +50,8 @@ class Experiment(Recipe):
         read_back: whether each checkpoint is read again after its save and compared, which takes the memory of a second
             state; None: if it has less than 64 MiB.
         on_save_error: what a checkpoint that cannot be written does, the last one aside: 'stop' the run, or 'go_on'.
+        init_from: what a new run takes its weights from, a file or a run, as `--init_from`, which comes first; None:
+            from the seed.
     """
 
     task: Task = dataclasses.field(default_factory=classification.task)
@@ -64,6 +66,7 @@ class Experiment(Recipe):
     keep: int = 3
     read_back: bool | None = None
     on_save_error: Literal['stop', 'go_on'] = 'stop'
+    init_from: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

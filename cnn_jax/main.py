@@ -159,7 +159,9 @@ def _join(command: Command) -> None:
     from cnn_jax.devices import processes
 
     distributed = 'distributed' in command.flags and command.flags.distributed
-    if processes.start(distributed):
+    if processes.are_several(distributed):
+        command.stop.end_at_once()
+        processes.join()
         cluster.end_with_parent()
         command.joined = True
         command.stop.agree(processes.reached_common_stop)

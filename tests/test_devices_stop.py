@@ -1,34 +1,37 @@
-"""Signals that ask for an end: none is lost while processes join."""
+"""Signals that ask for an end, while several processes join and after: none is lost."""
 
 import os
 import signal
 
 import pytest
 
-from cnn_jax.devices.stop import Stopped, StopRequest
+from cnn_jax.devices.stop import Stopped, StopRequest, numbers
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_that_comes_while_processes_join_is_told_to_all(number, signal_handlers):
-    stop, told = StopRequest(), []
+def test_while_processes_join_a_signal_ends_the_process(signal_handlers):
+    stop = StopRequest()
     stop.listen()
-    os.kill(os.getpid(), number)
+    stop.end_at_once()
+    assert {signal.getsignal(number) for number in numbers()} == {signal.SIG_DFL}
+
+
+def test_a_signal_that_came_before_is_not_lost(signal_handlers):
+    stop = StopRequest()
+    stop.listen()
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(Stopped) as caught:
+        stop.end_at_once()
+    assert caught.value.exit_code == 143
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGHUP])
+def test_after_they_joined_all_are_told(number, signal_handlers):
+    stop, told = StopRequest(), []
     signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))  # as JAX does, which tells the others
-    assert not told
     stop.agree(lambda step: step == 3)
+    os.kill(os.getpid(), number)
     assert told == [signal.SIGTERM]
     stop.poll('', step=2)
     with pytest.raises(Stopped) as caught:
         stop.poll('', step=3)
     assert caught.value.exit_code == 128 + number
-
-
-def test_a_signal_after_they_joined_is_told_once(signal_handlers):
-    stop, told = StopRequest(), []
-    stop.listen()
-    signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
-    stop.agree(lambda step: False)
-    assert not told
-    os.kill(os.getpid(), signal.SIGHUP)
-    os.kill(os.getpid(), signal.SIGHUP)
-    assert told == [signal.SIGTERM]

@@ -12,6 +12,7 @@ import pytest
 from cnn_jax.layers import ConvNorm
 from cnn_jax.layers.fold import fold_batch_norm
 from cnn_jax.models import googlenet, resnet, vgg
+from cnn_jax.models.fcn import FCN
 
 
 class Net(nn.Module):
@@ -60,8 +61,9 @@ def test_a_stage_with_every_option():
         resnet.ResNet(stage_sizes=(1, 1), num_classes=5, width=0.125, shortcut='C'),
         resnet.ResNet(stage_sizes=(1, 1), num_classes=5, width=0.125, preactivation=True),
         vgg.VARIANTS['A-BN'](num_classes=5, width=0.0625),
+        FCN(resnet.ResNet(depth=8, layout='cifar', width=0.25, maps=True), num_classes=5, hidden=4),
     ],
-    ids=['basic', 'bottleneck', 'preactivation', 'vgg'],
+    ids=['basic', 'bottleneck', 'preactivation', 'vgg', 'trunk'],
 )
 def test_models_compute_the_same(model):
     images, variables = make(model, (2, 32, 32, 3))

@@ -16,24 +16,22 @@ from cnn_jax.errors import CnnJaxError, PeerError
 HEARTBEAT_SECONDS = 30  # a process that is silent for so long is lost
 
 
-def start(requested: bool, *, timeout_seconds: int = 300) -> bool:
-    """Joins the other processes of the run, if there are any: in a cluster that JAX knows, or as the launcher says.
+def are_several(requested: bool) -> bool:
+    """Whether this is one of several processes: --distributed was given, or a cluster has started them."""
+    return requested or cluster.in_cluster(os.environ)
+
+
+def join(*, timeout_seconds: int = 300) -> None:
+    """Joins the other processes of the run: in a cluster that JAX knows, or as the launcher says.
 
     Must come before JAX is asked for a device. A launcher of one's own sets JAX_COORDINATOR_ADDRESS (host:port of
     process 0), JAX_NUM_PROCESSES and JAX_PROCESS_ID, and passes --distributed.
 
-    Args:
-        requested: whether --distributed was given; without it only a cluster of several processes is joined.
-        timeout_seconds: how long to wait for the others to come.
-
-    Returns:
-        Whether there are others.
+    timeout_seconds: how long to wait for the others to come.
 
     Raises:
         PeerError: the others did not come in time, or it is not known how to reach them.
     """
-    if not (requested or cluster.in_cluster(os.environ)):
-        return False
     address, count, index = (os.environ.get(name) for name in cluster.LAUNCHER)
     if address and index == '0':
         _check_port(os.environ.get('JAX_COORDINATOR_BIND_ADDRESS') or f':{address.rpartition(":")[2]}')
@@ -51,7 +49,6 @@ def start(requested: bool, *, timeout_seconds: int = 300) -> bool:
             f'{str(error).strip().splitlines()[0][:200]}; check that all of them started, and '
             f'{", ".join(cluster.LAUNCHER)}'
         ) from error
-    return True
 
 
 def _check_port(address: str) -> None:

@@ -44,7 +44,6 @@ class StopRequest:
     def __init__(self):
         self.signal_number: int | None = None
         self.agreed: Callable[[int], bool] | None = None
-        self._passed_on = False
 
     def listen(self) -> None:
         """Installs the handlers; only the main thread may."""
@@ -57,20 +56,22 @@ class StopRequest:
         self.signal_number = number
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if self.agreed is not None:
-            self._pass_on()
+            os.kill(os.getpid(), signal.SIGTERM)
         else:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def agree(self, agreed: Callable[[int], bool]) -> None:
-        """From here on all processes stop together. A signal that came while they joined is passed on to all."""
-        self.agreed = agreed
-        if self.signal_number is not None:
-            self._pass_on()
+    def end_at_once(self) -> None:
+        """A signal ends the process, as one that handles none: for a wait in C++, during which no handler runs."""
+        for number in numbers():
+            signal.signal(number, signal.SIG_DFL)
+        self.poll('stopped before the processes joined; run the same command to start')
 
-    def _pass_on(self) -> None:
-        if not self._passed_on:
-            self._passed_on = True
-            os.kill(os.getpid(), signal.SIGTERM)
+    def agree(self, agreed: Callable[[int], bool]) -> None:
+        """From here on all processes stop together, and SIGTERM is JAX's."""
+        self.agreed = agreed
+        for number in numbers():
+            if number != signal.SIGTERM:
+                signal.signal(number, self._remember)
 
     def poll(self, message: str, *, step: int | None = None) -> None:
         """Raises Stopped with `message` if it is time to stop.

@@ -66,7 +66,9 @@ def _add_bias(
 ) -> Any:
     """Stands in for the call of a norm that was folded away."""
     module = context.module
-    if not isinstance(module, BatchNorm) or module.path not in folded:
+    # What the model was given ready-made, such as a trunk, has the name of the field above in its path.
+    path = module.path[module.path[:1] == ('model',) :]
+    if not isinstance(module, BatchNorm) or not {module.path, path} & {*folded}:
         return call(*args, **kwargs)
     bias = module.variables['params']['bias']
     outputs = (args[0] + bias.reshape(1, 1, 1, -1)).astype(args[0].dtype)

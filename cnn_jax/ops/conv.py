@@ -11,10 +11,12 @@ from cnn_jax.ops import arguments
 from cnn_jax.ops.arguments import Int, Padding, Pads, Pair
 from cnn_jax.ops.bias import add_bias
 from cnn_jax.ops.cpu import choice as cpu_choice
+from cnn_jax.ops.cpu import transposed
+from cnn_jax.ops.cpu.transposed import Stretch
 from cnn_jax.ops.finite import guarded
 from cnn_jax.ops.gpu import choice as gpu_choice
 from cnn_jax.ops.implementation import apart, by_platform, is_plain, same_axes
-from cnn_jax.ops.windows import Forms, Geometry, plain, stretched
+from cnn_jax.ops.windows import Forms, Geometry, plain
 
 
 def conv2d(
@@ -145,10 +147,37 @@ def conv2d_transpose(
             f'output_padding is {output_padding!r}; it must be below the stride {stride} or the dilation {dilation}'
         )
     pads = _transposed_pads(images.shape, (height, width), stride, padding, dilation, extra)
-    per_group = kernel[::-1, ::-1].reshape(height, width, filters, groups, channels // groups)
-    flipped = per_group.transpose(0, 1, 4, 3, 2).reshape(height, width, channels // groups, groups * filters)
-    outputs = stretched(images, flipped, pads, stride, dilation, groups)
+    how = Stretch(stride, pads, dilation, groups)
+    if images.size and not is_plain() and transposed.pays(how):
+        outputs = _cached_transposed(*same_axes(images, kernel), how)
+    else:
+        outputs = transposed.plain(images, kernel, how)
     return arguments.from_nhwc(outputs, data_format)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _transposed(images: jax.Array, kernel: jax.Array, how: Stretch) -> jax.Array:
+    plainly = functools.partial(transposed.plain, how=how)
+    return by_platform(plainly, images, kernel, cpu=functools.partial(transposed.columns, how=how))
+
+
+def _transposed_forward(
+    images: jax.Array, kernel: jax.Array, how: Stretch
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _transposed(images, kernel, how), (images, kernel)
+
+
+def _transposed_backward(
+    how: Stretch, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    images, kernel = saved
+    geometry = transposed.geometry(images.shape, kernel.shape, gradient.shape, how)
+    of_images, of_kernel = jax.vjp(lambda kernel: correlate(gradient, kernel, geometry, None), kernel)
+    return of_images, of_kernel(images)[0]
+
+
+_transposed.defvjp(_transposed_forward, _transposed_backward)
+_cached_transposed = jax.jit(_transposed, static_argnums=2)
 
 
 def _transposed_pads(

@@ -48,6 +48,8 @@ def start_or_resume(
             )
         return restored.state, float(restored.note.get('seconds', 0.0))
     state = setup.initial_state(seed)
+    if init_from is None and setup.experiment.init_from is not None:
+        init_from = Path(setup.experiment.init_from).expanduser()
     if init_from is not None:
         variables = weights_from(init_from, setup.experiment, mapping.fetch(state.variables), report=log.say)
         variables = jax.device_put(variables, shardings_of(setup.like.variables))

@@ -63,7 +63,7 @@ def test_a_port_in_use_is_one_line(monkeypatch):
         for name, value in zip(cluster.LAUNCHER, values, strict=True):
             monkeypatch.setenv(name, value)
         with pytest.raises(PeerError, match='is in use on this machine'):
-            processes.start(True, timeout_seconds=1)
+            processes.join(timeout_seconds=1)
 
 
 def test_a_renamed_checkpoint_says_which_step_it_is(tmp_path):

@@ -1,5 +1,8 @@
 """Several real processes are one run: the same numbers, one set of files, one end, and a lost one is named."""
 
+import signal
+import socket
+import time
 from typing import Any
 
 import harness
@@ -77,6 +80,23 @@ def test_signals_and_losses_in_turn(tmp_path, straight_two):
     assert codes == [0, 0], errors
     assert losses(workdir)[0] == losses(straight_two[0])[0]
     np.testing.assert_array_equal(losses(workdir)[1], losses(straight_two[0])[1])
+
+
+def test_one_that_waits_for_the_others_hears_a_signal(tmp_path):
+    """It hangs in the runtime for minutes otherwise, in which no handler of Python's runs."""
+    port = harness.free_port()
+    process = harness.start_one_of(2, tmp_path / 'run', 0, port, **OPTIONS)
+
+    def waits():
+        with socket.socket() as probe:
+            return probe.connect_ex(('localhost', port)) == 0
+
+    process.wait_for(waits)
+    begin = time.monotonic()
+    process.popen.send_signal(signal.SIGTERM)
+    code, _, errors = process.finish()
+    assert (code, errors) == (143, [])
+    assert time.monotonic() - begin < 10
 
 
 def test_one_four_one(tmp_path, straight):
