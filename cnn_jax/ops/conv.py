@@ -157,8 +157,8 @@ def conv2d_transpose(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _transposed(images: jax.Array, kernel: jax.Array, how: Stretch) -> jax.Array:
-    plainly = functools.partial(transposed.plain, how=how)
-    return by_platform(plainly, images, kernel, cpu=functools.partial(transposed.columns, how=how))
+    plainly, columns = (functools.partial(form, how=how) for form in (transposed.plain, transposed.columns))
+    return by_platform(plainly, images, kernel, cpu=apart(columns, plainly, kernel[0, 0, 0, 0]))
 
 
 def _transposed_forward(

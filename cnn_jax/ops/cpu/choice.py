@@ -52,7 +52,7 @@ def choose(images: Shape, kernel: Shape, geometry: Geometry, dtype: Any) -> Form
         return BATCH_MINOR
     covered = tuple(dilated(k, d) for k, d in zip(kernel[:2], geometry.dilation, strict=True))
     num_taps = kernel[0] * kernel[1]
-    forward = images_gradient = None
+    forward = images_gradient = kernel_gradient = None
     if kernel[2] == 1 and kernel[3] <= 16 and num_taps <= 25:
         forward = dense.shifted_products  # XLA: 3 GFLOP/s below about 20 output channels
     elif num_taps <= 25 and _is_smaller(images[1:3], covered, equal=num_taps <= 9):
@@ -61,7 +61,9 @@ def choose(images: Shape, kernel: Shape, geometry: Geometry, dtype: Any) -> Form
         images_gradient = dense.tap_products_images_gradient
     elif kernel[2] < 8 and 16 <= num_taps <= 25 and geometry.stride == geometry.dilation == (1, 1):
         images_gradient = dense.columns_images_gradient
-    return Forms(forward, images_gradient)
+    if NUM_CORES <= MOST_CORES and dtype == jnp.float32 and winograd.pays_in_kernel_gradient(outputs, kernel, geometry):
+        kernel_gradient = winograd.kernel_gradient
+    return Forms(forward, images_gradient, kernel_gradient)
 
 
 def is_batch_minor_pool(images: Shape, window: Sizes, stride: Sizes, pads: Pads) -> bool:
