@@ -26,11 +26,11 @@ VARIED = {  # the defaults first
     'scenes_segment': {'learning_rate': '3e-3'},
     'scenes_pose': {'learning_rate': '3e-3'},
 }
-SHOWN = {
-    'scenes_localize': ('localized', 'top1', 'blind'),
-    'scenes_detect': ('ap', 'ap50', 'blind'),
-    'scenes_segment': ('miou', 'figure_ground', 'blind'),
-    'scenes_pose': ('pck', 'oks_ap', 'blind'),
+SHOWN = {  # the headline, one beside it and the blind baseline, with what the table says of them
+    'scenes_localize': {'localized': '', 'top1': ' (class)', 'blind': ''},
+    'scenes_detect': {'ap': '', 'ap50': ' (AP50)', 'blind': ''},
+    'scenes_segment': {'miou': '', 'figure_ground': ' (figure and ground)', 'blind': ''},
+    'scenes_pose': {'pck': '', 'oks_ap': ' (AP of OKS)', 'blind': ''},
 }
 
 
@@ -69,7 +69,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
 def row(name: str, found: dict[str, Any]) -> str:
     """The row of the README: three metrics over the seeds, and the seconds of training."""
     *besides, blind = SHOWN[name]
-    cells = [_mean(found['test'][metric]) for metric in besides]
+    cells = [_mean(found['test'][metric]) + SHOWN[name][metric] for metric in besides]
     cells.append(f'{100 * statistics.mean(found["test"][blind]):.1f}')
     return f'| `{name}` | {" | ".join(cells)} | {statistics.median(found["training_seconds"]):.0f} s |'
 
