@@ -53,7 +53,7 @@ def experiment(
     trunk = ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True)
     heads: dict[str, Any] = {'num_classes': data.num_classes, 'filters': 8 if smoke else filters, 'finest': finest}
     return Experiment(
-        model=FCOS(trunk, hidden=2, extra=0, **heads) if head == 'fcos' else CenterNet(trunk, **heads),
+        model=FCOS(trunk, tower=2, extra=0, **heads) if head == 'fcos' else CenterNet(trunk, **heads),
         data=data,
         task=detection.task(most=max(20, 4 * objects[-1]), method=head),
         optimizer=optax.adamw(schedule, weight_decay=weight_decay),

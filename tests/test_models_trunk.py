@@ -15,13 +15,14 @@ from cnn_jax import weights
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.layers import BatchNorm, Conv2D, Dense
 from cnn_jax.models.localizer import Localizer
-from cnn_jax.models.resnet import ResNet
+from cnn_jax.models.resnet import DEPTHS, ResNet
 from cnn_jax.models.vgg import VGG
 from cnn_jax.tracing.record import record
 from cnn_jax.weights.convert import variable_shapes
 
 SHAPE = (64, 64, 3)
 RESNET = ResNet(depth=18, width=1 / 16, stage_sizes=(1, 1, 1), num_classes=5)
+NARROW = {'filters': 8, 'hidden': 8, 'hidden_units': 8, 'tower': 1}
 VGG_SMALL = VGG(stage_sizes=(1, 1, 1), width=1 / 16, num_classes=5)
 
 
@@ -29,7 +30,9 @@ def small(trunk):
     """The trunk of a variant, narrow and shallow."""
     if isinstance(trunk, VGG):
         return VGG_SMALL.clone(maps=True)
-    return trunk.clone(width=1 / 16, **({} if trunk.layout == 'cifar' else {'stage_sizes': (1, 1, 1)}))
+    if trunk.layout == 'cifar':
+        return trunk.clone(width=1 / 16)
+    return trunk.clone(width=1 / 16, stage_sizes=(1, 1, 1), depth=50 if DEPTHS[trunk.depth][1] else 18)
 
 
 def tiny_nets() -> list[Any]:
@@ -38,7 +41,7 @@ def tiny_nets() -> list[Any]:
     for family in TRUNKED:
         for name, make in MODULES[family].VARIANTS.items():
             model: Any = make()
-            narrow = {field: 8 for field in ('filters', 'hidden', 'hidden_units') if getattr(model, field, 0)}
+            narrow = {field: size for field, size in NARROW.items() if getattr(model, field, 0)}
             model = model.clone(trunk=small(model.trunk), **narrow)
             found.setdefault(repr(model), pytest.param(model, id=f'{family}-{name}'))
     return list(found.values())

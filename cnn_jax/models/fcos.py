@@ -35,7 +35,7 @@ class FCOS(nn.Module):
     trunk: nn.Module
     num_classes: int = 80
     filters: int = 256
-    hidden: int = 4  # convolutions before each head's last
+    tower: int = 4  # convolutions before each head's last
     finest: int = 0  # of the trunk's maps: the one where the pyramid ends
     extra: int = 2  # maps of the pyramid that are coarser than the trunk's
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
@@ -63,7 +63,7 @@ class FCOS(nn.Module):
             'strides': 1, 'padding': 1, 'groups': 1, 'activation': nn.relu, 'dtype': self.dtype,
             'scale_initializer': nn.initializers.ones_init(), 'kernel_initializer': initializers.normal(0.01),
         }  # fmt: skip
-        layers = [ConvGroupNorm(self.filters, 3, name=f'{name}{at}', **options) for at in range(self.hidden)]
+        layers = [ConvGroupNorm(self.filters, 3, name=f'{name}{at}', **options) for at in range(self.tower)]
 
         def tower(x: jax.Array) -> jax.Array:
             for layer in layers:
@@ -93,6 +93,6 @@ VARIANTS: dict[str, Callable[..., nn.Module]] = {
     **{f'resnet{depth}': partial(FCOS, trunk=ResNet(depth=depth, maps=True), finest=1) for depth in (18, 34, 50)},
     'vgg16': partial(FCOS, trunk=VGG(maps=True), finest=2),
     'cifar8': partial(
-        FCOS, trunk=ResNet(depth=8, layout='cifar', maps=True), filters=64, hidden=2, finest=1, extra=0
+        FCOS, trunk=ResNet(depth=8, layout='cifar', maps=True), filters=64, tower=2, finest=1, extra=0
     ),
 }  # fmt: skip
