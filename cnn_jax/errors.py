@@ -82,7 +82,7 @@ def check_shortage(error: BaseException) -> None:
 
 
 def _short_of(error: BaseException) -> str | None:
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError | SystemError):  # the second is the interpreter's own, which got no memory
         return MEMORY
     if isinstance(error, OSError) and error.errno is not None:
         return SHORT_OF.get(error.errno)

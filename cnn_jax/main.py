@@ -22,7 +22,7 @@ from cnn_jax import modes
 from cnn_jax.devices import cluster, compilation, ending
 from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.drawing.words import printable
-from cnn_jax.errors import CnnJaxError, PeerError, ShortageError, StorageError, check_shortage, closest, unknown
+from cnn_jax.errors import MEMORY, CnnJaxError, PeerError, ShortageError, StorageError, check_shortage, closest, unknown
 from cnn_jax.files.refusal import disk_reason
 from cnn_jax.modes import _help as help
 from cnn_jax.modes._command import Command
@@ -46,6 +46,9 @@ EVERYWHERE = (
 )
 
 
+NO_MEMORY = f'cnn_jax: error: the machine gives no more {MEMORY}, then run the same command again\n'.encode()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and gives the exit code (see `errors`)."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -57,6 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
         except BrokenPipeError:  # the reader of our output has gone, as `| head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
+        except (MemoryError, SystemError):  # of what explains an error: this line is ready, and needs no memory
+            os.write(2, NO_MEMORY)
+            return ShortageError.exit_code
         finally:
             command.log.close()
 

@@ -13,6 +13,7 @@ from cnn_jax.errors import DataError, ShortageError, check_shortage
 ROOT = Path(cnn_jax.__file__).parent
 SHORT = [
     (MemoryError(), 'memory'),
+    (SystemError('error return without exception set'), 'memory'),
     (RuntimeError("can't start new thread"), 'threads'),
     (OSError(errno.EMFILE, 'Too many open files'), 'open files'),
     (BlockingIOError(errno.EAGAIN, 'Resource temporarily unavailable'), 'threads'),

@@ -236,6 +236,17 @@ def test_checkpoints_without_their_config_are_not_trained_over(capsys, tmp_path)
     assert 'no config.json' in line
 
 
+@pytest.mark.parametrize('kind', [MemoryError, SystemError])
+def test_where_no_memory_is_left_to_explain_an_error_one_line_is_ready(capfd, monkeypatch, signal_handlers, kind):
+    def fails(*given):
+        raise kind
+
+    monkeypatch.setattr('cnn_jax.main._explain', fails)
+    assert main(['--mode=describe', '--experiment=nothing']) == 5
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith('cnn_jax: error: the machine gives no more memory; ')
+
+
 def test_a_console_without_utf8_prints_every_letter():
     console = io.TextIOWrapper(io.BytesIO(), encoding='cp1252')
     take_all_letters(console)
