@@ -16,7 +16,7 @@ import optax
 
 from cnn_jax.data import augment, augment_geometry, scenes
 from cnn_jax.data.augment import Array, Batch
-from cnn_jax.data.scenery.puppet import JOINTS, SWAP
+from cnn_jax.data.scenery.puppet import JOINTS, LIMBS, SWAP
 from cnn_jax.experiment import Experiment
 from cnn_jax.models.pose import SimpleBaseline
 from cnn_jax.models.resnet import ResNet
@@ -63,7 +63,7 @@ def experiment(
     return Experiment(
         model=SimpleBaseline(trunk, num_keypoints=len(JOINTS), num_deconvs=deconvs, filters=8 if smoke else filters),
         data=data,
-        task=pose.task(JOINTS, torso=TORSO, sigmas=SIGMAS, loss_form=loss),
+        task=pose.task(JOINTS, torso=TORSO, sigmas=SIGMAS, loss_form=loss, limbs=LIMBS),
         optimizer=optax.adamw(schedule, weight_decay=weight_decay),
         learning_rate=schedule,
         num_steps=num_steps,

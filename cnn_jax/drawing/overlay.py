@@ -1,11 +1,13 @@
-"""What is right and what was answered, drawn on an image: boxes, joints and limbs."""
+"""What is right and what was answered, drawn on an image: boxes, joints and limbs, masks."""
 
+import colorsys
 from collections.abc import Sequence
 
 import numpy as np
 
 RIGHT, ANSWER = (64, 200, 90), (255, 140, 0)  # green and orange, on photographs and on black
-LEAST_SIDE = 192  # pixels; smaller images are enlarged, each pixel a square
+LEAST_SIDE = 240  # pixels; smaller images are enlarged, each pixel a square
+GAP = 6  # pixels between two pictures
 
 
 class Overlay:
@@ -31,7 +33,9 @@ class Overlay:
                 continue
             self._draw.rectangle((left, top, right - 1, bottom - 1), outline=colour, width=self._line)
             if number < len(words) and words[number]:
-                self._draw.text((left + 2, max(0, top - 12)), words[number], fill=colour)
+                most = self._picture.width - self._draw.textlength(words[number]) - 2
+                place = max(2, min(left + 2, most)), max(0, top - 12)
+                self._draw.text(place, words[number], fill=colour, stroke_width=2, stroke_fill=(0, 0, 0))
 
     def joints(
         self,
@@ -52,7 +56,39 @@ class Overlay:
                 reach = 1.5 * self._line
                 self._draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
 
+    def mask(self, classes: np.ndarray, colours: np.ndarray, *, ignored: int) -> None:
+        """The class of each pixel, int (height, width), as a tint with its outline; class 0 and `ignored` have none.
+
+        colours: uint8 (classes, 3).
+        """
+        from PIL import Image, ImageDraw
+
+        large = np.asarray(classes).repeat(self.scale, 0).repeat(self.scale, 1)
+        shown = (large > 0) & (large != ignored)
+        tints = colours[np.where(shown, large, 0)]
+        pixels = np.asarray(self._picture).astype(np.float32)
+        around = np.pad(large, 1, mode='edge')
+        edge = np.zeros(large.shape, bool)
+        for moved in (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]):
+            edge |= moved != large
+        strength = np.where(shown, np.where(edge, 1.0, 0.45), 0.0)[..., None]
+        self._picture = Image.fromarray((pixels * (1 - strength) + tints * strength).round().astype(np.uint8))
+        self._draw = ImageDraw.Draw(self._picture)
+
     @property
     def pixels(self) -> np.ndarray:
         """What has been drawn, uint8 (height, width, 3)."""
         return np.asarray(self._picture)
+
+
+def class_colours(count: int) -> np.ndarray:
+    """A colour for each class, uint8 (count, 3): hues far apart for numbers side by side; 0, the ground, has grey."""
+    hues = [(0.618034 * number) % 1 for number in range(count - 1)]
+    bright = [colorsys.hsv_to_rgb(hue, 0.75, 1.0) for hue in hues]
+    return (255 * np.array([(0.5, 0.5, 0.5), *bright])).round().astype(np.uint8)
+
+
+def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Two pictures of one size, uint8 (height, width, 3), with a white gap between them."""
+    gap = np.full((left.shape[0], GAP, 3), 255, np.uint8)
+    return np.concatenate([left, gap, right], 1)

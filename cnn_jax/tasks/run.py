@@ -23,6 +23,7 @@ class Run:
         results: of the test split, see `tasks.results.Results`.
         worst: the places in `results` of the images that are shown.
         images: these, uint8 (images, height, width, channels).
+        cases: of tasks that draw their answers, `tasks.cases.Case`s by their kind.
     """
 
     workdir: Path
@@ -36,6 +37,7 @@ class Run:
     results: Mapping[str, np.ndarray] = field(default_factory=dict)
     worst: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     images: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1, 1), np.uint8))
+    cases: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @property
     def class_names(self) -> list[str]:

@@ -33,6 +33,7 @@ class Task:
         places: the arrays of `read` that are places (..., 2) or boxes (..., 4) in pixels of what the net is shown: a
             prediction has them in pixels of the picture.
         answers_are_images: whether `as_image` makes a file of an answer.
+        draws: whether `drawn` shows answers on images.
         shares: those of `places` that `read`, which does not see the image, gives as shares of its sides.
     """
 
@@ -43,6 +44,7 @@ class Task:
     places: ClassVar[tuple[str, ...]] = ()
     shares: ClassVar[tuple[str, ...]] = ()
     answers_are_images: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
 
     @property
     def headline(self) -> Metric:
@@ -243,10 +245,9 @@ class Task:
         """The places in `results` of the images that the page shows: the highest losses, highest first."""
         return worst_of(results, np.arange(len(results['loss'])), most)
 
-    def drawn(self, image: np.ndarray, result: Mapping[str, Any], class_names: Sequence[str]) -> np.ndarray:
-        """An image, uint8 (height, width, channels), with what is right and what was answered drawn on it."""
-        del result, class_names
-        return image
+    def drawn(self, case: Any, class_names: Sequence[str]) -> np.ndarray:
+        """An image (a `tasks.cases.Case`) with what is right drawn on it, beside it with the answer: uint8 RGB."""
+        raise NotImplementedError
 
     def sections(self, run: Run) -> list[str]:
         """The sections of the page that are the task's own, as HTML."""

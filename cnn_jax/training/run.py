@@ -1,16 +1,22 @@
 """A whole run: the work folder is claimed, the experiment trained and evaluated, the report written."""
 
+import dataclasses
 import json
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
 
 from cnn_jax.devices import mapping, processes
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.drawing.words import duration
 from cnn_jax.experiment import Experiment, Loaded
-from cnn_jax.tasks.results import unread_lines
+from cnn_jax.steps.predict import make_predict_step
+from cnn_jax.tasks.cases import Case, places_of
+from cnn_jax.tasks.results import Results, unread_lines
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.train import Trained, train
 from cnn_jax.workdir import openings
@@ -103,6 +109,8 @@ def _write_report(
             if pictures:
                 told.next('training images')
                 _draw_augmented(loaded, setup, result, run)
+                if task.draws:
+                    run = dataclasses.replace(run, cases=_cases(loaded.experiment, result, variables, results))
             if methods:
                 _draw_pictures(loaded, result, run, log, told)
             told.next('the page')
@@ -112,6 +120,27 @@ def _write_report(
         log.say(f'warning: the report could not be written: {reason}; everything else is in {workdir}')
         log.note(''.join(traceback.format_exception(error)))
         return None
+
+
+def _cases(experiment: Experiment, result: Trained, variables: Any, results: Results) -> dict[str, list[Case]]:
+    """Single images with all that is known of them, for pictures; each is shown to the net once more."""
+    predict, source = jax.jit(make_predict_step(experiment)), result.feed.source('test')
+    found: dict[str, list[Case]] = {}
+    for kind, places in places_of(results).items():
+        rows = [source[int(row)] for row in results['index'][places]]
+        batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        index = results['index'][places].astype(np.int32)
+        answers = jax.device_get(predict(variables, {**batch, 'index': index, 'epoch': 0 * index}))
+        found[kind] = [
+            Case(
+                row['image'],
+                {name: values[place] for name, values in results.items()},
+                row,
+                jax.tree.map(lambda values, number=number: values[number], answers),
+            )
+            for number, (place, row) in enumerate(zip(places, rows, strict=True))
+        ]
+    return found
 
 
 def _draw_augmented(loaded: Loaded, setup: Setup, result: Trained, run: 'Run') -> None:

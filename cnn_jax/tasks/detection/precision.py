@@ -10,6 +10,7 @@ import numpy as np
 from cnn_jax.data.formats.annotations import present
 
 MOST = 100  # detections of a class on an image that count, as in COCO
+RECALLS = np.linspace(0, 1, 101)  # at which COCO takes the precision
 
 
 class Precision(NamedTuple):
@@ -18,13 +19,16 @@ class Precision(NamedTuple):
     Attributes:
         ap: over the IoUs 0.5, 0.55 .. 0.95, mean over the classes; NaN where there is no object.
         ap50, ap75: at one IoU.
-        classes: `ap` of each class, (classes,), NaN for one without an object.
+        classes, classes50: `ap` and `ap50` of each class, (classes,), NaN for one without an object.
+        curves: precision at `RECALLS` for the IoUs 0.5 and 0.75, (2, recalls, classes), NaN as there.
     """
 
     ap: float
     ap50: float
     ap75: float
     classes: np.ndarray
+    classes50: np.ndarray
+    curves: np.ndarray
 
 
 def truths(results: Mapping[str, np.ndarray], class_names: Sequence[str]) -> dict[str, Any]:
@@ -123,7 +127,7 @@ def _read(precision: np.ndarray) -> Precision:
     def mean(values: np.ndarray) -> float:
         return float(np.nanmean(values)) if np.isfinite(values).any() else float('nan')
 
-    return Precision(mean(by_iou), mean(by_iou[0]), mean(by_iou[5]), by_iou.mean(0))
+    return Precision(mean(by_iou), mean(by_iou[0]), mean(by_iou[5]), by_iou.mean(0), by_iou[0], known[[0, 5]])
 
 
 def xywh(box: Iterable[float]) -> list[float]:

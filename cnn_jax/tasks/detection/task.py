@@ -11,12 +11,14 @@ import numpy as np
 from cnn_jax.data.formats.annotations import present
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.pipeline import Data
-from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay
+from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay, beside
 from cnn_jax.errors import CnnJaxError, unknown
 from cnn_jax.statistics.metric import LOSS, Metric
-from cnn_jax.tasks.detection import decoding, precision
+from cnn_jax.tasks.cases import Case
+from cnn_jax.tasks.detection import decoding, errors, page, precision
 from cnn_jax.tasks.detection.methods import METHODS, Method
 from cnn_jax.tasks.results import Batch, Evaluation, Results
+from cnn_jax.tasks.run import Run
 from cnn_jax.tasks.task import Task
 
 AP = Metric('ap', 'average precision (AP)', 'points', True)
@@ -44,6 +46,7 @@ class Detection(Task):
     metrics: ClassVar[tuple[Metric, ...]] = (AP, AP50, AP75, BLIND, LOSS)
     truths: ClassVar[tuple[str, ...]] = ('boxes', 'box_label', 'crowd')
     places: ClassVar[tuple[str, ...]] = ('box',)
+    draws: ClassVar[bool] = True
 
     def fields(self, data: Data) -> Fields:
         boxes = data.row_fields.get('boxes', Field('float32', (1, 4)))  # how many, and their bounds, are the data's
@@ -158,14 +161,15 @@ class Detection(Task):
             'results': precision.answers(evaluation.results),
         }
 
-    def drawn(self, image: np.ndarray, result: Mapping[str, Any], class_names: Sequence[str]) -> np.ndarray:
-        """The right boxes in green, the answers in orange with their classes."""
-        shown = np.asarray(result['found_score']) >= SHOWN
-        words = [str(class_names[label]) for label in np.asarray(result['found_class'])[shown].tolist()]
-        overlay = Overlay(image)
-        overlay.boxes(result['boxes'], RIGHT)
-        overlay.boxes(np.asarray(result['found_box'])[shown], ANSWER, words)
-        return overlay.pixels
+    def drawn(self, case: Case, class_names: Sequence[str]) -> np.ndarray:
+        """The right boxes in green, the answers in orange, with their classes and scores."""
+        result = case.result
+        shown = np.flatnonzero(np.asarray(result['found_score']) >= SHOWN)
+        words = [f'{class_names[result["found_class"][at]]} {100 * result["found_score"][at]:.0f} %' for at in shown]
+        right, answer = Overlay(case.image), Overlay(case.image)
+        right.boxes(result['boxes'], RIGHT, [str(class_names[label]) for label in result['box_label'].tolist()])
+        answer.boxes(np.asarray(result['found_box'])[shown], ANSWER, words)
+        return beside(right.pixels, answer.pixels)
 
     def headline_over(self, results: Results, data: Data) -> Callable[[np.ndarray], float]:
         """The boxes are matched once, and not for each drawing of images."""
@@ -176,7 +180,11 @@ class Detection(Task):
         found = precision.measure(evaluation.results, data.class_names)
         each = zip(data.class_names, found.classes.tolist(), strict=True)
         classes = {name: None if np.isnan(value) else value for name, value in each}
-        return {**super().details(evaluation, data), 'ap_by_class': classes}
+        wrong = errors.split_errors(evaluation.results)
+        return {**super().details(evaluation, data), 'ap_by_class': classes, 'answers_by_error': wrong}
+
+    def sections(self, run: Run) -> list[str]:
+        return page.sections(run)
 
 
 def task(*, most: int = 100, method: str = 'centernet') -> Detection:

@@ -23,11 +23,18 @@ def correct_keypoints(
 
     keypoints: (images, joints, 2). visible, distance: (images, joints). torso: two joints.
     """
+    relative, counted = relative_distances(keypoints, visible, distance, torso)
+    return float(np.mean((relative <= ENOUGH)[counted])) if counted.any() else float('nan')
+
+
+def relative_distances(
+    keypoints: np.ndarray, visible: np.ndarray, distance: np.ndarray, torso: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances as shares of the torso, (images, joints), and which of them count; arguments of `correct_keypoints`."""
     first, second = torso
     length = np.linalg.norm(keypoints[:, first].astype(np.float64) - keypoints[:, second], axis=-1)
     measured = visible[:, [first, second]].all(1) & (length > 0)
-    counted = visible & measured[:, None]
-    return float(np.mean((distance <= ENOUGH * length[:, None])[counted])) if counted.any() else float('nan')
+    return distance / np.where(length > 0, length, 1)[:, None], visible & measured[:, None]
 
 
 def average_precision(

@@ -10,11 +10,13 @@ import numpy as np
 
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.pipeline import Data
-from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay
+from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay, beside
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
-from cnn_jax.tasks.pose import coco, heatmaps, similarity
+from cnn_jax.tasks.cases import Case
+from cnn_jax.tasks.pose import coco, heatmaps, page, similarity
 from cnn_jax.tasks.results import Batch, Evaluation, Results
+from cnn_jax.tasks.run import Run
 from cnn_jax.tasks.task import Task
 
 PCK = Metric('pck', 'joints found (PCK at 0.2)', 'points', True)
@@ -42,6 +44,7 @@ class Pose(Task):
         loss_form: 'softmax', a cross-entropy over the places of a map, or 'mse', the squared distance to a bump, as
             published.
         sigma: of the bump, in places of the map.
+        limbs: pairs of joints that pictures join by a line.
     """
 
     joints: tuple[str, ...]
@@ -49,11 +52,13 @@ class Pose(Task):
     sigmas: tuple[float, ...] = ()
     loss_form: LossForm = 'softmax'
     sigma: float = 1.0
+    limbs: tuple[tuple[int, int], ...] = ()
 
     metrics: ClassVar[tuple[Metric, ...]] = (PCK, OKS, ERROR, BLIND, LOSS)
     truths: ClassVar[tuple[str, ...]] = ('keypoints', 'visible', 'area')
     places: ClassVar[tuple[str, ...]] = ('place',)
     shares: ClassVar[tuple[str, ...]] = ('place',)
+    draws: ClassVar[bool] = True
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -136,12 +141,21 @@ class Pose(Task):
         places, scores = (np.array([one[name] for one in found]) for name in ('place', 'score'))
         return [{**coco.result(number, places, float(coco.body_score(scores[None])[0])), 'file_name': row['file']}]
 
-    def drawn(self, image: np.ndarray, result: Mapping[str, Any], class_names: Sequence[str]) -> np.ndarray:
+    def drawn(self, case: Case, class_names: Sequence[str]) -> np.ndarray:
         """The visible joints in green, the answers in orange."""
-        overlay = Overlay(image)
-        overlay.joints(result['keypoints'], RIGHT, seen=result['visible'])
-        overlay.joints(result['found'], ANSWER)
-        return overlay.pixels
+        right, answer = Overlay(case.image), Overlay(case.image)
+        right.joints(case.result['keypoints'], RIGHT, limbs=self.limbs, seen=case.result['visible'])
+        answer.joints(case.result['found'], ANSWER, limbs=self.limbs)
+        return beside(right.pixels, answer.pixels)
+
+    def details(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
+        shares = page.shares_found(evaluation.results, self.torso, evaluation.results['found']).at_headline
+        each = zip(self.joints, shares.tolist(), strict=True)
+        joints = {name: None if np.isnan(value) else value for name, value in each}
+        return {**super().details(evaluation, data), 'pck_by_joint': joints}
+
+    def sections(self, run: Run) -> list[str]:
+        return page.sections(run, self.joints, self.torso)
 
     def columns(self, answer: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
         """x, y and the score of each joint."""
@@ -175,6 +189,7 @@ def task(
     sigmas: Sequence[float] = (),
     loss_form: LossForm = 'softmax',
     sigma: float = 1.0,
+    limbs: Sequence[tuple[int, int]] = (),
 ) -> Pose:
     """Pose; see `Pose`.
 
@@ -192,7 +207,10 @@ def task(
         raise CnnJaxError(f'loss_form: got {loss_form!r}; it is one of {", ".join(get_args(LossForm))}')
     if not sigma > 0:
         raise CnnJaxError(f'sigma: got {sigma}; it is above 0, in places of the heat-map')
-    return Pose(tuple(joints), (torso[0], torso[1]), tuple(sigmas), loss_form, sigma)
+    pairs = tuple((int(first), int(second)) for first, second in limbs)
+    if not all(0 <= joint < count for pair in pairs for joint in pair):
+        raise CnnJaxError(f'limbs: got {pairs}; give pairs of numbers of the {count} joints, from 0 on')
+    return Pose(tuple(joints), (torso[0], torso[1]), tuple(sigmas), loss_form, sigma, pairs)
 
 
 def _counted(batch: Batch) -> jax.Array:

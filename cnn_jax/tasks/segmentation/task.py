@@ -13,9 +13,13 @@ from cnn_jax.data.formats import mask_file
 from cnn_jax.data.formats.annotations import IGNORE
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.pipeline import Data
+from cnn_jax.drawing.overlay import Overlay, beside, class_colours
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
+from cnn_jax.tasks.cases import Case
 from cnn_jax.tasks.results import Batch, Evaluation, Results
+from cnn_jax.tasks.run import Run
+from cnn_jax.tasks.segmentation import page
 from cnn_jax.tasks.task import Task
 
 MIOU = Metric('miou', 'mean IoU', 'points', True)
@@ -40,6 +44,7 @@ class Segmentation(Task):
     metrics: ClassVar[tuple[Metric, ...]] = (MIOU, FIGURE, PIXELS, BLIND, LOSS)
     batch_metrics: ClassVar[tuple[Metric, ...]] = (PIXELS,)
     answers_are_images: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
     truths: ClassVar[tuple[str, ...]] = ('there',)
 
     def fields(self, data: Data) -> Fields:
@@ -133,6 +138,19 @@ class Segmentation(Task):
 
     def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
         return _named(np.asarray(result['confusion']).sum(0), class_names)
+
+    def drawn(self, case: Case, class_names: Sequence[str]) -> np.ndarray:
+        """The right class of each pixel, and the answered one, as tints with outlines."""
+        right, answer, colours = Overlay(case.image), Overlay(case.image), class_colours(len(class_names))
+        right.mask(case.row['segmentation'], colours, ignored=IGNORE)
+        answer.mask(case.answer['segmentation'], colours, ignored=IGNORE)
+        return beside(right.pixels, answer.pixels)
+
+    def sections(self, run: Run) -> list[str]:
+        if not run.results:
+            return []
+        there, confusion = (np.asarray(np.sum(run.results[name], 0, np.int64)) for name in ('there', 'confusion'))
+        return page.sections(run, intersection_over_union(there, confusion), confusion)
 
     def details(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
         there, confusion = _total(evaluation.results, data)

@@ -11,11 +11,15 @@ import optax
 
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.pipeline import Data
-from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay
+from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay, beside
 from cnn_jax.ops.boxes import box_iou
 from cnn_jax.statistics.metric import LOSS, Metric
+from cnn_jax.tasks.cases import Case
 from cnn_jax.tasks.classification import results as classes
-from cnn_jax.tasks.results import Batch, Results
+from cnn_jax.tasks.localization import page
+from cnn_jax.tasks.localization.page import ENOUGH
+from cnn_jax.tasks.results import Batch, Evaluation, Results
+from cnn_jax.tasks.run import Run
 from cnn_jax.tasks.task import Task
 
 LOCALIZED = Metric('localized', 'localisation accuracy', 'points', True)
@@ -24,7 +28,6 @@ TOP1 = Metric('top1', 'accuracy of the class', 'points', True)
 FOUND = Metric('iou50', 'boxes found (IoU of a half)', 'points', True)
 IOU = Metric('iou', 'mean IoU', 'points', True)
 BLIND = Metric('blind', 'the same answer for every image', 'points', True)
-ENOUGH = 0.5  # IoU of a box that counts as found
 TOP = 5
 
 
@@ -47,6 +50,7 @@ class Localization(Task):
 
     metrics: ClassVar[tuple[Metric, ...]] = (LOCALIZED, LOCALIZED5, TOP1, FOUND, IOU, BLIND, LOSS)
     batch_metrics: ClassVar[tuple[Metric, ...]] = (LOCALIZED,)
+    draws: ClassVar[bool] = True
     truths: ClassVar[tuple[str, ...]] = ('label', 'box')
     places: ClassVar[tuple[str, ...]] = ('box',)
 
@@ -127,12 +131,20 @@ class Localization(Task):
     def groups(self, class_names: Sequence[str]) -> tuple[str, ...]:
         return tuple(class_names)
 
-    def drawn(self, image: np.ndarray, result: Mapping[str, Any], class_names: Sequence[str]) -> np.ndarray:
-        """The right box in green, the answer in orange."""
-        overlay = Overlay(image)
-        overlay.boxes(result['box'][None], RIGHT)
-        overlay.boxes(result['predicted_box'][None], ANSWER)
-        return overlay.pixels
+    def drawn(self, case: Case, class_names: Sequence[str]) -> np.ndarray:
+        """The right box in green, the answer in orange, each with its class."""
+        right, answer, result = Overlay(case.image), Overlay(case.image), case.result
+        right.boxes(result['box'][None], RIGHT, [class_names[int(result['label'])]])
+        words = f'{class_names[int(result["prediction"])]} {100 * result["probability"]:.0f} %'
+        answer.boxes(result['predicted_box'][None], ANSWER, [words])
+        return beside(right.pixels, answer.pixels)
+
+    def details(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
+        wrong = page.split_errors(evaluation.results)
+        return {**super().details(evaluation, data), 'answers_by_error': wrong}
+
+    def sections(self, run: Run) -> list[str]:
+        return page.sections(run)
 
     def right(self, results: Results) -> np.ndarray:
         return (results['rank'] < 1) & (results['iou'] >= ENOUGH)

@@ -1,0 +1,80 @@
+"""Single images with what is right beside the answer: the worst of a split, and those in the middle."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnn_jax.drawing import figure as drawing
+from cnn_jax.drawing.figure import tile
+from cnn_jax.drawing.page import image_source, section
+from cnn_jax.files.whole import write_whole
+from cnn_jax.tasks.results import Results, worst_of
+from cnn_jax.tasks.run import Run
+
+MOST = 12  # of a kind
+LARGEST = 800  # pixels of the width of a picture on the page
+KINDS = {'worst': 'The worst test images', 'median': 'Test images in the middle'}
+NOTES = {
+    'worst': 'The {} of {} with the highest loss. Left: what is right; right: the answer.',
+    'median': 'The {} of {} whose losses are in the middle: what to expect. Left: what is right; right: the answer.',
+}
+
+
+class Case(NamedTuple):
+    """An image of the test split, with all that is known of it.
+
+    Attributes:
+        image: uint8 (height, width, channels).
+        result: its row of `Results`.
+        row: its row of the source, with the right answer.
+        answer: what the task reads from the outputs of the net.
+    """
+
+    image: np.ndarray
+    result: Mapping[str, Any]
+    row: Mapping[str, Any]
+    answer: Any
+
+
+def places_of(results: Results, most: int = MOST) -> dict[str, np.ndarray]:
+    """The places in `results` of the images of each kind, the highest loss first."""
+    everything = np.arange(len(results['loss']))
+    order = worst_of(results, everything, len(everything))
+    first = max(0, (len(order) - most) // 2)
+    return {'worst': order[:most], 'median': order[first : first + most]}
+
+
+def sections(run: Run) -> list[str]:
+    """A section of the page for each kind; the pictures go into `figures/`, with their numbers."""
+    return [_section(run, kind, cases) for kind, cases in run.cases.items() if cases]
+
+
+def _section(run: Run, kind: str, cases: Sequence[Case]) -> str:
+    drawn = [run.task.drawn(case, run.class_names) for case in cases]
+    height, width = (max(one.shape[axis] for one in drawn) for axis in (0, 1))
+    framed = np.stack([np.pad(one, ((0, height - one.shape[0]), (0, width - one.shape[1]), (0, 0))) for one in drawn])
+    sheet = np.nan_to_num(tile(framed.astype(np.float32), columns=3, gap=8), nan=255).astype(np.uint8)
+    numbers = {
+        **{name: np.stack([case.result[name] for case in cases]) for name in cases[0].result},
+        'images': np.stack([case.image for case in cases]),
+        'pictures': framed,
+    }
+    folder = run.workdir / 'figures'
+    drawing.save_arrays(folder, kind, numbers, {'figure': kind, **run.record})
+    write_whole(folder / f'{kind}.png', drawing.as_png(sheet))
+    items = [_item(run, case, picture) for case, picture in zip(cases, drawn, strict=True)]
+    note = NOTES[kind].format(len(cases), len(run.results['index']))
+    return section(KINDS[kind], note, f'<ol class="cases">{"".join(items)}</ol>')
+
+
+def _item(run: Run, case: Case, picture: np.ndarray) -> str:
+    truth = run.task.truth(case.result, run.class_names)
+    answer = run.task.result_answer(case.result, run.class_names)
+    words = escape(f'right: {truth}; answer: {answer}' if truth or answer else 'right, and the answer')
+    source = image_source(drawing.as_png(picture, LARGEST))
+    return (
+        f'<li><img src="{source}" alt="{words}" title="{words}" loading="lazy"><div class="more">'
+        f'<span>test image {int(case.result["index"])}</span> <span>loss {case.result["loss"]:.2f}</span></div></li>'
+    )

@@ -1,0 +1,5 @@
+"""Localisation: what is on an image, and where."""
+
+from cnn_jax.tasks.localization.task import Localization, blind, task
+
+__all__ = ['Localization', 'blind', 'task']
