@@ -12,8 +12,10 @@ from cnn_jax.data.formats.annotations import present
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.pipeline import Data
 from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay
+from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks.detection import centers, decoding, precision
+from cnn_jax.tasks.explained import Explained, check_unit
 from cnn_jax.tasks.results import Batch, Evaluation, Results
 from cnn_jax.tasks.task import Task
 
@@ -110,6 +112,24 @@ class Detection(Task):
         ]
         return {'objects': objects}
 
+    def explained(self, outputs: Any, unit: int | None, class_names: Sequence[str]) -> Explained:
+        """The score of a detection at its place; `unit`: which, the surest first."""
+        scores, boxes = outputs['scores'], outputs['boxes']
+        best, where = (np.asarray(values[0]) for values in _peaks(scores[None], boxes[None], self.most))
+        if not np.isfinite(best).any():
+            raise CnnJaxError('no detection is there to explain: the outputs of the net are not finite')
+        check_unit(unit, int(np.isfinite(best).sum()), 'a detection')
+        row, column, label = np.unravel_index(where[unit or 0], scores.shape)
+        edges = ' '.join(f'{edge:.0f}' for edge in boxes[row, column])
+        about = f'{class_names[label]} {100 * jax.nn.sigmoid(best[unit or 0]):.0f} % at {edges}'
+        what = 'the surest detection' if unit is None else f'detection {unit}'
+        return Explained(np.array([row, column, label], np.int32), f'the score of {what}', about)
+
+    @property
+    def likelihoods(self) -> Callable[[jax.Array], jax.Array]:
+        """Sigmoid: each place and class is a question of its own."""
+        return jax.nn.sigmoid
+
     def columns(self, answer: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
         """How many objects have a score of `SHOWN` at least, and each in words: 'cat 93 % at 10 20 80 90'."""
         if 'objects' not in answer:
@@ -186,6 +206,9 @@ def blind(results: Results, num_classes: int) -> dict[str, np.ndarray]:
         'found_class': np.tile(np.arange(num_classes), (images, 1)),
         'found_box': np.tile(means, (images, 1, 1)),
     }
+
+
+_peaks = jax.jit(decoding.peaks, static_argnums=2)
 
 
 def _words(labels: np.ndarray, class_names: Sequence[str]) -> str:
