@@ -123,7 +123,8 @@ class Segmentation(Task):
     def explained(self, outputs: Any, unit: int | None, class_names: Sequence[str]) -> Explained:
         """The scores of a class, summed over the pixels that are answered as this class; None: the largest figure.
 
-        Seg-Grad-CAM's (Vinogradova et al. 2020, arXiv:2002.11434), which leaves open which pixels are summed.
+        As Seg-Grad-CAM has it (Vinogradova et al. 2020, arXiv:2002.11434), which leaves open what pixels are summed.
+        Differs: any method may explain the sum, and not Grad-CAM alone.
         """
         scores = np.asarray(outputs)
         answered = np.where(np.isfinite(scores).all(-1), np.argmax(scores, -1), IGNORE)

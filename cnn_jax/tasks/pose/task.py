@@ -155,11 +155,12 @@ class Pose(Task):
 
     def explained(self, outputs: Any, unit: int | None, class_names: Sequence[str]) -> Explained:
         """The height of a joint's heat-map at its highest place; None: of the joint with the best score."""
-        check_unit(unit, len(self.joints), f'a joint, {", ".join(self.joints)},')
-        read = self.read(outputs[None])
-        found, place = np.asarray(read['score'][0]), np.asarray(read['place'][0])
-        if not np.isfinite(place).any():
+        check_unit(unit, len(self.joints), f'a joint ({", ".join(self.joints)})')
+        known = np.isfinite(outputs).all((0, 1))
+        if not (known.any() if unit is None else known[unit]):
             raise CnnJaxError('no joint is there to explain: the outputs of the net are not finite')
+        read = _decode_maps(outputs[None], as_shares=self.loss_form == 'softmax')
+        found, place = np.asarray(read['score'][0]), np.asarray(read['place'][0])
         number = int(np.argmax(found)) if unit is None else unit
         across, down = 100 * place[number]
         about = f'{self.joints[number]}, score {100 * found[number]:.0f} %, {across:.0f} % across, {down:.0f} % down'
@@ -211,6 +212,9 @@ def task(
     if not sigma > 0:
         raise CnnJaxError(f'sigma: got {sigma}; it is above 0, in places of the heat-map')
     return Pose(tuple(joints), (torso[0], torso[1]), tuple(sigmas), loss_form, sigma)
+
+
+_decode_maps = jax.jit(heatmaps.decode_maps, static_argnames='as_shares')
 
 
 def _shares(maps: jax.Array) -> jax.Array:
