@@ -248,6 +248,22 @@ def test_a_net_in_the_hand_explains_a_detection():
     assert picture.settings['explained'] == [looked.what, *looked.about]
 
 
+class Hourglass(nn.Module):
+    """Maps without a trunk: down, on, and up to the answer."""
+
+    @nn.compact
+    def __call__(self, images):
+        x = nn.Conv(2, (3, 3), (2, 2), name='down')(images)
+        x = nn.relu(nn.Conv(2, (3, 3), name='on')(x))
+        return nn.Conv(3, (3, 3), name='answer')(jnp.repeat(jnp.repeat(x, 2, 1), 2, 2))
+
+
+def test_of_maps_without_a_trunk_the_last_of_the_coarsest_are_taken():
+    images = images_of()
+    variables = jax.eval_shape(lambda: Hourglass().init(jax.random.key(0), images))
+    assert last.last_map(scores.net_of(Hourglass(), variables, images)) == 'on'
+
+
 @pytest.mark.parametrize('family', TRUNKED)
 def test_maps_are_those_of_the_trunk_and_its_relus_are_found(family):
     """Of every net on a trunk, by shapes alone."""

@@ -55,9 +55,9 @@ def visualize(
     images: 30 or more, for an interval of the means; TOGETHER at a time, each such group with a shuffle of its own.
     targets, layer: as the method takes them; None: the highest score of the trained net, at all levels. For a unit of a
     layer the layers up to it are shuffled, and its activation, as a share of that on the whole image, takes the place
-    of the probability. probability: the scores to probabilities in their shape, the task's own, and of a
-    sum the mean is taken; None: the score as a share of that on the whole image. random: a number to all variables
-    `shuffled`, where they are at hand.
+    of the probability. probability: the scores to probabilities in their shape, the task's own, and of a sum the mean
+    is taken; None: the score as a share of that on the whole image. random: a number to all variables `shuffled`, where
+    they are at hand.
 
     Differs from the papers: weights are shuffled within each variable instead of drawn anew, which keeps their
     distribution for any model; insertion starts from `baseline` instead of a blurred image.

@@ -47,7 +47,7 @@ def peaks(scores: jax.Array, boxes: jax.Array, most: int) -> tuple[jax.Array, ja
     finite = jnp.isfinite(scores) & jnp.isfinite(boxes).all(-1, keepdims=True)
     known = jnp.where(finite, scores, -jnp.inf)
     highest = ops.max_pool(known, window=3, stride=1, padding=1)
-    peaks = jnp.where(known >= highest, known, -jnp.inf)
-    flat = peaks.reshape(batch, rows * columns * classes)  # place by place, its classes together
+    standing = jnp.where(known >= highest, known, -jnp.inf)
+    flat = standing.reshape(batch, rows * columns * classes)  # place by place, its classes together
     best, where = jax.lax.top_k(flat, min(most, rows * columns * classes))
     return best, where

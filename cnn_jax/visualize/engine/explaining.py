@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.tasks.explained import Explained
 from cnn_jax.tasks.task import Task
 from cnn_jax.tracing import layers, scores
 from cnn_jax.visualize.engine.subject import Subject
@@ -51,7 +52,7 @@ def looked_at(subject: Subject, outputs: Any, titles: Sequence[str], layer: str 
     return Looked(targets, found[0].what, tuple(one.about for one in found))
 
 
-def _explained(subject: Subject, outputs: Any, title: str, unit: int | None) -> Any:
+def _explained(subject: Subject, outputs: Any, title: str, unit: int | None) -> Explained:
     try:
         return subject.task.explained(outputs, unit, subject.class_names)
     except CnnJaxError as error:
