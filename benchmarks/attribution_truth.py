@@ -1,6 +1,6 @@
 """Which attribution methods find what a net looks at: their maps beside the masks of the objects, as a net is trained.
 
-    python -m benchmarks.attribution_truth                         # about 20 minutes on two cores
+    python -m benchmarks.attribution_truth                         # 26 minutes on two busy cores
     python -m benchmarks.attribution_truth --smoke                 # untrained and trained for two steps, 8 scenes
     python -m benchmarks.attribution_truth --table                 # the stored rows as Markdown, and the figure
 
