@@ -94,7 +94,7 @@ def test_mistakes_are_said(run, tmp_path):
         ({'method': 'gradient', 'image': str(tmp_path / 'none.png')}, 'is not there'),
         ({'method': 'gradient', 'image': str(tmp_path)}, 'is a folder'),
         ({'method': 'filters', 'unit': 3}, '--unit is not for'),
-        ({'method': 'gradient', 'unit': 99}, 'targets: 99 given; a class is 0 to'),
+        ({'method': 'gradient', 'unit': 99}, 'unit: 99 given; a class is 0 to'),
         ({'layer': 'conv2'}, 'unknown layer'),  # of the set: said once
         ({'unit': 99}, 'a class is 0 to'),
         ({'layer': 'fc', 'unit': 99}, 'a unit of fc is 0 to'),

@@ -20,7 +20,7 @@ FLAGS = (
     DATA_DIR,
     Flag('method', 'one of those that --mode=visualize --help lists; default: the set that suits the run'),
     Flag('layer', 'a layer by the name that --mode=describe shows'),
-    Flag('unit', 'a class, or a channel of --layer', 'number', least=0),
+    Flag('unit', 'a class, a detection (0 the surest), a joint, or a channel of --layer', 'number', least=0),
     Flag('image', 'an image file, or the number of a test image'),
 )
 
@@ -71,7 +71,7 @@ def visualize(
         workdir: of a run, or for the pictures of `init_from`.
         checkpoint: of the run, see `restore.read_state`.
         method: None: the set that suits a run; a method that does not suit it is left out, and this is said.
-        unit: the class, or a channel of `layer`.
+        unit: what the task calls one, see `Task.explained`; or a channel of `layer`.
         image: a file, or the number of a test image; None: the first ones.
 
     Raises:

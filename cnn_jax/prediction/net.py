@@ -183,6 +183,8 @@ class Net:
     def explain(self, image: Any, *, method: str, layer: str | None = None, unit: int | None = None) -> 'Picture':
         """A picture of one method of `visualize`: its `figure`, and the `arrays` behind it.
 
+        unit: a class, a detection (0 the surest), a joint; None: the net's own answer; or a channel of `layer`.
+
         Raises:
             CnnJaxError: an unknown method, layer or unit.
             DataError: the method looks at test images, of which a net knows none.

@@ -11,6 +11,7 @@ from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks import page
+from cnn_jax.tasks.explained import Explained, of_classes
 from cnn_jax.tasks.results import Batch, Evaluation, Results, unread_lines, worst_of
 from cnn_jax.tasks.run import Run
 
@@ -184,9 +185,19 @@ class Task:
         """The outputs as a prediction gives them, (batch, ...) arrays on the devices; probabilities where there are."""
         return self.probabilities(outputs) if self.probabilities is not None else outputs
 
-    def units(self, class_names: Sequence[str]) -> tuple[str, ...]:
-        """What each channel of the outputs scores, in words, for pictures that explain one."""
-        return tuple(f'class {name}' for name in class_names)
+    def explained(self, outputs: Any, unit: int | None, class_names: Sequence[str]) -> Explained:
+        """The number among the outputs of one image that a picture explains; of no `unit`, None, the net's own answer.
+
+        outputs: of the model, on the host, without the batch axis; of several arrays those called 'scores' count.
+
+        Raises: CnnJaxError for a unit that the image has not, which says what there is.
+        """
+        return of_classes(outputs, unit, class_names)
+
+    @property
+    def likelihoods(self) -> 'Callable[[jax.Array], jax.Array] | None':
+        """Turns the scores that `explained` points at into probabilities, in their shape; None: they are none."""
+        return self.probabilities
 
     def as_image(self, answer: Mapping[str, Any]) -> bytes:
         """What `decode` gives as a PNG file, of a task whose answers are images."""

@@ -56,14 +56,17 @@ def net_of(model: Any, variables: Any, images: Any) -> layers.Net:
 
 
 def check_targets(targets: Any, shape: tuple[int, ...], layer: str | None) -> Array | None:
-    """Targets as an int32 array: a class or channel of each image, or its (row, column, channel).
+    """Targets as an int32 array: a class or channel of each image, or its (row, column, channel); weights as they are.
 
-    targets: None; one for all images, or one each. shape: of the scores, or of the layer.
+    targets: None; one for all images, or one each; or the weights of a sum, bool or floating point, in the shape of the
+    scores. shape: of the scores, or of the layer.
     Raises: CnnJaxError for what is not there.
     """
     if targets is None:
         return None
     values = np.asarray(targets)
+    if values.shape == tuple(shape) and values.dtype.kind in 'bf':
+        return jnp.asarray(values)
     batch, *sizes = shape
     what = f'unit of {layer}' if layer else 'class'
     if values.dtype.kind not in 'iu':
@@ -84,8 +87,10 @@ def check_targets(targets: Any, shape: tuple[int, ...], layer: str | None) -> Ar
 def seeds(outputs: Array, targets: Array | None) -> Array:
     """One at the unit of each image that is looked at, 0 elsewhere; in the shape and dtype of `outputs`.
 
-    None: the largest. A channel of a map: its largest unit. Of equals the first.
+    None: the largest. A channel of a map: its largest unit. Of equals the first. Weights are their own seeds.
     """
+    if targets is not None and targets.shape == outputs.shape:
+        return targets.astype(outputs.dtype)
     batch = len(outputs)
     flat = outputs.reshape(batch, -1)
     if targets is None:
@@ -153,6 +158,20 @@ def in_chunks(function: Callable, arrays: tuple[Any, ...], chunk: int | None) ->
         part = function(*(None if array is None else array[index] for array in arrays))
         parts.append(jax.tree.map(lambda leaf, start=start: leaf[: rows - start], part))
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+
+
+@functools.partial(jax.jit, static_argnames='static')
+def _outputs(static, variables, images):
+    net = layers.trace(static.model, variables, images)
+    found = net.run(variables, images, [one.output for one in net.returned.values()])
+    return dict(zip(net.returned, found, strict=True))
+
+
+def outputs(model: Any, variables: Any, images: Any, *, chunk: int | None = None) -> Any:
+    """What the model returns, its one array, or several by their places; chunk: most images at a time."""
+    static, run = Static(model), precisely(_outputs)
+    found = in_chunks(lambda images: run(static, variables, images), (check_images(images),), chunk)
+    return found.get('', found)
 
 
 @functools.partial(jax.jit, static_argnames=('static', 'reads'))

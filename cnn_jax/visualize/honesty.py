@@ -55,8 +55,9 @@ def visualize(
     images: 30 or more, for an interval of the means; TOGETHER at a time, each such group with a shuffle of its own.
     targets, layer: as the method takes them; None: the highest score of the trained net, at all levels. For a unit of a
     layer the layers up to it are shuffled, and its activation, as a share of that on the whole image, takes the place
-    of the probability. probability: scores (batch, classes) to probabilities, the task's own; None: the score as a
-    share of that on the whole image. random: a number to all variables `shuffled`, where they are at hand.
+    of the probability. probability: the scores to probabilities in their shape, the task's own, and of a sum the mean
+    is taken; None: the score as a share of that on the whole image. random: a number to all variables `shuffled`, where
+    they are at hand.
 
     Differs from the papers: weights are shuffled within each variable instead of drawn anew, which keeps their
     distribution for any model; insertion starts from `baseline` instead of a blurred image.
@@ -132,7 +133,7 @@ def _correlations(cascade: np.ndarray) -> np.ndarray:
 def _measured(scored: str | None, probability: Any) -> str:
     if scored:
         return f'share of the activation in {scored}'
-    return 'probability of the class' if probability else 'share of the score'
+    return 'probability of what is explained' if probability else 'share of the score'
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -190,7 +191,8 @@ def _target(static, variables, images, targets, shown, baseline, *, layer, proba
     net = layers.trace(static.model, variables, inputs)
     outputs = net.run(variables, inputs, [net.output(layer)])[0]
     values = probability(outputs) if layer is None and probability is not None else outputs
-    return jnp.sum((scores.seeds(outputs, targets) * values).reshape(len(images), -1), -1)
+    seeds = scores.seeds(outputs, targets).reshape(len(images), -1)
+    return jnp.sum(seeds * values.reshape(len(images), -1), -1) / jnp.sum(seeds, -1)
 
 
 def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':

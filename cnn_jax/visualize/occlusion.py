@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnn_jax.errors import CnnJaxError
 from cnn_jax.tracing import last, layers, scores
 from cnn_jax.visualize.engine import mixtures
 from cnn_jax.visualize.engine.windows import Pair, Windows, make_windows
@@ -81,8 +82,14 @@ def look(
     """
     images = scores.check_images(images)
     windows = make_windows(images.shape[1:3], window, stride)
+    net = scores.net_of(model, variables, images)
+    kind = net.program.types[net.output(None)]
+    if len(kind.shape) != 2:
+        raise CnnJaxError(
+            f'occlusion_panels shows which class wins, and this net answers with scores {kind.shape}; use occlusion'
+        )
     targets = mixtures.resolve(model, variables, images, targets, layer, chunk=chunk)
-    map_layer = map_layer or last.last_map(scores.net_of(model, variables, images))
+    map_layer = map_layer or last.last_map(net)
     static: dict[str, Any] = {
         'layer': layer,
         'map_layer': map_layer,

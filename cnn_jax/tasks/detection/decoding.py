@@ -15,9 +15,7 @@ def not_finite(outputs: Any) -> jax.Array:
 
 
 def detections(scores: jax.Array, boxes: jax.Array, most: int) -> dict[str, jax.Array]:
-    """The `most` best peaks: places whose score is the highest of its 3x3 neighbours, each class by itself.
-
-    Neighbours with one score are all peaks. Logits are compared, not probabilities, which are 1 for all of the surest.
+    """The detections that dense outputs say: see `peaks`.
 
     Args:
         scores: logits (batch, rows, columns, classes).
@@ -29,12 +27,7 @@ def detections(scores: jax.Array, boxes: jax.Array, most: int) -> dict[str, jax.
         are fewer peaks, or a score or its box is not finite, the score is 0, and the box too.
     """
     batch, rows, columns, classes = scores.shape
-    finite = jnp.isfinite(scores) & jnp.isfinite(boxes).all(-1, keepdims=True)
-    known = jnp.where(finite, scores, -jnp.inf)
-    highest = ops.max_pool(known, window=3, stride=1, padding=1)
-    peaks = jnp.where(known >= highest, known, -jnp.inf)
-    flat = peaks.reshape(batch, rows * columns * classes)  # place by place, its classes together
-    best, where = jax.lax.top_k(flat, min(most, rows * columns * classes))
+    best, where = peaks(scores, boxes, most)
     box = jnp.take_along_axis(boxes.reshape(batch, rows * columns, 4), (where // classes)[..., None], 1)
     score = jax.nn.sigmoid(best)
     return {
@@ -42,3 +35,22 @@ def detections(scores: jax.Array, boxes: jax.Array, most: int) -> dict[str, jax.
         'class': (where % classes).astype(jnp.int32),
         'box': jnp.where(score[..., None] > 0, box, 0),
     }
+
+
+def peaks(scores: jax.Array, boxes: jax.Array, most: int) -> tuple[jax.Array, jax.Array]:
+    """The `most` best peaks: places whose score is the highest of its 3x3 neighbours, each class by itself.
+
+    Neighbours with one score are all peaks. Logits are compared, not probabilities, which are 1 for all of the surest.
+
+    Returns:
+        their logits (batch, most), falling, minus infinity where there are fewer or one is not finite; and where each
+        is in (rows, columns, classes), flattened.
+    """
+    batch, rows, columns, classes = scores.shape
+    finite = jnp.isfinite(scores) & jnp.isfinite(boxes).all(-1, keepdims=True)
+    known = jnp.where(finite, scores, -jnp.inf)
+    highest = ops.max_pool(known, window=3, stride=1, padding=1)
+    standing = jnp.where(known >= highest, known, -jnp.inf)
+    flat = standing.reshape(batch, rows * columns * classes)  # place by place, its classes together
+    best, where = jax.lax.top_k(flat, min(most, rows * columns * classes))
+    return best, where

@@ -17,6 +17,7 @@ from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks.cases import Case
 from cnn_jax.tasks.detection import decoding, errors, page, precision
 from cnn_jax.tasks.detection.methods import METHODS, Method
+from cnn_jax.tasks.explained import Explained, check_unit
 from cnn_jax.tasks.results import Batch, Evaluation, Results
 from cnn_jax.tasks.run import Run
 from cnn_jax.tasks.task import Task
@@ -126,6 +127,28 @@ class Detection(Task):
         ]
         return {'objects': objects}
 
+    def explained(self, outputs: Any, unit: int | None, class_names: Sequence[str]) -> Explained:
+        """The score of a detection at its place; `unit`: which, the surest first."""
+        if self.method != 'centernet':
+            raise CnnJaxError(
+                f'no detection of method {self.method!r} can be explained yet; only those of centernet can'
+            )
+        scores, boxes = outputs['scores'], outputs['boxes']
+        best, where = (np.asarray(values[0]) for values in _peaks(scores[None], boxes[None], self.most))
+        if not np.isfinite(best).any():
+            raise CnnJaxError('no detection is there to explain: the outputs of the net are not finite')
+        check_unit(unit, int(np.isfinite(best).sum()), 'a detection')
+        row, column, label = np.unravel_index(where[unit or 0], scores.shape)
+        edges = ' '.join(f'{edge:.0f}' for edge in boxes[row, column])
+        about = f'{class_names[label]} {100 * jax.nn.sigmoid(best[unit or 0]):.0f} % at {edges}'
+        what = 'the surest detection' if unit is None else f'detection {unit}'
+        return Explained(np.array([row, column, label], np.int32), f'the score of {what}', about)
+
+    @property
+    def likelihoods(self) -> Callable[[jax.Array], jax.Array]:
+        """Sigmoid: each place and class is a question of its own."""
+        return jax.nn.sigmoid
+
     def columns(self, answer: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
         """How many objects have a score of `SHOWN` at least, and each in words: 'cat 93 % at 10 20 80 90'."""
         if 'objects' not in answer:
@@ -214,6 +237,9 @@ def blind(results: Results, num_classes: int) -> dict[str, np.ndarray]:
         'found_class': np.tile(np.arange(num_classes), (images, 1)),
         'found_box': np.tile(means, (images, 1, 1)),
     }
+
+
+_peaks = jax.jit(decoding.peaks, static_argnums=2)
 
 
 def _words(labels: np.ndarray, class_names: Sequence[str]) -> str:

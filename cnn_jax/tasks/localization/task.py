@@ -1,7 +1,7 @@
 """Localisation: what is on an image, and where: one class and one box."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -116,6 +116,11 @@ class Localization(Task):
         top = [[class_names[place], float(shares[place])] for place in np.argsort(-shares, kind='stable')[:TOP]]
         box = [round(float(edge), 2) for edge in outputs['box']]
         return {'prediction': top[0][0], 'probability': top[0][1], 'box': box, 'top': top}
+
+    @property
+    def likelihoods(self) -> Callable[[jax.Array], jax.Array]:
+        """Softmax of the classes."""
+        return jax.nn.softmax
 
     def columns(self, answer: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
         """The class, its probability and the edges of the box."""

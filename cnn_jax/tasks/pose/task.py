@@ -1,7 +1,7 @@
 """The task: where each joint of one body is."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
 import jax
@@ -14,6 +14,7 @@ from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay, beside
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks.cases import Case
+from cnn_jax.tasks.explained import Explained, check_unit, strongest
 from cnn_jax.tasks.pose import coco, heatmaps, page, similarity
 from cnn_jax.tasks.results import Batch, Evaluation, Results
 from cnn_jax.tasks.run import Run
@@ -166,8 +167,26 @@ class Pose(Task):
             cells |= {f'{name} x': one['place'][0], f'{name} y': one['place'][1], f'{name} score': one['score']}
         return cells
 
-    def units(self, class_names: Sequence[str]) -> tuple[str, ...]:
-        return self.joints
+    def explained(self, outputs: Any, unit: int | None, class_names: Sequence[str]) -> Explained:
+        """The height of a joint's heat-map at its highest place; None: of the joint with the best score."""
+        check_unit(unit, len(self.joints), f'a joint ({", ".join(self.joints)})')
+        known = np.isfinite(outputs).all((0, 1))
+        if not (known.any() if unit is None else known[unit]):
+            raise CnnJaxError('no joint is there to explain: the outputs of the net are not finite')
+        read = _decode_maps(outputs[None], as_shares=self.loss_form == 'softmax')
+        found, place = np.asarray(read['score'][0]), np.asarray(read['place'][0])
+        number = int(np.argmax(found)) if unit is None else unit
+        across, down = 100 * place[number]
+        about = f'{self.joints[number]}, score {100 * found[number]:.0f} %, {across:.0f} % across, {down:.0f} % down'
+        what = 'the surest joint' if unit is None else self.joints[unit]
+        return Explained(strongest(np.asarray(outputs), number), f'the heat-map of {what} at its peak', about)
+
+    @property
+    def likelihoods(self) -> Callable[[jax.Array], jax.Array]:
+        """The share of each place of a map; of maps that are heights from 0 to 1, these."""
+        if self.loss_form == 'softmax':
+            return _shares
+        return _heights
 
     def files(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
         """COCO's ground truth and results: pycocotools, with the same sigmas, gives the same AP of these."""
@@ -211,6 +230,17 @@ def task(
     if not all(0 <= joint < count for pair in pairs for joint in pair):
         raise CnnJaxError(f'limbs: got {pairs}; give pairs of numbers of the {count} joints, from 0 on')
     return Pose(tuple(joints), (torso[0], torso[1]), tuple(sigmas), loss_form, sigma, pairs)
+
+
+_decode_maps = jax.jit(heatmaps.decode_maps, static_argnames='as_shares')
+
+
+def _shares(maps: jax.Array) -> jax.Array:
+    return jax.nn.softmax(maps, axis=(1, 2))
+
+
+def _heights(maps: jax.Array) -> jax.Array:
+    return jnp.clip(maps, 0, 1)
 
 
 def _counted(batch: Batch) -> jax.Array:

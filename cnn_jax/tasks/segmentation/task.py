@@ -1,7 +1,7 @@
 """Semantic segmentation: a class for each pixel."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -17,6 +17,7 @@ from cnn_jax.drawing.overlay import Overlay, beside, class_colours
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks.cases import Case
+from cnn_jax.tasks.explained import Explained, check_unit
 from cnn_jax.tasks.results import Batch, Evaluation, Results
 from cnn_jax.tasks.run import Run
 from cnn_jax.tasks.segmentation import page
@@ -123,6 +124,32 @@ class Segmentation(Task):
         there = np.flatnonzero(counts).tolist()
         shares = {class_names[number]: float(counts[number] / counts.sum()) for number in there}
         return {'classes': shares, 'segmentation': np.asarray(outputs['segmentation']).tolist()}
+
+    def explained(self, outputs: Any, unit: int | None, class_names: Sequence[str]) -> Explained:
+        """The scores of a class, summed over the pixels that are answered as this class; None: the largest figure.
+
+        As Seg-Grad-CAM has it (Vinogradova et al. 2020, arXiv:2002.11434), which leaves open what pixels are summed.
+        Differs: any method may explain the sum, and not Grad-CAM alone.
+        """
+        scores = np.asarray(outputs)
+        answered = np.where(np.isfinite(scores).all(-1), np.argmax(scores, -1), IGNORE)
+        counts = _counts(answered, scores.shape[-1])
+        check_unit(unit, len(counts), 'a class')
+        if not counts.any():
+            raise CnnJaxError('no pixel has an answer to explain: the outputs of the net are not finite')
+        number = unit if unit is not None else int(counts[1:].argmax() + 1) if counts[1:].any() else 0
+        if not counts[number]:
+            there = ', '.join(f'{place} ({class_names[place]})' for place in np.flatnonzero(counts).tolist())
+            raise CnnJaxError(f'unit: {unit} given; no pixel is answered as {class_names[number]}; there are {there}')
+        mask = (answered == number)[..., None] & (np.arange(len(counts)) == number)
+        what = 'the largest class' if unit is None else f'class {class_names[number]}'
+        about = f'{class_names[number]} on {counts[number]} pixels'
+        return Explained(mask, f'the scores of {what}, summed over its pixels', about)
+
+    @property
+    def likelihoods(self) -> Callable[[jax.Array], jax.Array]:
+        """Softmax of the classes of each pixel."""
+        return jax.nn.softmax
 
     def as_image(self, answer: Mapping[str, Any]) -> bytes:
         """The mask, an indexed PNG file whose pixels are class numbers, at the size of what the net is shown."""

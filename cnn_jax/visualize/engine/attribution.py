@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.tracing import last, scores
 from cnn_jax.visualize import honesty
-from cnn_jax.visualize.engine import methods, mixtures, pictures
+from cnn_jax.visualize.engine import explaining, methods, pictures
+from cnn_jax.visualize.engine.explaining import Looked
 from cnn_jax.visualize.engine.method import Picture
 from cnn_jax.visualize.engine.subject import Subject, images_for_checks
 
@@ -27,23 +26,20 @@ class Attribution:
 
     def draw(self, subject: Subject, layer: str | None, unit: int | None) -> Iterator[Picture]:
         model, variables, images = subject.model, subject.variables, subject.images
-        maps = np.asarray(self._module.attribute(model, variables, images, unit, layer=layer))
-        arrays, titles = {'maps': maps, 'inputs': np.asarray(images)}, subject.titles
-        if len(scores.net_of(model, variables, images).returned) == 1:  # else nobody knows which are the scores
-            arrays['logits'] = np.asarray(scores.read(model, variables, images, (None,))[0])
-            read = jax.device_get(subject.task.read(jnp.asarray(arrays['logits'])))
-            each = (jax.tree.map(lambda values, row=row: values[row], read) for row in range(len(maps)))
-            answers = [subject.task.answer(one, subject.class_names) for one in each]
-            titles = [f'{title}, predicted {answer}' for title, answer in zip(titles, answers, strict=True)]
-        notes = [''] * len(maps)
+        outputs = explaining.answers(subject, images)
+        looked = explaining.looked_at(subject, outputs, subject.titles, methods.scored_layer(self.name, layer), unit)
+        maps = np.asarray(self._module.attribute(model, variables, images, looked.targets, layer=layer))
+        arrays, notes = {'maps': maps, 'inputs': np.asarray(images)}, [''] * len(maps)
+        if outputs is not None:
+            arrays['logits'] = outputs['scores'] if isinstance(outputs, dict) else outputs
         if hasattr(self._module, 'completeness'):
-            complete = self._module.completeness(model, variables, images, maps, unit, layer=layer)
+            complete = self._module.completeness(model, variables, images, maps, looked.targets, layer=layer)
             arrays |= {f'completeness_{name}': values for name, values in complete._asdict().items()}
             notes = [_completeness(*pair) for pair in zip(*complete, strict=True)]
-        label = self._label(subject, layer, unit)
+        label, titles = self._label(subject, layer, looked.what), _titles(subject, outputs, looked)
         behind = _behind(subject, maps.shape[1:3])
         figure = pictures.draw(maps, behind, titles, label=label, unit=self._module.UNIT, notes=notes)
-        settings = self._settings(subject, layer)
+        settings = {**self._settings(subject, layer), 'explained': [looked.what, *filter(None, looked.about)]}
         yield Picture(figure, arrays, {**settings, 'picture': pictures.recorded(maps)})
         doubts = self._doubts(subject, layer, unit)
         checks = {**CHECKS, 'images': doubts['correlation'].shape[1]}
@@ -52,16 +48,15 @@ class Attribution:
     def _doubts(self, subject: Subject, layer: str | None, unit: int | None) -> dict[str, np.ndarray]:
         """What the method's maps are worth on many images.
 
-        A class that was asked for is that of the first image; the others are judged by their highest score. A unit of a
-        layer is the same one for all.
+        A class that was asked for is that of the first image; the others are judged by the net's own answers. A unit of
+        a layer is the same one for all.
         """
         images, targets = images_for_checks(subject), unit
-        if unit is not None and (layer is None or self.name in methods.OF_MAPS):
-            targets = np.array(mixtures.resolve(subject.model, subject.variables, images, None, None, chunk=10))
-            targets[0] = unit
+        if methods.scored_layer(self.name, layer) is None:
+            targets = explaining.targets_of_checks(subject, images, unit)
         return honesty.visualize(
             subject.model, subject.variables, images=images, targets=targets, method=self.name, layer=layer,
-            probability=subject.task.probabilities, random=subject.random, **CHECKS,
+            probability=subject.task.likelihoods, random=subject.random, **CHECKS,
         )  # fmt: skip
 
     def _settings(self, subject: Subject, layer: str | None) -> dict[str, Any]:
@@ -82,20 +77,22 @@ class Attribution:
             return None
         return layer or last.last_map(scores.net_of(subject.model, subject.variables, subject.images))
 
-    def _label(self, subject: Subject, layer: str | None, unit: int | None) -> str:
+    def _label(self, subject: Subject, layer: str | None, what: str) -> str:
         """The words beside the colour bar: the method, what is explained, and whose maps."""
         maps = self._layer_of_maps(subject, layer)
         place = ''
         if maps is not None and hasattr(self._module, 'placement'):
             place = ' ' + self._module.placement(subject.model, subject.variables, subject.images, layer=maps)
-        scored = layer if maps is None else None
-        if unit is None:
-            what = f'the strongest unit of {scored}' if scored else 'the highest score'
-        elif scored:
-            what = f'unit {unit} of {scored}'
-        else:
-            what = f'the score of {subject.task.units(subject.class_names)[unit]}'
         return f'{self.name.replace("_", " ")} of {what}' + (f', maps of {maps}{place}' if maps else '')
+
+
+def _titles(subject: Subject, outputs: Any, looked: Looked) -> list[str]:
+    """The titles of the images, with what the net answers and what of it is explained."""
+    titles = subject.titles
+    if outputs is not None:
+        said = explaining.said(subject.task, outputs, subject.class_names)
+        titles = [f'{title}, predicted {answer}' for title, answer in zip(titles, said, strict=True)]
+    return [f'{title}; explained: {one}' if one else title for title, one in zip(titles, looked.about, strict=True)]
 
 
 def _completeness(difference: float, error: float) -> str:

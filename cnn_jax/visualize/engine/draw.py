@@ -15,7 +15,7 @@ from cnn_jax.drawing import figure as drawing
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.tasks.task import Task
 from cnn_jax.tracing import scores
-from cnn_jax.visualize.engine import methods
+from cnn_jax.visualize.engine import explaining, methods
 from cnn_jax.visualize.engine.attribution import Attribution
 from cnn_jax.visualize.engine.examples import Examples
 from cnn_jax.visualize.engine.method import Method
@@ -106,5 +106,7 @@ def check_layer_and_unit(subject: Subject, layer: str | None, unit: int | None) 
     """Raises CnnJaxError for a layer or unit that is not there; else every method of the set would say it."""
     net = scores.net_of(subject.model, subject.variables, subject.images)
     if layer is not None:
-        net.layer(layer)
-    scores.check_targets(unit, net.program.types[net.output(layer)].shape, layer)
+        scores.check_targets(unit, net.program.types[net.output(layer)].shape, layer)
+    elif unit is not None:
+        outputs = explaining.answers(subject, subject.images)
+        explaining.looked_at(subject, outputs, subject.titles, None, unit)

@@ -12,7 +12,12 @@ from cnn_jax.errors import CnnJaxError, unknown
 
 _FOLDER = Path(__file__).parent.parent
 # `layer` says whose maps, not what is scored.
-OF_MAPS = {'cam', 'grad_cam', 'grad_cam_plus_plus', 'guided_grad_cam'}
+OF_MAPS = {'cam', 'grad_cam', 'grad_cam_plus_plus', 'guided_grad_cam', 'occlusion_panels'}
+
+
+def scored_layer(name: str, layer: str | None) -> str | None:
+    """The layer that takes the place of the scores in a method; None: the scores are explained."""
+    return None if name in OF_MAPS else layer
 
 
 @cache

@@ -175,14 +175,14 @@ def _finish(static, variables, images, totals, *, layer, early):
 def resolve(
     model: Any, variables: Any, images: jax.Array, targets: Any, layer: str | None, *, chunk: int | None = None
 ) -> jax.Array:
-    """Explicit targets: the class of each image (batch,), or its (row, column, channel), or its unit, (batch,).
+    """Explicit targets: the class of each image (batch,), its (row, column, channel), or the weights of a sum.
 
     chunk: most images at a time.
     """
     net = scores.net_of(model, variables, images)
     kind = net.program.types[net.output(layer)]
     given = scores.check_targets(targets, kind.shape, layer)
-    if given is not None and (given.ndim == 2 or len(kind.shape) == 2):
+    if given is not None and (given.ndim > 1 or len(kind.shape) == 2):
         return given
     static, run = scores.Static(model), scores.precisely(_resolve)
     return scores.in_chunks(

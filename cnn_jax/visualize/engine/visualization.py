@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cnn_jax.errors import CnnJaxError, DataError
-from cnn_jax.visualize.engine import methods
+from cnn_jax.visualize.engine import explaining, methods
 from cnn_jax.visualize.engine.method import Picture
 from cnn_jax.visualize.engine.subject import Subject
 
@@ -25,8 +25,12 @@ class Visualization:
             raise CnnJaxError(f'--unit is not for --method={self.name}; leave it out')
         if 'examples' in self._takes and subject.examples is None:
             raise DataError(f'{self.name} needs the test images, and the data set is not there')
-        given = {'images': subject.images, 'layer': layer, 'unit': unit, 'targets': unit, 'examples': subject.examples}
-        given['probability'] = subject.task.probabilities
+        given = {'images': subject.images, 'layer': layer, 'unit': unit, 'examples': subject.examples}
+        given['probability'] = subject.task.likelihoods
+        if 'targets' in self._takes:
+            outputs = explaining.answers(subject, subject.images)
+            scored = methods.scored_layer(self.name, layer)
+            given['targets'] = explaining.looked_at(subject, outputs, subject.titles, scored, unit).targets
         arguments = methods.accepted(self._module.visualize, given)
         arrays = self._module.visualize(subject.model, subject.variables, **arguments)
         names = subject.task.groups(subject.class_names) if 'examples' in self._takes else subject.class_names
