@@ -1,5 +1,9 @@
 """How the processes of a run are found, and what is said of a lost one. With real ones: tests/faults."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from cnn_jax.devices import cluster
@@ -49,3 +53,16 @@ def test_the_silent_process_is_named_and_not_the_one_that_tells(monkeypatch, me,
     )
     line = cluster.describe_abort(dump, stopped=stopped)
     assert line.startswith(f'cnn_jax: error: process {me} of {count} ended: {words}')
+
+
+def test_a_runtime_that_crashes_is_a_lost_process(monkeypatch, capsys, signal_handlers):
+    """When another process is killed the runtime may end with SIGSEGV, and not with its own words."""
+    crash = f'import os; os.kill(os.getpid(), {int(signal.SIGSEGV)})'
+    start = subprocess.Popen
+    monkeypatch.setattr(subprocess, 'Popen', lambda command, **how: start([sys.executable, '-c', crash], **how))
+    children = signal.getsignal(signal.SIGCHLD)
+    assert cluster.watch([]) == 6
+    signal.signal(signal.SIGCHLD, children)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 'was ended by SIGSEGV' in line
+    assert 'another process was lost' in line

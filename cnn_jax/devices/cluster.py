@@ -18,6 +18,7 @@ from cnn_jax.devices import stop
 
 LAUNCHER = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
 PEER_LOST = 6
+CRASHES = {signal.SIGSEGV, getattr(signal, 'SIGBUS', signal.SIGSEGV)}  # of the runtime, when a connection ends
 WATCHED = 'CNN_JAX_WATCHED'  # set in the child
 DUMP = re.compile(r'^(\*\*\*|F\d{4}|E\d{4}|\s+@ )|JAX distributed service detected fatal errors')
 NOISE = re.compile(r'^W\d{4}.*preemption_notifier')
@@ -57,7 +58,8 @@ def watch(arguments: list[str]) -> int:
         signal.signal(number, lambda number, frame: child.send_signal(number))
     stops = _remember_stops(child.pid)
     assert child.stderr is not None
-    said, dump = _pass_on(child.stderr)
+    with child.stderr:
+        said, dump = _pass_on(child.stderr)
     code = child.wait()
     if code == -signal.SIGABRT or (code == PEER_LOST and dump):
         if not said:
@@ -66,7 +68,11 @@ def watch(arguments: list[str]) -> int:
     if code < 0 and not said and -code not in stop.numbers():
         name = signal.Signals(-code).name
         what = f'{_name_self()} was ended by {name}; the lines above, or those of the kernel (dmesg), may say why'
+        if -code in CRASHES:
+            what += '; where another process was lost, the runtime may end so'
         print(f'cnn_jax: error: {what}; start all processes again with the same command', file=sys.stderr)
+    if -code in CRASHES:
+        return PEER_LOST
     return code if code >= 0 else 128 - code
 
 

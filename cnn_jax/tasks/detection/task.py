@@ -130,9 +130,7 @@ class Detection(Task):
     def explained(self, outputs: Any, unit: int | None, class_names: Sequence[str]) -> Explained:
         """The score of a detection at its place; `unit`: which, the surest first."""
         if self.method != 'centernet':
-            raise CnnJaxError(
-                f'no detection of method {self.method!r} can be explained yet; only those of centernet can'
-            )
+            raise CnnJaxError(f'detections of method {self.method!r} cannot be explained; those of centernet can')
         scores, boxes = outputs['scores'], outputs['boxes']
         best, where = (np.asarray(values[0]) for values in _peaks(scores[None], boxes[None], self.most))
         if not np.isfinite(best).any():
