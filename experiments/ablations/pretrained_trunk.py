@@ -2,12 +2,10 @@
 
     python -m cnn_jax.main --experiment=scenes_localize --config.box_weight=0 --workdir=runs/scenes_classify
     python -m cnn_jax.main --mode=ablate --experiment=ablations/pretrained_trunk
-    python -m cnn_jax.main --mode=ablate --experiment=ablations/pretrained_trunk --config.size=full
 
 Published: He, Girshick and Dollar 2018, arXiv:1811.08883, section 5.2: with 1,000 images of COCO, training from random
 weights breaks down, and ends far below what starts from ImageNet. Desk size: 500 scenes with boxes; the classifier, the
-first command, has seen the classes of 10,000 scenes, and no box. Full size: 1,000 images of COCO, and torchvision's
-ResNet-50, which the user puts into runs/resnet50.safetensors.
+first command, has seen the classes of 10,000 scenes, and no box. There is no full size yet: COCO is no data set here.
 """
 
 import dataclasses
@@ -16,7 +14,6 @@ from cnn_jax.ablation import Ablation, Claim
 from cnn_jax.experiment import Experiment
 
 from .. import scenes_detect
-from . import _sizes
 
 SCRATCH, CLASSIFIER = 'scratch', 'runs/scenes_classify'
 
@@ -39,7 +36,6 @@ def experiment(
     *,
     trunk: str = SCRATCH,  # or a run or file that the trunk starts from
     num_train: int = 500,  # scenes with boxes
-    size: _sizes.Size = 'desk',
     batch_size: int = 32,
     epochs: float = 40.0,
     learning_rate: float = 3e-3,  # at its peak
