@@ -45,12 +45,17 @@ def keep(file: Path, num_rows: int, make: Callable[[int], Mapping[str, Any]]) ->
     Raises:
         DataError: the file is damaged, holds other counts, or cannot be written.
     """
+    return keep_all(file, lambda: [make(row) for row in range(num_rows)], num_rows)
+
+
+def keep_all(file: Path, make: Callable[[], Sequence[Mapping[str, Any]]], num_rows: int | None = None) -> Rows:
+    """As `keep`, of rows that are made together; `num_rows`: how many there must be, None: as many as there are."""
     if not file.is_file():
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with file_lock.held(file.with_name(f'{file.name}.LOCK')):
                 if not file.is_file():
-                    _write(file, [make(row) for row in range(num_rows)])
+                    _write(file, make())
         except OSError as error:
             raise DataError(
                 f'cannot write {file}: {error.strerror}; give a folder that can be written with --data_dir=FOLDER, or '
@@ -76,7 +81,7 @@ def _seal(arrays: Mapping[str, np.ndarray]) -> Seal:
     return of_numbers(len(images), numbers)
 
 
-def _read(file: Path, num_rows: int) -> Rows:
+def _read(file: Path, num_rows: int | None) -> Rows:
     try:
         with file.open('rb') as opened, np.load(opened, allow_pickle=False) as found:  # else a damaged one stays open
             arrays = {name: found[name] for name in found.files}
@@ -86,7 +91,8 @@ def _read(file: Path, num_rows: int) -> Rows:
         check_shortage(error)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f'{file} cannot be read: {reason}; delete it, it is made again at the next start') from error
-    if seal.digest != digest or seal.count != num_rows:
-        what = f'has {seal.count:,} rows, {num_rows:,} expected' if seal.count != num_rows else 'was changed'
+    other_count = num_rows is not None and seal.count != num_rows
+    if seal.digest != digest or other_count:
+        what = f'has {seal.count:,} rows, {num_rows:,} expected' if other_count else 'was changed'
         raise DataError(f'{file} {what}; delete it, it is made again at the next start')
     return Rows(arrays, seal)
