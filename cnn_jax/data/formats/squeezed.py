@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from cnn_jax.data.formats import image
@@ -27,6 +26,8 @@ class Squeezing:
         Raises:
             BadImage: cannot be decoded, or is too large.
         """
+        import cv2
+
         decoded = image.decode(encoded, max_pixels=self.max_pixels)
         shrinks = min(decoded.shape[:2]) >= self.size
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
@@ -43,6 +44,8 @@ class Squeezing:
 
     def classes(self, segmentation: np.ndarray) -> np.ndarray:
         """A segmentation (height, width) at that size, each pixel the class in its middle."""
+        import cv2
+
         return cv2.resize(segmentation, (self.size, self.size), interpolation=cv2.INTER_NEAREST_EXACT)
 
     def boxes(self, boxes: np.ndarray, sides: Sequence[int]) -> np.ndarray:
