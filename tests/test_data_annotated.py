@@ -43,7 +43,7 @@ def test_squeezing_moves_boxes_and_classes_with_the_pixels():
     expected = np.zeros((SIZE, SIZE), bool)
     expected[8:40, 10:22] = True
     np.testing.assert_array_equal(how.pixels(encoded)[..., 0] > 127, expected)
-    np.testing.assert_array_equal(how.classes(np.uint8(picture[..., 0] > 0)) > 0, expected)
+    np.testing.assert_array_equal(how.classes((picture[..., 0] > 0).astype(np.uint8)) > 0, expected)
     np.testing.assert_allclose(how.view(encoded).to_picture(np.array([left, top, right, bottom])), box)
 
 

@@ -13,7 +13,7 @@ from test_data_cifar import make_cifar
 from test_data_mnist import make_idx
 
 import cnn_jax.data
-from cnn_jax.data import order, pipeline, streaming
+from cnn_jax.data import order, pet, pipeline, streaming, voc
 from cnn_jax.errors import CnnJaxError, DataError
 
 FOLDER = Path(cnn_jax.data.__file__).parent
@@ -29,6 +29,8 @@ SUPPLIED = {  # what a user puts below data_dir, made small
         data_dir / 'imagenette' / 'imagenette2-320', classes=CLASSES_OF_IMAGENETTE, train=2, val=1
     ),
     'mnist': lambda data_dir: make_idx(data_dir / 'mnist'),
+    'pet': lambda data_dir: pet.write_small(data_dir / pet.NAME),
+    'voc': lambda data_dir: voc.write_small(data_dir / voc.NAME),
 }
 
 

@@ -16,10 +16,11 @@ from cnn_jax.data.formats.annotations import IGNORE
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.formats.image_header import BadImage
 from cnn_jax.data.formats.kept import Rows
+from cnn_jax.data.formats.made import made_once
 from cnn_jax.data.formats.squeezed import Squeezing
 from cnn_jax.data.held_out import hold_out
 from cnn_jax.data.pipeline import Data
-from cnn_jax.data.scenery.small_sets import drawn_scene, made_once
+from cnn_jax.data.scenery.small_sets import drawn_scene
 from cnn_jax.errors import CnnJaxError, DataError, check_shortage
 
 NAME = 'oxford_iiit_pet'  # of the folder
@@ -105,7 +106,8 @@ def _list(home: Path, split: str) -> list[Picture]:
         check_shortage(error)
         raise DataError(
             f'{file} cannot be read: {error.strerror}; unpack images.tar.gz and annotations.tar.gz '
-            f'(robots.ox.ac.uk/~vgg/data/pets) in {home}, and run the same command with --mode=prepare'
+            f'(robots.ox.ac.uk/~vgg/data/pets) in {home}, and run the same command with '
+            f'--mode=prepare --data_dir={home.parent}'
         ) from error
     found = []
     for number, line in enumerate(lines, 1):

@@ -4,9 +4,6 @@ The photographs are those that scikit-learn carries. No accuracy on it means any
 """
 
 import importlib.util
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +12,8 @@ import numpy as np
 from cnn_jax.data.formats import array_record, crops, shards, tree
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
 from cnn_jax.data.formats.image_header import FORMATS
+from cnn_jax.data.formats.made import made_once
 from cnn_jax.data.pipeline import Data, Source
-from cnn_jax.errors import DataError
 
 NAME = 'cnn_jax_photographs'
 CLASSES = ('n01', 'n02', 'n03', 'n04')  # two halves of a temple, two of a flower
@@ -48,7 +45,7 @@ def load(
         if folder := array_record.find(NAME, data_dir):
             return folder
         root = data_dir / NAME / 'files'
-        _make_once(root)
+        made_once(root, _write_files)
         splits = {split: tree.list_classes(root / split, CLASSES) for split in SPLITS}
         return shards.build(NAME, data_dir, splits, class_names=CLASSES, say=say, decoding=decoding)
 
@@ -72,26 +69,6 @@ def load(
         streamed=True,
         repeats=repeats,
     )
-
-
-def _make_once(root: Path) -> None:
-    """Writes the files in a folder beside it and renames that; another process may have done the same."""
-    try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with array_record.lock(root.parent):
-            if root.is_dir():
-                return
-            part = Path(tempfile.mkdtemp(prefix='building-', dir=root.parent))
-            try:
-                _write_files(part)
-                os.rename(part, root)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
-    except OSError as error:
-        raise DataError(
-            f'cannot write the photographs to {root}: {error.strerror}; give a folder that can be written with '
-            '--data_dir=FOLDER'
-        ) from error
 
 
 def _write_files(root: Path) -> None:

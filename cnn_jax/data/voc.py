@@ -21,10 +21,11 @@ from cnn_jax.data.formats.annotations import IGNORE
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.formats.image_header import BadImage
 from cnn_jax.data.formats.kept import Rows
+from cnn_jax.data.formats.made import made_once
 from cnn_jax.data.formats.squeezed import Squeezing
 from cnn_jax.data.held_out import hold_out
 from cnn_jax.data.pipeline import Data
-from cnn_jax.data.scenery.small_sets import drawn_scene, made_once
+from cnn_jax.data.scenery.small_sets import drawn_scene
 from cnn_jax.errors import CnnJaxError, DataError, check_shortage
 
 NAME = 'VOCdevkit'  # of the folder, as it comes out of the archives
@@ -142,7 +143,8 @@ def _list(home: Path, listed: Listed, answer: Answer) -> list[Picture]:
         check_shortage(error)
         raise DataError(
             f'{file} cannot be read: {error.strerror}; unpack the archives of VOC2007 (trainval and test) and VOC2012 '
-            f'(trainval) so that {home} has VOC2007 and VOC2012, and run the same command with --mode=prepare'
+            f'(trainval) so that {home} has VOC2007 and VOC2012, and run the same command with --mode=prepare '
+            f'--data_dir={home.parent}'
         ) from error
     if not names:
         raise DataError(f'{file} lists no photograph; unpack the archive again')

@@ -1,10 +1,5 @@
-"""Small sets in the forms of published ones, for smoke runs: scenes of digits, written as files at first use."""
+"""Scenes of digits as pictures for small sets in the forms of published ones, which smoke runs read."""
 
-import os
-import shutil
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +7,6 @@ import numpy as np
 from cnn_jax.data.held_out import Part
 from cnn_jax.data.scenery.objects import draw_objects
 from cnn_jax.data.scenery.parts import draw_background, parts_of
-from cnn_jax.errors import DataError
-from cnn_jax.files import lock as file_lock
 
 HEIGHT, WIDTH = 72, 96  # of a picture, which is no square, as photographs are none
 
@@ -37,28 +30,3 @@ def drawn_scene(number: int, objects: tuple[int, int]) -> dict[str, Any]:
         'box_label': np.array([one.label for one in found], np.int32),
         'segmentation': segmentation,
     }
-
-
-def made_once(home: Path, write: Callable[[Path], None]) -> None:
-    """The folder `home`, written by `write(folder)` where it is not there yet, whole or not at all.
-
-    Raises:
-        DataError: it cannot be written.
-    """
-    if home.is_dir():
-        return
-    try:
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with file_lock.held(home.with_name(f'{home.name}.LOCK')):
-            if home.is_dir():
-                return
-            part = Path(tempfile.mkdtemp(prefix='building-', dir=home.parent))
-            try:
-                write(part)
-                os.rename(part, home)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
-    except OSError as error:
-        raise DataError(
-            f'cannot write {home}: {error.strerror}; give a folder that can be written with --data_dir=FOLDER'
-        ) from error
