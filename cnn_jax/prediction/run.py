@@ -34,6 +34,8 @@ def predict(net: Net, images: str, output: Path | None, *, batch_size: int, stop
         DataError: no pictures, or none that can be read.
         StorageError: the output cannot be written.
     """
+    if output is not None:
+        check_output(output, (), images=net.task.answers_are_images)  # before a folder of many pictures is read
     found = pictures.find(images)
     if output is not None:
         check_output(output, found.files, images=net.task.answers_are_images)

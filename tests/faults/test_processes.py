@@ -83,7 +83,7 @@ def test_signals_and_losses_in_turn(tmp_path, straight_two):
 
 
 def test_one_that_waits_for_the_others_hears_a_signal(tmp_path):
-    """It hangs in the runtime for minutes otherwise, in which no handler of Python's runs."""
+    """F5: it hangs in the runtime for minutes otherwise, in which no handler of Python's runs."""
     port = harness.free_port()
     process = harness.start_one_of(2, tmp_path / 'run', 0, port, **OPTIONS)
 

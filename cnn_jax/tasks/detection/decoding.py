@@ -10,7 +10,7 @@ from cnn_jax import ops
 
 def not_finite(outputs: Any) -> jax.Array:
     """Whether a number of an image is not finite, bool (batch,), in arrays (batch, ...) of any structure."""
-    each = [jnp.isfinite(array).reshape(len(array), -1).all(1) for array in jax.tree.leaves(outputs)]
+    each = [jnp.isfinite(array).all(tuple(range(1, array.ndim))) for array in jax.tree.leaves(outputs)]
     return ~jnp.stack(each).all(0)
 
 

@@ -170,4 +170,4 @@ def surest(score: jax.Array, label: jax.Array, box: jax.Array, most: int) -> tup
 
 def _flat(levels: Levels) -> jax.Array:
     """Maps (batch, rows, columns, ...) as places (batch, places, ...)."""
-    return jnp.concatenate([one.reshape(len(one), -1, *one.shape[3:]) for one in levels], 1)
+    return jnp.concatenate([one.reshape(one.shape[0], -1, *one.shape[3:]) for one in levels], 1)
