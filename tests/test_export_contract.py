@@ -72,7 +72,7 @@ def test_both_files_of_the_net_of_a_task_agree_on_every_answer(name):
     shape = made.data.image_shape
     variables = random_variables(made.model, jax.ShapeDtypeStruct((2, *made.input_shape), jnp.float32))
     function, images = make_function(made), np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
-    expected = jax.export.deserialize(bytearray(stablehlo.write(function, variables, shape))).call(images)
+    expected: Any = jax.export.deserialize(bytearray(stablehlo.write(function, variables, shape))).call(images)
     content = onnx_writer.write(function, variables, shape)
     names = [one.name for one in onnx.load_from_string(content).graph.output]
     for batch in (1, 3):

@@ -1,5 +1,7 @@
 """FCOS: which places answer for an object, its loss and its suppression, against plain loops and closed forms."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +20,7 @@ CLASSES = 3
 SMALL, LARGE = [4.0, 6.0, 14.0, 20.0], [1.0, 2.0, 31.0, 46.0]
 
 
-def outputs_of(rng, batch=2):
+def outputs_of(rng, batch=2) -> dict[str, Any]:
     """Random outputs with boxes of an area."""
     found = {'scores': [], 'boxes': [], 'centerness': []}
     for rows, columns in SIZES:
