@@ -127,7 +127,7 @@ def test_the_loss_is_that_of_loops_and_its_gradient_is_finite():
 
 def test_a_better_answer_has_a_lower_loss():
     targets = targets_of([(SMALL, 2, False), (LARGE, 0, False)])
-    outputs = jax.tree.map(jnp.zeros_like, outputs_of(np.random.default_rng(0), batch=1))
+    outputs: Any = jax.tree.map(jnp.zeros_like, outputs_of(np.random.default_rng(0), batch=1))
     whole = jnp.array([0.0, 0.0, IMAGE[1], IMAGE[0]])  # a box without an area has no gradient
     outputs['boxes'] = tuple(jnp.broadcast_to(whole, one.shape) for one in outputs['boxes'])
     step = jax.jit(jax.value_and_grad(lambda outputs: jnp.sum(fcos.loss(outputs, targets, IMAGE))))
@@ -138,7 +138,7 @@ def test_a_better_answer_has_a_lower_loss():
         change, state = optimizer.update(gradient, state)
         outputs = optax.apply_updates(outputs, change)
     assert float(value) < 0.2 * float(first)
-    found = jax.jit(lambda outputs: fcos.detections(outputs, 5))(outputs)
+    found: Any = jax.jit(lambda outputs: fcos.detections(outputs, 5))(outputs)
     assert {*np.asarray(found['class'])[0, :2].tolist()} == {0, 2}
     assert np.asarray(found['score'])[0, 2] < 0.25 < 0.5 < np.asarray(found['score'])[0, 1]  # one answer for each
     for box in (SMALL, LARGE):
@@ -149,7 +149,7 @@ def test_a_better_answer_has_a_lower_loss():
 def test_suppression_is_that_of_a_loop(seed):
     rng, count = np.random.default_rng(seed), 40
     corner = rng.uniform(0, 10, (2, count, 2))
-    box = np.float32(np.concatenate([corner, corner + rng.uniform(4, 12, (2, count, 2))], -1))
+    box = np.concatenate([corner, corner + rng.uniform(4, 12, (2, count, 2))], -1).astype(np.float32)
     label = rng.integers(0, 2, (2, count)).astype(np.int32)
     score = -np.sort(-rng.uniform(0, 1, (2, count)).astype(np.float32), axis=1)
     places, scores = jax.jit(fcos.surest, static_argnums=3)(score, label, box, count)
