@@ -3,7 +3,7 @@
     python -m cnn_jax.main --experiment=scenes_detect
     python -m cnn_jax.main --experiment=scenes_detect --init_from=RUN   # a trunk that something else has trained
 
-Expect an AP of 75.1 +- 0.4 and an AP50 of 97.1 +- 0.2 on the test scenes (five seeds), 180 s of training on two busy
+Expect an AP of 75.1 +- 0.4 and an AP50 of 97.1 +- 0.2 on the test scenes (five seeds), 134 s of training on two
 cores.
 
 Model: CenterNet (Zhou et al. 2019, arXiv:1904.07850) on a narrow residual trunk, or FCOS (Tian et al. 2019,
