@@ -44,17 +44,17 @@ RECIPES = {
 }
 
 
-def run(choice: Choice, folder: Path) -> None:
-    """Runs a grid, or what is left of it."""
+def run(choice: Choice, folder: Path, *more: str, seeds: int = SEEDS) -> None:
+    """Runs a grid, or what is left of it; more: flags."""
     given = [f'--config.{name}={value}' for name, value in choice.options.items()]
     given += [f'--vary.{name}={values}' for name, values in choice.vary.items()]
     line = [sys.executable, '-m', 'cnn_jax.main', '--mode=ablate', f'--experiment={choice.experiment}', *given]
-    line += [f'--seeds={SEEDS}', '--metric=cross_entropy', f'--workdir={folder}', '--nopictures']
+    line += [f'--seeds={seeds}', f'--workdir={folder}', '--nopictures', *more]
     subprocess.run(line, cwd=ROOT, check=True)
 
 
-def measure(folder: Path) -> dict[str, Any]:
-    """The mean cross-entropy of each cell, and the test accuracies of the chosen one."""
+def read(folder: Path) -> tuple[Any, Any, list[dict[str, Any]]]:
+    """The summary of a finished grid, the row of the cell that was chosen, and its test scores, seed by seed."""
     from cnn_jax.ablate.chosen import choose
     from cnn_jax.ablate.grid import read_grid
     from cnn_jax.ablate.summary import summarise
@@ -66,14 +66,21 @@ def measure(folder: Path) -> dict[str, Any]:
     chosen = choose(summary)
     assert chosen is not None, f'{folder} is not finished'
     runs = [read_metrics(folder / chosen.name / f'seed_{seed}') for seed in grid.seeds]
-    scores = [next(line['top1'] for line in reversed(lines) if line['split'] == 'test') for lines in runs]
+    tested = [next(line for line in reversed(lines) if line['split'] == 'test') for lines in runs]
+    return summary, chosen, tested
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """The mean cross-entropy of each cell, and the test accuracies of the chosen one."""
+    summary, chosen, tested = read(folder)
+    scores = [line['top1'] for line in tested]
     return {
         'machine': machine(),
         'date': time.strftime('%Y-%m-%d'),
         'seeds': len(scores),
         'cross_entropy': {row.name: row.mean for row in summary.rows},
         'chosen': chosen.name,
-        'options': grid.variants[chosen.name],
+        'options': summary.grid.variants[chosen.name],
         'test_top1': scores,
         'training_seconds': chosen.seconds,
     }
@@ -104,7 +111,7 @@ def main() -> None:
     results = json.loads(RESULTS.read_text(encoding='utf-8')) if RESULTS.exists() else {}
     for label in arguments.recipes:
         folder = arguments.workdir / label.replace(', ', '_')
-        run(RECIPES[label], folder)
+        run(RECIPES[label], folder, '--metric=cross_entropy')
         results[label] = measure(folder)
         RESULTS.write_text(json.dumps(results, indent=1) + '\n', encoding='utf-8')
         write_row(label, row(label, results[label]))

@@ -4,8 +4,7 @@
     python -m cnn_jax.main --experiment=pet_localize --init_from=resnet18.safetensors   # torchvision's weights
     python -m cnn_jax.main --experiment=pet_localize --config.smoke                     # two steps on drawn scenes
 
-Expect no published number: it is not measured here yet. Without pretrained weights 3,680 photographs of 37 breeds are
-few, and most of the classes stay unlearnt.
+Expect no number yet: it is not measured here, and none is published for this rule on this set.
 
 Model: a residual trunk (He et al. 2015, arXiv:1512.03385) with a head for the class and one for the box, as OverFeat's
 (Sermanet et al. 2013, arXiv:1312.6229). The box is that around the animal's outline (`data/pet.py`).

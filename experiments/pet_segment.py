@@ -4,8 +4,7 @@
     python -m cnn_jax.main --experiment=pet_segment --init_from=resnet18.safetensors   # torchvision's weights
     python -m cnn_jax.main --experiment=pet_segment --config.smoke                     # two steps on drawn scenes
 
-Expect no published number: it is not measured here yet. The border of the trimaps counts neither in the loss nor in the
-metric.
+Expect no number yet: it is not measured here. The border of the trimaps counts neither in the loss nor in the metric.
 
 Model: FCN-8s (Long et al. 2014, arXiv:1411.4038) on a residual trunk (He et al. 2015, arXiv:1512.03385).
 """

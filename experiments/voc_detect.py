@@ -4,8 +4,8 @@
     python -m cnn_jax.main --experiment=voc_detect --init_from=resnet18.safetensors   # torchvision's weights
     python -m cnn_jax.main --experiment=voc_detect --config.smoke                     # two steps on drawn scenes
 
-Expect less than the published 72.6 of mAP (VOC's, ResDCN-18, 384 pixels, 70 epochs): it is not measured here yet, and
-the metric here is COCO's, whose AP50 is near VOC's mAP and not it.
+Expect no number yet: it is not measured here. Published: 72.6 of VOC's mAP with CenterNet on ResDCN-18 at 384 pixels;
+the metric here is COCO's, whose AP50 is another number.
 
 Model: CenterNet (Zhou et al. 2019, arXiv:1904.07850), or FCOS (Tian et al. 2019, arXiv:1904.01355), on a residual trunk
 (He et al. 2015, arXiv:1512.03385). Photographs are squeezed into a square.

@@ -1,5 +1,6 @@
 """`cnn_jax.train`: a run from Python."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 import cnn_jax
 from cnn_jax import experiment
+from cnn_jax.errors import CnnJaxError
 from cnn_jax.main import main
 
 TINY = 'tests/tiny_experiment.py'
@@ -52,3 +54,17 @@ def test_a_run_of_a_named_experiment_is_as_one_of_the_command_line(tmp_path):
     one, two = (json.loads((tmp_path / name / 'config.json').read_text()) for name in ('one', 'two'))
     assert {**one, 'started': 0, 'test_openings': 0} == {**two, 'started': 0, 'test_openings': 0}
     assert main(['--mode=evaluate', f'--workdir={tmp_path}/one']) == 0
+
+
+def test_an_experiment_may_name_the_weights_that_it_starts_from(tmp_path):
+    cnn_jax.train(experiment.load(TINY, SHORT), workdir=tmp_path / 'first', data_dir=tmp_path)
+    made = experiment.function(TINY)(**SHORT)
+    named = dataclasses.replace(made, init_from=str(tmp_path / 'first'))
+    plain, given, own = (
+        cnn_jax.train(one, data_dir=tmp_path, init_from=flag).variables['params']['fc']['kernel']
+        for one, flag in ((made, None), (made, tmp_path / 'first'), (named, None))
+    )
+    np.testing.assert_array_equal(own, given)
+    assert not np.array_equal(own, plain)
+    with pytest.raises(CnnJaxError, match=r'nothing/here'):
+        cnn_jax.train(dataclasses.replace(made, init_from='nothing/here'), data_dir=tmp_path)

@@ -4,19 +4,17 @@ Parkhi, Vedaldi, Zisserman and Jawahar 2012, "Cats and dogs". The box of an anim
 splits: the set's own boxes are of heads, and the test pictures have none.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
 
-from cnn_jax.data.formats.annotated import Picture, box_around, open_kept, read_bytes
-from cnn_jax.data.formats.annotations import IGNORE
+from cnn_jax.data.formats import mask_file
+from cnn_jax.data.formats.annotated import Picture, make_data, read_bytes
+from cnn_jax.data.formats.annotations import IGNORE, box_around
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.formats.image_header import BadImage
-from cnn_jax.data.formats.kept import Rows
-from cnn_jax.data.formats.made import made_once
 from cnn_jax.data.formats.squeezed import Squeezing
 from cnn_jax.data.held_out import hold_out
 from cnn_jax.data.pipeline import Data
@@ -32,7 +30,6 @@ TRIMAP = {1: ANIMAL, 2: BACKGROUND, 3: IGNORE}  # the last is the border, which 
 MAX_BAD = 0.005  # some files of the published set are no JPEG files
 
 Answer = Literal['localization', 'segmentation']
-Say = Callable[[str], None]
 
 
 def load(
@@ -59,34 +56,20 @@ def load(
     """
     if answer not in get_args(Answer):
         raise CnnJaxError(f'answer: {answer!r} given; it is one of {", ".join(get_args(Answer))}')
-    how, published = Squeezing(image_size), SMALL if smoke else SPLITS
-
-    def open_split(split: str, data_dir: Path) -> Rows:
-        home = data_dir / (f'{NAME}_smoke' if smoke else NAME)
-        if smoke:
-            made_once(home, write_small)
-        form = f'{image_size}x{image_size}'
-        rows = open_kept(home, split, _list(home, split), lambda one: _read(one, how), form=form, max_bad=MAX_BAD)
-        return rows.only(fields)
-
-    def prepare(data_dir: Path, say: Say) -> None:
-        for split, expected in published.items():
-            count = len(open_split(split, data_dir))
-            note = '' if count == expected else f', NOT the {expected:,} published ones'
-            say(f'pet {split}: {count:,} pictures in {data_dir / NAME}{note}')
-
     segments = answer == 'segmentation'
-    fields = _fields(image_size, segments=segments)
-    data = Data(
-        name='Oxford-IIIT Pet',
+    data = make_data(
+        name='pet',
+        folder=NAME,
         batch_size=batch_size,
-        splits=dict(published),
+        how=Squeezing(image_size),
         class_names=('background', 'animal') if segments else BREED_NAMES,
-        image_shape=(image_size, image_size, 3),
-        fields=fields,
-        open=open_split,
-        prepare=prepare,
-        decode=how.pixels,
+        fields=_fields(image_size, segments=segments),
+        published=SMALL if smoke else SPLITS,
+        pictures=_list,
+        read=_read,
+        form='outlines',
+        max_bad=MAX_BAD,
+        small=write_small if smoke else None,
     )
     return hold_out(data, validation, fold)
 
@@ -130,11 +113,11 @@ def _list(home: Path, split: str) -> list[Picture]:
 def _read(picture: Picture, how: Squeezing) -> dict[str, Any]:
     """The row of a picture, with the answers of both kinds."""
     photograph, trimap = picture.files
-    encoded, marked = read_bytes(photograph), _trimap(trimap)
-    pixels, view = how.pixels(encoded), how.view(encoded)
-    sides = round(view.scale[0] * how.size), round(view.scale[1] * how.size)
-    if marked.shape != sides[::-1]:
-        raise BadImage(f'its trimap has {marked.shape[::-1]} pixels, the picture {sides}')
+    encoded = read_bytes(photograph)
+    pixels, sides = how.pixels(encoded), how.sides(encoded)
+    marked = _classes(mask_file.read(trimap, sides))
+    if not (marked == ANIMAL).any():
+        raise BadImage('nothing is marked on it')
     return {
         'image': pixels,
         'label': np.int32(int(picture.name.split()[-1]) - 1),
@@ -143,19 +126,13 @@ def _read(picture: Picture, how: Squeezing) -> dict[str, Any]:
     }
 
 
-def _trimap(file: Path) -> np.ndarray:
-    """The classes of a trimap, uint8 (height, width); BadImage where it is none."""
-    try:
-        with Image.open(file, formats=('PNG',)) as opened:
-            numbers = np.array(opened)
-    except Exception as error:  # of damaged files, of whatever type
-        check_shortage(error)
-        raise BadImage(f'its trimap {file.name} cannot be read: {" ".join(str(error).split())[:100]}') from error
-    if numbers.ndim != 2 or not np.isin(numbers, list(TRIMAP)).all():
-        raise BadImage(f'its trimap {file.name} has other numbers than {", ".join(map(str, TRIMAP))}')
+def _classes(trimap: np.ndarray) -> np.ndarray:
+    """The classes of a trimap, uint8 (height, width); BadImage where it has other numbers."""
+    if not np.isin(trimap, list(TRIMAP)).all():
+        raise BadImage(f'its trimap has other numbers than {", ".join(map(str, TRIMAP))}')
     table = np.zeros(256, np.uint8)
     table[list(TRIMAP)] = list(TRIMAP.values())
-    return table[numbers]
+    return table[trimap]
 
 
 def write_small(home: Path) -> None:

@@ -8,7 +8,6 @@ COCO has it for crowds, several detections may lie on one, and the measure is th
 """
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -16,12 +15,10 @@ import numpy as np
 from PIL import Image
 
 from cnn_jax.data.formats import mask_file
-from cnn_jax.data.formats.annotated import Picture, open_kept, read_bytes
+from cnn_jax.data.formats.annotated import Picture, make_data, read_bytes
 from cnn_jax.data.formats.annotations import IGNORE
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.formats.image_header import BadImage
-from cnn_jax.data.formats.kept import Rows
-from cnn_jax.data.formats.made import made_once
 from cnn_jax.data.formats.squeezed import Squeezing
 from cnn_jax.data.held_out import hold_out
 from cnn_jax.data.pipeline import Data
@@ -33,11 +30,10 @@ CLASS_NAMES = (
     'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable', 'dog',
     'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor',
 )  # fmt: skip
-MOST = 64  # boxes of a photograph; the most that one has is 56
+MOST = 64  # boxes of a photograph; one with more is bad
 MAX_BAD = 0.001
 
 Answer = Literal['detection', 'segmentation']
-Say = Callable[[str], None]
 
 
 class Listed(NamedTuple):
@@ -91,33 +87,19 @@ def load(
     """
     if answer not in get_args(Answer):
         raise CnnJaxError(f'answer: {answer!r} given; it is one of {", ".join(get_args(Answer))}')
-    how, published = Squeezing(image_size), SMALL if smoke else PUBLISHED[answer]
-    read = _read_boxes if answer == 'detection' else _read_masks
-
-    def open_split(split: str, data_dir: Path) -> Rows:
-        home = data_dir / (f'{NAME}_smoke' if smoke else NAME)
-        if smoke:
-            made_once(home, write_small)
-        pictures = [picture for one in LISTS[answer][split] for picture in _list(home, one, answer)]
-        form = f'{answer}_{image_size}x{image_size}'
-        return open_kept(home, split, pictures, lambda one: read(one, how), form=form, max_bad=MAX_BAD)
-
-    def prepare(data_dir: Path, say: Say) -> None:
-        for split, expected in published.items():
-            count = len(open_split(split, data_dir))
-            note = '' if count == expected else f', NOT the {expected:,} published ones'
-            say(f'voc {split}: {count:,} photographs below {data_dir}{note}')
-
-    data = Data(
-        name='PASCAL VOC',
+    data = make_data(
+        name='voc',
+        folder=NAME,
         batch_size=batch_size,
-        splits=dict(published),
+        how=Squeezing(image_size),
         class_names=('background', *CLASS_NAMES) if answer == 'segmentation' else CLASS_NAMES,
-        image_shape=(image_size, image_size, 3),
         fields=_fields(image_size, answer),
-        open=open_split,
-        prepare=prepare,
-        decode=how.pixels,
+        published=SMALL if smoke else PUBLISHED[answer],
+        pictures=lambda home, split: [one for listed in LISTS[answer][split] for one in _list(home, listed, answer)],
+        read=_read_boxes if answer == 'detection' else _read_masks,
+        form=answer,
+        max_bad=MAX_BAD,
+        small=write_small if smoke else None,
     )
     return hold_out(data, validation, fold)
 
@@ -155,16 +137,10 @@ def _list(home: Path, listed: Listed, answer: Answer) -> list[Picture]:
     ]
 
 
-def _sides(encoded: bytes, how: Squeezing) -> tuple[int, int]:
-    """(width, height) of a photograph."""
-    across, down = how.view(encoded).scale
-    return round(across * how.size), round(down * how.size)
-
-
 def _read_boxes(picture: Picture, how: Squeezing) -> dict[str, Any]:
     photograph, annotation = picture.files
     encoded = read_bytes(photograph)
-    sides = _sides(encoded, how)
+    sides = how.sides(encoded)
     objects = read_annotation(read_bytes(annotation), sides)
     if len(objects) > MOST:
         raise BadImage(f'{len(objects)} objects are on it; {MOST} at most have room')
@@ -211,18 +187,10 @@ EDGES = ('xmin', 'ymin', 'xmax', 'ymax')
 def _read_masks(picture: Picture, how: Squeezing) -> dict[str, Any]:
     photograph, mask = picture.files
     encoded = read_bytes(photograph)
-    try:
-        with Image.open(mask, formats=('PNG',)) as opened:
-            classes = np.array(opened)
-    except Exception as error:  # of damaged files, of whatever type
-        check_shortage(error)
-        raise BadImage(f'its mask cannot be read: {" ".join(str(error).split())[:100]}') from error
-    sides = _sides(encoded, how)
-    if classes.ndim != 2 or classes.shape != sides[::-1]:
-        raise BadImage(f'its mask has the shape {classes.shape}, the photograph {sides[::-1]}')
+    classes = mask_file.read(mask, how.sides(encoded))
     if not ((classes <= len(CLASS_NAMES)) | (classes == IGNORE)).all():
         raise BadImage(f'its mask has class {int(classes[classes != IGNORE].max())}; there are {len(CLASS_NAMES)}')
-    return {'image': how.pixels(encoded), 'segmentation': how.classes(classes.astype(np.uint8))}
+    return {'image': how.pixels(encoded), 'segmentation': how.classes(classes)}
 
 
 def write_small(home: Path) -> None:
@@ -250,7 +218,7 @@ def _write_list(root: Path, listed: Listed, names: list[str]) -> None:
 
 
 def _as_xml(scene: dict[str, Any]) -> str:
-    """The boxes of a scene as VOC writes them; every third is difficult."""
+    """The boxes of a scene as VOC writes them; the third is difficult."""
     objects = []
     for number, (box, label) in enumerate(zip(scene['boxes'], scene['box_label'], strict=True)):
         first, last = np.floor(box[:2]).astype(int) + 1, np.ceil(box[2:]).astype(int)

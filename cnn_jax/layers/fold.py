@@ -67,8 +67,8 @@ def _add_bias(
     """Stands in for the call of a norm that was folded away."""
     module = context.module
     # What the model was given ready-made, such as a trunk, has the name of the field above in its path.
-    path = module.path[module.path[:1] == ('model',) :]
-    if not isinstance(module, BatchNorm) or not {module.path, path} & {*folded}:
+    path = module.path[1:] if module.path[:1] == ('model',) else module.path
+    if not isinstance(module, BatchNorm) or path not in folded:
         return call(*args, **kwargs)
     bias = module.variables['params']['bias']
     outputs = (args[0] + bias.reshape(1, 1, 1, -1)).astype(args[0].dtype)

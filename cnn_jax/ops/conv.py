@@ -7,15 +7,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cnn_jax.ops import arguments
+from cnn_jax.ops import arguments, transposed
 from cnn_jax.ops.arguments import Int, Padding, Pads, Pair
 from cnn_jax.ops.bias import add_bias
 from cnn_jax.ops.cpu import choice as cpu_choice
-from cnn_jax.ops.cpu import transposed
-from cnn_jax.ops.cpu.transposed import Stretch
+from cnn_jax.ops.cpu import transposed as cpu_transposed
 from cnn_jax.ops.finite import guarded
 from cnn_jax.ops.gpu import choice as gpu_choice
 from cnn_jax.ops.implementation import apart, by_platform, is_plain, same_axes
+from cnn_jax.ops.transposed import Stretch
 from cnn_jax.ops.windows import Forms, Geometry, plain
 
 
@@ -148,7 +148,7 @@ def conv2d_transpose(
         )
     pads = _transposed_pads(images.shape, (height, width), stride, padding, dilation, extra)
     how = Stretch(stride, pads, dilation, groups)
-    if images.size and not is_plain() and transposed.pays(how):
+    if images.size and not is_plain() and cpu_transposed.pays(how):
         outputs = _cached_transposed(*same_axes(images, kernel), how)
     else:
         outputs = transposed.plain(images, kernel, how)
@@ -157,7 +157,7 @@ def conv2d_transpose(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _transposed(images: jax.Array, kernel: jax.Array, how: Stretch) -> jax.Array:
-    plainly, columns = (functools.partial(form, how=how) for form in (transposed.plain, transposed.columns))
+    plainly, columns = (functools.partial(form, how=how) for form in (transposed.plain, cpu_transposed.columns))
     return by_platform(plainly, images, kernel, cpu=apart(columns, plainly, kernel[0, 0, 0, 0]))
 
 

@@ -12,7 +12,7 @@ from cnn_jax.drawing.words import table
 from cnn_jax.errors import DataError
 from cnn_jax.prediction import pictures
 from cnn_jax.prediction.net import Net
-from cnn_jax.prediction.writing import FORMATS, check_output, writing, writing_images
+from cnn_jax.prediction.writing import check_names, check_output, is_file, writing, writing_images
 from cnn_jax.workdir.log import Log
 
 SHOWN = 10  # rows on the console
@@ -35,10 +35,10 @@ def predict(net: Net, images: str, output: Path | None, *, batch_size: int, stop
         StorageError: the output cannot be written.
     """
     if output is not None:
-        check_output(output, (), images=net.task.answers_are_images)  # before a folder of many pictures is read
+        check_output(output, images=net.task.answers_are_images)
     found = pictures.find(images)
-    if output is not None:
-        check_output(output, found.files, images=net.task.answers_are_images)
+    if output is not None and not is_file(output):
+        check_names(found.files)
     if found.left_out:
         log.say(f'{found.left_out:,} files in {images} are no images and are left out')
     shown: list[dict[str, Any]] = []
@@ -54,8 +54,8 @@ def predict(net: Net, images: str, output: Path | None, *, batch_size: int, stop
         if output is not None:
             numbers = iter(_numbers(found.files))
             records: Callable[[Any], Any] = lambda row: net.task.records(row, next(numbers), net.names)  # noqa: E731
-            to_folder = output.suffix.lower() not in FORMATS
-            opened = writing_images(output, net.task.as_image) if to_folder else writing(output, columns, records)
+            to_file = is_file(output)
+            opened = writing(output, columns, records) if to_file else writing_images(output, net.task.as_image)
             write = held.enter_context(opened)
         with log.working('predicting, picture', len(found.files)) as told:
             for run in pictures.batches(found.files, net.see, batch_size):

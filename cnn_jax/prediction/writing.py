@@ -22,18 +22,24 @@ Row = Mapping[str, Any]
 Write = Callable[[Row], None]
 
 
-def check_output(path: Path, files: Sequence[str], *, images: bool) -> None:
-    """Raises CnnJaxError for an output whose ending says no format.
+def is_file(path: Path) -> bool:
+    """Whether an output is a file of one of `FORMATS`, and no folder of images."""
+    return path.suffix.lower() in FORMATS and not path.is_dir()
 
-    images: whether answers are images, which go into a folder; two of `files` may then not have one name.
-    """
-    if path.suffix.lower() in FORMATS and not path.is_dir():
+
+def check_output(path: Path, *, images: bool) -> None:
+    """Raises CnnJaxError for an output whose ending says no format; images: whether answers may go into a folder."""
+    if is_file(path):
         return
     formats = ', '.join(FORMATS)
     if not images:
         raise CnnJaxError(f'--output: {path} given; its ending says the format, one of {formats}')
     if path.suffix or path.is_file():
         raise CnnJaxError(f'--output: {path} given; give a folder for masks, or a file that ends in one of {formats}')
+
+
+def check_names(files: Sequence[str]) -> None:
+    """Raises CnnJaxError for files whose answers would be one image of a folder."""
     first: dict[str, str] = {}
     for file in files:
         if (other := first.setdefault(Path(file).stem, file)) != file:

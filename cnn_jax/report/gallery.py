@@ -25,9 +25,10 @@ _ORDER = (*_INSIDE, 'gradient', 'guided_backprop', 'deconvnet', 'gradient_times_
 _SPACE = ('neighbours', 'embedding', 'image_grid')
 _CHECK_NOTE = (
     'Beneath each map is the same map with the weights shuffled from the last layer downwards, its rank correlation '
-    'with the map of the trained weights, and the probability of the class as the strongest pixels of the picture come '
-    'first (insertion: high is good) or go first (deletion: low is good). The numbers are means over test images, with '
-    '95 % intervals; the last column counts the images whose map says something, and - stands where none does.'
+    'with the map of the trained weights, and the probability of what is explained as the strongest pixels of the '
+    'picture come first (insertion: high is good) or go first (deletion: low is good). The numbers are means over test '
+    'images, with 95 % intervals; the last column counts the images whose map says something, and - stands where none '
+    'does.'
 )
 
 

@@ -29,7 +29,7 @@ class Case(NamedTuple):
         image: uint8 (height, width, channels).
         result: its row of `Results`.
         row: its row of the source, with the right answer.
-        answer: what the task reads from the outputs of the net.
+        answer: of a task whose answers are images, what it reads from the outputs of the net; else None: see `result`.
     """
 
     image: np.ndarray

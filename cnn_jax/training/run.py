@@ -4,6 +4,7 @@ import dataclasses
 import json
 import time
 import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,24 +124,26 @@ def _write_report(
 
 
 def _cases(experiment: Experiment, result: Trained, variables: Any, results: Results) -> dict[str, list[Case]]:
-    """Single images with all that is known of them, for pictures; each is shown to the net once more."""
-    predict, source = jax.jit(make_predict_step(experiment)), result.feed.source('test')
-    found: dict[str, list[Case]] = {}
+    """Single images with all that is known of them, for pictures."""
+    source, found = result.feed.source('test'), {}
     for kind, places in places_of(results).items():
         rows = [source[int(row)] for row in results['index'][places]]
-        batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        index = results['index'][places].astype(np.int32)
-        answers = jax.device_get(predict(variables, {**batch, 'index': index, 'epoch': 0 * index}))
+        answers = [None] * len(rows)
+        if experiment.task.answers_are_images:  # too large to be kept of a whole split
+            answers = _answers(experiment, variables, rows, results['index'][places])
         found[kind] = [
-            Case(
-                row['image'],
-                {name: values[place] for name, values in results.items()},
-                row,
-                jax.tree.map(lambda values, number=number: values[number], answers),
-            )
-            for number, (place, row) in enumerate(zip(places, rows, strict=True))
+            Case(row['image'], {name: values[place] for name, values in results.items()}, row, answer)
+            for place, row, answer in zip(places, rows, answers, strict=True)
         ]
     return found
+
+
+def _answers(experiment: Experiment, variables: Any, rows: Sequence[Mapping[str, Any]], index: np.ndarray) -> list[Any]:
+    """What the net says of some rows of a split, `index`."""
+    batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    batch |= {'index': index.astype(np.int32), 'epoch': np.zeros(len(rows), np.int32)}
+    answers = jax.device_get(jax.jit(make_predict_step(experiment))(variables, batch))
+    return [jax.tree.map(lambda values, row=row: values[row], answers) for row in range(len(rows))]
 
 
 def _draw_augmented(loaded: Loaded, setup: Setup, result: Trained, run: 'Run') -> None:

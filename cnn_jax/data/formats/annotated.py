@@ -5,14 +5,16 @@ What a set is made of decides the name of the file that is kept: another picture
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from cnn_jax.data.formats.fields import Fields
 from cnn_jax.data.formats.image_header import BadImage
 from cnn_jax.data.formats.kept import Rows, keep_all
+from cnn_jax.data.formats.made import made_once
+from cnn_jax.data.formats.squeezed import Squeezing
+from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import DataError, check_shortage
 
 NAMED = 10  # bad ones that an error lists
@@ -96,9 +98,53 @@ def read_bytes(file: Path) -> bytes:
         raise BadImage(f'cannot be read: {error.strerror}') from error
 
 
-def box_around(mask: np.ndarray) -> np.ndarray:
-    """The box (left, top, right, bottom) around the true pixels of a mask (height, width); BadImage where none is."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        raise BadImage('nothing is marked on it')
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
+def make_data(
+    *,
+    name: str,
+    folder: str,
+    batch_size: int,
+    how: Squeezing,
+    class_names: tuple[str, ...],
+    fields: Fields,
+    published: Mapping[str, int],
+    pictures: Callable[[Path, str], Sequence[Picture]],
+    read: Callable[[Picture, Squeezing], dict[str, Any]],
+    form: str,
+    max_bad: float,
+    small: Callable[[Path], None] | None = None,
+) -> Data:
+    """A set whose splits are kept as `open_kept` does.
+
+    Args:
+        name: for messages.
+        folder: of the set below `data_dir`.
+        published: how many pictures its splits have.
+        pictures: those of a split, of the set in a folder.
+        small: writes a set of the same form into a folder, which is read in place of the published one.
+    """
+
+    def open_split(split: str, data_dir: Path) -> Rows:
+        home = data_dir / (f'{folder}_smoke' if small else folder)
+        if small:
+            made_once(home, small)
+        named = f'{form}_{how.size}x{how.size}'
+        rows = open_kept(home, split, pictures(home, split), lambda one: read(one, how), form=named, max_bad=max_bad)
+        return rows.only(fields)
+
+    def prepare(data_dir: Path, say: Callable[[str], None]) -> None:
+        for split, expected in published.items():
+            count = len(open_split(split, data_dir))
+            note = '' if count == expected else f', NOT the {expected:,} published ones'
+            say(f'{name} {split}: {count:,} pictures below {data_dir}{note}')
+
+    return Data(
+        name=name,
+        batch_size=batch_size,
+        splits=dict(published),
+        class_names=class_names,
+        image_shape=(how.size, how.size, 3),
+        fields=fields,
+        open=open_split,
+        prepare=prepare,
+        decode=how.pixels,
+    )

@@ -45,3 +45,9 @@ def boxes_of_shares(shares: np.ndarray, height: int, width: int) -> np.ndarray:
     """Boxes (..., 4) of TFDS, (top, left, bottom, right) in 0 .. 1, as this file has them, float32."""
     sides = np.array([width, height, width, height], np.float32)
     return np.asarray(shares, np.float32)[..., [1, 0, 3, 2]] * sides
+
+
+def box_around(mask: np.ndarray) -> np.ndarray:
+    """The smallest box around what is true in a mask (height, width), float32 (4,): edges, not last pixels."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)

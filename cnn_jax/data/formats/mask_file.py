@@ -1,9 +1,13 @@
 """Segmentations as indexed PNG files: a pixel is the number of its class, and the palette is for the eye, as in VOC."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from cnn_jax.data.formats.image_header import BadImage
+from cnn_jax.errors import check_shortage
 
 NUMBERS = 256  # that a pixel may have
 
@@ -22,6 +26,23 @@ def encode(segmentation: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, 'PNG')
     return buffer.getvalue()
+
+
+def read(file: Path, sides: tuple[int, int]) -> np.ndarray:
+    """The numbers of the pixels of a PNG file, uint8 (height, width), of a picture of (width, height) `sides`.
+
+    Raises:
+        BadImage: no such file, or one of another size.
+    """
+    try:
+        with Image.open(file, formats=('PNG',)) as opened:
+            numbers = np.array(opened)
+    except Exception as error:  # of damaged files, of whatever type
+        check_shortage(error)
+        raise BadImage(f'its mask {file.name} cannot be read: {" ".join(str(error).split())[:100]}') from error
+    if numbers.shape != sides[::-1] or numbers.dtype != np.uint8:
+        raise BadImage(f'its mask has the shape {numbers.shape}, the photograph {sides[::-1]}')
+    return numbers
 
 
 def palette() -> np.ndarray:

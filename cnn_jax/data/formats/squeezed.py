@@ -33,14 +33,19 @@ class Squeezing:
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return cv2.resize(decoded, (self.size, self.size), interpolation=how)
 
-    def view(self, encoded: bytes) -> View:
-        """Where what `pixels` gives lies in the picture.
+    def sides(self, encoded: bytes) -> tuple[int, int]:
+        """(width, height) of the picture.
 
         Raises:
             BadImage: no image, or a too large one.
         """
         header = read_header(encoded, max_pixels=self.max_pixels, upright=False)
-        return View((0.0, 0.0), (header.width / self.size, header.height / self.size))
+        return header.width, header.height
+
+    def view(self, encoded: bytes) -> View:
+        """Where what `pixels` gives lies in the picture; errors as `sides`."""
+        width, height = self.sides(encoded)
+        return View((0.0, 0.0), (width / self.size, height / self.size))
 
     def classes(self, segmentation: np.ndarray) -> np.ndarray:
         """A segmentation (height, width) at that size, each pixel the class in its middle."""

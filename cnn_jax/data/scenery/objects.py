@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cnn_jax.data.formats.annotations import box_around
 from cnn_jax.data.scenery.parts import Parts, resized
 
 SCALE = (1.4, 2.6)  # of a scan of 8 pixels, on a scene of 48
@@ -61,12 +62,6 @@ def _enlarged(rng: np.random.Generator, scan: np.ndarray, size: int) -> np.ndarr
     scale = rng.uniform(*SCALE) * size / SCENE
     height, width = (max(2, round(SCAN * scale * rng.uniform(0.9, 1.1))) for _ in range(2))
     return resized(scan, height, width)
-
-
-def box_around(mask: np.ndarray) -> np.ndarray:
-    """The smallest (left, top, right, bottom) around what is true: edges, not last pixels."""
-    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
 
 
 def _covered(box: np.ndarray, other: np.ndarray) -> float:

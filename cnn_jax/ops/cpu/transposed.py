@@ -1,40 +1,15 @@
-"""The transposed convolution, as XLA has it and as one matrix product with a few shifted sums."""
-
-from typing import NamedTuple
+"""The transposed convolution as one matrix product and a few shifted sums."""
 
 import jax
 from jax import lax
 
-from cnn_jax.ops.arguments import Pads, dilated
-from cnn_jax.ops.windows import Geometry, Shape, padded, product, stretched, zero
-
-
-class Stretch(NamedTuple):
-    """How far apart pixels are set, (height, width), before a convolution of stride 1.
-
-    Attributes:
-        pads: of the stretched images; negative ones crop.
-        dilation, groups: of the convolution.
-    """
-
-    stride: tuple[int, int]
-    pads: Pads
-    dilation: tuple[int, int]
-    groups: int
+from cnn_jax.ops.transposed import Stretch
+from cnn_jax.ops.windows import padded, product, zero
 
 
 def pays(how: Stretch) -> bool:
     """Returns whether `columns` is the fastest known form, and knows how: where windows begin apart."""
     return how.groups == 1 and how.dilation == (1, 1) and how.stride != (1, 1)
-
-
-def plain(images: jax.Array, kernel: jax.Array, how: Stretch) -> jax.Array:
-    """Returns XLA's own transposed convolution; kernel: (height, width, out // groups, in)."""
-    height, width, filters, channels = kernel.shape
-    each = channels // how.groups
-    per_group = kernel[::-1, ::-1].reshape(height, width, filters, how.groups, each)
-    flipped = per_group.transpose(0, 1, 4, 3, 2).reshape(height, width, each, how.groups * filters)
-    return stretched(images, flipped, how.pads, how.stride, how.dilation, how.groups)
 
 
 def columns(images: jax.Array, kernel: jax.Array, how: Stretch) -> jax.Array:
@@ -67,13 +42,3 @@ def columns(images: jax.Array, kernel: jax.Array, how: Stretch) -> jax.Array:
         )
     ]
     return padded(whole, (crops[0], crops[1])).astype(images.dtype)
-
-
-def geometry(images: Shape, kernel: Shape, outputs: Shape, how: Stretch) -> Geometry:
-    """Returns the convolution that is transposed: it makes arrays of `images`' shape of those of `outputs`'."""
-    pads = []
-    for axis in (0, 1):
-        reach = dilated(kernel[axis], how.dilation[axis]) - 1
-        before = reach - how.pads[axis][0]
-        pads.append((before, (images[1 + axis] - 1) * how.stride[axis] + reach + 1 - outputs[1 + axis] - before))
-    return Geometry(how.stride, (pads[0], pads[1]), how.dilation, how.groups)

@@ -56,24 +56,22 @@ def _of_image(
     overlaps = box_iou(found[:, None], boxes[None]) if len(boxes) else np.zeros((len(found), 0))
     for overlap, label, box in zip(overlaps, classes, found, strict=True):
         same = labels == label
-        free = np.where(same & ~taken, overlap, 0)
+        free, own, other = (np.where(which, overlap, 0) for which in (same & ~taken, same, ~same))
         if free.max(initial=0) >= FOUND:
             taken[free.argmax()] = True
             counts[RIGHT] += 1
-        elif np.where(same, overlap, 0).max(initial=0) >= FOUND:
+        elif own.max(initial=0) >= FOUND:
             counts[DUPLICATE] += 1
         elif _in_crowd(box, crowds[of == label]):
             continue
-        elif np.where(same, overlap, 0).max(initial=0) >= NEAR:
-            meant[np.where(same, overlap, 0).argmax()] = True
+        elif own.max(initial=0) >= NEAR:
+            meant[own.argmax()] = True
             counts[LOCALISATION] += 1
-        elif np.where(same, 0, overlap).max(initial=0) >= FOUND:
-            meant[np.where(same, 0, overlap).argmax()] = True
+        elif other.max(initial=0) >= FOUND:
+            meant[other.argmax()] = True
             counts[CONFUSION] += 1
-        elif np.where(same, 0, overlap).max(initial=0) >= NEAR:
-            counts[BOTH] += 1
         else:
-            counts[BACKGROUND] += 1
+            counts[BOTH if other.max(initial=0) >= NEAR else BACKGROUND] += 1
     counts[MISSED] = int(np.sum(~taken & ~meant))
     return counts
 
