@@ -9,7 +9,6 @@ import contextlib
 import difflib
 import errno
 import os
-import re
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -22,7 +21,7 @@ from cnn_jax import modes
 from cnn_jax.devices import cluster, compilation, ending
 from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.drawing.words import printable
-from cnn_jax.errors import MEMORY, CnnJaxError, PeerError, ShortageError, StorageError, check_shortage, closest, unknown
+from cnn_jax.errors import MEMORY, CnnJaxError, ShortageError, StorageError, check_shortage, closest, unknown
 from cnn_jax.files.refusal import disk_reason
 from cnn_jax.modes import _help as help
 from cnn_jax.modes._command import Command
@@ -96,19 +95,18 @@ def _explain(error: Exception, command: Command) -> tuple[str, int]:
     if isinstance(error, ModuleNotFoundError) and (package := missing_package(error.name)):
         what = f"this needs the package {package}, which is not installed: pip install 'cnn_jax[all]'"
         return what, CnnJaxError.exit_code
-    if command.joined and re.search('Gloo|NCCL|UNAVAILABLE|DEADLINE|oordination', str(error)):
-        from cnn_jax.devices import processes
+    try:
+        if command.joined:
+            from cnn_jax.devices import processes
 
-        what = f'{processes.name_peers()} was lost: {error}; start all of them again with the same command'
-        return what, PeerError.exit_code
+            processes.check_peers(error)
+        check_shortage(error)
+    except CnnJaxError as known:
+        return str(known), known.exit_code
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         folder = Path(error.filename).absolute() if error.filename is not None else command.workdir
         why = disk_reason(folder or Path.cwd(), error) or 'make room or mend it'
         return f'the disk refuses: {error}; {why}, then run the same command to go on', StorageError.exit_code
-    try:
-        check_shortage(error)
-    except ShortageError as short:
-        return str(short), short.exit_code
     if isinstance(error, OSError) and error.filename is not None:
         return f'{error.filename}: {error.strerror}; give another path, or mend its rights', StorageError.exit_code
     return f'unexpected {type(error).__name__}: {error}', 1

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +15,10 @@ from small_checkpoint import abstract, bits, make_state, restore, save
 
 from cnn_jax import experiment
 from cnn_jax.devices import mapping
-from cnn_jax.errors import ShortageError, StorageError
+from cnn_jax.errors import PeerError, ShortageError, StorageError
 from cnn_jax.training import restore as restore_run
 from cnn_jax.training.setup import Setup
-from cnn_jax.workdir import digest, meta
+from cnn_jax.workdir import checkpoint, digest, meta
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.log import Log
 
@@ -48,6 +49,24 @@ def test_what_was_restored_is_saved_again(tmp_path, state):
 
 def test_nothing_saved_is_none(tmp_path, state):
     assert restore(Checkpoints(tmp_path / 'c'), abstract(state)) == (None, [])
+
+
+def test_a_lost_process_is_no_fault_of_the_disk(tmp_path, state, monkeypatch):
+    checkpoints = save(tmp_path / 'c', state, 1)
+    monkeypatch.setattr(jax, 'process_count', lambda: 2)
+
+    def lose(*_, **__):
+        raise ValueError('UNKNOWN: Gloo all-reduce failed: Connection reset by peer')
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, '_check_spare_files', lose)  # the first thing of both
+        with pytest.raises(PeerError, match='process 1 was lost'):
+            checkpoints.save(2, state)
+        with pytest.raises(PeerError, match='process 1 was lost'):
+            checkpoints.restore_latest_valid(abstract(state), report=print)
+    monkeypatch.setattr(checkpoints, '_pending', SimpleNamespace(step=2, response=SimpleNamespace(result=lose)))
+    with pytest.raises(PeerError, match='process 1 was lost'):
+        checkpoints.wait()
 
 
 def test_the_newest_are_kept(tmp_path, state):

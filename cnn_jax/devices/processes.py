@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import socket
 import zlib
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from cnn_jax.devices import cluster
 from cnn_jax.errors import CnnJaxError, PeerError
 
 HEARTBEAT_SECONDS = 30  # a process that is silent for so long is lost
+LOST = re.compile('Gloo|NCCL|UNAVAILABLE|DEADLINE|oordination')  # the runtime's words, which have no type of error
 
 
 def are_several(requested: bool) -> bool:
@@ -119,6 +121,16 @@ def reached_common_stop(step: int) -> bool:
     from jax.experimental import multihost_utils
 
     return multihost_utils.reached_preemption_sync_point(step)
+
+
+def check_peers(error: BaseException) -> None:
+    """Raises `PeerError` if a lost process is behind an error of the runtime.
+
+    A broad `except` around what all processes do together calls it first: the disk must not be blamed.
+    """
+    if jax.process_count() > 1 and LOST.search(str(error)):
+        what = f'{name_peers()} was lost: {error}; start all of them again with the same command'
+        raise PeerError(what) from error
 
 
 def name_peers() -> str:

@@ -84,6 +84,7 @@ class Checkpoints:
 
         Raises:
             StorageError: this save cannot start, or the one before it failed.
+            PeerError: another process was lost.
         """
         self.wait()
         described = meta.describe(step, state, run=self._run, note=note or {})
@@ -92,6 +93,7 @@ class Checkpoints:
             _check_spare_files()
             response = self._open().save_checkpointables_async(step, {STATE: state, META: described}, force=True)
         except Exception as error:
+            processes.check_peers(error)
             raise self._failed(step, error) from error
         self._pending = _Pending(step, response, described['leaves'], like)
 
@@ -100,6 +102,7 @@ class Checkpoints:
 
         Raises:
             StorageError: that save failed; the checkpoints before it are as they were.
+            PeerError: another process was lost.
         """
         if self._pending is None:
             return None
@@ -108,6 +111,7 @@ class Checkpoints:
             pending.response.result()
             self._verify(pending)
         except Exception as error:
+            processes.check_peers(error)
             raise self._failed(pending.step, error) from error
         return pending.step
 
@@ -205,6 +209,7 @@ class Checkpoints:
             with _quiet(), _context():
                 return ocp.load_checkpointables(str(path), {part: like})[part]
         except Exception as error:
+            processes.check_peers(error)
             check_shortage(error)
             lines = str(error).strip().splitlines() or ['no message']
             missing = isinstance(error, FileNotFoundError | KeyError) or not (path / part).exists()
