@@ -13,7 +13,7 @@ from test_data_cifar import make_cifar
 from test_data_mnist import make_idx
 
 import cnn_jax.data
-from cnn_jax.data import order, pet, pipeline, streaming, voc
+from cnn_jax.data import coco, flic, order, pet, pipeline, streaming, voc
 from cnn_jax.errors import CnnJaxError, DataError
 
 FOLDER = Path(cnn_jax.data.__file__).parent
@@ -24,6 +24,8 @@ SOURCES = sorted(
 CLASSES_OF_IMAGENETTE = tuple(importlib.import_module('cnn_jax.data.imagenette').CLASSES)
 SUPPLIED = {  # what a user puts below data_dir, made small
     'cifar': lambda data_dir: make_cifar(data_dir / 'cifar'),
+    'coco': lambda data_dir: coco.write_small(data_dir / coco.NAME),
+    'flic': lambda data_dir: flic.write_small(data_dir / flic.NAME),
     'imagenet': lambda data_dir: make_tree(data_dir / 'imagenet', classes=imagenet_classes()),
     'imagenette': lambda data_dir: make_tree(
         data_dir / 'imagenette' / 'imagenette2-320', classes=CLASSES_OF_IMAGENETTE, train=2, val=1

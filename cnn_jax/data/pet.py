@@ -57,16 +57,17 @@ def load(
     if answer not in get_args(Answer):
         raise CnnJaxError(f'answer: {answer!r} given; it is one of {", ".join(get_args(Answer))}')
     segments = answer == 'segmentation'
+    how = Squeezing(image_size)
     data = make_data(
         name='pet',
         folder=NAME,
         batch_size=batch_size,
-        how=Squeezing(image_size),
+        how=how,
         class_names=('background', 'animal') if segments else BREED_NAMES,
         fields=_fields(image_size, segments=segments),
         published=SMALL if smoke else SPLITS,
         pictures=_list,
-        read=_read,
+        read=lambda picture: _read(picture, how),
         form='outlines',
         max_bad=MAX_BAD,
         small=write_small if smoke else None,

@@ -87,16 +87,17 @@ def load(
     """
     if answer not in get_args(Answer):
         raise CnnJaxError(f'answer: {answer!r} given; it is one of {", ".join(get_args(Answer))}')
+    how = Squeezing(image_size)
     data = make_data(
         name='voc',
         folder=NAME,
         batch_size=batch_size,
-        how=Squeezing(image_size),
+        how=how,
         class_names=('background', *CLASS_NAMES) if answer == 'segmentation' else CLASS_NAMES,
         fields=_fields(image_size, answer),
         published=SMALL if smoke else PUBLISHED[answer],
         pictures=lambda home, split: [one for listed in LISTS[answer][split] for one in _list(home, listed, answer)],
-        read=_read_boxes if answer == 'detection' else _read_masks,
+        read=lambda picture: (_read_boxes if answer == 'detection' else _read_masks)(picture, how),
         form=answer,
         max_bad=MAX_BAD,
         small=write_small if smoke else None,

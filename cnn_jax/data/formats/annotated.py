@@ -3,37 +3,50 @@
 What a set is made of decides the name of the file that is kept: another picture, annotation or size makes another one.
 """
 
+import concurrent.futures
+import functools
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
 
 from cnn_jax.data.formats.fields import Fields
 from cnn_jax.data.formats.image_header import BadImage
-from cnn_jax.data.formats.kept import Rows, keep_all
+from cnn_jax.data.formats.kept import Rows
 from cnn_jax.data.formats.made import made_once
-from cnn_jax.data.formats.squeezed import Squeezing
+from cnn_jax.data.formats.mapped import keep_mapped
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import DataError, check_shortage
 
 NAMED = 10  # bad ones that an error lists
+RUN = 256  # pictures that are read at once, by a thread for each core
 
 log = logging.getLogger(__name__)
 
 
+class Framing(Protocol):
+    """How a picture becomes one of `size` pixels a side."""
+
+    @property
+    def size(self) -> int: ...
+
+    def pixels(self, encoded: bytes, /) -> np.ndarray: ...
+
+
 class Picture(NamedTuple):
-    """A picture and the files that say what is on it."""
+    """A picture, the files that say what is on it, and what has been read of them already."""
 
     name: str
     files: tuple[Path, ...]
-
-    def marks(self) -> str:
-        """Changes where one of the files does; DataError where one is missing."""
-        return ' '.join(_mark(file) for file in self.files)
+    said: Any = None
 
 
 def _mark(file: Path) -> str:
+    """Changes where the file does; DataError where it is missing."""
     try:
         found = file.stat()
     except OSError as error:
@@ -50,6 +63,7 @@ def open_kept(
     *,
     form: str,
     max_bad: float,
+    whole: bool = False,
 ) -> Rows:
     """The rows of a split, made of its pictures and kept in `folder` first where they are not yet.
 
@@ -59,23 +73,41 @@ def open_kept(
         read: a picture's row; raises BadImage with the reason.
         form: all else that the rows depend on, for the name of the file.
         max_bad: the largest share of bad ones.
+        whole: every row of what is kept is checked.
 
     Raises:
         DataError: a file is missing, or too many are bad: the first are listed.
     """
-    digest = hashlib.sha256('\n'.join(f'{one.name} {one.marks()}' for one in pictures).encode()).hexdigest()
+    mark = functools.cache(_mark)  # several pictures may share a file
+    known = '\n'.join(' '.join([one.name, *map(mark, one.files)]) for one in pictures)
+    digest = hashlib.sha256(known.encode(errors='surrogateescape')).hexdigest()
 
-    def make() -> list[dict[str, Any]]:
-        rows, bad = [], []
-        for one in pictures:
-            try:
-                rows.append(read(one))
-            except BadImage as error:
-                bad.append(f'{one.name}: {error}')
+    def make() -> Iterator[dict[str, Any]]:
+        bad = []
+        log.info('%s %s: %s pictures are read', folder.name, split, f'{len(pictures):,}')
+        for row in _in_threads(functools.partial(_tried, read), pictures):
+            if isinstance(row, str):
+                bad.append(row)
+            else:
+                yield row
         _check(bad, len(pictures), max_bad, folder, split)
-        return rows
 
-    return keep_all(folder / f'{split}_{form}_{digest[:16]}.npz', make)
+    return keep_mapped(folder / f'{split}_{form}_{digest[:16]}.npz', make, whole=whole)
+
+
+def _tried(read: Callable[[Picture], dict[str, Any]], picture: Picture) -> dict[str, Any] | str:
+    """The row of a picture, or why there is none."""
+    try:
+        return read(picture)
+    except BadImage as error:
+        return f'{picture.name}: {error}'
+
+
+def _in_threads(function: Callable[[Picture], Any], pictures: Sequence[Picture]) -> Iterator[Any]:
+    """What a function makes of each picture, in their order, not many at once in memory."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(pictures), RUN):
+            yield from pool.map(function, pictures[start : start + RUN])
 
 
 def _check(bad: Sequence[str], count: int, most: float, folder: Path, split: str) -> None:
@@ -103,12 +135,12 @@ def make_data(
     name: str,
     folder: str,
     batch_size: int,
-    how: Squeezing,
+    how: Framing,
     class_names: tuple[str, ...],
     fields: Fields,
     published: Mapping[str, int],
     pictures: Callable[[Path, str], Sequence[Picture]],
-    read: Callable[[Picture, Squeezing], dict[str, Any]],
+    read: Callable[[Picture], dict[str, Any]],
     form: str,
     max_bad: float,
     small: Callable[[Path], None] | None = None,
@@ -123,17 +155,17 @@ def make_data(
         small: writes a set of the same form into a folder, which is read in place of the published one.
     """
 
-    def open_split(split: str, data_dir: Path) -> Rows:
+    def open_split(split: str, data_dir: Path, *, whole: bool = False) -> Rows:
         home = data_dir / (f'{folder}_smoke' if small else folder)
         if small:
             made_once(home, small)
         named = f'{form}_{how.size}x{how.size}'
-        rows = open_kept(home, split, pictures(home, split), lambda one: read(one, how), form=named, max_bad=max_bad)
+        rows = open_kept(home, split, pictures(home, split), read, form=named, max_bad=max_bad, whole=whole)
         return rows.only(fields)
 
     def prepare(data_dir: Path, say: Callable[[str], None]) -> None:
         for split, expected in published.items():
-            count = len(open_split(split, data_dir))
+            count = len(open_split(split, data_dir, whole=True))
             note = '' if count == expected else f', NOT the {expected:,} published ones'
             say(f'{name} {split}: {count:,} pictures below {data_dir}{note}')
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ SEAL = 'seal'  # the name of that array
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of arrays (rows, ...), 'image' among them."""
+    """Rows of arrays (rows, ...), 'image' among them; `digests`: the SHA-256 of each image, where they are known."""
 
     arrays: Mapping[str, np.ndarray]
     seal: Seal
+    digests: Sequence[bytes] | None = None
 
     def __len__(self) -> int:
         return len(self.arrays['image'])
@@ -34,7 +35,7 @@ class Rows:
 
     def only(self, names: Iterable[str]) -> 'Rows':
         """The images and the fields of those names alone."""
-        return Rows({name: self.arrays[name] for name in ('image', *names)}, self.seal)
+        return replace(self, arrays={name: self.arrays[name] for name in ('image', *names)})
 
 
 def keep(file: Path, num_rows: int, make: Callable[[int], Mapping[str, Any]]) -> Rows:
@@ -45,23 +46,24 @@ def keep(file: Path, num_rows: int, make: Callable[[int], Mapping[str, Any]]) ->
     Raises:
         DataError: the file is damaged, holds other counts, or cannot be written.
     """
-    return keep_all(file, lambda: [make(row) for row in range(num_rows)], num_rows)
-
-
-def keep_all(file: Path, make: Callable[[], Sequence[Mapping[str, Any]]], num_rows: int | None = None) -> Rows:
-    """As `keep`, of rows that are made together; `num_rows`: how many there must be, None: as many as there are."""
-    if not file.is_file():
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with file_lock.held(file.with_name(f'{file.name}.LOCK')):
-                if not file.is_file():
-                    _write(file, make())
-        except OSError as error:
-            raise DataError(
-                f'cannot write {file}: {error.strerror}; give a folder that can be written with --data_dir=FOLDER, or '
-                'free space there'
-            ) from error
+    writing(file, lambda: _write(file, [make(row) for row in range(num_rows)]))
     return _read(file, num_rows)
+
+
+def writing(file: Path, write: Callable[[], None]) -> None:
+    """Has `file` written where it is not yet, by one process alone; DataError where the disk refuses."""
+    if file.is_file():
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file_lock.held(file.with_name(f'{file.name}.LOCK')):
+            if not file.is_file():
+                write()
+    except OSError as error:
+        raise DataError(
+            f'cannot write {file}: {error.strerror}; give a folder that can be written with --data_dir=FOLDER, or '
+            'free space there'
+        ) from error
 
 
 def _write(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -81,7 +83,7 @@ def _seal(arrays: Mapping[str, np.ndarray]) -> Seal:
     return of_numbers(len(images), numbers)
 
 
-def _read(file: Path, num_rows: int | None) -> Rows:
+def _read(file: Path, num_rows: int) -> Rows:
     try:
         with file.open('rb') as opened, np.load(opened, allow_pickle=False) as found:  # else a damaged one stays open
             arrays = {name: found[name] for name in found.files}
@@ -91,8 +93,7 @@ def _read(file: Path, num_rows: int | None) -> Rows:
         check_shortage(error)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f'{file} cannot be read: {reason}; delete it, it is made again at the next start') from error
-    other_count = num_rows is not None and seal.count != num_rows
-    if seal.digest != digest or other_count:
-        what = f'has {seal.count:,} rows, {num_rows:,} expected' if other_count else 'was changed'
+    if seal.digest != digest or seal.count != num_rows:
+        what = 'was changed' if seal.count == num_rows else f'has {seal.count:,} rows, {num_rows:,} expected'
         raise DataError(f'{file} {what}; delete it, it is made again at the next start')
     return Rows(arrays, seal)

@@ -99,8 +99,8 @@ class Pose(Task):
     def results(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
         """What is kept of each image: `keypoints`, `visible`, `area`; `found` (batch, joints, 2) and `found_score`.
 
-        `area` is that of the body in square pixels, for OKS: of its box if the data has one, else of the box around its
-        joints. `found` is in pixels.
+        `area` is that of the body in square pixels, for OKS: the one that the data gives, else of its box if there is
+        one, else of the box around its joints. `found` is in pixels.
         """
         height, width = batch['image'].shape[1:3]
         read = self.read(outputs)
@@ -252,6 +252,8 @@ def _counted(batch: Batch) -> jax.Array:
 
 def _area(batch: Batch) -> jax.Array:
     """Square pixels of the body, (batch,)."""
+    if 'area' in batch:
+        return batch['area']
     if 'boxes' in batch:
         sides = batch['boxes'][:, 0, 2:] - batch['boxes'][:, 0, :2]
     else:
