@@ -28,9 +28,7 @@ def experiment(
     *,
     depth: int = 50,
     filters: int = 256,  # of the transposed convolutions
-    loss: Literal[
-        'softmax', 'mse'
-    ] = 'mse',  # squared distances to a bump, as published, or a cross-entropy over places
+    loss: Literal['softmax', 'mse'] = 'mse',  # a cross-entropy over places, or squared distances as published
     image_size: int = 256,
     batch_size: int = 32,
     epochs: float = 140.0,

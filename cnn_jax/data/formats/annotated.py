@@ -79,7 +79,9 @@ def open_kept(
         DataError: a file is missing, or too many are bad: the first are listed.
     """
     mark = functools.cache(_mark)  # several pictures may share a file
-    known = '\n'.join(' '.join([one.name, *map(mark, one.files)]) for one in pictures)
+    known = 'images in a file of their own\n' + '\n'.join(
+        ' '.join([one.name, *map(mark, one.files)]) for one in pictures
+    )
     digest = hashlib.sha256(known.encode(errors='surrogateescape')).hexdigest()
 
     def make() -> Iterator[dict[str, Any]]:

@@ -49,7 +49,8 @@ class Frame:
     def view(self, encoded: bytes) -> View:
         """Where what `pixels` gives lies in the photograph; errors as there."""
         square = self._whole(encoded)
-        return View((square.left, square.top), (square.side / self.size,) * 2)
+        scale = square.side / self.size
+        return View((square.left, square.top), (scale, scale))
 
     def sides(self, encoded: bytes) -> tuple[int, int]:
         """(width, height) of the photograph as it is stored; BadImage for no image, or a too large one."""
