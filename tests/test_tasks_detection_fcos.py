@@ -22,14 +22,17 @@ SMALL, LARGE = [4.0, 6.0, 14.0, 20.0], [1.0, 2.0, 31.0, 46.0]
 
 def outputs_of(rng, batch=2) -> dict[str, Any]:
     """Random outputs with boxes of an area."""
-    found = {'scores': [], 'boxes': [], 'centerness': []}
-    for rows, columns in SIZES:
-        shape = (batch, rows, columns)
+    found = {'scores': [], 'boxes': [], 'centerness': [], 'point': [], 'stride': []}
+    for stride, (rows, columns) in zip((2, 4), SIZES, strict=True):
+        shape = (batch, rows * columns)
+        points = [[(column + 0.5) * stride, (row + 0.5) * stride] for row in range(rows) for column in range(columns)]
+        found['point'].append(np.broadcast_to(points, (*shape, 2)))
+        found['stride'].append(np.full((*shape, 2), stride))
         corner = rng.uniform(0, 24, (*shape, 2))
         found['scores'].append(rng.normal(-2, 2, (*shape, CLASSES)))
         found['boxes'].append(np.concatenate([corner, corner + rng.uniform(1, 20, (*shape, 2))], -1))
         found['centerness'].append(rng.normal(0, 1, shape))
-    return {name: tuple(np.float32(each) for each in levels) for name, levels in found.items()}
+    return {name: np.float32(np.concatenate(levels, 1)) for name, levels in found.items()}
 
 
 def plain_places():
@@ -66,7 +69,8 @@ OBJECTS = [
 
 
 def test_places_answer_for_the_smallest_object_in_whose_middle_they_are():
-    truth = fcos.assign(fcos.make_places(SIZES, IMAGE), targets_of(*OBJECTS))
+    places = fcos.places_of(outputs_of(np.random.default_rng(0)))
+    truth = fcos.assign(places, targets_of(*OBJECTS))
     for row, objects in enumerate(OBJECTS):
         for place, (label, box, ignored) in enumerate(plain_truth(objects)):
             assert bool(truth.positive[row, place]) == (label is not None)
@@ -81,10 +85,7 @@ def test_places_answer_for_the_smallest_object_in_whose_middle_they_are():
 
 def plain_loss(outputs, row, objects):
     """The loss of one image by loops, in double precision."""
-    flat = {
-        name: np.concatenate([np.float64(one[row]).reshape(-1, *one.shape[3:]) for one in levels])
-        for name, levels in outputs.items()
-    }
+    flat = {name: np.asarray(values[row], np.float64) for name, values in outputs.items()}
     focal = centre = overlap = weights = number = 0.0
     for place, ((label, box, ignored), (x, y, *_)) in enumerate(zip(plain_truth(objects), plain_places(), strict=True)):
         for one in range(CLASSES):
@@ -116,7 +117,7 @@ def test_the_loss_is_that_of_loops_and_its_gradient_is_finite():
 
     @jax.jit
     def total(outputs):
-        losses = fcos.loss(outputs, targets, IMAGE)
+        losses = fcos.loss(outputs, targets)
         return jnp.sum(losses), losses
 
     (_, losses), gradients = jax.value_and_grad(total, has_aux=True)(outputs)
@@ -127,10 +128,12 @@ def test_the_loss_is_that_of_loops_and_its_gradient_is_finite():
 
 def test_a_better_answer_has_a_lower_loss():
     targets = targets_of([(SMALL, 2, False), (LARGE, 0, False)])
-    outputs: Any = jax.tree.map(jnp.zeros_like, outputs_of(np.random.default_rng(0), batch=1))
+    outputs: Any = outputs_of(np.random.default_rng(0), batch=1)
+    fixed = {name: outputs.pop(name) for name in ('point', 'stride')}
+    outputs = jax.tree.map(jnp.zeros_like, outputs)
     whole = jnp.array([0.0, 0.0, IMAGE[1], IMAGE[0]])  # a box without an area has no gradient
-    outputs['boxes'] = tuple(jnp.broadcast_to(whole, one.shape) for one in outputs['boxes'])
-    step = jax.jit(jax.value_and_grad(lambda outputs: jnp.sum(fcos.loss(outputs, targets, IMAGE))))
+    outputs['boxes'] = jnp.broadcast_to(whole, outputs['boxes'].shape)
+    step = jax.jit(jax.value_and_grad(lambda outputs: jnp.sum(fcos.loss(outputs | fixed, targets))))
     optimizer = optax.adam(0.3)
     state, first = optimizer.init(outputs), step(outputs)[0]
     for _ in range(150):
@@ -138,7 +141,7 @@ def test_a_better_answer_has_a_lower_loss():
         change, state = optimizer.update(gradient, state)
         outputs = optax.apply_updates(outputs, change)
     assert float(value) < 0.2 * float(first)
-    found: Any = jax.jit(lambda outputs: fcos.detections(outputs, 5))(outputs)
+    found: Any = jax.jit(lambda outputs: fcos.detections(outputs | fixed, 5))(outputs)
     assert {*np.asarray(found['class'])[0, :2].tolist()} == {0, 2}
     assert np.asarray(found['score'])[0, 2] < 0.25 < 0.5 < np.asarray(found['score'])[0, 1]  # one answer for each
     for box in (SMALL, LARGE):
@@ -168,8 +171,8 @@ def test_suppression_is_that_of_a_loop(seed):
 
 def test_an_answer_that_is_no_number_is_never_found():
     outputs = outputs_of(np.random.default_rng(0))
-    outputs['scores'][0][0, 3, 3] = np.nan
-    outputs['boxes'][1][1, 2, 2] = np.inf
+    outputs['scores'][0, 30] = np.nan
+    outputs['boxes'][1, 400] = np.inf
     found = fcos.detections(outputs, 100)
     assert all(np.isfinite(leaf).all() for leaf in found.values())
     read = detection.task(method='fcos').read(outputs)
@@ -190,3 +193,16 @@ def test_a_method_that_is_not_the_models_is_one_line():
         detection.task(method='yolo')
     with pytest.raises(CnnJaxError, match=r"method 'centernet' reads the outputs boxes, scores, as models\.centernet"):
         detection.task().read(outputs_of(np.random.default_rng(0)))
+
+
+def test_what_is_explained_is_the_score_of_a_kept_answer():
+    outputs, task = outputs_of(np.random.default_rng(0), batch=1), detection.task(method='fcos')
+    read, names = task.read(outputs), ('cat', 'dog', 'cow')
+    for unit in (None, 0, 3):
+        explained = task.explained({name: values[0] for name, values in outputs.items()}, unit, names)
+        ((place, label),) = np.argwhere(explained.target)
+        assert label == read['class'][0, unit or 0]
+        np.testing.assert_array_equal(outputs['boxes'][0, place], read['box'][0, unit or 0])
+        assert explained.about.startswith(f'{names[label]} {100 * read["score"][0, unit or 0]:.0f} % at ')
+    with pytest.raises(CnnJaxError, match='unit: 500 given; a detection is 0 to 99'):
+        task.explained({name: values[0] for name, values in outputs.items()}, 500, names)

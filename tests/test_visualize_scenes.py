@@ -264,7 +264,7 @@ def test_of_maps_without_a_trunk_the_last_of_the_coarsest_are_taken():
     assert last.last_map(scores.net_of(Hourglass(), variables, images)) == 'on'
 
 
-@pytest.mark.parametrize('family', [family for family in TRUNKED if family != 'fcos'])  # which has several scores
+@pytest.mark.parametrize('family', TRUNKED)
 def test_maps_are_those_of_the_trunk_and_its_relus_are_found(family):
     """Of every net on a trunk, by shapes alone."""
     model = MODULES[family].VARIANTS['cifar8']()

@@ -20,9 +20,10 @@ PRIOR = 0.01  # probability of an object that each place begins with
 class FCOS(nn.Module):
     """A trunk, a feature pyramid, and heads that all its maps share: what is at a place, its box, how central it is.
 
-    Takes standardised images (batch, height, width, channels), returns {'scores': logits (batch, rows, columns,
-    num_classes), 'boxes': (batch, rows, columns, 4), (left, top, right, bottom) in pixels of the images,
-    'centerness': logits (batch, rows, columns)}, each a tuple with an array for every map, the finest first.
+    Takes standardised images (batch, height, width, channels), returns of the places of all maps, one map after
+    another, the finest first: {'scores': logits (batch, places, num_classes), 'boxes': (batch, places, 4), (left, top,
+    right, bottom) in pixels of the images, 'centerness': logits (batch, places), 'point' (batch, places, 2), (x, y) of
+    the middle of a place, and 'stride' (batch, places, 2), how many pixels it is wide and high}.
 
     arXiv:1904.01355; GroupNorm in the heads, and centerness beside the boxes, as in its journal version
     arXiv:2006.09214. Differs: the distances to the edges are exp(scale x) strides, as in the paper, but x is kept
@@ -41,21 +42,28 @@ class FCOS(nn.Module):
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool) -> dict[str, tuple[jax.Array, ...]]:
+    def __call__(self, images: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         maps = self.trunk(images, train=train)
         maps = FeaturePyramid(self.filters, self.finest, self.extra, self.dtype, name='pyramid')(maps)
         of_classes, of_boxes = self._tower('classes', train), self._tower('boxes', train)
         scores = self._last(self.num_classes, 'scores', bias=-log((1 - PRIOR) / PRIOR))
         distances, centerness = self._last(4, 'distances'), self._last(1, 'centerness')
         scales = self.param('scales', nn.initializers.ones_init(), (len(maps),), jnp.float32)
-        found: dict[str, list[jax.Array]] = {'scores': [], 'boxes': [], 'centerness': []}
-        for place, x in enumerate(maps):
+        found = []
+        for number, x in enumerate(maps):
             classes, boxes = of_classes(x), of_boxes(x)
-            found['scores'].append(scores(classes).astype(jnp.float32))
-            found['centerness'].append(centerness(boxes).astype(jnp.float32)[..., 0])
-            scaled = scales[place] * distances(boxes).astype(jnp.float32)
-            found['boxes'].append(_boxes(scaled, (images.shape[1], images.shape[2])))
-        return {name: tuple(each) for name, each in found.items()}
+            point, stride = _places(x, (images.shape[1], images.shape[2]))
+            reach = jnp.exp(jnp.clip(scales[number] * distances(boxes).astype(jnp.float32), -8, 8))
+            corners = [point - reach[..., :2] * stride, point + reach[..., 2:] * stride]
+            level = {
+                'scores': scores(classes).astype(jnp.float32),
+                'boxes': jnp.concatenate(corners, -1),
+                'centerness': centerness(boxes).astype(jnp.float32)[..., 0],
+                'point': jnp.broadcast_to(point, corners[0].shape),
+                'stride': jnp.broadcast_to(stride, corners[0].shape),
+            }
+            found.append({name: one.reshape(one.shape[0], -1, *one.shape[3:]) for name, one in level.items()})
+        return jax.tree.map(lambda *levels: jnp.concatenate(levels, 1), *found)
 
     def _tower(self, name: str, train: bool) -> Callable[[jax.Array], jax.Array]:
         """Convolutions that are shared by the maps."""
@@ -80,13 +88,15 @@ class FCOS(nn.Module):
         return Conv2D(outputs, 3, padding=1, dtype=self.dtype, name=name, **starts)
 
 
-def _boxes(distances: jax.Array, image: tuple[int, int]) -> jax.Array:
-    """The box of each place, from the logarithms of the distances to its edges in strides; image: (height, width)."""
-    rows, columns = distances.shape[1:3]
+def _places(x: jax.Array, image: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
+    """The middles (1, rows, columns, 2) of a map's places, (x, y) in pixels, and their width and height (1, 1, 1, 2).
+
+    image: (height, width).
+    """
+    rows, columns = x.shape[1:3]
     stride = jnp.array([image[1] / columns, image[0] / rows], jnp.float32).reshape(1, 1, 1, 2)
-    place = jnp.stack(jnp.meshgrid(jnp.arange(columns), jnp.arange(rows)), -1)[None]  # (1, rows, columns, 2), x and y
-    point, reach = (place + 0.5) * stride, jnp.exp(jnp.clip(distances, -8, 8))
-    return jnp.concatenate([point - reach[..., :2] * stride, point + reach[..., 2:] * stride], -1)
+    place = jnp.stack(jnp.meshgrid(jnp.arange(columns), jnp.arange(rows)), -1)[None]
+    return (place + 0.5) * stride, stride
 
 
 VARIANTS: dict[str, Callable[..., nn.Module]] = {

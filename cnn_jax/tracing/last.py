@@ -16,7 +16,7 @@ _MOVES = ('broadcast_in_dim', 'convert_element_type', 'copy', 'name', 'pvary', '
 def last_map(net: Net) -> str:
     """The last layer that makes maps: with variables, larger than 1x1; a block rather than what is inside it.
 
-    Of a net that answers with maps it is the last in its trunk, and without one the last of the coarsest: the answer
+    Of a net with a trunk it is the last in that; of another that answers with maps the last of the coarsest: the answer
     itself explains nothing.
 
     Raises: CnnJaxError if there is none, or if all run on several views of an image.
@@ -29,16 +29,16 @@ def last_map(net: Net) -> str:
         net.output(learned[-1].name)  # which says why not
     if not own:
         raise CnnJaxError('the model has no layer with maps (batch, height, width, channels) larger than 1x1')
-    if any(_has_maps(one) for one in net.returned.values()):
-        own = _deepest(own)
+    in_trunk = [one for one in own if 'trunk' in one.name.split('/')[:-1]]
+    if in_trunk or any(_has_maps(one) for one in net.returned.values()):
+        own = in_trunk or _coarsest(own)
     return [one for one in own if not any(one.name.startswith(f'{other.name}/') for other in own)][-1].name
 
 
-def _deepest(maps: Sequence[Layer]) -> Sequence[Layer]:
-    """The layers inside a module called `trunk`, or those with the fewest places."""
+def _coarsest(maps: Sequence[Layer]) -> Sequence[Layer]:
+    """The layers with the fewest places."""
     fewest = min(prod(one.shape[1:3]) for one in maps)
-    in_trunk = [one for one in maps if 'trunk' in one.name.split('/')[:-1]]
-    return in_trunk or [one for one in maps if prod(one.shape[1:3]) == fewest]
+    return [one for one in maps if prod(one.shape[1:3]) == fewest]
 
 
 def _has_maps(layer: Layer) -> bool:

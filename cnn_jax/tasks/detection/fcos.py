@@ -4,7 +4,7 @@ Tian et al. 2019, arXiv:1904.01355, with the centre sampling and the generalised
 arXiv:2006.09214.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -19,7 +19,7 @@ MIDDLE = 1.5  # strides from the centre of an object, across and down, within wh
 REACH = 8.0  # strides: an object whose farthest edge is not farther is the map's, of those that finer maps do not take
 CANDIDATES = 1000  # answers of an image that are compared with one another
 OVERLAP = 0.6  # IoU from which the less sure of two answers of a class goes
-Levels = Sequence[jax.Array]
+Outputs = Mapping[str, jax.Array]
 
 
 class Places(NamedTuple):
@@ -53,7 +53,7 @@ class Truth(NamedTuple):
     ignored: jax.Array
 
 
-def loss(outputs: Mapping[str, Levels], targets: Mapping[str, jax.Array], image: tuple[int, int]) -> jax.Array:
+def loss(outputs: Outputs, targets: Mapping[str, jax.Array]) -> jax.Array:
     """The loss of each image, (batch,): focal loss of classes, generalised IoU of boxes, cross-entropy of centerness.
 
     Differs: each image is divided by its own places, and not the batch by all, so that it does not depend on the other
@@ -63,10 +63,9 @@ def loss(outputs: Mapping[str, Levels], targets: Mapping[str, jax.Array], image:
         outputs: of `models.fcos`.
         targets: `boxes` (batch, most, 4), `box_label` (batch, most), and `crowd`, bool (batch, most), where there is
             one.
-        image: (height, width) of the images.
     """
-    scores, boxes, centerness = (_flat(outputs[name]) for name in ('scores', 'boxes', 'centerness'))
-    places = make_places([one.shape[1:3] for one in outputs['scores']], image)
+    scores, boxes, centerness = (outputs[name] for name in ('scores', 'boxes', 'centerness'))
+    places = places_of(outputs)
     truth = assign(places, targets)
     wanted = jax.nn.one_hot(truth.label, scores.shape[-1]) * truth.positive[..., None]
     focal = jnp.sum(optax.sigmoid_focal_loss(scores, wanted, alpha=ALPHA, gamma=GAMMA), -1)
@@ -78,23 +77,12 @@ def loss(outputs: Mapping[str, Levels], targets: Mapping[str, jax.Array], image:
     return (jnp.sum(jnp.where(truth.ignored, 0, focal), -1) + jnp.sum(middle, -1)) / number + overlap
 
 
-def make_places(sizes: Sequence[tuple[int, ...]], image: tuple[int, int]) -> Places:
-    """The places of maps of some (rows, columns), the finest first, of images of (height, width)."""
-    found: list[Places] = []
-    for number, (rows, columns) in enumerate(sizes):
-        stride = jnp.array([image[1] / columns, image[0] / rows], jnp.float32)
-        place = jnp.stack(jnp.meshgrid(jnp.arange(columns), jnp.arange(rows)), -1).reshape(-1, 2)
-        reach = REACH * float(image[0] / rows + image[1] / columns) / 2
-        last = number == len(sizes) - 1
-        found.append(
-            Places(
-                (place + 0.5) * stride.reshape(1, 2),
-                jnp.broadcast_to(stride, place.shape),
-                jnp.full(len(place), reach / 2 if number else 0.0),
-                jnp.full(len(place), jnp.inf if last else reach),
-            )
-        )
-    return Places(*(jnp.concatenate(each) for each in zip(*found, strict=True)))
+def places_of(outputs: Outputs) -> Places:
+    """The places of all maps, which are the same on every image; a map's reach follows from its stride."""
+    point, stride = outputs['point'][0], outputs['stride'][0]
+    size = jnp.mean(stride, -1)
+    finest, coarsest = size == size[0], size == size[-1]
+    return Places(point, stride, jnp.where(finest, 0, size * REACH / 2), jnp.where(coarsest, jnp.inf, size * REACH))
 
 
 def assign(places: Places, targets: Mapping[str, jax.Array]) -> Truth:
@@ -128,13 +116,26 @@ def _centerness(point: jax.Array, boxes: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.where(share > 0, share, 1)) * (share > 0)
 
 
-def detections(outputs: Mapping[str, Levels], most: int) -> dict[str, jax.Array]:
+def detections(outputs: Outputs, most: int) -> dict[str, jax.Array]:
+    """The answers that `surest` keeps, as `decoding.detections` returns them."""
+    score, where = kept(outputs, most)
+    classes = outputs['scores'].shape[-1]
+    found = jnp.take_along_axis(outputs['boxes'], (where // classes)[..., None], 1)
+    return {
+        'score': score,
+        'class': (where % classes).astype(jnp.int32),
+        'box': jnp.where(score[..., None] > 0, found, 0),
+    }
+
+
+def kept(outputs: Outputs, most: int) -> tuple[jax.Array, jax.Array]:
     """The `most` surest answers, of which none overlaps a surer one of its class by `OVERLAP` or more.
 
-    The score is the root of the product of the probabilities of class and centerness. Returns what
-    `decoding.detections` does.
+    Returns:
+        their scores (batch, most), the root of the product of the probabilities of class and centerness, falling, 0
+        where there are fewer; and where each is in (places, classes), flattened.
     """
-    scores, boxes, centerness = (_flat(outputs[name]) for name in ('scores', 'boxes', 'centerness'))
+    scores, boxes, centerness = (outputs[name] for name in ('scores', 'boxes', 'centerness'))
     batch, places, classes = scores.shape
     share = jnp.sqrt(jax.nn.sigmoid(scores) * jax.nn.sigmoid(centerness)[..., None])
     share = jnp.where(jnp.isfinite(share) & jnp.isfinite(boxes).all(-1, keepdims=True), share, 0)
@@ -142,12 +143,7 @@ def detections(outputs: Mapping[str, Levels], most: int) -> dict[str, jax.Array]
     label = (where % classes).astype(jnp.int32)
     box = jnp.take_along_axis(boxes, (where // classes)[..., None], 1)
     chosen, score = surest(score, label, box, min(most, score.shape[1]))
-    found = jnp.take_along_axis(box, chosen[..., None], 1)
-    return {
-        'score': score,
-        'class': jnp.take_along_axis(label, chosen, 1),
-        'box': jnp.where(score[..., None] > 0, found, 0),
-    }
+    return score, jnp.take_along_axis(where, chosen, 1)
 
 
 def surest(score: jax.Array, label: jax.Array, box: jax.Array, most: int) -> tuple[jax.Array, jax.Array]:
@@ -166,8 +162,3 @@ def surest(score: jax.Array, label: jax.Array, box: jax.Array, most: int) -> tup
 
     _, (places, scores) = jax.lax.scan(choose, score, length=most)
     return places.T, scores.T
-
-
-def _flat(levels: Levels) -> jax.Array:
-    """Maps (batch, rows, columns, ...) as places (batch, places, ...)."""
-    return jnp.concatenate([one.reshape(one.shape[0], -1, *one.shape[3:]) for one in levels], 1)

@@ -18,12 +18,15 @@ class Method(NamedTuple):
         outputs: the names of what it returns.
         loss: (outputs, targets, (height, width) of the images) -> the loss of each image, (batch,).
         detections: (outputs, most) -> what `decoding.detections` returns.
+        places: (outputs, most) -> the score of each detection, (batch, most), from 0 to 1, falling, 0 where there are
+            fewer; and where it is in the scores, flattened.
     """
 
     model: str
     outputs: frozenset[str]
     loss: Callable[[Outputs, dict[str, jax.Array], tuple[int, int]], jax.Array]
     detections: Callable[[Outputs, int], dict[str, jax.Array]]
+    places: Callable[[Outputs, int], tuple[jax.Array, jax.Array]]
 
 
 METHODS = {
@@ -32,6 +35,13 @@ METHODS = {
         frozenset(('scores', 'boxes')),
         lambda outputs, targets, image: centers.center_loss(outputs['scores'], outputs['boxes'], targets, image),
         lambda outputs, most: decoding.detections(outputs['scores'], outputs['boxes'], most),
+        lambda outputs, most: decoding.places(outputs['scores'], outputs['boxes'], most),
     ),
-    'fcos': Method('fcos', frozenset(('scores', 'boxes', 'centerness')), fcos.loss, fcos.detections),
+    'fcos': Method(
+        'fcos',
+        frozenset(('scores', 'boxes', 'centerness', 'point', 'stride')),
+        lambda outputs, targets, image: fcos.loss(outputs, targets),
+        fcos.detections,
+        fcos.kept,
+    ),
 }

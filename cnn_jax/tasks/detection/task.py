@@ -1,6 +1,7 @@
 """Detection as a task: any number of objects, each with a class, a box and a score."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -129,18 +130,19 @@ class Detection(Task):
 
     def explained(self, outputs: Any, unit: int | None, class_names: Sequence[str]) -> Explained:
         """The score of a detection at its place; `unit`: which, the surest first."""
-        if self.method != 'centernet':
-            raise CnnJaxError(f'detections of method {self.method!r} cannot be explained; those of centernet can')
-        scores, boxes = outputs['scores'], outputs['boxes']
-        best, where = (np.asarray(values[0]) for values in _peaks(scores[None], boxes[None], self.most))
-        if not np.isfinite(best).any():
+        scores, boxes = np.asarray(outputs['scores']), np.asarray(outputs['boxes'])
+        batched = {name: jnp.asarray(values)[None] for name, values in outputs.items()}
+        best, where = (np.asarray(values[0]) for values in _places(self.method, batched, self.most))
+        if not (best > 0).any():
             raise CnnJaxError('no detection is there to explain: the outputs of the net are not finite')
-        check_unit(unit, int(np.isfinite(best).sum()), 'a detection')
-        row, column, label = np.unravel_index(where[unit or 0], scores.shape)
-        edges = ' '.join(f'{edge:.0f}' for edge in boxes[row, column])
-        about = f'{class_names[label]} {100 * jax.nn.sigmoid(best[unit or 0]):.0f} % at {edges}'
+        check_unit(unit, int((best > 0).sum()), 'a detection')
+        *place, label = np.unravel_index(where[unit or 0], scores.shape)
+        edges = ' '.join(f'{edge:.0f}' for edge in boxes[*place])
+        about = f'{class_names[label]} {100 * best[unit or 0]:.0f} % at {edges}'
         what = 'the surest detection' if unit is None else f'detection {unit}'
-        return Explained(np.array([row, column, label], np.int32), f'the score of {what}', about)
+        target = np.zeros(scores.shape, bool)
+        target[*place, label] = True
+        return Explained(target, f'the score of {what}', about)
 
     @property
     def likelihoods(self) -> Callable[[jax.Array], jax.Array]:
@@ -237,7 +239,9 @@ def blind(results: Results, num_classes: int) -> dict[str, np.ndarray]:
     }
 
 
-_peaks = jax.jit(decoding.peaks, static_argnums=2)
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _places(method: str, outputs: Any, most: int) -> tuple[jax.Array, jax.Array]:
+    return METHODS[method].places(outputs, most)
 
 
 def _words(labels: np.ndarray, class_names: Sequence[str]) -> str:
