@@ -4,10 +4,9 @@ Objectives are added, subtracted and multiplied by numbers. Their arrays have a 
 arguments of the compiled step: other units of a layer need no other program.
 """
 
-import dataclasses
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ Array = jax.Array
 Read = Callable[[str | None], Array]  # the output of a layer, (batch, ...); None: the scores
 Place = Literal['centre', 'mean', 'largest']
 
-_registered = partial(jax.tree_util.register_dataclass)
+STATIC = {'static': True}  # part of the program, and no argument of it
 
 
 class Objective:
@@ -45,17 +44,13 @@ class Objective:
         return Sum((self,), (-1.0,))
 
 
-def _static(default: Any) -> Any:
-    return dataclasses.field(default=default, metadata={'static': True})
-
-
-@_registered
-@dataclasses.dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Sum(Objective):
     """A weighted sum."""
 
     terms: tuple[Objective, ...]
-    weights: tuple[float, ...] = _static(())
+    weights: tuple[float, ...] = field(default=(), metadata=STATIC)
 
     @property
     def layers(self) -> tuple[str | None, ...]:
@@ -66,8 +61,8 @@ class Sum(Objective):
         return sum(parts[1:], parts[0])
 
 
-@_registered
-@dataclasses.dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Unit(Objective):
     """A class, or a channel of a layer at a place: the centre of the map, its mean, or its largest value.
 
@@ -75,8 +70,8 @@ class Unit(Objective):
     """
 
     channels: Array
-    layer: str | None = _static(None)
-    place: Place = _static('centre')
+    layer: str | None = field(default=None, metadata=STATIC)
+    place: Place = field(default='centre', metadata=STATIC)
 
     def __call__(self, read: Read) -> Array:
         values = at_place(read(self.layer), self.place)
@@ -85,8 +80,8 @@ class Unit(Objective):
         return jnp.take_along_axis(values, self.channels[:, None], 1)[:, 0]
 
 
-@_registered
-@dataclasses.dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Direction(Objective):
     """The dot product with a direction among the channels, times the cosine to some power (Lucid's `direction`).
 
@@ -94,27 +89,27 @@ class Direction(Objective):
     """
 
     vectors: Array
-    layer: str | None = _static(None)
-    place: Place = _static('mean')
-    cosine_power: float = _static(0.0)
+    layer: str | None = field(default=None, metadata=STATIC)
+    place: Place = field(default='mean', metadata=STATIC)
+    cosine_power: float = field(default=0.0, metadata=STATIC)
 
     def __call__(self, read: Read) -> Array:
         return dot_cosine(at_place(read(self.layer), self.place), self.vectors, self.cosine_power)
 
 
-@_registered
-@dataclasses.dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Strength(Objective):
     """Half the sum of squares of a layer: what DeepDream makes more of."""
 
-    layer: str | None = _static(None)
+    layer: str | None = field(default=None, metadata=STATIC)
 
     def __call__(self, read: Read) -> Array:
         return 0.5 * _summed(jnp.square(read(self.layer)))
 
 
-@_registered
-@dataclasses.dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Guide(Objective):
     """At each place the dot product with that feature of a guide image that agrees most (DeepDream's guide).
 
@@ -122,7 +117,7 @@ class Guide(Objective):
     """
 
     features: Array
-    layer: str | None = _static(None)
+    layer: str | None = field(default=None, metadata=STATIC)
 
     def __call__(self, read: Read) -> Array:
         values = read(self.layer)
@@ -131,8 +126,8 @@ class Guide(Objective):
         return _summed(flat * self.features[agreeing])
 
 
-@_registered
-@dataclasses.dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Match(Objective):
     """Minus the squared distance to features, as a share of their own squares (Mahendran and Vedaldi 2015).
 
@@ -140,15 +135,15 @@ class Match(Objective):
     """
 
     features: Array
-    layer: str | None = _static(None)
+    layer: str | None = field(default=None, metadata=STATIC)
 
     def __call__(self, read: Read) -> Array:
         missed = _summed(jnp.square(read(self.layer) - self.features))
         return -missed / jnp.maximum(_summed(jnp.square(self.features)), jnp.finfo(missed.dtype).tiny)
 
 
-@_registered
-@dataclasses.dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Caricature(Objective):
     """The dot product with an image's own features, times the cosine to some power: more of what is there.
 
@@ -156,16 +151,16 @@ class Caricature(Objective):
     """
 
     features: Array
-    layer: str | None = _static(None)
-    cosine_power: float = _static(1.0)
+    layer: str | None = field(default=None, metadata=STATIC)
+    cosine_power: float = field(default=1.0, metadata=STATIC)
 
     def __call__(self, read: Read) -> Array:
         values = read(self.layer)
         return dot_cosine(values.reshape(len(values), -1), self.features.reshape(len(values), -1), self.cosine_power)
 
 
-@_registered
-@dataclasses.dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class GramMatch(Objective):
     """Minus the squared distance of a layer's Gram matrix to another, as a share of that one's squares.
 
@@ -173,23 +168,23 @@ class GramMatch(Objective):
     """
 
     grams: Array
-    layer: str | None = _static(None)
+    layer: str | None = field(default=None, metadata=STATIC)
 
     def __call__(self, read: Read) -> Array:
         missed = _summed(jnp.square(gram(read(self.layer)) - self.grams))
         return -missed / jnp.maximum(_summed(jnp.square(self.grams)), jnp.finfo(missed.dtype).tiny)
 
 
-@_registered
-@dataclasses.dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Diverse(Objective):
     """Minus the cosines of the Gram matrices of the images of a group, summed over the others (Lucid's `diversity`).
 
     The batch is groups of `group` images beside each other.
     """
 
-    layer: str | None = _static(None)
-    group: int = _static(1)
+    layer: str | None = field(default=None, metadata=STATIC)
+    group: int = field(default=1, metadata=STATIC)
 
     def __call__(self, read: Read) -> Array:
         grams = gram(read(self.layer))

@@ -23,11 +23,11 @@ NOISE = Pixels(noise=10 / UNIT)
 PRESETS: dict[str, Recipe] = {
     # No regulariser at all: what the others are compared with.
     'plain': Recipe(scaled=True, steps=Steps('ascent', 0.05), num_steps=200, clip=True),
-    # Simonyan et al. 2013, arXiv:1312.6034: the logit less the squares. The weight and the step were not published. Here
-    # a linear net would end at an image as strong as those of the run, after 1 - 0.95 ** steps of the way.
+    # Simonyan et al. 2013, arXiv:1312.6034: the logit less the squares. The weight and the step were not published.
+    # Here a linear net would end at an image as strong as those of the run; a step goes a twentieth of the way.
     'simonyan': Recipe(scaled=True, steps=Steps('ascent', 0.05), num_steps=200, penalties=(('squares', Squares(0.5)),)),
-    # Yosinski et al. 2015, arXiv:1506.06579: the four rows of Table 1, as the authors' toolbox has them. Sets 1 and 4 ask
-    # for a gain of 2 in each step; set 2 would end, on a linear net, at an image as strong as those of the run.
+    # Yosinski et al. 2015, arXiv:1506.06579: the four rows of Table 1, as the authors' toolbox has them. Sets 1 and 4
+    # ask for a gain of 2 in each step; set 2 would end, on a linear net, at an image as strong as those of the run.
     'yosinski1': Recipe(
         NOISE,
         Steps('progress', 2.0, most=0.02),
