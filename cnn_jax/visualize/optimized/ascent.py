@@ -36,6 +36,15 @@ class Ascended(NamedTuple):
 
 Told = Callable[[int, int, float], None]
 """Hears of the steps that are done, of how many, and the mean objective."""
+Words = Callable[[str], None]
+"""Shows a person what is going on."""
+
+
+def in_words(told: Words | None, what: str) -> Told | None:
+    """Tells of an ascent in words; `what` is its name."""
+    if told is None:
+        return None
+    return lambda done, steps, objective: told(f'{what}, step {done}/{steps}, objective {objective:.4g}')
 
 
 def ascend(

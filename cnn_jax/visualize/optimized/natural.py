@@ -40,6 +40,11 @@ class Natural:
         """Height, width, channels."""
         return (*self.size, len(self.mean))
 
+    @property
+    def blank(self) -> jax.ShapeDtypeStruct:
+        """The shape of one model input, (1, height, width, channels)."""
+        return jax.ShapeDtypeStruct((1, *self.shape), jnp.float32)
+
     def inputs(self, images: jax.Array) -> jax.Array:
         """Images in 0 .. 1 (batch, height, width, channels) as model inputs."""
         return _wide(self.black) + _wide(self.white - self.black) * images

@@ -4,7 +4,7 @@ Objectives are added, subtracted and multiplied by numbers. Their arrays have a 
 arguments of the compiled step: other units of a layer need no other program.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,6 +20,8 @@ STATIC = {'static': True}  # part of the program, and no argument of it
 
 class Objective:
     """A number for each image; what it reads of a net comes through `read`."""
+
+    layer: str | None
 
     @property
     def layers(self) -> tuple[str | None, ...]:
@@ -66,10 +68,11 @@ class Sum(Objective):
 class Unit(Objective):
     """A class, or a channel of a layer at a place: the centre of the map, its mean, or its largest value.
 
-    channels: (batch,) whole numbers.
+    channels: (batch,) whole numbers. weights: (batch,) times the activation; negative: what switches the unit off.
     """
 
     channels: Array
+    weights: Array
     layer: str | None = field(default=None, metadata=STATIC)
     place: Place = field(default='centre', metadata=STATIC)
 
@@ -77,7 +80,12 @@ class Unit(Objective):
         values = at_place(read(self.layer), self.place)
         if values.ndim == 3:  # the largest of each channel
             values = values.max(1)
-        return jnp.take_along_axis(values, self.channels[:, None], 1)[:, 0]
+        return self.weights * jnp.take_along_axis(values, self.channels[:, None], 1)[:, 0]
+
+
+def units(channels: Array | Sequence[int], layer: str | None = None, place: Place = 'centre') -> Unit:
+    """Classes, or channels of a layer, each by itself."""
+    return Unit(jnp.asarray(channels, jnp.int32), jnp.ones(len(channels)), layer, place)
 
 
 @jax.tree_util.register_dataclass
