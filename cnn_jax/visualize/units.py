@@ -44,7 +44,7 @@ def visualize(
     place: Literal['centre', 'mean', 'largest'] = 'mean',  # of the map: its centre, the mean of all, or the largest
     negative: bool = False,  # also what switches the unit off
     diverse: int = 1,  # images of each unit that differ from each other
-    diversity: float = 1.0,  # how much that counts, beside the activation as a share of the best real one
+    diversity: float = 0.05,  # how much that counts, beside the activation as a share of the best real one
     mixed_with: int | None = None,  # another unit of the layer: images for both at once
     most: int = 64,  # units, the first ones, where no --unit is given
     patches: int = 2,  # real patches beside each
@@ -131,7 +131,10 @@ def _objectives(
         if mixed is not None:
             vectors = np.broadcast_to(mixed, (len(rows), len(mixed))) * own[:, None]
             found = found + Direction(jnp.asarray(vectors, jnp.float32), layer)
-        return found + diversity * Diverse(layer, len(kinds)) if diverse > 1 else found
+        if diverse > 1:
+            counted = jnp.asarray(own > 0, jnp.float32)
+            found = found + diversity * Diverse(jnp.asarray(channels), counted, layer, len(kinds))
+        return found
 
     return kinds, objective_of
 

@@ -100,6 +100,8 @@ def draw_method(
     for picture in method.draw(subject, layer, unit):
         written = {**asked, **picture.settings}
         drawing.save_figure(picture.figure, folder, f'{file}{picture.ending}', picture.arrays, written)
+        if picture.film is not None:
+            drawing.save_film(picture.film, folder, f'{file}{picture.ending}')
     return file
 
 

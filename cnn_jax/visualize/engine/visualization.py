@@ -45,4 +45,4 @@ class Visualization:
         settings.pop('told', None)
         if 'training' in self._takes:
             settings['measured on'] = 'training images' if subject.training else 'test images'
-        yield Picture(self._module.draw(arrays, **style), arrays, settings)
+        yield Picture(self._module.draw(arrays, **style), arrays, settings, film=arrays.get('film'))

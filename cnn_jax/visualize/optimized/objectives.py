@@ -4,9 +4,9 @@ Objectives are added, subtracted and multiplied by numbers. Their arrays have a 
 arguments of the compiled step: other units of a layer need no other program.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +83,7 @@ class Unit(Objective):
         return self.weights * jnp.take_along_axis(values, self.channels[:, None], 1)[:, 0]
 
 
-def units(channels: Array | Sequence[int], layer: str | None = None, place: Place = 'centre') -> Unit:
+def units(channels: Any, layer: str | None = None, place: Place = 'centre') -> Unit:
     """Classes, or channels of a layer, each by itself."""
     return Unit(jnp.asarray(channels, jnp.int32), jnp.ones(len(channels)), layer, place)
 
@@ -188,18 +188,26 @@ class GramMatch(Objective):
 class Diverse(Objective):
     """Minus the cosines of the Gram matrices of the images of a group, summed over the others (Lucid's `diversity`).
 
-    The batch is groups of `group` images beside each other.
+    The batch is groups of `group` images beside each other. Only images whose unit is on are compared: one whose unit
+    is off would differ from all others most easily by staying so.
+
+    channels: (batch,) the units. counted: (batch,) 1, or 0 for an image that is not compared.
     """
 
+    channels: Array
+    counted: Array
     layer: str | None = field(default=None, metadata=STATIC)
     group: int = field(default=1, metadata=STATIC)
 
     def __call__(self, read: Read) -> Array:
-        grams = gram(read(self.layer))
+        values = read(self.layer)
+        largest = values.reshape(len(values), -1, values.shape[-1]).max(1)
+        on = self.counted * (jnp.take_along_axis(largest, self.channels[:, None], 1)[:, 0] > 0)
+        grams = gram(values)
         flat = grams.reshape(-1, self.group, grams.shape[1] * grams.shape[2])
         unit = flat / jnp.maximum(jnp.linalg.norm(flat, axis=-1, keepdims=True), 1e-12)
-        cosines = jnp.einsum('gid,gjd->gij', unit, unit) * (1 - jnp.eye(self.group))[None]
-        return -cosines.sum(-1).reshape(-1)
+        pairs = on.reshape(-1, self.group, 1) * on.reshape(-1, 1, self.group) * (1 - jnp.eye(self.group))[None]
+        return -(pairs * jnp.einsum('gid,gjd->gij', unit, unit)).sum(-1).reshape(-1)
 
 
 def at_place(values: Array, place: Place) -> Array:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cnn_jax.errors import CnnJaxError
 from cnn_jax.streams import numbered, stream
 from cnn_jax.tracing import layers, relu
 from cnn_jax.tracing.static import Static
@@ -125,8 +126,22 @@ def _objective(static: Static, scene: Scene, images: Array, rule: relu.Name | No
     """The objective (batch,) of images in 0 .. 1; of the net only the part below the layers that it reads is run."""
     inputs = scene.natural.inputs(images)
     names = scene.objective.layers
-    net = layers.trace(static.model, scene.variables, inputs)
+    net = net_of(static.model, scene.variables, inputs, names)
     found = dict(
         zip(names, net.run(scene.variables, inputs, [net.output(one) for one in names], rule=rule), strict=True)
     )
     return scene.objective(found.__getitem__)
+
+
+def net_of(model: Any, variables: Any, inputs: Any, names: tuple[str | None, ...]) -> layers.Net:
+    """The net as far as the layers need it, where it is not made for images of this size as a whole.
+
+    Raises: CnnJaxError for an unknown layer, or one that is not made for them either.
+    """
+    try:
+        return layers.trace(model, variables, inputs)
+    except CnnJaxError:
+        wanted = [name for name in names if name is not None]
+        if len(wanted) < len(names):
+            raise
+        return layers.trace(model, variables, inputs, until=wanted)
