@@ -134,7 +134,7 @@ def visualize(
             told.next(name)
             try:
                 shown = functools.partial(_show, told, name)
-                file = draw.draw_method(subject, name, layer, unit, folder, settings=settings, told=shown)
+                file = draw.draw_method(subject, name, layer, unit, folder, settings, shown)
                 log.say(f'{name:<22} {folder / file}.png')
             except Stopped:
                 raise

@@ -106,7 +106,7 @@ class _Dream(NamedTuple):
 
     def of(self, images: jax.Array, keys: jax.Array, told: Words | None) -> jax.Array:
         """Images (batch, height, width, channels) in 0 .. 1 dreamt on; the detail is carried from octave to octave."""
-        detail = jnp.zeros_like(images)
+        base, detail = images, jnp.zeros_like(images)
         for number, size in enumerate(self.octaves):
             shape = (len(images), *size, images.shape[-1])
             base = _resized(images, shape)
@@ -120,7 +120,7 @@ class _Dream(NamedTuple):
                 start=base + _resized(detail, shape),
                 told=in_words(told, f'octave {number + 1} of {len(self.octaves)}'),
             )
-            detail = found.images - base
+            detail = jnp.asarray(found.images) - base
         return base + detail
 
     def value(self, images: jax.Array) -> np.ndarray:

@@ -49,6 +49,7 @@ def visualize(
     layers: int = 5,  # that are inverted, spread from the first to the last, where no --layer is given
     steps: int = 300,
     variation: float | None = None,  # cost of the image's own total variation; None: 0.01, 0.05 or 0.2, by depth
+    powers: float = 1.0,  # times the published weight of the sixth powers
     caricature: bool = False,  # exaggerates what the layer sees in the image
     seed: int = 0,  # of the noise that it begins with
     chunk: int | None = None,  # images at once; None: what a GiB holds
@@ -94,7 +95,7 @@ def visualize(
     }
 
 
-def inversion(natural: Natural, images: np.ndarray, variation: float) -> Recipe:
+def inversion(natural: Natural, images: np.ndarray, variation: float, powers: float) -> Recipe:
     """The settings of an inversion; variation: what the total variation of the images themselves, in 0 .. 1, costs."""
     size, squares = float(np.prod(natural.shape)), float(natural.norm) ** 2
     farthest = float(jnp.maximum(natural.mean, 1 - natural.mean).max())
@@ -103,7 +104,7 @@ def inversion(natural: Natural, images: np.ndarray, variation: float) -> Recipe:
         Pixels(float(np.sqrt(squares / size))),
         Steps('adam', 0.05, last=0.05),
         penalties=(
-            ('sixth_powers', Powers(SIXTH_POWERS * size / squares, 6, farthest / FARTHEST)),
+            ('sixth_powers', Powers(powers * SIXTH_POWERS * size / squares, 6, farthest / FARTHEST)),
             ('total_variation', TotalVariation(variation / own if own else 0.0)),
         ),
         clip=True,

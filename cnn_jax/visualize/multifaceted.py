@@ -31,6 +31,8 @@ from cnn_jax.visualize.optimized.presets import recipe
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LEAST_FOR_TSNE = 4  # images
+
 
 def visualize(
     model: Any,
@@ -94,16 +96,23 @@ def visualize(
 
 
 def grouped(codes: np.ndarray, facets: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Codes (images, features) by t-SNE of their PCA, and the groups that k-means finds there.
+    """Codes (images, features) by t-SNE of their PCA, and the groups that k-means finds there; of few images, by PCA.
 
     Returns points (images, 2), the group of each, and the centres, the largest group first.
     """
     from sklearn.cluster import KMeans
 
-    points = two_dimensions(codes, seed=seed)['tsne']
-    found = KMeans(facets, n_init=10, random_state=seed).fit(points)
+    points = two_dimensions(codes, seed=seed)['tsne'] if len(codes) >= LEAST_FOR_TSNE else _plane(codes)
+    engine: Any = KMeans
+    found = engine(facets, n_init=10, random_state=seed).fit(points)
     order = np.argsort(-np.bincount(found.labels_, minlength=facets), kind='stable')
     return points, np.argsort(order)[found.labels_], found.cluster_centers_[order]
+
+
+def _plane(codes: np.ndarray) -> np.ndarray:
+    """Codes in the plane in which they differ most, (images, 2)."""
+    left, sizes, _ = np.linalg.svd(codes - codes.mean(0), full_matrices=False)
+    return np.pad(left * sizes, ((0, 0), (0, 2)))[:, :2]
 
 
 def _nearest(points: np.ndarray, facet: np.ndarray, number: int, centre: np.ndarray, count: int) -> np.ndarray:

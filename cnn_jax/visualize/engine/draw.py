@@ -86,7 +86,6 @@ def draw_method(
     layer: str | None,
     unit: int | None,
     folder: Path,
-    *,
     settings: Mapping[str, Any] = {},
     told: Callable[[str], None] | None = None,
 ) -> str:

@@ -95,14 +95,15 @@ def _parts(pixels: list[np.ndarray], count: int = 64) -> list[list[np.ndarray]]:
 
 def _ends(examples: Examples, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """The model inputs of black and white, (channels,)."""
-    levels = np.array([0, 102, 255])
+    levels = np.array([0, 102, 204])  # not 255, which may stand for something else
     flat = np.asarray(examples.preprocess(np.broadcast_to(levels[:, None, None, None], (3, *shape)).astype(np.uint8)))
-    black, between, white = flat.mean((1, 2))
-    straight = np.allclose(between, black + 0.4 * (white - black), rtol=1e-3, atol=1e-4)
-    if not straight or not np.ptp(flat[:, :, :, :], axis=(1, 2)).max() < 1e-3 or np.any(black == white):
+    black, half, most = flat.mean((1, 2))
+    straight = np.allclose(half, (black + most) / 2, rtol=1e-3, atol=1e-4) and np.ptp(flat, axis=(1, 2)).max() < 1e-3
+    white = black + (most - black) * 255 / 204
+    if not straight or np.any(black == white):
         raise CnnJaxError(
-            'the preprocessing of this experiment is no scale and shift of each channel (inputs of black, a grey and '
-            f'white are {black}, {between}, {white}); pictures by optimisation need one to turn inputs into colours'
+            'the preprocessing of this experiment is no scale and shift of each channel (inputs of 0, 102 and 204 '
+            f'are {black}, {half}, {most}); pictures by optimisation need one to turn inputs into colours'
         )
     return black, white
 
