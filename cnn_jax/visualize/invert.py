@@ -72,11 +72,8 @@ def visualize(
         def objective_of(rows: np.ndarray, features: Any = features, name: str = name) -> Objective:
             return Caricature(features[rows], name) if caricature else Match(features[rows], name)
 
-        made = (
-            recipe('lucid', natural.size)
-            if caricature
-            else inversion(natural, originals, _variation(net, name, variation))
-        )
+        cost = _variation(net, name, variation)
+        made = recipe('lucid', natural.size) if caricature else inversion(natural, originals, cost, powers)
         found[name] = many.ascend_each(
             model, variables, objective_of, len(inputs), many.with_steps(made, steps), natural, seed=seed, chunk=chunk,
             told=in_words(told, name),
