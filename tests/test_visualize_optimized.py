@@ -312,7 +312,8 @@ def test_layers_above_the_target_cost_nothing():
 
     def flops(layer, of=model, given=variables):
         scene = step.Scene(given, images, units([0], layer), keys_of(1))
-        return step.step.lower(Static(of), recipe, scene, state, weights).compile().cost_analysis()['flops']
+        costs: Any = step.step.lower(Static(of), recipe, scene, state, weights).compile().cost_analysis()
+        return costs['flops']
 
     lower, upper, whole = flops('conv1'), flops('conv2'), flops(None)
     assert lower < upper < whole
@@ -338,8 +339,8 @@ def test_maps_of_images_of_another_size_are_read_below_a_dense_layer():
     assert list(net.layers) == ['conv1', 'conv2']
     images = jax.random.normal(jax.random.key(0), larger.shape)
     (found,) = net.run(variables, images, [net.output('conv2')])
-    first = nn.Conv(3, (3, 3)).apply({'params': variables['params']['conv1']}, images)
-    expected = nn.Conv(4, (3, 3), strides=2).apply({'params': variables['params']['conv2']}, nn.relu(first))
+    first: Any = nn.Conv(3, (3, 3)).apply({'params': variables['params']['conv1']}, images)
+    expected: Any = nn.Conv(4, (3, 3), strides=2).apply({'params': variables['params']['conv2']}, nn.relu(first))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 

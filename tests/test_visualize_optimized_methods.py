@@ -105,7 +105,8 @@ def test_no_step_of_a_dream_returns_the_image_and_others_raise_the_objective():
 def strength(net: tuple[Any, Any], images: jax.Array) -> jax.Array:
     """Half the squares of the convolution, before the ReLU that stands outside of it."""
     kernel = net[1]['params']['conv1']
-    return 0.5 * jnp.square(nn.Conv(6, (3, 3)).apply({'params': kernel}, images)).sum()
+    values: Any = nn.Conv(6, (3, 3)).apply({'params': kernel}, images)
+    return 0.5 * jnp.square(values).sum()
 
 
 def test_units_are_stronger_than_in_any_real_image_and_differ():

@@ -8,8 +8,8 @@ The arguments are work folders: `--experiment=lenet_digits --seed=0`, `--seed=1`
 import sys
 from pathlib import Path
 
-import flax
 import numpy as np
+from flax import traverse_util
 
 import cnn_jax
 
@@ -20,7 +20,7 @@ NAMES = ('modern_0', 'modern_1', 'faithful_0')
 def main(folders: list[str]) -> None:
     arrays = {}
     for name, folder in zip(NAMES, folders, strict=True):
-        found = flax.traverse_util.flatten_dict(dict(cnn_jax.load(folder).variables), sep='/')
+        found = traverse_util.flatten_dict(dict(cnn_jax.load(folder).variables), sep='/')
         arrays |= {f'{name}/{path}': np.asarray(leaf, np.float16) for path, leaf in found.items()}
     np.savez_compressed(FILE, **arrays)
 
