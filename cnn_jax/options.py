@@ -48,6 +48,14 @@ def signature(function: Callable[..., Any]) -> list[Option]:
     return options
 
 
+def offered(function: Callable[..., Any]) -> list[Option]:
+    """Those keyword-only arguments of any function that the command line can give, in the order of its definition."""
+    hints = typing.get_type_hints(function)
+    rows = inspect.signature(function).parameters.values()
+    own = [row for row in rows if row.kind is row.KEYWORD_ONLY and row.default is not row.empty]
+    return [Option(row.name, hints[row.name], row.default) for row in own if _is_supported(hints.get(row.name))]
+
+
 def comments(function: Callable[..., Any]) -> dict[str, str]:
     """What the definition says about each argument in the comment on its line; '' where it says nothing."""
     source = inspect.getsource(function)
@@ -55,8 +63,10 @@ def comments(function: Callable[..., Any]) -> dict[str, str]:
     return {name: found.get(name, '') for name in inspect.signature(function).parameters}
 
 
-def resolve(options: list[Option], given: Mapping[str, Any]) -> dict[str, Any]:
+def resolve(options: list[Option], given: Mapping[str, Any], group: str = 'config') -> dict[str, Any]:
     """All options with their values: the defaults, and what was given (texts are parsed, other values are checked).
+
+    group: of the flags that they are given by.
 
     Raises:
         CnnJaxError: an unknown option, or a value that does not fit; the line says what would.
@@ -64,18 +74,21 @@ def resolve(options: list[Option], given: Mapping[str, Any]) -> dict[str, Any]:
     by_name = {option.name: option for option in options}
     for name in given:
         if name not in by_name:
-            raise CnnJaxError(unknown('option', name, by_name) + '; --help shows them with their types')
+            what = 'option' if group == 'config' else f'--{group}'
+            raise CnnJaxError(unknown(what, name, by_name) + '; --help shows them with their types')
     values = {name: option.default for name, option in by_name.items()}
-    return {name: parse(by_name[name], given[name]) if name in given else value for name, value in values.items()}
+    return {
+        name: parse(by_name[name], given[name], group) if name in given else value for name, value in values.items()
+    }
 
 
-def parse(option: Option, value: Any) -> Any:
+def parse(option: Option, value: Any, group: str = 'config') -> Any:
     """`value` as the option's type; a text is what was typed, a list comes from `config.json`."""
     try:
         return _parse(option.annotation, value)
     except ValueError:
         raise CnnJaxError(
-            f'--config.{option.name}: {value!r} is not {option.type_name}; the default is {option.default!r}'
+            f'--{group}.{option.name}: {value!r} is not {option.type_name}; the default is {option.default!r}'
         ) from None
 
 

@@ -84,6 +84,36 @@ def json_label(run, row):
     return loaded.experiment.data.class_names[loaded.experiment.data.open('test', run)[row]['label']]
 
 
+def test_settings_of_a_method_are_typed_kept_and_checked(run, capsys):
+    command = ['--mode=visualize', f'--workdir={run}', '--method=class_images']
+    assert main([*command, '--set.presets=plain,lucid', '--set.steps=3', '--set.most=2']) == 0
+    with np.load(run / 'figures' / 'class_images.npz') as arrays:
+        assert arrays['images'].shape == (2, 2, 8, 8, 1)
+        assert arrays['lucid_objective'].shape == (3, 2)
+        kept = json.loads(str(arrays['settings']))
+    assert (kept['steps'], kept['presets'], kept['seed']) == (3, ['plain', 'lucid'], 0)
+    assert kept['measured on'] == 'training images'
+    capsys.readouterr()
+    for given, text in [
+        ([*command, '--set.step=3'], "unknown --set: 'step'; choose from: steps"),
+        ([*command, '--set.steps=many'], "--set.steps: 'many' is not int | None"),
+        ([*command, '--set.presets=yosinsky3'], "unknown preset: 'yosinsky3'; choose from: yosinski3"),
+        ([*command, '--unit=10'], 'a class is 0 to 9'),
+        ([*command[:2], '--set.steps=3'], '--set.steps is a setting of a method; add --method=NAME'),
+        ([*command[:2], '--method=gradient', '--set.steps=3'], 'gradient has no settings'),
+    ]:
+        assert main(given) == 2
+        assert text in capsys.readouterr().err
+    assert main(['--mode=visualize', '--method=class_images', '--help']) == 0
+    assert '--set.steps     int | None  default None' in capsys.readouterr().out
+
+
+def test_a_film_is_a_gif_beside_the_picture(run):
+    visualize(run, method='deep_dream', image='5', settings={'frames': '3', 'steps': '1'})
+    with Image.open(run / 'figures' / 'deep_dream_5.gif') as film:
+        assert (film.n_frames, film.size) == (3, (8, 8))
+
+
 def test_mistakes_are_said(run, tmp_path):
     (tmp_path / 'notes.txt').write_text('no image')
     for given, text in [

@@ -25,6 +25,8 @@ LONG = (
 )  # fmt: skip
 SHORT = ('cat', 'dog', 'tree')
 ATTRIBUTIONS = [name for name in methods.available() if hasattr(methods.load(name), 'attribute')]
+FEW_STEPS = {'class_images': {'steps': 2}, 'units': {'steps': 2}, 'deep_dream': {'steps': 1}, 'invert': {'steps': 2},
+             'multifaceted': {'steps': 2, 'facets': 2}}  # fmt: skip
 FEW = {'smooth_grad': {'samples': 3}, 'integrated_gradients': {'steps': 4}, 'occlusion': {'window': 6, 'stride': 5}}
 
 
@@ -287,6 +289,9 @@ def quick(monkeypatch):
         plain = methods.load(name).attribute
         defaults = {**plain.__kwdefaults__, **options}
         monkeypatch.setattr(plain, '__kwdefaults__', defaults)
+    for name, options in FEW_STEPS.items():
+        plain = methods.load(name).visualize
+        monkeypatch.setattr(plain, '__kwdefaults__', {**plain.__kwdefaults__, **options})
 
 
 @pytest.mark.usefixtures('quick')

@@ -201,6 +201,16 @@ def save_arrays(folder: Path, name: str, arrays: Mapping[str, np.ndarray], setti
         np.savez_compressed(file, allow_pickle=False, **arrays, settings=text)
 
 
+def save_film(frames: np.ndarray, folder: Path, name: str, *, seconds: float = 0.08) -> None:
+    """Writes NAME.gif of frames (frames, height, width, 1 or 3) in 0 .. 1, each shown for so long, again and again."""
+    from PIL import Image
+
+    shown = [Image.fromarray(np.round(255 * np.clip(as_rgb(frame), 0, 1)).astype(np.uint8)) for frame in frames]
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_beside(folder / f'{name}.gif') as temporary, temporary.open('wb') as file:
+        shown[0].save(file, 'GIF', save_all=True, append_images=shown[1:], duration=round(1000 * seconds), loop=0)
+
+
 def as_png(image: np.ndarray, largest: int | None = None) -> bytes:
     """A uint8 image (height, width, 1 or 3) as PNG, scaled down if a side is more than `largest` pixels."""
     from PIL import Image

@@ -1,8 +1,12 @@
 """What `--help` prints."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from cnn_jax.modes._flags import Flag
+
+if TYPE_CHECKING:
+    from cnn_jax.options import Option
 
 OPTIONS = Flag('config', 'an option of the experiment; --experiment=NAME --help lists them')
 VALUES = """values
@@ -52,13 +56,16 @@ def experiment(name: str) -> str:
     from cnn_jax.options import comments, signature
 
     make = function(name)
-    rows = signature(make)
-    notes = comments(make)
-    names = max((len(row.name) for row in rows), default=0)
-    types = max((len(row.type_name) for row in rows), default=0)
-    table = [
-        f'  --config.{row.name:<{names}}  {row.type_name:<{types}}  default {row.default!r:<10}  {notes[row.name]}'
-        for row in rows
-    ]
     document = (make.__globals__['__doc__'] or name).strip()
-    return '\n'.join([document, '', 'options', *map(str.rstrip, table)])
+    return '\n'.join([document, '', 'options', *option_lines(signature(make), comments(make), 'config')])
+
+
+def option_lines(options: 'Sequence[Option]', notes: Mapping[str, str], group: str) -> list[str]:
+    """A line for each option: its flag, type, default and note; notes are by the options' names."""
+    names = max((len(row.name) for row in options), default=0)
+    types = max((len(row.type_name) for row in options), default=0)
+    rows = [
+        f'  --{group}.{row.name:<{names}}  {row.type_name:<{types}}  default {row.default!r:<10}  {notes[row.name]}'
+        for row in options
+    ]
+    return list(map(str.rstrip, rows))

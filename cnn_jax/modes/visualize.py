@@ -1,13 +1,18 @@
 """Writes the pictures of one method, or of the set that suits a run, and puts them on its page."""
 
+import functools
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnn_jax.devices.stop import Stopped
+from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes._command import Command
 from cnn_jax.modes._flags import ARCHITECTURE, CHECKPOINT, DATA_DIR, INIT_FROM, PREPROCESSING, Flag
+from cnn_jax.modes._help import option_lines
 from cnn_jax.workdir.log import Log
+from cnn_jax.workdir.progress import Task
 
 if TYPE_CHECKING:
     from cnn_jax.experiment import Loaded
@@ -23,14 +28,19 @@ FLAGS = (
     Flag('unit', 'a class, a detection (0 the surest), a joint, or a channel of --layer', 'number', least=0),
     Flag('image', 'an image file, or the number of a test image'),
 )
+GROUPS = (Flag('set', 'a setting of --method; --mode=visualize --method=NAME --help lists them'),)
 
 
 def details(flags: Any) -> str:
-    """The methods; of the one that is named, what its file says."""
+    """The methods; of the one that is named, what its file says, and its settings."""
+    from cnn_jax.options import comments
     from cnn_jax.visualize.engine import methods
 
     if flags.method is not None:
-        return f'--method={flags.method}\n\n{(methods.load(flags.method).__doc__ or "").strip()}'
+        module = methods.load(flags.method)
+        known = methods.settings(module)
+        table = ['', 'settings', *option_lines(known, comments(module.visualize), 'set')] if known else []
+        return '\n'.join([f'--method={flags.method}', '', (module.__doc__ or '').strip(), *table])
     return '\n'.join(['methods', *(f'  {name:<22} {line}' for name, line in methods.available().items())])
 
 
@@ -48,6 +58,7 @@ def run(command: Command) -> None:
         layer=given.layer,
         unit=given.unit,
         image=given.image,
+        settings=command.groups['set'],
         log=command.log,
     )
 
@@ -64,6 +75,7 @@ def visualize(
     unit: int | None,
     image: str | None,
     log: Log,
+    settings: Mapping[str, Any] = {},
 ) -> None:
     """Writes `figures/NAME.png` and `.npz` in the work folder (or a new one), and puts them on its page.
 
@@ -73,6 +85,7 @@ def visualize(
         method: None: the set that suits a run; a method that does not suit it is left out, and this is said.
         unit: what the task calls one, see `Task.explained`; or a channel of `layer`.
         image: a file, or the number of a test image; None: the first ones.
+        settings: of the method, `--set.NAME=VALUE`, as typed.
 
     Raises:
         CnnJaxError: an unknown method, layer, unit or image.
@@ -82,14 +95,16 @@ def visualize(
     from cnn_jax.devices import mapping
     from cnn_jax.report import write_pictures
     from cnn_jax.training import restore
-    from cnn_jax.visualize.engine import draw, methods
+    from cnn_jax.visualize.engine import draw
     from cnn_jax.visualize.engine.subject import make_subject
     from cnn_jax.workdir.config import default_path, existing_config, make_folder
     from cnn_jax.workdir.config_file import read_config
     from cnn_jax.workdir.seals import differences
 
     if method is not None:
-        methods.load(method)  # an unknown name is an error before anything is read
+        draw.make_method(method, settings)  # an unknown name is an error before anything is read
+    elif settings:
+        raise CnnJaxError(f'--set.{next(iter(settings))} is a setting of a method; add --method=NAME')
     trained = workdir if workdir is not None and read_config(workdir) else None
     variables, note = restore.trained_variables(loaded, trained, init_from, mapping.make_mesh(), log, which=checkpoint)
     with log.working('reading the images'):
@@ -118,7 +133,8 @@ def visualize(
         for name in names:
             told.next(name)
             try:
-                file = draw.draw_method(subject, name, layer, unit, folder)
+                shown = functools.partial(_show, told, name)
+                file = draw.draw_method(subject, name, layer, unit, folder, settings, shown)
                 log.say(f'{name:<22} {folder / file}.png')
             except Stopped:
                 raise
@@ -132,3 +148,7 @@ def visualize(
         raise failed[0]
     source = ', '.join(f'{key} {value}' for key, value in note.items())
     log.say(f'{"page":<22} {write_pictures(workdir, heading=loaded.name, source=f"Pictures of {source}")}')
+
+
+def _show(task: Task, name: str, words: str) -> None:
+    task.part = f'{name}: {words}'

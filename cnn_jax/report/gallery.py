@@ -30,6 +30,10 @@ _CHECK_NOTE = (
     'images, with 95 % intervals; the last column counts the images whose map says something, and - stands where none '
     'does.'
 )
+_MADE_NOTE = (
+    'An image is changed step by step until a class, a unit or a layer says more. It shows what is enough for the net, '
+    'not all that it looks for; how natural it looks is due to the regulariser, which the settings name.'
+)
 
 
 Checks = Mapping[str, Mapping[str, np.ndarray]]
@@ -45,6 +49,11 @@ class Picture(NamedTuple):
     @property
     def method(self) -> str:
         return str(self.settings['method'])
+
+    @property
+    def is_made(self) -> bool:
+        """Whether it was made by optimisation, with colours measured on images of the run."""
+        return 'measured on' in self.settings
 
     @property
     def check(self) -> Path | None:
@@ -76,12 +85,14 @@ def _settings(file: Path) -> dict[str, Any]:
 def section(workdir: Path) -> str:
     """All pictures of a work folder as HTML. `replaced` finds them again by the marks around them."""
     found = pictures(workdir)
-    maps = [one for one in found if one.method not in _INSIDE + _SPACE]
+    made = [one for one in found if one.is_made]
+    maps = [one for one in found if one.method not in _INSIDE + _SPACE and not one.is_made]
     checks = _checks(maps)
     compared = part('what its maps are worth', lambda: _comparison(checks), otherwise='')
     blind = part('what shuffled layers leave', lambda: _blindness(checks), otherwise='')
     parts = [
         _group('Inside the network', '', [one for one in found if one.method in _INSIDE]),
+        _group('Pictures made by optimisation', _MADE_NOTE, made),
         _group('Why it decided so', f'{_CHECK_NOTE} {blind}', maps, compared),
         _group('The test images as the network sees them', '', [one for one in found if one.method in _SPACE]),
     ]

@@ -121,6 +121,7 @@ def trace(
     *,
     into: Collection[str] = programs.GROUPS,
     sure: bool = False,
+    until: Collection[str] = (),
 ) -> Net:
     """The program of a call of the model in evaluation and its layers; shapes are enough.
 
@@ -128,12 +129,14 @@ def trace(
     batch is called with each image alone.
 
     into: the calls that are dissolved, as in `program.flatten`. sure: where a layer has the number of images on several
-    axes, another number of images tells which of them is theirs.
+    axes, another number of images tells which of them is theirs. until: the call ends when all of these layers have
+    ended, so that maps can be read for images of any size, whatever a dense layer above them was made for; the program
+    then returns the output of the last of them.
 
     Raises: CnnJaxError for a model that cannot be called with these images alone.
     """
     learned: set[str] = set()
-    closed, returned = _called(model, variables, images, learned, mark)
+    closed, returned = _called(model, variables, images, learned, mark, until)
     if [one.shape for one in jax.tree.leaves(returned)] == [()]:
         closed, returned = _called(model, variables, images, learned, mark_each)
     program = programs.flatten(closed, into)
@@ -141,8 +144,21 @@ def trace(
     return _surely(net, model, variables, images, into) if sure else net
 
 
-def _called(model: nn.Module, variables: Any, images: Any, learned: set[str], marking: Marking) -> tuple[Any, Any]:
+class _Ended(Exception):
+    """All layers that are wanted have ended; `args` holds the output of the last."""
+
+
+def _called(
+    model: nn.Module,
+    variables: Any,
+    images: Any,
+    learned: set[str],
+    marking: Marking,
+    until: Collection[str] = (),
+) -> tuple[Any, Any]:
     """The jaxpr of a call with the layers marked, and the shapes of what it returns; adds to `learned`."""
+
+    waiting = set(until)
 
     def begun(call: Called) -> None:
         if call.path:
@@ -153,10 +169,16 @@ def _called(model: nn.Module, variables: Any, images: Any, learned: set[str], ma
             call.mark_output(f'out:{call.name}', marking)
             if call.module.variables:
                 learned.add(call.name)
+        waiting.discard(call.name)
+        if until and not waiting:
+            raise _Ended(call.first_output)
 
     def apply(variables, images):
-        with record(ended, begun=begun):
-            return model.apply(variables, images, **evaluating.options(model))
+        try:
+            with record(ended, begun=begun):
+                return model.apply(variables, images, **evaluating.options(model))
+        except _Ended as reached:
+            return reached.args[0]
 
     def each(variables, images):
         return jax.vmap(lambda image: apply(variables, image[None]))(images)

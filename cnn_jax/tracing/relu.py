@@ -18,7 +18,7 @@ from cnn_jax.tracing import divisors
 from cnn_jax.tracing import program as programs
 from cnn_jax.tracing.program import Atom, Known, Program, Rule, Step
 
-Name = Literal['guided', 'deconvnet']
+Name = Literal['guided', 'deconvnet', 'redirected']
 
 _NONLINEAR = """
 abs acos acosh asin asinh atan atan2 atanh cbrt ceil clamp cos cosh digamma erf erf_inv erfc exp exp2 expm1 floor lgamma
@@ -75,7 +75,11 @@ def _relu_rule(place: int, name: Name) -> Rule:
 
 
 def relu_with_rule(x: jax.Array, name: Name) -> jax.Array:
-    """max(x, 0) whose gradient passes where it is positive and, under 'guided', x is positive too."""
+    """max(x, 0) whose gradient passes where it is positive and, under 'guided', x is positive too.
+
+    Under 'redirected' the gradient is that of a ReLU, but where it would be zero in all of an image, the first axis, it
+    passes where it asks for more (Lucid's rule, for an ascent that begins where all units are off).
+    """
 
     @jax.custom_vjp
     def relu(x: jax.Array) -> jax.Array:
@@ -86,6 +90,9 @@ def relu_with_rule(x: jax.Array, name: Name) -> jax.Array:
 
     def backward(x: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
         passes = gradient > 0 if name == 'deconvnet' else (gradient > 0) & (x > 0)
+        if name == 'redirected':
+            flows = (x > 0) & (gradient != 0)
+            passes = jnp.where(flows.any(tuple(range(1, x.ndim)), keepdims=True), x > 0, gradient > 0)
         return (jnp.where(passes, gradient, jnp.zeros_like(gradient)),)
 
     relu.defvjp(forward, backward)

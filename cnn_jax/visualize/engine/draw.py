@@ -1,7 +1,7 @@
 """The pictures of the methods, written with their numbers beside them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from cnn_jax.data.pipeline import Data
 from cnn_jax.devices.stop import Stopped
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.options import resolve
 from cnn_jax.tasks.task import Task
 from cnn_jax.tracing import scores
 from cnn_jax.visualize.engine import explaining, methods
@@ -79,21 +80,38 @@ def left_out_line(name: str, error: Exception) -> str:
     return f'{name} left out: {why}' if known else f'{name} left out: unexpected {type(error).__name__}: {why}'
 
 
-def draw_method(subject: Subject, name: str, layer: str | None, unit: int | None, folder: Path) -> str:
-    """Runs one method, writes its pictures and numbers; the name of the first file."""
-    method = make_method(name)
+def draw_method(
+    subject: Subject,
+    name: str,
+    layer: str | None,
+    unit: int | None,
+    folder: Path,
+    settings: Mapping[str, Any] = {},
+    told: Callable[[str], None] | None = None,
+) -> str:
+    """Runs one method, writes its pictures and numbers; the name of the first file.
+
+    settings: of the method, as typed or as values. told: hears what a long method is at.
+    """
+    method = make_method(name, settings, told)
     file = _file_name(method, subject, layer, unit)
     asked = {'method': name, 'layer': layer, 'unit': unit, 'images': subject.titles, **subject.about}
     for picture in method.draw(subject, layer, unit):
-        settings = {**asked, **picture.settings}
-        drawing.save_figure(picture.figure, folder, f'{file}{picture.ending}', picture.arrays, settings)
+        written = {**asked, **picture.settings}
+        drawing.save_figure(picture.figure, folder, f'{file}{picture.ending}', picture.arrays, written)
+        if picture.film is not None:
+            drawing.save_film(picture.film, folder, f'{file}{picture.ending}')
     return file
 
 
-def make_method(name: str) -> Method:
-    """The method of a name; CnnJaxError for an unknown one."""
+def make_method(name: str, settings: Mapping[str, Any] = {}, told: Callable[[str], None] | None = None) -> Method:
+    """The method of a name with its settings; CnnJaxError for an unknown name or setting."""
     module = methods.load(name)
-    return Attribution(name, module) if hasattr(module, 'attribute') else Visualization(name, module)
+    known = methods.settings(module)
+    if settings and not known:
+        raise CnnJaxError(f'--set.{next(iter(settings))}: {name} has no settings; leave it out')
+    chosen = {key: value for key, value in resolve(known, settings, 'set').items() if key in settings}
+    return Attribution(name, module) if hasattr(module, 'attribute') else Visualization(name, module, chosen, told)
 
 
 def _file_name(method: Method, subject: Subject, layer: str | None, unit: int | None) -> str:

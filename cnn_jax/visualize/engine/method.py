@@ -18,6 +18,7 @@ class Picture(NamedTuple):
     arrays: dict[str, np.ndarray]
     settings: dict[str, Any]
     ending: str = ''  # of the file's name, where a method draws several pictures
+    film: np.ndarray | None = None  # (frames, height, width, 1 or 3) in 0 .. 1, written as a GIF
 
 
 class Method(Protocol):

@@ -8,10 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cnn_jax import options
 from cnn_jax.errors import CnnJaxError, unknown
+from cnn_jax.options import Option
 
 _FOLDER = Path(__file__).parent.parent
 # `layer` says whose maps, not what is scored.
+GIVEN = {'images', 'examples', 'training', 'targets', 'probability', 'layer', 'unit', 'told'}  # by the engine
 OF_MAPS = {'cam', 'grad_cam', 'grad_cam_plus_plus', 'guided_grad_cam', 'occlusion_panels'}
 
 
@@ -48,6 +51,16 @@ def accepted(function: Callable, given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that a function names, of those given; what is None is left to its default."""
     named = parameters(function)
     return {name: value for name, value in given.items() if name in named and value is not None}
+
+
+def settings(module: Any) -> list[Option]:
+    """The settings of a method that the command line may give, --set.NAME.
+
+    An attribution has none: its check beside it judges the method as it is.
+    """
+    if not hasattr(module, 'visualize'):
+        return []
+    return [option for option in options.offered(module.visualize) if option.name not in GIVEN]
 
 
 def defaults(function: Callable) -> dict[str, Any]:

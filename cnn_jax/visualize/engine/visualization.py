@@ -1,6 +1,6 @@
 """A method that defines `visualize` and `draw`: the arrays of a picture, then the picture."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cnn_jax.errors import CnnJaxError, DataError
@@ -12,8 +12,10 @@ from cnn_jax.visualize.engine.subject import Subject
 class Visualization:
     """A file with `visualize(model, variables, ...)`, which names what it takes: images, examples, a layer, a unit."""
 
-    def __init__(self, name: str, module: Any) -> None:
-        self.name, self._module = name, module
+    def __init__(
+        self, name: str, module: Any, chosen: Mapping[str, Any], told: Callable[[str], None] | None = None
+    ) -> None:
+        self.name, self._module, self._chosen, self._told = name, module, chosen, told
         self._takes = methods.parameters(module.visualize)
 
     @property
@@ -25,16 +27,22 @@ class Visualization:
             raise CnnJaxError(f'--unit is not for --method={self.name}; leave it out')
         if 'examples' in self._takes and subject.examples is None:
             raise DataError(f'{self.name} needs the test images, and the data set is not there')
+        if 'training' in self._takes and (subject.training or subject.examples) is None:
+            raise DataError(f'{self.name} needs training images to measure, and the data set is not there')
         given = {'images': subject.images, 'layer': layer, 'unit': unit, 'examples': subject.examples}
+        given |= {'training': subject.training or subject.examples, 'told': self._told}
         given['probability'] = subject.task.likelihoods
         if 'targets' in self._takes:
             outputs = explaining.answers(subject, subject.images)
             scored = methods.scored_layer(self.name, layer)
             given['targets'] = explaining.looked_at(subject, outputs, subject.titles, scored, unit).targets
         arguments = methods.accepted(self._module.visualize, given)
-        arrays = self._module.visualize(subject.model, subject.variables, **arguments)
+        arrays = self._module.visualize(subject.model, subject.variables, **arguments, **self._chosen)
         names = subject.task.groups(subject.class_names) if 'examples' in self._takes else subject.class_names
         known = {'class_names': names, 'pixels': subject.pixels, 'titles': subject.titles}
         style = methods.accepted(self._module.draw, known)
-        settings = methods.defaults(self._module.visualize) | {'layer': layer}
-        yield Picture(self._module.draw(arrays, **style), arrays, settings)
+        settings = {**methods.defaults(self._module.visualize), **self._chosen, 'layer': layer}
+        settings.pop('told', None)
+        if 'training' in self._takes:
+            settings['measured on'] = 'training images' if subject.training else 'test images'
+        yield Picture(self._module.draw(arrays, **style), arrays, settings, film=arrays.get('film'))

@@ -1,0 +1,184 @@
+"""DeepDream: an image changed so that a layer makes more of what it sees in it.
+
+    python -m cnn_jax.main --mode=visualize --workdir=RUN --method=deep_dream --image=sky.jpg --layer=stage3_block2
+    python -m cnn_jax.main --mode=visualize --workdir=RUN --method=deep_dream --image=sky.jpg --set.frames=60
+
+Mordvintsev, Olah and Tyka 2015, github.com/google/deepdream: octaves, steps over the mean gradient, random shifts, and
+half the sum of squares of the layer. A film zooms in by a twentieth for each frame, and is a GIF beside the picture.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.streams import numbered, stream
+from cnn_jax.tracing import last, scores
+from cnn_jax.visualize.engine import image_rows
+from cnn_jax.visualize.engine.examples import Examples
+from cnn_jax.visualize.optimized.ascent import Words, ascend, in_words
+from cnn_jax.visualize.optimized.natural import Natural, measured
+from cnn_jax.visualize.optimized.objectives import Guide, Objective, Strength, units
+from cnn_jax.visualize.optimized.recipe import PIXELS, Recipe
+from cnn_jax.visualize.optimized.step import net_of
+from cnn_jax.visualize.optimized.steps import Steps
+from cnn_jax.visualize.optimized.transformations import Jitter, boxed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ZOOM = 0.05  # of a film, for each frame
+LEAST_SIDE = 20  # pixels of the smallest octave, where their number is not given
+
+
+def visualize(
+    model: Any,
+    variables: Any,
+    *,
+    images: Any,
+    training: Examples,
+    layer: str | None = None,
+    unit: int | None = None,
+    told: Words | None = None,
+    octaves: int | None = None,  # sizes that the image is changed at; None: 4, or as many as the net takes
+    scale: float = 1.4,  # from one octave to the next
+    steps: int = 10,  # in each octave
+    step: float = 1.5 / 255,  # mean change of a pixel in a step, where 1 is from black to white
+    jitter: float = 1 / 8,  # share of each side that the image is rolled by at most
+    guide: int | None = None,  # number of a training image whose features are looked for
+    frames: int = 0,  # of a film that zooms into the first image
+    seed: int = 0,  # of the shifts
+) -> dict[str, np.ndarray]:
+    """Returns `images` (batch, height, width, channels) in 0 .. 1, `originals`, `before` and `after`, the objective of
+    each, `layer`, `octaves` (height, width), and `film` (frames, height, width, channels), where one is asked for.
+
+    images: model inputs. layer: None: the last with maps. unit: this channel of it alone, its mean.
+
+    Raises: CnnJaxError for an unknown layer or unit, or inputs that are no scaled pixels; DivergedError.
+    """
+    natural = measured(training)
+    net = scores.net_of(model, variables, natural.blank)
+    layer = layer or last.last_map(net)
+    scores.check_targets(unit, net.program.types[net.output(layer)].shape, layer)
+    if min(steps, frames) < 0 or scale <= 1:
+        raise CnnJaxError(f'steps {steps}, frames {frames}, scale {scale} given; they are at least 0, 0 and above 1')
+    dream = _Dream(
+        model,
+        variables,
+        dataclasses.replace(natural, mean=jnp.zeros_like(natural.mean)),
+        Recipe(PIXELS, Steps('normalised', step), steps, (Jitter(jitter),), clip=True),
+        _objective(model, variables, training, layer, unit, guide),
+        _octaves(model, variables, natural, layer, octaves, scale),
+    )
+    originals = natural.images(jnp.asarray(images))
+    key, count = stream(jax.random.key(seed), 'visualize/deep_dream'), len(originals)
+    found = dream.of(originals, numbered(key, jnp.arange(count)), told)
+    film = []
+    for number in range(frames):
+        frame = boxed(film[-1], jnp.full(2, 0.5), jnp.asarray(1 - ZOOM)) if film else found[0]
+        film.append(dream.of(frame[None], numbered(key, jnp.asarray([count + number])), None)[0] if film else frame)
+        if told:
+            told(f'frame {number + 1}/{frames}')
+    return {
+        'images': np.asarray(found),
+        'originals': np.asarray(originals),
+        'layer': np.array(layer),
+        'octaves': np.array(dream.octaves),
+        'before': dream.value(originals),
+        'after': dream.value(found),
+        **({'film': np.asarray(jnp.stack(film))} if film else {}),
+    }
+
+
+class _Dream(NamedTuple):
+    """What is dreamt, and how."""
+
+    model: Any
+    variables: Any
+    natural: Natural  # with a mean of zero: the parameters are the pixels themselves
+    recipe: Recipe
+    objective: Callable[[int], Objective]  # for a number of images
+    octaves: list[tuple[int, int]]
+
+    def of(self, images: jax.Array, keys: jax.Array, told: Words | None) -> jax.Array:
+        """Images (batch, height, width, channels) in 0 .. 1 dreamt on; the detail is carried from octave to octave."""
+        base, detail = images, jnp.zeros_like(images)
+        for number, size in enumerate(self.octaves):
+            shape = (len(images), *size, images.shape[-1])
+            base = _resized(images, shape)
+            found = ascend(
+                self.model,
+                self.variables,
+                self.objective(len(images)),
+                self.recipe,
+                self.natural.of_size(*size),
+                keys=numbered(keys, jnp.full(keys.shape, number)),
+                start=base + _resized(detail, shape),
+                told=in_words(told, f'octave {number + 1} of {len(self.octaves)}'),
+            )
+            detail = jnp.asarray(found.images) - base
+        return base + detail
+
+    def value(self, images: jax.Array) -> np.ndarray:
+        """The objective of each image."""
+        nothing = dataclasses.replace(self.recipe, num_steps=0)
+        keys = jnp.broadcast_to(jax.random.key(0), len(images))
+        objective = self.objective(len(images))
+        return ascend(self.model, self.variables, objective, nothing, self.natural, keys=keys, start=images).values
+
+
+def _resized(images: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    return images if images.shape == shape else jax.image.resize(images, shape, 'linear')
+
+
+def _octaves(
+    model: Any, variables: Any, natural: Natural, layer: str, count: int | None, scale: float
+) -> list[tuple[int, int]]:
+    """The sizes, the smallest first; the last is that of the image. None: as many as are not too small for the net."""
+    height, width = natural.size
+    if count is not None and count < 1:
+        raise CnnJaxError(f'octaves: {count} given; it is at least 1')
+    sizes = [(round(height / scale**n), round(width / scale**n)) for n in range(count or 4)]
+    if count is None:
+        sizes = [size for size in sizes if size == natural.size or min(size) >= LEAST_SIDE]
+        sizes = [size for size in sizes if _is_taken(model, variables, natural.of_size(*size), layer)]
+    return sizes[::-1]
+
+
+def _is_taken(model: Any, variables: Any, natural: Natural, layer: str) -> bool:
+    try:
+        net_of(model, variables, natural.blank, (layer,))
+    except CnnJaxError:
+        return False
+    return True
+
+
+def _objective(
+    model: Any, variables: Any, training: Examples, layer: str, unit: int | None, guide: int | None
+) -> Callable[[int], Objective]:
+    if unit is not None:
+        return lambda count: units(np.full(count, unit), layer, 'mean')
+    if guide is None:
+        return lambda count: Strength(layer)
+    if not 0 <= guide < len(training.source):
+        raise CnnJaxError(f'guide: {guide} given; the training images are 0 to {len(training.source) - 1}')
+    inputs = training.preprocess(training.source[guide]['image'][None])
+    features = scores.read(model, variables, inputs, (layer,))[0]
+    flat = features.reshape(-1, features.shape[-1])
+    return lambda count: Guide(flat, layer)
+
+
+def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0, titles: Sequence[str] = ()) -> 'Figure':
+    """Each image beside what became of it, with the objective before and after."""
+    rows = []
+    for number, (before, after) in enumerate(zip(arrays['before'], arrays['after'], strict=True)):
+        pair = np.stack([arrays['originals'][number], arrays['images'][number]])
+        title = titles[number] if number < len(titles) else 'image'
+        rows.append(image_rows.Row('', pair, [[title, f'{before:.4g}'], ['dreamt', f'{after:.4g}']]))
+    sizes = ', '.join(f'{high}x{wide}' for high, wide in arrays['octaves'])
+    heading = f'DeepDream of {arrays["layer"]}, octaves {sizes}: images, and what became of them, with the objective'
+    return image_rows.draw(rows, heading=heading, width=width)

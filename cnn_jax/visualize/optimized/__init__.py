@@ -1,0 +1,1 @@
+"""Pictures made by optimisation: images that an objective likes, and what keeps them natural."""

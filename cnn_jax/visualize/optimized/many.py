@@ -1,0 +1,113 @@
+"""Many targets: an ascent for each of them, as many at once as fit into a budget of memory."""
+
+import dataclasses
+from collections.abc import Callable
+from math import ceil
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.streams import numbered, stream
+from cnn_jax.tracing import program as programs
+from cnn_jax.tracing import scores
+from cnn_jax.visualize.optimized.ascent import Ascended, Told, ascend
+from cnn_jax.visualize.optimized.natural import Natural
+from cnn_jax.visualize.optimized.objectives import Objective
+from cnn_jax.visualize.optimized.recipe import Recipe
+
+BUDGET_BYTES = 2**30  # of the arrays of the net, forwards and backwards
+Objectives = Callable[[np.ndarray], Objective]  # of some targets, by their rows
+
+
+def ascend_each(
+    model: Any,
+    variables: Any,
+    objective_of: Objectives,
+    count: int,
+    recipe: Recipe,
+    natural: Natural,
+    *,
+    seed: int = 0,
+    numbers: np.ndarray | None = None,
+    start: np.ndarray | None = None,
+    chunk: int | None = None,
+    group: int = 1,
+    patience: int | None = None,
+    told: Told | None = None,
+) -> Ascended:
+    """An ascent for each of `count` targets; the picture of a target does not depend on the others.
+
+    objective_of: rows of the targets to their objective. numbers: of the targets, whose keys they choose; None: the
+    rows. start: images in 0 .. 1, one for each target. chunk: targets at once; None: what BUDGET_BYTES hold. group:
+    so many targets beside each other know of one another. told: hears of the steps of all chunks.
+
+    Raises: as `ascend`.
+    """
+    numbers = np.arange(count) if numbers is None else numbers
+    size = check_chunk(chunk) or affordable(model, variables, objective_of(np.arange(1)).layers, recipe, natural)
+    size = max(1, size // group) * group
+    size = ceil(count // group / ceil(count / size)) * group  # even parts, so that little is padded
+    key, parts = stream(jax.random.key(seed), 'visualize/optimized/target'), []
+    for first in range(0, count, size):
+        rows = np.minimum(np.arange(first, first + size), count - 1)
+        found = ascend(
+            model, variables, objective_of(rows), recipe, natural,
+            keys=numbered(key, jnp.asarray(numbers[rows], jnp.uint32)), start=None if start is None else start[rows],
+            patience=patience, told=told and _of_all(told, first // size, ceil(count / size)),
+        )  # fmt: skip
+        parts.append(_first(found, count - first))
+    return _joined(parts)
+
+
+def check_chunk(chunk: int | None) -> int | None:
+    """A number of targets at once; CnnJaxError for less than 1."""
+    if chunk is not None and chunk < 1:
+        raise CnnJaxError(f'chunk: {chunk} given; it is at least 1')
+    return chunk
+
+
+def affordable(model: Any, variables: Any, layers: tuple[str | None, ...], recipe: Recipe, natural: Natural) -> int:
+    """How many images fit into BUDGET_BYTES at once: the arrays of the net up to the layers, twice, for each view."""
+    net = scores.net_of(model, variables, natural.blank)
+    program = programs.prune(net.program, [net.output(one) for one in layers])
+    of_images = programs.depends(program, [net.images])
+    made = [program.types[number] for one in program.steps for number in one.outputs if number in of_images]
+    nbytes = sum(int(np.prod(one.shape)) * one.dtype.itemsize for one in made if hasattr(one, 'shape'))
+    return max(1, BUDGET_BYTES // max(1, 2 * nbytes * recipe.views))
+
+
+def with_steps(recipe: Recipe, steps: int | None) -> Recipe:
+    """A recipe with another number of steps, where one is given."""
+    if steps is None:
+        return recipe
+    if steps < 0:
+        raise CnnJaxError(f'steps: {steps} given; it is at least 0')
+    return dataclasses.replace(recipe, num_steps=steps)
+
+
+def _of_all(told: Told, part: int, parts: int) -> Told:
+    return lambda done, steps, objective: told(part * steps + done, parts * steps, objective)
+
+
+def _first(found: Ascended, count: int) -> Ascended:
+    history = {name: values[:, :count] for name, values in found.history.items()}
+    return Ascended(found.images[:count], found.values[:count], history, found.notes[:count])
+
+
+def _joined(parts: list[Ascended]) -> Ascended:
+    """All targets; where some ended early, the numbers of their later steps are NaN."""
+    longest = max(len(values) for part in parts for values in [*part.history.values(), ()])
+    names = parts[0].history
+
+    def padded(values: np.ndarray) -> np.ndarray:
+        return np.pad(values, ((0, longest - len(values)), (0, 0)), constant_values=np.nan)
+
+    return Ascended(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        {name: np.concatenate([padded(part.history[name]) for part in parts], 1) for name in names},
+        [note for part in parts for note in part.notes],
+    )
