@@ -106,13 +106,20 @@ def _end(processes: list[Process]) -> None:
 
 
 def _stop_one(run: Run, processes: list[Process], chance: random.Random) -> None:
-    """One of several is stopped until the others have given it up; then it goes on, and ends too."""
+    """One of several is stopped until the others have given it up; then it goes on, and ends too.
+
+    Where it had not joined the others, they wait for it long; then they are told to stop.
+    """
     victim = chance.randrange(len(processes))
     processes[victim].send(signal.SIGSTOP)
     others = [process for process in processes if process is not processes[victim]]
-    if any(process.runs_for(90) for process in others):
+    waiting = any(process.runs_for(90) for process in others)
+    if waiting and run.has_trained:
         raise SystemExit('the others wait for a process that is stopped')
     processes[victim].send(signal.SIGCONT)
+    if waiting:
+        for process in processes:
+            process.send(signal.SIGTERM)
 
 
 def _signal_one(number: int) -> Act:
@@ -140,7 +147,7 @@ FAULTS = {
     'size': Fault(_limit(resource.RLIMIT_FSIZE, lambda pid, chance: chance.randrange(60_000)), {5}),
     'disk': Fault(_fill(disk.fill), {5, 143}, needs_disk=True),
     'inodes': Fault(_fill(disk.fill_inodes), {5, 143}, needs_disk=True),
-    'one_stopped': Fault(_stop_one, {6}, count=2),
+    'one_stopped': Fault(_stop_one, {6, 143}, count=2),
     'one_killed': Fault(_signal_one(signal.SIGKILL), {6, -9, 137, 143}, count=2),
     'one_told': Fault(_signal_one(signal.SIGTERM), {143}, count=2),
 }
