@@ -22,6 +22,7 @@ from cnn_jax.visualize.engine.examples import Examples
 from cnn_jax.visualize.engine.method import Method
 from cnn_jax.visualize.engine.subject import NUM_IMAGES, Subject, preprocessing, shuffled_once, titled_rows
 from cnn_jax.visualize.engine.visualization import Visualization
+from cnn_jax.visualize.optimized.kept import keeping
 
 SET = (
     'filters', 'feature_maps', 'gradient', 'guided_backprop', 'deconvnet', 'grad_cam', 'occlusion', 'occlusion_panels',
@@ -96,11 +97,12 @@ def draw_method(
     method = make_method(name, settings, told)
     file = _file_name(method, subject, layer, unit)
     asked = {'method': name, 'layer': layer, 'unit': unit, 'images': subject.titles, **subject.about}
-    for picture in method.draw(subject, layer, unit):
-        written = {**asked, **picture.settings}
-        drawing.save_figure(picture.figure, folder, f'{file}{picture.ending}', picture.arrays, written)
-        if picture.film is not None:
-            drawing.save_film(picture.film, folder, f'{file}{picture.ending}')
+    with keeping(folder, file):
+        for picture in method.draw(subject, layer, unit):
+            written = {**asked, **picture.settings}
+            drawing.save_figure(picture.figure, folder, f'{file}{picture.ending}', picture.arrays, written)
+            if picture.film is not None:
+                drawing.save_film(picture.film, folder, f'{file}{picture.ending}')
     return file
 
 

@@ -14,6 +14,7 @@ from cnn_jax.errors import CnnJaxError, DivergedError
 from cnn_jax.tracing import relu, scores
 from cnn_jax.tracing.static import Static
 from cnn_jax.visualize.optimized import step as steps
+from cnn_jax.visualize.optimized.kept import Keeper
 from cnn_jax.visualize.optimized.natural import Natural
 from cnn_jax.visualize.optimized.objectives import Objective
 from cnn_jax.visualize.optimized.recipe import Recipe
@@ -61,7 +62,8 @@ def ascend(
 ) -> Ascended:
     """Images that the objective likes, one for each of `keys`.
 
-    An image depends on its own key, start and row of the objective alone, and on no other of the batch.
+    An image depends on its own key, start and row of the objective alone, and on no other of the batch. Where a folder
+    is kept (`kept.keeping`) an ascent goes on where the same one stopped.
 
     start: images (batch, height, width, channels) in 0 .. 1 to begin with, for `Pixels`; None: as the parameterisation
     begins. patience: ends after so many steps in which no image came to a better objective; None: goes on to the end.
@@ -74,13 +76,34 @@ def ascend(
     weights, notes = _beginning(static, recipe, scene, state)
     some_rescued = bool(np.any(weights.rescued))
     log = _Log(recipe.num_steps, patience, told)
-    for number in range(recipe.num_steps):
-        rule = 'redirected' if some_rescued and number < RESCUE_STEPS else None
+    keeper = Keeper(lambda: (repr(model), repr(recipe), scene, () if start is None else np.asarray(start)))
+    state, is_over = _taken_up(keeper.found(), state, log)
+    while log.done < recipe.num_steps and not is_over:
+        rule = 'redirected' if some_rescued and log.done < RESCUE_STEPS else None
         state, numbers = _step(static, recipe, scene, state, weights, rule=rule)
-        if log.ends_with(numbers):
-            break
-    images, values = _end(static, recipe, scene, state.parameters)
-    return Ascended(np.asarray(images), np.asarray(values), log.history(), notes)
+        is_over = log.ends_with(numbers)
+        if keeper.is_due:
+            keeper.keep(_arrays(state, log), np.asarray(_end(static, recipe, scene, state.parameters)[0]))
+    images, values = (np.asarray(one) for one in _end(static, recipe, scene, state.parameters))
+    if keeper.has_kept:  # another one of the same picture may take long
+        keeper.keep(_arrays(state, log), images)
+    return Ascended(images, values, log.history(), notes)
+
+
+def _arrays(state: State, log: '_Log') -> dict[str, np.ndarray]:
+    """What `_taken_up` needs."""
+    leaves = {f'state {place}': np.asarray(leaf) for place, leaf in enumerate(jax.tree.leaves(state))}
+    return {**leaves, **{f'log {name}': values for name, values in log.history().items()}}
+
+
+def _taken_up(arrays: dict[str, np.ndarray], state: State, log: '_Log') -> tuple[State, bool]:
+    """The state that was kept, and whether it was the last one; the given state where nothing was."""
+    if not arrays:
+        return state, False
+    leaves, structure = jax.tree.flatten(state)
+    kept = [jnp.asarray(arrays[f'state {place}']) for place in range(len(leaves))]
+    history = {name.removeprefix('log '): values for name, values in arrays.items() if name.startswith('log ')}
+    return jax.tree.unflatten(structure, kept), log.take_up(history)
 
 
 _step, _end = scores.precisely(steps.step), scores.precisely(steps.end)
@@ -116,14 +139,24 @@ class _Log:
 
     def __init__(self, num_steps: int, patience: int | None, told: Told | None) -> None:
         self._num_steps, self._patience, self._told = num_steps, patience, told
-        self._here: list[steps.Numbers] = []
-        self._waiting: list[steps.Numbers] = []
+        self._here: list[dict[str, Any]] = []
+        self._waiting: list[dict[str, Any]] = []
         self._best = (-np.inf, 0)  # the best objectives, and how many steps there were then
 
-    def ends_with(self, numbers: steps.Numbers) -> bool:
+    @property
+    def done(self) -> int:
+        """The number of steps."""
+        return len(self._here) + len(self._waiting)
+
+    def take_up(self, history: dict[str, np.ndarray]) -> bool:
+        """Adds the steps of an ascent that stopped; whether it had ended."""
+        rows = [dict(zip(history, values, strict=True)) for values in zip(*history.values(), strict=True)]
+        return any(self.ends_with(row) for row in rows)
+
+    def ends_with(self, numbers: steps.Numbers | dict[str, np.ndarray]) -> bool:
         """Adds a step; whether it is the last one."""
         self._waiting.append(numbers)
-        if len(self._waiting) == LOOK_EVERY:
+        if self.done % LOOK_EVERY == 0:
             self._fetch()
             done, latest = len(self._here), np.stack([one['objective'] for one in self._here[-LOOK_EVERY:]])
             if self._told:
