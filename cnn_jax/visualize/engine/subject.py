@@ -38,7 +38,7 @@ class Subject(NamedTuple):
     about: dict[str, Any]  # for the settings: the experiment, and where the variables are from
     random: Callable[[int], Any]  # the variables shuffled, by the number of the shuffle, for `honesty`
     chosen: str | None = None  # the image that was asked for; the files are named after it
-    training: Examples | None = None  # None where they are not there
+    training: Callable[[], Examples | None] = lambda: None  # opened when first asked for; None where they are not there
 
 
 def make_subject(
@@ -78,13 +78,14 @@ def make_subject(
     on_one_device = jax.device_put(mapping.fetch(variables))
     random, chosen = shuffled_once(on_one_device), image and Path(image).stem
     inputs = inputs_of(pixels)
-    training = _training(data, data_dir, inputs_of, task) if examples is not None else None
+    training = functools.cache(lambda: _training(data, data_dir, inputs_of, task))
     return Subject(
         model, on_one_device, pixels, inputs, titles, examples, class_names, task, about, random, chosen, training
     )
 
 
 def _training(data: Data, data_dir: Path, inputs_of: Callable[[np.ndarray], Any], task: Task) -> Examples | None:
+    """The training images; None where they are not there."""
     try:
         return Examples(data.open('train', data_dir), inputs_of, group=task.group)
     except DataError:

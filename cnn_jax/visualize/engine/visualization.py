@@ -27,10 +27,12 @@ class Visualization:
             raise CnnJaxError(f'--unit is not for --method={self.name}; leave it out')
         if 'examples' in self._takes and subject.examples is None:
             raise DataError(f'{self.name} needs the test images, and the data set is not there')
-        if 'training' in self._takes and (subject.training or subject.examples) is None:
+        training = subject.training() if 'training' in self._takes else None
+        measured = training or subject.examples
+        if 'training' in self._takes and measured is None:
             raise DataError(f'{self.name} needs training images to measure, and the data set is not there')
         given = {'images': subject.images, 'layer': layer, 'unit': unit, 'examples': subject.examples}
-        given |= {'training': subject.training or subject.examples, 'told': self._told}
+        given |= {'training': measured, 'told': self._told}
         given['probability'] = subject.task.likelihoods
         if 'targets' in self._takes:
             outputs = explaining.answers(subject, subject.images)
@@ -44,5 +46,5 @@ class Visualization:
         settings = {**methods.defaults(self._module.visualize), **self._chosen, 'layer': layer}
         settings.pop('told', None)
         if 'training' in self._takes:
-            settings['measured on'] = 'training images' if subject.training else 'test images'
+            settings['measured on'] = 'training images' if training else 'test images'
         yield Picture(self._module.draw(arrays, **style), arrays, settings, film=arrays.get('film'))

@@ -8,7 +8,6 @@ the image where the source means the image, and pixels where it means the filter
 """
 
 import dataclasses
-from typing import Literal
 
 from cnn_jax.errors import CnnJaxError, unknown
 from cnn_jax.visualize.optimized.parameterisation import Fourier, Phases, Pixels
@@ -67,11 +66,6 @@ PRESETS: dict[str, Recipe] = {
         clip=True,
     ),
 }
-Name = Literal[
-    'plain', 'simonyan', 'yosinski1', 'yosinski2', 'yosinski3', 'yosinski4', 'lucid', 'maco', 'robust'
-]  # fmt: skip
-
-
 LEAST_BOX = 24  # pixels
 
 
