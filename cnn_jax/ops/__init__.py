@@ -1,6 +1,7 @@
 """Pure functions on arrays: convolutions, pools, normalisation, filters and the arithmetic of windows."""
 
 from cnn_jax.ops.conv import conv2d, conv2d_transpose, depthwise_conv2d, separable_conv2d
+from cnn_jax.ops.enlarge import bicubic, pixel_shuffle
 from cnn_jax.ops.geometry import (
     ReceptiveField,
     Window,
@@ -33,6 +34,7 @@ __all__ = [
     'avg_pool',
     'batch_norm',
     'batch_norm_training',
+    'bicubic',
     'conv2d',
     'conv2d_macs',
     'conv2d_parameters',
@@ -49,6 +51,7 @@ __all__ = [
     'local_response_norm',
     'max_pool',
     'output_size',
+    'pixel_shuffle',
     'receptive_field',
     'running_statistics',
     'same_padding',
