@@ -6,7 +6,7 @@ import numpy as np
 
 from cnn_jax.data.held_out import Part
 from cnn_jax.data.scenery.objects import draw_objects
-from cnn_jax.data.scenery.parts import draw_background, parts_of
+from cnn_jax.data.scenery.parts import CONTRAST, as_pixels, draw_background, parts_of
 
 HEIGHT, WIDTH = 72, 96  # of a picture, which is no square, as photographs are none
 
@@ -18,13 +18,13 @@ def drawn_scene(number: int, objects: tuple[int, int]) -> dict[str, Any]:
     `segmentation` uint8 (72, 96), a digit's class + 1.
     """
     parts, rng = parts_of('train', Part(0.0, 0)), np.random.default_rng([HEIGHT, WIDTH, number])
-    canvas = 0.45 * draw_background(rng, parts.cells, WIDTH, 3)[:HEIGHT]
+    canvas = CONTRAST * draw_background(rng, parts.cells, WIDTH, 3)[:HEIGHT]
     found = draw_objects(rng, canvas[:, :HEIGHT], parts, int(rng.integers(objects[0], objects[1] + 1)))
     segmentation = np.zeros((HEIGHT, WIDTH), np.uint8)
     for one in found:
         segmentation[:, :HEIGHT][one.mask] = one.label + 1
     return {
-        'image': np.clip(np.round(canvas * 255), 0, 255).astype(np.uint8),
+        'image': as_pixels(canvas),
         'label': found[0].label if found else 0,
         'boxes': np.array([one.box for one in found], np.float32).reshape(-1, 4),
         'box_label': np.array([one.label for one in found], np.int32),
