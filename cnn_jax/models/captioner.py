@@ -12,10 +12,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from cnn_jax.data.formats.sentences import END
 from cnn_jax.models.resnet import ResNet
 from cnn_jax.models.vgg import VGG
 
-END = 0  # of `data.formats.sentences`: the word before the first, and the word behind the last
 NEVER = -1e9  # the logarithm of no probability, finite so that sums of it are numbers
 
 

@@ -38,7 +38,7 @@ def fields_of(kind: str, most: int, size: int) -> Fields:
     found = {
         'question': Field('int32', (count, questions.LONGEST), least=0, most=words),
         'answer': Field('int32', (count,), least=0, most=choices - 1),
-        'kind': Field('int32', (count,), least=0, most=len(questions.KINDS) - 1),
+        'kind': Field('int32', (count,), least=0, most=len(questions.KINDS) - 1 if kind == 'question' else 0),
     }
     if kind == 'pointing':
         found['choice_boxes'] = Field('float32', (count, choices, 4), least=0, most=size)
