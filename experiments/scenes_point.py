@@ -5,9 +5,9 @@
 
 Expect TODO
 
-Model: the question read by an LSTM, its gated product with the trunk's last map pooled over each box, and the
-answers of Visual7W's pointing task (Zhu et al. 2016, arXiv:1511.03416). The four boxes are all around digits, and questions name
-a class: without the image there is nothing to choose by.
+Model: the question read by an LSTM, its gated product with the trunk's last map pooled over each box, and the answers
+of Visual7W's pointing task (Zhu et al. 2016, arXiv:1511.03416). The four boxes are all around digits, and questions
+name a class: without the image there is nothing to choose by.
 """
 
 from typing import Literal
@@ -51,6 +51,7 @@ def experiment(
         model=QuestionAnswerer(
             ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True),
             num_words=data.num_classes, units=8 if smoke else units, embedding=8 if smoke else embedding,
+            boxes=True,
         ),
         data=data,
         task=question_answering.task(form='pointing', kinds=('where',)),

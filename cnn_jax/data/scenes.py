@@ -142,7 +142,7 @@ def _layout(answer: Answer, num_objects: tuple[int, ...], size: int, colour: boo
     if answer == 'pose':
         return Layout('puppet', 0, 0, size, channels, seed)
     least, most = (1, 1) if answer == 'localization' else num_objects
-    if answer in told.WORDS:
+    if answer == 'caption' or answer == 'question' or answer == 'pointing':
         told.check_counts(answer, least, most)
         return Layout(answer, least, most, size, channels, seed)
     return Layout('digits', least, most, size, channels, seed)

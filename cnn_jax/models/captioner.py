@@ -60,14 +60,14 @@ class Captioner(nn.Module):
     captions, length); returns
 
     - with captions, 'given': the scores (batch, captions, length, num_words) of each word behind those before it;
-    - outside of training, 'sentences' int32 (batch, beams, length), the most probable first, their 'log_probability'
-      (batch, beams), and of the first 'scores' (batch, length, num_words) and 'attention' (batch, length, rows,
-      columns).
+    - outside of training, and without captions, 'sentences' int32 (batch, beams, length), the most probable first,
+      their 'log_probability' (batch, beams), and of the first 'scores' (batch, length, num_words) and 'attention'
+      (batch, length, rows, columns).
 
     Differs from the papers: the place of each cell is appended to it; with `attention` False the mean of the cells is
     the first state of the memory, not the first word; there is no penalty on cells that are never looked at.
 
-    Learned parameters: PARAMETERS
+    Learned parameters: `resnet50` 45,833,042 at 224x224x3, `cifar8` 275,912 at 48x48x1.
     """
 
     trunk: nn.Module
@@ -95,13 +95,14 @@ class Captioner(nn.Module):
             spread = (repeated(start, count), captions.reshape(batch * count, -1), repeated(cells, count))
             scores, _ = teach(speaker, *spread)
             found['given'] = scores.reshape(*captions.shape, self.num_words)
-        if not train:
-            first = jnp.full((batch, self.length), END, jnp.int32) if self.is_initializing() else None
-            searched = None if first is not None else search(speaker, start, cells, self.beams, self.length)
-            best = first if searched is None else searched.sentences[:, 0]
-            scores, attention = teach(speaker, start, best, cells)
+        if not train or captions is None:
+            if self.is_initializing():  # a search makes no parameters
+                searched = Searched(jnp.full((batch, 1, self.length), END, jnp.int32), jnp.zeros((batch, 1)))
+            else:
+                searched = search(speaker, start, cells, self.beams, self.length)
+            scores, attention = teach(speaker, start, searched.sentences[:, 0], cells)
+            found |= searched._asdict()
             found |= {'scores': scores, 'attention': attention.reshape(batch, -1, rows, columns)}
-            found |= {} if searched is None else searched._asdict()
         return found
 
 

@@ -50,7 +50,7 @@ def numbers_of(words: Sequence[str], known: Sequence[str], length: int) -> np.nd
     if len(words) >= length:
         raise CnnJaxError(f'{" ".join(words)!r} has {len(words)} words; the net reads {length - 1} at most')
     found = np.full(length, END, np.int32)
-    found[: len(words)] = [places.get(word, spare) for word in words]
+    found[: len(words)] = [places.get(word, spare or END) for word in words]  # `spare` is no END where it is used
     return found
 
 
@@ -60,7 +60,7 @@ def text_of(numbers: Any, known: Sequence[str]) -> str:
     Raises:
         DataError: a number that the vocabulary has not.
     """
-    found = np.asarray(numbers).tolist()
+    found: list[int] = np.asarray(numbers).tolist()
     if bad := [number for number in found if not 0 <= number < len(known)]:
         raise DataError(f'word number {bad[0]} is beyond the vocabulary of {len(known)} words')
     return ' '.join(known[number] for number in (found[: found.index(END)] if END in found else found))

@@ -94,7 +94,7 @@ def _is_there(labels: Sequence[int], rng: np.random.Generator) -> Asked:
 
 
 def _numbered(asked: Sequence[Asked], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    found: dict[str, list[np.ndarray]] = {'question': [], 'choices': [], 'answer': []}
+    found: dict[str, list[Any]] = {'question': [], 'choices': [], 'answer': []}
     for question, right, wrong in asked:
         order = rng.permutation(CHOICES)
         choices = [numbers_of(text.split(), QUESTION, LONGEST_CHOICE) for text in (right, *wrong)]

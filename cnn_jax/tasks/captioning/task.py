@@ -16,8 +16,9 @@ from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks.captioning import agreement, page
+from cnn_jax.tasks.cases import Case
 from cnn_jax.tasks.explained import Explained, check_unit
-from cnn_jax.tasks.results import Batch, Evaluation, Results
+from cnn_jax.tasks.results import Batch, Evaluation, Results, Told
 from cnn_jax.tasks.run import Run
 from cnn_jax.tasks.task import Task
 
@@ -50,6 +51,7 @@ class Captioning(Task):
     metrics: ClassVar[tuple[Metric, ...]] = (EXACT, CIDER, *reversed(BLEU), BLIND, BLIND_CIDER, LOSS)
     batch_metrics: ClassVar[tuple[Metric, ...]] = (WORDS,)
     truths: ClassVar[tuple[str, ...]] = ('captions',)
+    draws: ClassVar[bool] = True
 
     @property
     def headline(self) -> Metric:
@@ -164,6 +166,16 @@ class Captioning(Task):
     def details(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
         right = [_captions(one, data.class_names) for one in evaluation.results['captions']]
         return {**super().details(evaluation, data), 'commonest_caption': _commonest(right)}
+
+    def told(self, result: Mapping[str, Any], class_names: Sequence[str]) -> list[Told]:
+        said = [text_of(one, class_names) for one in result['sentences']]
+        notes = [f'log-probability {value:.2f}' for value in result['log_probability']]
+        people = self.truth(result, class_names)
+        return [Told('', people, list(zip(said, notes, strict=True)), bool(result['exact']))]
+
+    def drawn(self, case: Case, class_names: Sequence[str]) -> np.ndarray:
+        """The image, and where the net looked for each word."""
+        return page.word_by_word(case, class_names)
 
     def sections(self, run: Run) -> list[str]:
         return page.sections(run)

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax.drawing.page import html_table, section
+from cnn_jax.tasks import cases
 from cnn_jax.tasks.results import Results
 from cnn_jax.tasks.run import Run
 
@@ -25,4 +27,13 @@ def by_kind(results: Results, kinds: Sequence[str]) -> dict[str, dict[str, Any]]
 
 def sections(run: Run) -> list[str]:
     """The sections of the page that are the questions' own."""
-    return []
+    if not run.results:
+        return []
+    rows = [
+        (name, *(f'{found[what]:.1%}' for what in ('right', 'blind', 'shuffled')), f'{found["questions"]:,}')
+        for name, found in by_kind(run.results, run.task.kinds).items()
+    ]
+    heads = ('question', 'right', 'without the image', 'with another image', 'questions')
+    note = 'What the same net answers without the image, or with that of other questions, it has not seen.'
+    table = html_table(heads, rows, numeric=heads[1:])
+    return [section('Each kind of question', note, table), *cases.sections(run)]

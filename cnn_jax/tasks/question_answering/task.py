@@ -1,6 +1,7 @@
 """Questions about an image with a few choices, words (telling) or boxes (pointing), one of them right."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
@@ -12,17 +13,21 @@ import optax
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.formats.sentences import text_of
 from cnn_jax.data.pipeline import Data
+from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay, beside
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
-from cnn_jax.tasks.explained import Explained, check_unit
+from cnn_jax.tasks.cases import Case
+from cnn_jax.tasks.explained import Explained
 from cnn_jax.tasks.question_answering import page
-from cnn_jax.tasks.results import Batch, Evaluation, Results
+from cnn_jax.tasks.results import Batch, Evaluation, Results, Told
 from cnn_jax.tasks.run import Run
 from cnn_jax.tasks.task import Task
 
 ACCURACY = Metric('accuracy', 'questions answered right', 'points', True)
 BLIND = Metric('blind', 'the same without the image', 'points', True)
 SHUFFLED = Metric('shuffled', 'the same with the image of another question', 'points', True)
+
+OTHER = (170, 170, 170)  # a box that is neither right nor answered
 
 Form = Literal['telling', 'pointing']
 
@@ -46,6 +51,7 @@ class QuestionAnswering(Task):
     metrics: ClassVar[tuple[Metric, ...]] = (ACCURACY, BLIND, SHUFFLED, LOSS)
     batch_metrics: ClassVar[tuple[Metric, ...]] = (ACCURACY,)
     truths: ClassVar[tuple[str, ...]] = ('question', 'answer', 'kind')
+    draws: ClassVar[bool] = True
 
     @property
     def choices(self) -> str:
@@ -131,19 +137,39 @@ class QuestionAnswering(Task):
         return {**super().details(evaluation, data), 'by_kind': page.by_kind(evaluation.results, self.kinds)}
 
     def truth(self, example: Mapping[str, Any], class_names: Sequence[str]) -> str:
-        return '; '.join(
-            self._said(example, int(place), number, class_names) for number, place in enumerate(example['answer'])
-        )
+        return '; '.join(f'{one.about} {one.people}' for one in self.told(example, class_names))
 
     def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
-        return '; '.join(
-            self._said(result, int(place), number, class_names) for number, place in enumerate(result['prediction'])
-        )
+        return '; '.join(f'{one.about} {one.net[0][0]}' for one in self.told(result, class_names))
 
-    def _said(self, example: Mapping[str, Any], place: int, number: int, class_names: Sequence[str]) -> str:
-        question = text_of(example['question'][number], class_names)
-        chosen = example[self.choices][number][place]
-        return f'{question} {text_of(chosen, class_names) if self.form == "telling" else _box(chosen)}'
+    def told(self, result: Mapping[str, Any], class_names: Sequence[str]) -> list[Told]:
+        """Each question; of a row of a source, which has no answers of a net, the right ones are in their place."""
+        found = []
+        predictions = result.get('prediction', result['answer'])
+        for number, (place, right) in enumerate(zip(predictions, result['answer'], strict=True)):
+            net, people = (self._chosen(result[self.choices][number], int(one), class_names) for one in (place, right))
+            sure = f'{result["probability"][number][place]:.0%}' if 'probability' in result else ''
+            question = text_of(result['question'][number], class_names)
+            found.append(Told(question, people, [(net, sure)], bool(place == right)))
+        return found
+
+    def _chosen(self, choices: Any, place: int, class_names: Sequence[str]) -> str:
+        return text_of(choices[place], class_names) if self.form == 'telling' else f'box {place + 1}'
+
+    def drawn(self, case: Case, class_names: Sequence[str]) -> np.ndarray:
+        """The image; of boxes that of each question, the right one green, an answer that is another orange."""
+        if self.form == 'telling':
+            return Overlay(case.image).pixels
+        pictures = []
+        for boxes, answer, right in zip(
+            *(case.result[name] for name in ('choice_boxes', 'prediction', 'answer')), strict=True
+        ):
+            overlay = Overlay(case.image)
+            for place, box in enumerate(boxes):
+                colour = RIGHT if place == right else ANSWER if place == answer else OTHER
+                overlay.boxes(box[None], colour, [str(place + 1)])
+            pictures.append(overlay.pixels)
+        return functools.reduce(beside, pictures)
 
     def decode(self, outputs: Any, class_names: Sequence[str]) -> dict[str, Any]:
         """`choice`, the number of the answer, and its `probability`; of several questions lists."""
@@ -157,18 +183,8 @@ class QuestionAnswering(Task):
         return {name: answer.get(name, '') for name in ('choice', 'probability')}
 
     def explained(self, outputs: Any, unit: int | None, class_names: Sequence[str]) -> Explained:
-        """The score of the answer to a question, `unit` its number; None: the first."""
-        scores = np.asarray(outputs['scores'])
-        check_unit(unit, len(scores), 'a question')
-        number = unit or 0
-        target = np.zeros(scores.shape, bool)
-        target[number, int(np.argmax(scores[number]))] = True
-        return Explained(target, f'the score of the answer to question {number}')
-
-    @property
-    def likelihoods(self) -> Callable[[jax.Array], jax.Array]:
-        """Softmax over the choices of each question."""
-        return jax.nn.softmax
+        """Raises CnnJaxError: a picture of a method has no question yet."""
+        raise CnnJaxError('task questionanswering: an answer is to a question, and these pictures have none')
 
     def sections(self, run: Run) -> list[str]:
         return page.sections(run)
@@ -190,7 +206,3 @@ def task(*, form: Form = 'telling', kinds: Sequence[str] = ('all',)) -> Question
 def _right(scores: jax.Array, answer: jax.Array) -> jax.Array:
     """Whether the right choice scores highest, bool; never where a score is no number."""
     return (jnp.argmax(scores, -1) == answer) & jnp.isfinite(scores).all(-1)
-
-
-def _box(edges: np.ndarray) -> str:
-    return 'in ' + ', '.join(f'{edge:.0f}' for edge in edges)
