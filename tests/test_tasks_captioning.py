@@ -33,10 +33,10 @@ ALL = np.array(list(itertools.product(range(WORDS), repeat=LENGTH)), np.int32)
 
 @functools.cache
 def variables() -> Any:
-    """Of a net that ends most sentences early, and is far from uniform."""
+    """Of a net that ends most sentences early."""
     found = jax.jit(functools.partial(NET.init, train=False))(jax.random.key(3), IMAGES)
-    found = jax.tree.map(lambda leaf: np.asarray(leaf) * 2, found)
-    found['params']['speaker']['scores']['bias'][END] += 3
+    found = jax.tree.map(np.array, found)
+    found['params']['speaker']['scores']['bias'][END] += 2
     return found
 
 
