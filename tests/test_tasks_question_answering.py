@@ -70,7 +70,7 @@ def test_no_score_depends_on_the_order_of_the_choices_or_on_other_questions(boxe
     images = jnp.asarray(rng.standard_normal((2, 16, 16, 1)), jnp.float32)
     asked = rng.integers(1, 9, (2, 3, 5)).astype(np.int32)
     choices = rng.uniform(0, 8, (2, 3, 4, 4)).astype(np.float32) if boxes else rng.integers(1, 9, (2, 3, 4, 2))
-    choices = choices + [0, 0, 8, 8] if boxes else choices
+    choices = choices + np.array([0, 0, 8, 8]) if boxes else choices
     choices = choices.astype(np.float32 if boxes else np.int32)
     apply = jax.jit(functools.partial(net.apply, train=False))
     variables = jax.jit(functools.partial(net.init, train=False))(jax.random.key(0), images, asked, choices)
