@@ -8,6 +8,7 @@ import pytest
 from small_imagenet import make_tree
 
 from cnn_jax import experiment, options
+from cnn_jax.data import coco_captions
 from cnn_jax.describe import layer_table
 from cnn_jax.devices import mapping
 from cnn_jax.devices.feed import open_feed
@@ -20,7 +21,12 @@ NAMES = [name for name in experiment.available() if not name.startswith('ablatio
 @pytest.fixture(scope='module')
 def required(tmp_path_factory):
     """Options that have no usable default, by experiment."""
-    return {'finetune_folder': {'folder': str(make_tree(tmp_path_factory.mktemp('photos')))}}
+    captions = tmp_path_factory.mktemp('captions')
+    coco_captions.write_small(captions)
+    return {
+        'finetune_folder': {'folder': str(make_tree(tmp_path_factory.mktemp('photos')))},
+        'coco_caption': {'annotations': str(captions / coco_captions.FILE)},
+    }
 
 
 @pytest.mark.parametrize('name', NAMES)

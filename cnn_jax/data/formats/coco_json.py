@@ -11,6 +11,7 @@ from cnn_jax.errors import DataError, check_shortage
 from cnn_jax.files.whole import write_whole
 
 FORM = 1  # of what is kept
+AGAIN = 'unpack annotations_trainval2017.zip again'
 TOUCHING = 1.0  # pixels that a box may reach beyond its image: COCO rounds
 
 Entry = list[Any]
@@ -22,12 +23,15 @@ class BadAnnotation(ValueError):
     """An annotation that is not as COCO writes it."""
 
 
-def read_entries(file: Path, kind: str, pick: Callable[[Mapping[str, Any]], list[Entry]], *, where: str) -> list[Entry]:
+def read_entries(
+    file: Path, kind: str, pick: Callable[[Mapping[str, Any]], list[Entry]], *, where: str, again: str = AGAIN
+) -> list[Entry]:
     """What `pick` takes of an annotation file, in JSON's types; kept beside it, for the file takes gigabytes to read.
 
     Args:
         kind: for the name of what is kept.
         where: what to do where the file is not there, for the message.
+        again: what to do where it is damaged.
 
     Raises:
         DataError: the file cannot be read, or is no annotation file of COCO: with the image or annotation.
@@ -42,7 +46,7 @@ def read_entries(file: Path, kind: str, pick: Callable[[Mapping[str, Any]], list
         return json.loads(kept.read_text(encoding='utf-8'))
     except (OSError, ValueError) as error:  # not there yet, or not whole
         check_shortage(error)
-    entries = _read(file, pick)
+    entries = _read(file, pick, again)
     try:
         write_whole(kept, json.dumps(entries))
     except OSError as error:
@@ -51,8 +55,7 @@ def read_entries(file: Path, kind: str, pick: Callable[[Mapping[str, Any]], list
     return entries
 
 
-def _read(file: Path, pick: Callable[[Mapping[str, Any]], list[Entry]]) -> list[Entry]:
-    again = 'unpack annotations_trainval2017.zip again'
+def _read(file: Path, pick: Callable[[Mapping[str, Any]], list[Entry]], again: str) -> list[Entry]:
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:

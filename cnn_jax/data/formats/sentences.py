@@ -7,6 +7,7 @@
 | 'choices' | int32 (batch, questions, choices, length) | answers, of which one is right |
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -42,16 +43,22 @@ def numbers_of(words: Sequence[str], known: Sequence[str], length: int) -> np.nd
     Raises:
         CnnJaxError: a word that it has not, or too many of them.
     """
-    places = {word: number for number, word in enumerate(known)}
-    spare = places.get(UNKNOWN_WORD)
+    places = _places(tuple(known))
+    spare = places.get(UNKNOWN_WORD, -1)
     strange = [word for word in words if word not in places]
-    if strange and spare is None:
+    if strange and spare < 0:
         raise CnnJaxError(f'the net does not know the word {strange[0]!r}; it knows {", ".join(known[1:])}')
     if len(words) >= length:
         raise CnnJaxError(f'{" ".join(words)!r} has {len(words)} words; the net reads {length - 1} at most')
     found = np.full(length, END, np.int32)
     found[: len(words)] = [places.get(word, spare or END) for word in words]  # `spare` is no END where it is used
     return found
+
+
+@functools.lru_cache(maxsize=4)
+def _places(known: tuple[str, ...]) -> dict[str, int]:
+    """The number of each word; kept, for a vocabulary of ten thousand words is asked for each sentence."""
+    return {word: number for number, word in enumerate(known)}
 
 
 def text_of(numbers: Any, known: Sequence[str]) -> str:
