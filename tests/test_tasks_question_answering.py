@@ -15,7 +15,8 @@ from cnn_jax.data.scenery import questions, told
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.models.question_answerer import QuestionAnswerer, _regions
 from cnn_jax.models.resnet import ResNet
-from cnn_jax.tasks import question_answering
+from cnn_jax.tasks import cases, question_answering
+from cnn_jax.tasks.cases import Case
 
 ROWS = 300
 
@@ -99,5 +100,20 @@ def test_what_is_no_number_is_never_right():
     found = task.results({'scores': scores, 'other': scores, 'blind': scores}, batch)
     for name in ('right', 'blind', 'shuffled'):
         assert found[name].tolist() == [[True, False]]
-    with pytest.raises(CnnJaxError, match='a picture needs a question'):
+    with pytest.raises(CnnJaxError, match='it answers questions of data sets alone'):
         task.forward(lambda *given, **options: None, {}, {'image': scores}, train=False)
+
+
+def test_the_page_marks_each_answer_and_draws_each_box():
+    row = rows_of('pointing', (4, 5))[0]
+    result = {**row, 'prediction': np.array([row['answer'][0], (row['answer'][1] + 1) % 4])}
+    result |= {'probability': np.full((2, 4), 0.25), 'index': 3, 'loss': 1.0}
+    task = question_answering.task(form='pointing', kinds=('where',))
+    told_of = task.told(result, questions.QUESTION)
+    assert [one.right for one in told_of] == [True, False]
+    assert told_of[0].people == told_of[0].net[0][0] == f'box {row["answer"][0] + 1}'
+    drawn = task.drawn(Case(row['image'], result, row, None), questions.QUESTION)
+    assert drawn.shape == (240, 2 * 240 + 6, 3)
+    table = cases._told(told_of)
+    assert table.count('\u2713 right, 25%') == table.count('\u2717 wrong, 25%') == 1
+    assert table.count('where is the') == 2

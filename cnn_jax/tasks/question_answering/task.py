@@ -75,7 +75,9 @@ class QuestionAnswering(Task):
     def forward(self, apply: Callable[..., Any], variables: Any, batch: Batch, *, train: bool) -> Any:
         """In evaluation `other`, scores of another image's questions, and `blind`, without the image, too."""
         if any(name not in batch for name in self.model_inputs):
-            raise CnnJaxError('task questionanswering: a picture needs a question; give one with its choices')
+            raise CnnJaxError(
+                'task questionanswering: it answers questions of data sets alone, with --mode=evaluate, not others'
+            )
         inputs = [batch[name] for name in self.model_inputs]
         if train or 'other_question' not in batch:
             return apply(variables, batch['image'], *inputs, train=train)
