@@ -28,7 +28,9 @@ def made_with_other_numbers(name: str) -> Any:
 
 
 def test_the_tasks_are_found():
-    assert {'classification', 'multilabel', 'localization', 'detection', 'segmentation', 'pose'} <= {*TASKS}
+    assert {'classification', 'multilabel', 'localization', 'detection', 'segmentation', 'pose', 'captioning'} <= {
+        *TASKS
+    }
 
 
 @pytest.mark.parametrize('name', TASKS)

@@ -19,31 +19,31 @@ from cnn_jax.data.formats.kept import Rows, keep
 from cnn_jax.data.held_out import Part, num_folds
 from cnn_jax.data.order import check_count
 from cnn_jax.data.pipeline import Data
+from cnn_jax.data.scenery import told
 from cnn_jax.data.scenery.objects import draw_objects
-from cnn_jax.data.scenery.parts import check_share, draw_background, parts_of
+from cnn_jax.data.scenery.parts import CONTRAST, as_pixels, check_share, draw_background, parts_of
 from cnn_jax.data.scenery.puppet import JOINTS, draw_puppet
 from cnn_jax.errors import CnnJaxError
 
 VERSION = 1  # of the generator: another one makes other scenes
 STREAM = {'train': 0, 'test': 1, 'validation': 2}
-CONTRAST = 0.45  # of the photographs
 BACKGROUND = 'background'
 
-Answer = Literal['localization', 'detection', 'segmentation', 'pose']
+Answer = Literal['localization', 'detection', 'segmentation', 'pose', 'caption', 'question', 'pointing']
 
 
 class Layout(NamedTuple):
     """What is drawn.
 
     Attributes:
-        kind: digits, or a puppet.
+        kind: digits, or a puppet, or digits that are told of, see `scenery.told`.
         least, most: how many digits there are.
         size: the side of a scene in pixels.
         channels: 1 or 3.
         seed: of the layout.
     """
 
-    kind: Literal['digits', 'puppet']
+    kind: Literal['digits', 'puppet', 'caption', 'question', 'pointing']
     least: int
     most: int
     size: int
@@ -73,9 +73,10 @@ def load(
     - 'detection': `boxes` (most, 4) and `box_label` (most,), of the digits in an order of no meaning.
     - 'segmentation': `segmentation` (size, size), 0 for the background, then the ten digits.
     - 'pose': `keypoints` (13, 2) and `visible` (13,) of the joints of a puppet, and `boxes` (1, 4) around it.
+    - 'caption', 'question', 'pointing': words of `class_names` with an end, see `formats.sentences` and `scenery.told`.
 
     Args:
-        num_objects: the least and the most digits on a scene of 'detection' and 'segmentation'.
+        num_objects: the least and the most digits on a scene, but of 'localization' and 'pose'.
         validation: the share of the scans and of the photographs that is held out, 0 or from a tenth to a half; and how
             many validation scenes there are for each one to train on.
         fold: which share.
@@ -102,7 +103,8 @@ def load(
             raise CnnJaxError(f'split: {split!r} is not one of {", ".join(counts)}')
         file = data_dir / 'cnn_jax_scenes' / _name(layout, part, split, counts[split])
         make = functools.partial(make_scene, layout, split, part)
-        return keep(file, counts[split], make).only(fields)
+        rows = keep(file, counts[split], make)
+        return (told.with_others(rows) if answer in told.WORDS else rows).only(fields)
 
     def prepare(data_dir: Path, say: Callable[[str], None]) -> None:
         for split, count in counts.items():
@@ -113,7 +115,7 @@ def load(
         name='scenes (real scans and photographs, generated layout)',
         batch_size=batch_size,
         splits=counts,
-        class_names=(BACKGROUND, *digits.CLASS_NAMES) if answer == 'segmentation' else digits.CLASS_NAMES,
+        class_names=_class_names(answer),
         image_shape=(size, size, layout.channels),
         fields=fields,
         open=open_split,
@@ -122,6 +124,12 @@ def load(
         fold=fold,
         make_fold=lambda fold: load(fold=fold, **options),
     )
+
+
+def _class_names(answer: Answer) -> tuple[str, ...]:
+    if answer in told.WORDS:
+        return told.WORDS[answer]
+    return (BACKGROUND, *digits.CLASS_NAMES) if answer == 'segmentation' else digits.CLASS_NAMES
 
 
 def _layout(answer: Answer, num_objects: tuple[int, ...], size: int, colour: bool, seed: int) -> Layout:
@@ -134,6 +142,9 @@ def _layout(answer: Answer, num_objects: tuple[int, ...], size: int, colour: boo
     if answer == 'pose':
         return Layout('puppet', 0, 0, size, channels, seed)
     least, most = (1, 1) if answer == 'localization' else num_objects
+    if answer == 'caption' or answer == 'question' or answer == 'pointing':
+        told.check_counts(answer, least, most)
+        return Layout(answer, least, most, size, channels, seed)
     return Layout('digits', least, most, size, channels, seed)
 
 
@@ -141,6 +152,8 @@ def fields_of(answer: Answer, layout: Layout) -> Fields:
     """What a row carries beside its image, for one answer."""
     boxes = Field('float32', (max(1, layout.most), 4), least=0, most=layout.size)
     classes = len(digits.CLASS_NAMES)
+    if answer in told.WORDS:
+        return told.fields_of(answer, layout.most, layout.size)
     if answer == 'localization':
         return {'label': Field('int32', least=0, most=classes - 1), 'boxes': boxes}
     if answer == 'detection':
@@ -163,8 +176,10 @@ def make_scene(layout: Layout, split: str, part: Part, row: int) -> dict[str, An
     """A scene with all that is known of it: `image`, `label`, `boxes`, `box_label`, `segmentation`, and key points."""
     parts = parts_of(split, part)
     rng = np.random.default_rng([VERSION, layout.seed, STREAM[split], row])
-    canvas = CONTRAST * draw_background(rng, parts.cells, layout.size, layout.channels)
     found: dict[str, Any] = {}
+    if layout.kind in told.WORDS:
+        return told.make_told(layout.kind, rng, parts, (layout.least, layout.most), layout.size, layout.channels)
+    canvas = CONTRAST * draw_background(rng, parts.cells, layout.size, layout.channels)
     if layout.kind == 'puppet':
         puppet, joints = draw_puppet(rng, canvas, parts)
         objects, found = [puppet], {'keypoints': joints, 'visible': np.ones(len(JOINTS), bool)}
@@ -176,5 +191,4 @@ def make_scene(layout: Layout, split: str, part: Part, row: int) -> dict[str, An
     for place, one in enumerate(objects):
         found['boxes'][place], found['box_label'][place] = one.box, one.label
         found['segmentation'][one.mask] = one.label + 1
-    image = np.clip(np.round(canvas * 255), 0, 255).astype(np.uint8)
-    return {'image': image, 'label': found['box_label'][0], **found}
+    return {'image': as_pixels(canvas), 'label': found['box_label'][0], **found}

@@ -75,6 +75,20 @@ class Overlay:
         self._picture = Image.fromarray((pixels * (1 - strength) + tints * strength).round().astype(np.uint8))
         self._draw = ImageDraw.Draw(self._picture)
 
+    def light(self, values: np.ndarray, limit: float) -> None:
+        """Darkens what little weight is on: values (rows, columns) of a coarse map, `limit` of them full light."""
+        from PIL import Image, ImageDraw
+
+        shares = np.clip(np.nan_to_num(np.asarray(values, np.float32)) / (limit or 1), 0, 1)
+        smooth = np.asarray(Image.fromarray(shares).resize(self._picture.size, Image.Resampling.BILINEAR))
+        pixels = np.asarray(self._picture).astype(np.float32) * (0.15 + 0.85 * smooth[..., None])
+        self._picture = Image.fromarray(pixels.round().astype(np.uint8))
+        self._draw = ImageDraw.Draw(self._picture)
+
+    def word(self, text: str, colour: tuple[int, int, int]) -> None:
+        """A word in the upper left corner."""
+        self._draw.text((4, 2), text, fill=colour, stroke_width=2, stroke_fill=(0, 0, 0), font_size=24)
+
     @property
     def pixels(self) -> np.ndarray:
         """What has been drawn, uint8 (height, width, 3)."""

@@ -12,6 +12,7 @@ PACKAGES = {
     'PIL': 'pillow',
     'pycocotools': 'pycocotools',
     'rich': 'rich',
+    'sacrebleu': 'sacrebleu',
     'safetensors': 'safetensors',
     'scipy': 'scipy',
     'simplejpeg': 'simplejpeg',

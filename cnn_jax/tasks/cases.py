@@ -8,9 +8,9 @@ import numpy as np
 
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.drawing.figure import tile
-from cnn_jax.drawing.page import image_source, section
+from cnn_jax.drawing.page import html_table, image_source, section
 from cnn_jax.files.whole import write_whole
-from cnn_jax.tasks.results import Results, worst_of
+from cnn_jax.tasks.results import Results, Told, worst_of
 from cnn_jax.tasks.run import Run
 
 MOST = 12  # of a kind
@@ -20,6 +20,9 @@ NOTES = {
     'worst': 'The {} of {} with the highest loss. Left: what is right; right: the answer.',
     'median': 'The {} of {} whose losses are in the middle: what to expect. Left: what is right; right: the answer.',
 }
+
+
+RIGHT, WRONG = '\u2713 right', '\u2717 wrong'  # of what the net says
 
 
 class Case(NamedTuple):
@@ -74,7 +77,22 @@ def _item(run: Run, case: Case, picture: np.ndarray) -> str:
     answer = run.task.result_answer(case.result, run.class_names)
     words = escape(f'right: {truth}; answer: {answer}' if truth or answer else 'right, and the answer')
     source = image_source(drawing.as_png(picture, LARGEST))
+    told = _told(run.task.told(case.result, run.class_names))
     return (
         f'<li><img src="{source}" alt="{words}" title="{words}" loading="lazy"><div class="more">'
-        f'<span>test image {int(case.result["index"])}</span> <span>loss {case.result["loss"]:.2f}</span></div></li>'
+        f'<span>test image {int(case.result["index"])}</span> <span>loss {case.result["loss"]:.2f}</span></div>'
+        f'{told}</li>'
     )
+
+
+def _told(texts: Sequence[Told]) -> str:
+    """What people and the net say, a table with a row for each; nothing of no texts."""
+    rows: list[tuple[str, str, str]] = []
+    for one in texts:
+        rows += [('question', one.about, '')] if one.about else []
+        rows.append(('human', one.people, ''))
+        (first, note), *others = one.net
+        mark = RIGHT if one.right else WRONG
+        rows.append(('machine', first, f'{mark}, {note}'))
+        rows += [('or', *pair) for pair in others]
+    return html_table(('', 'says', ''), rows) if rows else ''

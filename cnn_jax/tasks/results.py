@@ -1,6 +1,6 @@
 """What a model did on a split: an array for each number, a row for each image."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,22 @@ class Evaluation(NamedTuple):
     results: dict[str, np.ndarray]
     summary: dict[str, float]
     unread: int = 0
+
+
+class Told(NamedTuple):
+    """A text of people and one of a net.
+
+    Attributes:
+        about: what was asked; '' where nothing was.
+        people: what is right.
+        net: what it says, most probable first, with a note on each, such as its probability.
+        right: whether the first of these is.
+    """
+
+    about: str
+    people: str
+    net: Sequence[tuple[str, str]]
+    right: bool
 
 
 def worst_of(results: Results, places: np.ndarray, most: int) -> np.ndarray:

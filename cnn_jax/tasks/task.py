@@ -12,7 +12,7 @@ from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks import page
 from cnn_jax.tasks.explained import Explained, of_classes
-from cnn_jax.tasks.results import Batch, Evaluation, Results, unread_lines, worst_of
+from cnn_jax.tasks.results import Batch, Evaluation, Results, Told, unread_lines, worst_of
 from cnn_jax.tasks.run import Run
 
 if TYPE_CHECKING:
@@ -259,6 +259,10 @@ class Task:
     def drawn(self, case: Any, class_names: Sequence[str]) -> np.ndarray:
         """An image (a `tasks.cases.Case`) with what is right drawn on it, beside it with the answer: uint8 RGB."""
         raise NotImplementedError
+
+    def told(self, result: Mapping[str, Any], class_names: Sequence[str]) -> list[Told]:
+        """What people and the net say of one image of `results`, where that is text; it stands under its picture."""
+        return []
 
     def sections(self, run: Run) -> list[str]:
         """The sections of the page that are the task's own, as HTML."""

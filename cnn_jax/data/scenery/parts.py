@@ -25,6 +25,7 @@ PHOTOGRAPHS = (
 )
 LEFT = 0.7  # share of a photograph's width that is for training and validation
 ROWS, COLUMNS = 5, 2  # of the cells of that part; the right part is one column
+CONTRAST = 0.45  # of the photographs on a scene
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -95,6 +96,11 @@ def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Pixels (height, width, ...) of another size, bilinear: the same numbers whatever is installed."""
     down, across = _weights(pixels.shape[0], height), _weights(pixels.shape[1], width)
     return np.moveaxis(np.tensordot(across, np.tensordot(down, pixels, 1), (1, 1)), 0, 1)
+
+
+def as_pixels(canvas: np.ndarray) -> np.ndarray:
+    """A scene from 0 to 1 as uint8."""
+    return np.clip(np.round(canvas * 255), 0, 255).astype(np.uint8)
 
 
 @functools.cache

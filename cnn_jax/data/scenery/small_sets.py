@@ -6,7 +6,7 @@ import numpy as np
 
 from cnn_jax.data.held_out import Part
 from cnn_jax.data.scenery.objects import draw_objects
-from cnn_jax.data.scenery.parts import Parts, draw_background, parts_of
+from cnn_jax.data.scenery.parts import CONTRAST, Parts, as_pixels, draw_background, parts_of
 from cnn_jax.data.scenery.puppet import draw_puppet
 
 HEIGHT, WIDTH = 72, 96  # of a picture, which is no square, as photographs are none
@@ -24,7 +24,7 @@ def drawn_scene(number: int, objects: tuple[int, int]) -> dict[str, Any]:
     for one in found:
         segmentation[:, :HEIGHT][one.mask] = one.label + 1
     return {
-        'image': _as_pixels(canvas),
+        'image': as_pixels(canvas),
         'label': found[0].label if found else 0,
         'boxes': np.array([one.box for one in found], np.float32).reshape(-1, 4),
         'box_label': np.array([one.label for one in found], np.int32),
@@ -36,13 +36,9 @@ def drawn_puppet(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A picture in colour uint8 (72, 96, 3) with one puppet in its left square, its joints (13, 2) and its box (4,)."""
     rng, parts, canvas = _empty(number)
     puppet, joints = draw_puppet(rng, canvas[:, :HEIGHT], parts)
-    return _as_pixels(canvas), joints, puppet.box
+    return as_pixels(canvas), joints, puppet.box
 
 
 def _empty(number: int) -> tuple[np.random.Generator, Parts, np.ndarray]:
     parts, rng = parts_of('train', Part(0.0, 0)), np.random.default_rng([HEIGHT, WIDTH, number])
-    return rng, parts, 0.45 * draw_background(rng, parts.cells, WIDTH, 3)[:HEIGHT]
-
-
-def _as_pixels(canvas: np.ndarray) -> np.ndarray:
-    return np.clip(np.round(canvas * 255), 0, 255).astype(np.uint8)
+    return rng, parts, CONTRAST * draw_background(rng, parts.cells, WIDTH, 3)[:HEIGHT]

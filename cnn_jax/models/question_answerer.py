@@ -1,0 +1,121 @@
+"""Questions about an image with a few choices: an answer in words, or a box on the image.
+
+Zhu, Groth, Bernstein and Fei-Fei 2016, "Visual7W", arXiv:1511.03416; the gated product is that of Kim et al. 2017,
+"Hadamard product for low-rank bilinear pooling", arXiv:1610.04325.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cnn_jax.data.formats.sentences import END
+from cnn_jax.models.captioner import with_places
+from cnn_jax.models.resnet import ResNet
+from cnn_jax.models.vgg import VGG
+
+
+class QuestionAnswerer(nn.Module):
+    """A question read word by word, its product with what a trunk sees, and a score for each choice.
+
+    Takes standardised images (batch, height, width, channels), questions int32 (batch, questions, length), and choices:
+    words int32 (batch, questions, choices, length), or boxes float (batch, questions, choices, 4) in pixels of the
+    images; returns {'scores': logits (batch, questions, choices)}. No score depends on the other choices, nor a
+    question on the others. Images alone are asked one question without words, which makes the parameters.
+
+    A choice of words is the mean of its words; a box is the mean of the cells of the trunk's last map that it covers,
+    by area, and its edges. Differs from the paper: one product in the place of attention.
+
+    Learned parameters: `resnet50` 80,020,524 at 224x224x3, `cifar8` 2,923,504 at 48x48x1,
+    `resnet50_boxes` 29,488,384 at 224x224x3.
+    """
+
+    trunk: nn.Module
+    num_words: int = 10_000
+    units: int = 512
+    embedding: int = 300
+    boxes: bool = False  # whether choices are boxes, not words
+    dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
+
+    @nn.compact
+    def __call__(
+        self,
+        images: jax.Array,
+        questions: jax.Array | None = None,
+        choices: jax.Array | None = None,
+        *,
+        train: bool,
+    ) -> dict[str, jax.Array]:
+        if questions is None or choices is None:
+            questions, choices = nothing_asked(images, boxes=self.boxes)
+        grid = with_places(self.trunk(images, train=train)[-1])
+        embed = nn.Embed(self.num_words, self.embedding, dtype=self.dtype, name='words')
+        dense = partial(nn.Dense, dtype=self.dtype)
+        asked = self._read(embed, questions)
+        gate = nn.tanh(dense(self.units, name='gate')(asked))  # (batch, questions, units)
+        if not self.boxes:
+            seen = nn.relu(dense(self.units, name='seen')(grid.reshape(len(images), 1, -1)))
+            found = dense(self.embedding, name='found')(gate * seen)
+            scores = jnp.einsum('bqe,bqce->bqc', found, _mean_of_words(embed, choices))
+        else:
+            sides = jnp.array([images.shape[2], images.shape[1]] * 2, jnp.float32)
+            edges = choices / sides[None, None, None]
+            regions = jnp.concatenate([_regions(grid, edges), edges.astype(grid.dtype)], -1)
+            seen = nn.relu(dense(self.units, name='seen')(regions))  # (batch, questions, choices, units)
+            scores = dense(1, use_bias=False, name='found')(gate[:, :, None] * seen)[..., 0]
+        return {'scores': scores.astype(jnp.float32)}
+
+    def _read(self, embed: nn.Embed, questions: jax.Array) -> jax.Array:
+        """What is remembered behind the last word, (batch, questions, units)."""
+        flat = questions.reshape(-1, questions.shape[-1])
+        nothing = jnp.where(flat[:, :1] < 0, 1.0, 0.0)  # zeros that belong to the questions, as a scan needs them
+        carry = (jnp.broadcast_to(nothing, (len(flat), self.units)),) * 2
+        cell = nn.OptimizedLSTMCell(self.units, dtype=self.dtype, name='lstm')
+        lengths = jnp.sum(flat != END, -1)
+        words: Any = nn.RNN(cell, name='reader')(embed(flat), initial_carry=carry)
+        last = jnp.take_along_axis(words, jnp.maximum(lengths - 1, 0)[:, None, None], 1)[:, 0]
+        return last.reshape(*questions.shape[:2], self.units)
+
+
+def nothing_asked(images: jax.Array, *, boxes: bool) -> tuple[jax.Array, jax.Array]:
+    """A question without words about each image, and its one choice: no words, or the whole image."""
+    batch, height, width, _ = images.shape
+    whole = jnp.array([0, 0, width, height], jnp.float32)
+    choices = jnp.broadcast_to(whole, (batch, 1, 1, 4)) if boxes else jnp.full((batch, 1, 1, 1), END, jnp.int32)
+    return jnp.full((batch, 1, 1), END, jnp.int32), choices
+
+
+def _mean_of_words(embed: nn.Embed, choices: jax.Array) -> jax.Array:
+    """The mean of the words of each choice, (batch, questions, choices, embedding); 0 of one without words."""
+    there = (choices != END)[..., None]
+    return jnp.sum(jnp.where(there, embed(choices), 0), -2) / jnp.maximum(jnp.sum(there, -2), 1)
+
+
+def _regions(grid: jax.Array, edges: jax.Array) -> jax.Array:
+    """The mean of a map (batch, rows, columns, channels) over boxes (batch, questions, choices, 4), by area.
+
+    edges: in shares of the image's sides.
+    """
+
+    def covered(low: jax.Array, high: jax.Array, count: int) -> jax.Array:
+        ends = (jnp.arange(count + 1) / count)[None, None, None]
+        shared = jnp.minimum(high[..., None], ends[..., 1:]) - jnp.maximum(low[..., None], ends[..., :-1])
+        return jnp.maximum(shared, 0) * count  # of each cell, 0 .. 1
+
+    across = covered(edges[..., 0], edges[..., 2], grid.shape[2])
+    down = covered(edges[..., 1], edges[..., 3], grid.shape[1])
+    area = jnp.maximum(across.sum(-1) * down.sum(-1), 1e-6)[..., None]
+    return jnp.einsum('bqcy,bqcx,byxf->bqcf', down, across, grid) / area
+
+
+VARIANTS: dict[str, Callable[..., Any]] = {
+    **{f'resnet{depth}': partial(QuestionAnswerer, trunk=ResNet(depth=depth, maps=True)) for depth in (18, 34, 50)},
+    'resnet50_boxes': partial(QuestionAnswerer, trunk=ResNet(depth=50, maps=True), boxes=True),
+    'vgg16': partial(QuestionAnswerer, trunk=VGG(maps=True)),
+    'cifar8': partial(
+        QuestionAnswerer, trunk=ResNet(depth=8, layout='cifar', maps=True), num_words=34, units=256, embedding=64
+    ),
+}

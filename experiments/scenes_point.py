@@ -1,0 +1,64 @@
+"""Where is it: questions about a scene with four boxes, one of them around the answer.
+
+    python -m cnn_jax.main --experiment=scenes_detect --workdir=runs/detect
+    python -m cnn_jax.main --experiment=scenes_point --init_from=runs/detect
+
+Expect TODO
+
+Model: the question read by an LSTM, its gated product with the trunk's last map pooled over each box, and the answers
+of Visual7W's pointing task (Zhu et al. 2016, arXiv:1511.03416). The four boxes are all around digits, and questions
+name a class: without the image there is nothing to choose by.
+"""
+
+from typing import Literal
+
+import optax
+
+from cnn_jax.data import augment, scenes
+from cnn_jax.experiment import Experiment
+from cnn_jax.models.question_answerer import QuestionAnswerer
+from cnn_jax.models.resnet import ResNet
+from cnn_jax.tasks import question_answering
+
+
+def experiment(
+    *,
+    depth: int = 8,  # 6 n + 2
+    width: float = 1.0,  # of the filters 16, 32, 64
+    stem: Literal['small', 'half'] = 'half',  # whether the trunk's first map is as large as the image, or half of it
+    units: int = 256,  # of what is read and seen
+    embedding: int = 64,  # of a word
+    batch_size: int = 32,
+    epochs: float = 4.0,
+    learning_rate: float = 1e-3,  # at the end of the warm-up
+    weight_decay: float = 1e-2,
+    size: int = 48,
+    objects: tuple[int, ...] = (4, 5),  # the least and the most digits
+    colour: bool = False,
+    num_train: int = 10_000,
+    validation: float = 0.1,  # share of the scans and photographs that is held out to choose by; 0: none
+    smoke: bool = False,
+) -> Experiment:
+    num_train, num_test = (64, 32) if smoke else (num_train, 2_000)
+    data = scenes.load(
+        batch_size=batch_size, answer='pointing', num_objects=objects, size=size, colour=colour, num_train=num_train,
+        num_test=num_test, validation=validation,
+    )  # fmt: skip
+    steps_per_epoch = data.num_train / batch_size
+    num_steps = 2 if smoke else round(epochs * steps_per_epoch)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))
+    return Experiment(
+        model=QuestionAnswerer(
+            ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True),
+            num_words=data.num_classes, units=8 if smoke else units, embedding=8 if smoke else embedding,
+            boxes=True,
+        ),
+        data=data,
+        task=question_answering.task(form='pointing', kinds=('where',)),
+        optimizer=optax.adamw(schedule, weight_decay=weight_decay),
+        learning_rate=schedule,
+        num_steps=num_steps,
+        preprocess=augment.on_images(augment.to_range, low=-1.0, high=1.0),
+        evaluate_every=max(1, round(2 * steps_per_epoch)),
+        save_every=1000,
+    )  # fmt: skip
