@@ -3,7 +3,7 @@
     python -m cnn_jax.main --experiment=scenes_detect --workdir=runs/detect
     python -m cnn_jax.main --experiment=scenes_point --init_from=runs/detect
 
-Expect TODO
+Expect more than the quarter that a guess reaches; how much is not measured yet.
 
 Model: the question read by an LSTM, its gated product with the trunk's last map pooled over each box, and the answers
 of Visual7W's pointing task (Zhu et al. 2016, arXiv:1511.03416). The four boxes are all around digits, and questions

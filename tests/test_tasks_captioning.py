@@ -22,6 +22,7 @@ from cnn_jax.models.captioner import Captioner
 from cnn_jax.models.resnet import ResNet
 from cnn_jax.tasks import captioning
 from cnn_jax.tasks.captioning import agreement
+from cnn_jax.tasks.cases import Case
 
 WORDS, LENGTH = 5, 3
 NET = Captioner(
@@ -33,10 +34,10 @@ ALL = np.array(list(itertools.product(range(WORDS), repeat=LENGTH)), np.int32)
 
 @functools.cache
 def variables() -> Any:
-    """Of a net that ends most sentences early, and is far from uniform."""
+    """Of a net that ends most sentences early."""
     found = jax.jit(functools.partial(NET.init, train=False))(jax.random.key(3), IMAGES)
-    found = jax.tree.map(lambda leaf: np.asarray(leaf) * 2, found)
-    found['params']['speaker']['scores']['bias'][END] += 3
+    found = jax.tree.map(np.array, found)
+    found['params']['speaker']['scores']['bias'][END] += 2
     return found
 
 
@@ -136,6 +137,22 @@ def test_what_is_no_number_and_what_is_not_there_is_never_exact():
     made = {'sentences': said, 'log_probability': jnp.array([[-1.0], [jnp.nan], [-1.0]]), 'attention': said}
     batch = {'captions': jnp.array([[[1, 0, 0]], [[1, 0, 0]], [[0, 0, 0]]])}
     assert captioning.task().results(made, batch)['exact'].tolist() == [True, False, False]
+
+
+def test_the_page_shows_where_the_net_looked_for_each_word():
+    attention = np.zeros((5, 6, 6), np.float32)
+    attention[0, 0, 0], attention[1, 5, 5] = 1, 0.5  # one scale: the second word has half the light
+    result = {'sentences': np.array([[1, 2, 0, 0, 0], [2, 0, 0, 0, 0]]), 'attention': attention, 'exact': True}
+    result |= {'captions': np.array([[1, 2, 0, 0, 0]]), 'log_probability': np.array([-0.5, -2.0])}
+    known, task = ('<end>', 'one', 'two'), captioning.task()
+    drawn = task.drawn(Case(np.full((48, 48, 1), 200, np.uint8), result, {}, None), known)
+    assert drawn.shape == (240, 6 * 240 + 5 * 6, 3)  # the image, two words, and an empty rest of the row
+    first, second = (drawn[:, start : start + 240] for start in (246, 492))
+    assert second[-1, -1, 0] == pytest.approx(200 * (0.15 + 0.85 * 0.5), abs=1)
+    assert (first[-1, -1] == 30).all()
+    (told,) = task.told(result, known)
+    assert told.people == 'one two'
+    assert [*told.net] == [('one two', 'log-probability -0.50'), ('two', 'log-probability -2.00')]
 
 
 SHORT = ('--config.smoke', '--nopictures')

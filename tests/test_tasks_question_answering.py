@@ -1,281 +1,119 @@
-"""Questions: no answer without the image, no order or length that counts, a run from training to prediction."""
+"""Questions: nothing is to be read off the choices, no order of theirs matters, and what is no number is wrong."""
 
-import collections
 import functools
-import json
-import re
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
 
-import cnn_jax
-from cnn_jax import experiment
+from cnn_jax.data import scenes
 from cnn_jax.data.formats.sentences import text_of
-from cnn_jax.data.formats.view import View
-from cnn_jax.data.scenery.objects import Object
-from cnn_jax.data.scenery.questions import KINDS, QUESTION, pointing, questions
+from cnn_jax.data.held_out import Part
+from cnn_jax.data.scenery import questions, told
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.main import main
-from cnn_jax.models.question_answerer import QuestionAnswerer
+from cnn_jax.models.question_answerer import QuestionAnswerer, _regions
 from cnn_jax.models.resnet import ResNet
-from cnn_jax.prediction.load import of_experiment
-from cnn_jax.tasks import question_answering
-from cnn_jax.tasks.question_answering import asking
+from cnn_jax.tasks import cases, question_answering
+from cnn_jax.tasks.cases import Case
 
-SIZE, COUNTS = 48, (2, 5)
-TRUNK = ResNet(depth=8, layout='cifar', width=1 / 16, maps=True)
-IMAGES = jnp.asarray(np.random.default_rng(0).standard_normal((2, 16, 16, 1)), jnp.float32)
-WHAT, DIGITS = 'what is at the top left ?', ['one', 'seven', 'three', 'nine']
-SCENE_CHOICES = [['one', 'seven', 'three', 'nine'], ['seven', 'one']]
-
-
-def layout(rng: np.random.Generator, count: int) -> list[Object]:
-    """So many digits at places of their own, without pictures."""
-    sides = rng.uniform(8, 20, (count, 2))
-    corners = rng.uniform(0, SIZE - sides)  # no place is likelier than its mirror image
-    boxes = np.concatenate([corners, corners + sides], 1).astype(np.float32)
-    return [Object(int(rng.integers(10)), box, np.zeros((1, 1), bool)) for box in boxes]
+ROWS = 300
 
 
 @functools.cache
-def many(amount: int = 2000) -> list[dict[str, Any]]:
-    """Questions of many layouts, whose counts are uniform as those of scenes."""
-    rng, found = np.random.default_rng(0), []
-    for _ in range(amount):
-        count, made = int(rng.integers(COUNTS[0], COUNTS[1] + 1)), None
-        while made is None:
-            made = questions(layout(rng, count), SIZE, COUNTS, rng)
-        found.append(made)
-    return found
+def rows_of(answer: Any, counts: tuple[int, int]) -> list[dict[str, Any]]:
+    layout = scenes._layout(answer, counts, 48, False, 0)
+    return [scenes.make_scene(layout, 'train', Part(0.1, 0), row) for row in range(ROWS)]
 
 
-@pytest.mark.parametrize('kind', range(len(KINDS)), ids=KINDS)
-def test_a_reader_who_does_not_see_the_scene_stays_near_a_quarter(kind):
-    """A reader that knows how often each choice was right: of a question, of any, and in its place."""
-    asked = [
-        (text_of(one['question'][kind], QUESTION), [text_of(each, QUESTION) for each in one['choices'][kind]],
-         int(one['answer'][kind]))
-        for one in many()
-    ]  # fmt: skip
-    half = len(asked) // 2
-    offered, right = collections.Counter(), collections.Counter()
-    for question, choices, answer in asked[:half]:
-        for place, choice in enumerate(choices):
-            for key in ((question, choice), choice, place):
-                offered[key] += 1
-                right[key] += place == answer
-
-    def belief(question: str, choice: str, place: int) -> float:
-        keys = [(question, choice), choice, place]
-        return float(np.prod([(right[key] + 5) / (offered[key] + 20) for key in keys]))
-
-    for question, choices, _ in asked:
-        assert len(set(choices)) == 4, question
-    found = [
-        int(np.argmax([belief(question, choice, place) for place, choice in enumerate(choices)])) == answer
-        for question, choices, answer in asked[half:]
-    ]
-    assert np.mean(found) < 0.25 + 4 * (0.1875 / half) ** 0.5
+@pytest.mark.parametrize('kind', range(len(questions.KINDS)))
+def test_no_answer_can_be_read_off_the_question_and_the_choices(kind):
+    """The best of all rules that know only which word is right how often, or only the place, stays near a quarter."""
+    rows = rows_of('question', (2, 5))
+    places = np.array([row['answer'][kind] for row in rows])
+    texts = [[text_of(one, questions.QUESTION) for one in row['choices'][kind]] for row in rows]
+    assert all(len(set(one)) == questions.CHOICES for one in texts)
+    first, second = slice(0, ROWS // 2), slice(ROWS // 2, ROWS)
+    asked, right = {}, {}
+    for one, place in zip(texts[first], places[first], strict=True):
+        for number, text in enumerate(one):
+            asked[text] = asked.get(text, 0) + 1
+            right[text] = right.get(text, 0) + (number == place)
+    rates = [[right.get(text, 0) / asked.get(text, 1) for text in one] for one in texts[second]]
+    by_word = np.mean(np.argmax(rates, -1) == places[second])
+    by_place = np.bincount(places, minlength=4).max() / ROWS
+    spread = np.sqrt(0.25 * 0.75 / (ROWS // 2))
+    assert by_word < 0.25 + 3.5 * spread
+    assert by_place < 0.25 + 3.5 * spread
 
 
-def test_answers_are_those_of_the_scene():
-    rng, seen = np.random.default_rng(1), 0
-    while seen < 40:
-        objects = layout(rng, int(rng.integers(2, 6)))
-        made = questions(objects, SIZE, COUNTS, rng)
-        if made is None:
-            continue
-        seen += 1
-        told = [
-            text_of(made['choices'][number][place], QUESTION) for number, place in enumerate(made['answer'].tolist())
-        ]
-        largest = max(objects, key=lambda one: float(np.prod(one.box[2:] - one.box[:2])))
-        assert told[0] == digit_of(len(objects))
-        assert told[3] == digit_of(largest.label)
-        there = {digit_of(one.label) for one in objects}
-        assert told[1] in there
-        first, second = (
-            text_of(made['question'][4], QUESTION).removeprefix('is there a ').split(' ?')[0].split(' or a ')
-        )
-        expected = {(True, True): 'both', (True, False): f'only the {first}', (False, True): f'only the {second}'}
-        assert told[4] == expected.get((first in there, second in there), 'neither')
+def test_answers_are_those_of_the_boxes():
+    """A question to point at names the class that `pointing` was given with that box."""
+    for row in rows_of('pointing', (4, 5))[:50]:
+        boxes = row['choice_boxes']
+        assert (boxes[..., 2:] > boxes[..., :2]).all()
+        assert len({tuple(box) for box in boxes[0].tolist()}) == questions.CHOICES
+        assert text_of(row['question'][0], questions.QUESTION) != text_of(row['question'][1], questions.QUESTION)
 
 
-def digit_of(number: int) -> str:
-    return ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine')[number]
-
-
-def test_the_box_pointed_at_is_around_the_digit_that_is_named():
-    rng, seen = np.random.default_rng(2), 0
-    while seen < 40:
-        objects = layout(rng, 5)
-        made = pointing(objects, rng)
-        if made is None:
-            continue
-        seen += 1
-        for question, boxes, answer in zip(made['question'], made['choice_boxes'], made['answer'], strict=True):
-            (digit,) = {digit_of(one.label) for one in objects if (one.box == boxes[answer]).all()}
-            assert text_of(question, QUESTION) == f'where is the {digit} ?'
-            assert len({box.tobytes() for box in boxes}) == 4
-
-
-@functools.cache
-def net_of(*, boxes: bool) -> tuple[QuestionAnswerer, Any]:
-    net = QuestionAnswerer(TRUNK, num_words=len(QUESTION), units=6, embedding=4, boxes=boxes)
-    return net, jax.jit(functools.partial(net.init, train=False))(jax.random.key(0), IMAGES)
-
-
-def scores(inputs: dict[str, np.ndarray], *, boxes: bool) -> np.ndarray:
-    net, variables = net_of(boxes=boxes)
-    both = [jnp.asarray(np.repeat(values[None], 2, 0)) for values in inputs.values()]
-    return np.asarray(jax.jit(functools.partial(net.apply, train=False))(variables, IMAGES, *both)['scores'])
+def test_numbers_of_digits_without_words_or_choices_are_refused():
+    for kind, counts in (('question', (2, 4)), ('question', (1, 5)), ('pointing', (3, 5)), ('caption', (0, 3))):
+        with pytest.raises(CnnJaxError, match='num_objects: got'):
+            told.check_counts(kind, *counts)
 
 
 @pytest.mark.parametrize('boxes', [False, True])
-def test_the_order_of_the_choices_changes_nothing(boxes):
-    given = [[0, 0, 8, 8], [4, 2, 16, 9], [1, 7, 3, 15]] if boxes else DIGITS[:3]
-    ask = asking.pointed if boxes else asking.told
-    straight, turned = (scores(ask(WHAT, each, QUESTION), boxes=boxes) for each in (given, given[::-1]))
-    assert np.ptp(straight) > 1e-4
-    np.testing.assert_allclose(turned[..., ::-1], straight, rtol=1e-5, atol=1e-6)
+def test_no_score_depends_on_the_order_of_the_choices_or_on_other_questions(boxes):
+    trunk = ResNet(depth=8, layout='cifar', width=1 / 16, maps=True)
+    net = QuestionAnswerer(trunk, num_words=9, units=6, embedding=4, boxes=boxes)
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.standard_normal((2, 16, 16, 1)), jnp.float32)
+    asked = rng.integers(1, 9, (2, 3, 5)).astype(np.int32)
+    choices = rng.uniform(0, 8, (2, 3, 4, 4)).astype(np.float32) if boxes else rng.integers(1, 9, (2, 3, 4, 2))
+    choices = choices + np.array([0, 0, 8, 8]) if boxes else choices
+    choices = choices.astype(np.float32 if boxes else np.int32)
+    apply = jax.jit(functools.partial(net.apply, train=False))
+    variables = jax.jit(functools.partial(net.init, train=False))(jax.random.key(0), images, asked, choices)
+    scores: Any = jax.tree.leaves(apply(variables, images, asked, choices))[0]
+    order = rng.permutation(4)
+    moved: Any = jax.tree.leaves(apply(variables, images, asked[:, ::-1], choices[:, ::-1][:, :, order]))[0]
+    np.testing.assert_allclose(moved, scores[:, ::-1][:, :, order], rtol=1e-5, atol=1e-6)
+    assert np.ptp(np.asarray(scores), -1).min() > 0
+    longer = np.concatenate([asked, np.zeros((2, 3, 4), np.int32)], -1)
+    again: Any = jax.tree.leaves(apply(variables, images, longer, choices))[0]
+    np.testing.assert_allclose(again, scores, rtol=1e-5, atol=1e-6)
 
 
-def test_padding_changes_nothing():
-    inputs = asking.told(WHAT, DIGITS, QUESTION)
-    padded = {name: np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, 5)]) for name, values in inputs.items()}
-    np.testing.assert_allclose(scores(padded, boxes=False), scores(inputs, boxes=False), rtol=1e-5, atol=1e-6)
+def test_a_region_is_the_mean_of_the_pixels_in_it():
+    fine = np.random.default_rng(0).standard_normal((1, 4, 4, 2)).astype(np.float32)
+    edges = jnp.array([[[[0.125, 0.25, 0.875, 0.5]]]])  # half of the first and last column, the second row
+    expected = (fine[0, 1] * np.array([0.5, 1, 1, 0.5])[:, None]).sum(0) / 3
+    np.testing.assert_allclose(_regions(jnp.asarray(fine), edges)[0, 0, 0], expected, rtol=1e-5)
 
 
 def test_what_is_no_number_is_never_right():
-    task = question_answering.task(kinds=('all',))
-    bad = {name: jnp.full((1, 1, 4), np.nan) for name in ('scores', 'other', 'blind')}
-    batch = {name: jnp.zeros((1, 1), jnp.int32) for name in ('answer', 'other_answer', 'kind', 'question', 'choices')}
-    results = task.results(bad, batch)
-    assert not any(bool(results[name].any()) for name in ('right', 'blind', 'shuffled'))
+    batch = {name: jnp.zeros((1, 2, 3), jnp.int32) for name in ('question', 'choices')}
+    batch |= {name: jnp.zeros((1, 2), jnp.int32) for name in ('answer', 'kind', 'other_answer')}
+    scores = jnp.array([[[1.0, 0, 0, 0], [jnp.nan, 0, 0, 0]]])
+    task = question_answering.task(kinds=('what',))
+    found = task.results({'scores': scores, 'other': scores, 'blind': scores}, batch)
+    for name in ('right', 'blind', 'shuffled'):
+        assert found[name].tolist() == [[True, False]]
+    with pytest.raises(CnnJaxError, match='a picture needs a question; give --questions=FILE.jsonl'):
+        task.forward(lambda *given, **options: None, {}, {'image': scores}, train=False)
 
 
-@pytest.mark.parametrize(
-    ('ask', 'question', 'choices', 'words'),
-    [
-        (asking.told, '  ', DIGITS, 'question: .* it is a text with words'),
-        (asking.told, 7, DIGITS, 'question: .* it is a text with words'),
-        (asking.told, 'what colour is it ?', DIGITS, "does not know the word 'colour'"),
-        (asking.told, WHAT, 'one', 'choices: .* give a list of two or more'),
-        (asking.told, WHAT, ['one'], 'choices: .* give a list of two or more'),
-        (asking.told, WHAT, ['one', 'One'], 'each is there once'),
-        (asking.pointed, WHAT, [[0, 0, 4, 4], [0, 0, 4]], 'each is a box'),
-        (asking.pointed, WHAT, [[0, 0, 4, 4], [5, 5, 5, 9]], 'with an area'),
-        (asking.pointed, WHAT, [[0, 0, 4, 4], [0, 0, float('nan'), 4]], 'each is a box'),
-        (asking.pointed, WHAT, DIGITS, 'each is a box'),
-    ],
-)
-def test_what_cannot_be_asked_is_named(ask, question, choices, words):
-    with pytest.raises(CnnJaxError, match=words):
-        ask(question, choices, QUESTION)
-
-
-def test_places_come_back_from_the_picture():
-    view = View((-3.0, 5.0), (2.0, 0.5))
-    boxes = np.random.default_rng(0).uniform(0, 48, (2, 3, 4))
-    np.testing.assert_allclose(view.from_picture(view.to_picture(boxes)), boxes, rtol=1e-12)
-
-
-def test_boxes_are_pointed_at_in_pixels_of_the_picture():
-    """A picture of twice the size with boxes of twice the size is the same question."""
-    loaded = experiment.load('scenes_point', {'smoke': True})
-    model = loaded.experiment.model
-    start = functools.partial(model.init, train=False)
-    net = of_experiment(loaded, jax.jit(start)(jax.random.key(0), jnp.zeros((1, 48, 48, 1))), 'chance')
-    image = np.full((48, 48), 120, np.uint8)  # no resizing changes it
-    boxes = np.array([[2, 4, 20, 30], [10, 20, 40, 44], [30, 2, 46, 12]])
-    small = net.predict(image, question='where is the seven ?', choices=boxes.tolist())
-    large = net.predict(
-        np.repeat(np.repeat(image, 2, 0), 2, 1), question='where is the seven ?', choices=(2 * boxes).tolist()
-    )
-    assert large['choice'] == small['choice']
-    assert large['answer'] == (2 * boxes).tolist()[large['choice']]
-    assert large['probability'] == pytest.approx(small['probability'], abs=1e-5)
-    outside = net.predict(image, question='where is the seven ?', choices=[[50, 50, 60, 60], [0, 0, 9, 9]])
-    assert outside['error'].startswith('choices: box 1 is outside')
-
-
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory, signal_handlers, data_dir):
-    folder = tmp_path_factory.mktemp('questions')
-    given = [f'--workdir={folder}/run', f'--data_dir={data_dir}', '--config.smoke', '--nopictures']
-    assert main(['--experiment=scenes_vqa', *given]) == 0
-    for row, name in enumerate(('a.png', 'b.png')):
-        pixels = np.random.default_rng(row).integers(0, 256, (SIZE, SIZE), np.uint8)
-        Image.fromarray(pixels).save(folder / name)
-    return folder
-
-
-def test_a_run_has_its_metrics_at_any_batch_size(trained, capsys):
-    texts = set()
-    for size in (8, 32):
-        assert main(['--mode=evaluate', f'--workdir={trained}/run', f'--eval_batch_size={size}']) == 0
-        texts.add(re.sub('the test split was opened .*', '', capsys.readouterr().out))
-    (text,) = texts
-    assert all(kind in text for kind in ('the same without the image', *KINDS))
-
-
-def test_questions_of_a_file_are_answered_as_one_by_one(trained, capsys):
-    net = cnn_jax.load(trained / 'run')
-    lines = [
-        {'image': name, 'question': WHAT, 'choices': choices}
-        for choices in SCENE_CHOICES
-        for name in ('a.png', 'b.png', 'missing.png')
-    ]
-    file, output = trained / 'asked.jsonl', trained / 'told.jsonl'
-    file.write_text('\n'.join(map(json.dumps, lines)) + '\n', encoding='utf-8')
-    given = ['--mode=predict', f'--workdir={trained}/run', f'--questions={file}', '--eval_batch_size=4']
-    assert main([*given, f'--output={output}']) == 0
-    told = [json.loads(line) for line in output.read_text(encoding='utf-8').splitlines()]
-    assert 'warning: 2 of 6 have no answer' in capsys.readouterr().out
-    for asked, row in zip(lines, told, strict=True):
-        assert row['question'] == WHAT
-        if asked['image'] == 'missing.png':
-            assert 'error' in row
-            continue
-        one = net.predict(trained / asked['image'], question=WHAT, choices=asked['choices'])
-        assert row['answer'] == one['answer'] == asked['choices'][one['choice']]
-        assert row['probability'] == pytest.approx(one['probability'], abs=1e-5)
-    assert main([*given, f'--output={trained}/told.csv']) == 0
-    assert (
-        (trained / 'told.csv').read_text(encoding='utf-8').startswith('file,question,answer,choice,probability,error')
-    )
-
-
-@pytest.mark.parametrize(
-    ('text', 'words'),
-    [
-        ('', 'has no question; give lines like'),
-        ('what ?', 'line 1: what ? is no JSON'),
-        (
-            '{"image": "a.png", "question": "what ?"}',
-            'line 1: it has image, question; a line has image, question, choices',
-        ),
-        ('\n[1]', 'line 2: it has list'),
-        ('{"image": "", "question": "what ?", "choices": ["one", "two"]}', 'line 1: image: '),
-        (
-            '{"image": "a.png", "question": "why ?", "choices": ["one", "two"]}',
-            "line 1: the net does not know the word 'why'",
-        ),
-    ],
-)
-def test_a_bad_line_is_named(trained, text, words, capsys):
-    file = trained / 'bad.jsonl'
-    file.write_text(text, encoding='utf-8')
-    assert main(['--mode=predict', f'--workdir={trained}/run', f'--questions={file}']) == 3
-    said = capsys.readouterr().err
-    assert said.count('\n') == 1
-    assert words in said
-
-
-def test_pictures_without_a_question_are_refused(trained, capsys):
-    assert main(['--mode=predict', f'--workdir={trained}/run', f'--images={trained}/a.png']) == 2
-    assert 'a picture needs a question; give --questions=FILE.jsonl' in capsys.readouterr().err
+def test_the_page_marks_each_answer_and_draws_each_box():
+    row = rows_of('pointing', (4, 5))[0]
+    result = {**row, 'prediction': np.array([row['answer'][0], (row['answer'][1] + 1) % 4])}
+    result |= {'probability': np.full((2, 4), 0.25), 'index': 3, 'loss': 1.0}
+    task = question_answering.task(form='pointing', kinds=('where',))
+    told_of = task.told(result, questions.QUESTION)
+    assert [one.right for one in told_of] == [True, False]
+    assert told_of[0].people == told_of[0].net[0][0] == f'box {row["answer"][0] + 1}'
+    drawn = task.drawn(Case(row['image'], result, row, None), questions.QUESTION)
+    assert drawn.shape == (240, 2 * 240 + 6, 3)
+    table = cases._told(told_of)
+    assert table.count('\u2713 right, 25%') == table.count('\u2717 wrong, 25%') == 1
+    assert table.count('where is the') == 2
