@@ -19,6 +19,7 @@ FLAGS = (
     INIT_FROM,
     CHECKPOINT,
     Flag('images', "a file, a folder, or a pattern in quotes: 'photos/*.jpg'"),
+    Flag('questions', 'a .jsonl file, {"image", "question", "choices"} a line; --images is then their folder'),
     OUTPUT,
     EVAL_BATCH_SIZE,
     DATA_DIR,
@@ -37,7 +38,7 @@ def run(command: Command) -> None:
     from cnn_jax.training.as_trained import prepare_as_trained
 
     given, log = command.flags, command.log
-    if given.images is None:
+    if given.images is None and given.questions is None:
         raise CnnJaxError("--mode=predict needs --images=FILE, FOLDER or a pattern in quotes: 'photos/*.jpg'")
     loaded = prepare_as_trained(command.load(beside_run=False), command.init_from, given, log.say)
     variables, _ = restore.trained_variables(
@@ -45,5 +46,6 @@ def run(command: Command) -> None:
     )
     output = Path(given.output).expanduser() if given.output else None
     net = of_experiment(loaded, variables, str(command.workdir or command.init_from))
+    questions = Path(given.questions).expanduser() if given.questions else None
     batch_size = given.eval_batch_size or BATCH
-    predict(net, given.images, output, batch_size=batch_size, stop=command.stop, log=log)
+    predict(net, given.images, output, questions=questions, batch_size=batch_size, stop=command.stop, log=log)

@@ -2,9 +2,8 @@
 
 import dataclasses
 import functools
-import io
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,11 @@ import numpy as np
 
 from cnn_jax import features, weights
 from cnn_jax.data.augment import BatchTransform
-from cnn_jax.data.formats.image_header import BadImage, read
 from cnn_jax.data.formats.imagenet_words import in_words
-from cnn_jax.data.formats.view import WHOLE, Seen, View
+from cnn_jax.data.formats.view import Seen, View
 from cnn_jax.devices import mapping
-from cnn_jax.errors import CnnJaxError, DataError, check_shortage
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.prediction import asking, seeing
 from cnn_jax.steps.predict import make_predict_step
 from cnn_jax.steps.recipe import Parts
 from cnn_jax.tasks.results import Evaluation
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from cnn_jax.visualize.engine.method import Picture
 
 BATCH = 32  # images at a time, where there are several: with one alone the two sizes that are compiled
+NOTHING_ASKED: Mapping[str, np.ndarray] = {}
 NOT_FINITE = 'the outputs of the net are not finite'
 
 
@@ -74,7 +74,9 @@ class Net:
             f'({names}); images of {height} x {width} x {channels}; {size:,} parameters>'
         )
 
-    def predict(self, images: Any, *, preprocessed: bool = False) -> Any:
+    def predict(
+        self, images: Any, *, question: str | None = None, choices: Sequence[Any] = (), preprocessed: bool = False
+    ) -> Any:
         """The answers of the task: for classes {'prediction': name, 'probability': share, 'top': [[name, share], ...]}.
 
         The second call with as many images, or several, compiles nothing.
@@ -82,6 +84,8 @@ class Net:
         Args:
             images: a path, a PIL image or a uint8 array (height, width) or (height, width, channels) of any size, or a
                 list of these; a uint8 array (images, height, width, channels).
+            question: of a task that is asked something, about each of them.
+            choices: of the question, answers in words, or boxes in pixels of the picture.
             preprocessed: whether they are what the model takes: floating point (images, height, width, channels).
 
         Returns:
@@ -89,8 +93,10 @@ class Net:
 
         Raises:
             DataError: what cannot be read as an image.
-            CnnJaxError: an array of another type or shape.
+            CnnJaxError: an array of another type or shape, or a question that the net cannot be asked.
         """
+        if preprocessed and question is not None:
+            raise CnnJaxError('preprocessed: a question is about pictures; give these as they are')
         if preprocessed:
             inputs = np.asarray(images)
             if inputs.ndim != 4 or inputs.dtype.kind != 'f':
@@ -100,23 +106,29 @@ class Net:
                 )
             return self.answers(_joined([self._direct(self.variables, part) for part in _parts(inputs)]))
         single = not isinstance(images, list | tuple) and getattr(images, 'ndim', 0) != 4
-        seen = [self._seen(image) for image in ([images] if single else images)]
-        parts = _parts(np.stack([one.pixels for one in seen])) if seen else []
-        answers = self.answers(_joined([self.outputs(part) for part in parts]), [one.view for one in seen])
+        seen = [self.shown(image) for image in ([images] if single else images)]
+        if question is not None:
+            inputs = self.task.asked(question, choices, self.class_names)
+            answers = asking.ask(self, seen, [asking.Line('', question, choices, inputs)] * len(seen))
+        else:
+            parts = _parts(np.stack([one.pixels for one in seen])) if seen else []
+            answers = self.answers(_joined([self.outputs(part) for part in parts]), [one.view for one in seen])
         return answers[0] if single else answers
 
-    def outputs(self, pixels: np.ndarray, *, size: int | None = None) -> Any:
+    def outputs(
+        self, pixels: np.ndarray, *, asked: Mapping[str, np.ndarray] = NOTHING_ASKED, size: int | None = None
+    ) -> Any:
         """The outputs as the task reads them, (images, ...) arrays, of uint8 images (images, *image_shape).
 
+        asked: what the model takes beside the images, (images, ...) arrays.
         size: images are added up to so many, and each size is compiled once; None: 1, or BATCH.
         """
         count = len(pixels)
         wanted: int = size or (1 if count == 1 else max(BATCH, count))
         total: int = -(-wanted // self._mesh.size) * self._mesh.size
-        padded = np.zeros((total, *pixels.shape[1:]), np.uint8)
-        padded[:count] = pixels
+        given = {name: _padded(values, total) for name, values in {'image': pixels, **asked}.items()}
         numbers = {'index': np.arange(total, dtype=np.int32), 'epoch': np.zeros(total, np.int32)}
-        batch = mapping.put_batch(self._mesh, {'image': padded, **numbers, 'mask': np.arange(total) < count})
+        batch = mapping.put_batch(self._mesh, {**given, **numbers, 'mask': np.arange(total) < count})
         return jax.tree.map(lambda values: values[:count], mapping.fetch(self._mapped(self.variables, batch)))
 
     def answers(self, outputs: Any, views: Sequence[View | None] = ()) -> list[dict[str, Any]]:
@@ -160,8 +172,12 @@ class Net:
 
     def pixels(self, images: Any) -> np.ndarray:
         """Images of any kind that `predict` takes as uint8 (images, *image_shape)."""
-        found = [self._seen(image).pixels for image in images]
+        found = [self.shown(image).pixels for image in images]
         return np.stack(found) if found else np.zeros((0, *self.image_shape), np.uint8)
+
+    def shown(self, image: Any) -> Seen:
+        """An image of any kind that `predict` takes as the net is shown it; errors as `predict`."""
+        return seeing.shown(self, image)
 
     def see(self, encoded: bytes) -> Seen:
         """The picture of an image file as the net is shown it.
@@ -170,7 +186,7 @@ class Net:
             BadImage: it cannot be read.
         """
         pixels = self.read_file(encoded)
-        return Seen(pixels, self.view_of(encoded) if self.task.places and self._at_one_size else None)
+        return Seen(pixels, self.view_of(encoded) if self.finds_places else None)
 
     def inputs(self, images: Any) -> jax.Array:
         """The same as the model takes them."""
@@ -224,9 +240,10 @@ class Net:
         )
 
     @property
-    def _at_one_size(self) -> bool:
-        """Whether the preprocessing leaves every pixel in its place, as far as sizes tell."""
-        return self.input_shape[:2] == self.image_shape[:2]
+    def finds_places(self) -> bool:
+        """Whether places are asked for or answered, and the preprocessing leaves them, as far as sizes tell."""
+        told = self.task.places or 'choice_boxes' in self.task.model_inputs
+        return bool(told) and self.input_shape[:2] == self.image_shape[:2]
 
     @functools.cached_property
     def _mesh(self) -> Any:
@@ -250,45 +267,17 @@ class Net:
     def _preprocess(self) -> Callable[[np.ndarray], jax.Array]:
         return preprocessing(self.preprocess)
 
-    def _seen(self, image: Any) -> Seen:
-        try:
-            if isinstance(image, str | Path):
-                return self.see(read(Path(image).expanduser()))
-            if hasattr(image, 'save') and hasattr(image, 'convert'):  # of PIL, which need not be imported for that
-                return self.see(_as_png(image))
-            return self._of_array(np.asarray(image))
-        except OSError as error:
-            check_shortage(error)
-            raise DataError(f'images: cannot read {image}: {error.strerror}') from error
-        except BadImage as error:
-            raise DataError(f'images: {image if isinstance(image, str | Path) else "an image"}: {error}') from error
-
-    def _of_array(self, array: np.ndarray) -> Seen:
-        if array.dtype != np.uint8 or array.ndim not in (2, 3):
-            what = 'values 0 .. 255; of values 0 .. 1: np.round(255 * image).astype(np.uint8)'
-            raise CnnJaxError(
-                f'images: {array.dtype} {array.shape} given; an image is a path, a PIL image or uint8 (height, width) '
-                f'or (height, width, channels), {what}; what the model itself takes needs preprocessed=True'
-            )
-        if array.reshape(*array.shape[:2], -1).shape == self.image_shape:
-            return Seen(array.reshape(self.image_shape), WHOLE if self.task.places and self._at_one_size else None)
-        from PIL import Image
-
-        grey = array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
-        return self.see(_as_png(Image.fromarray(grey)))
-
-
-def _as_png(picture: Any) -> bytes:
-    """A PIL image as a file's bytes, to go the way of files."""
-    buffer = io.BytesIO()
-    known = ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'I', 'I;16')
-    (picture if picture.mode in known else picture.convert('RGB')).save(buffer, 'PNG', compress_level=1)
-    return buffer.getvalue()
-
 
 def _joined(parts: Sequence[Any]) -> Any:
     """Outputs of parts as those of all images, on the host; None of no parts."""
     return jax.tree.map(lambda *each: np.concatenate(each), *jax.device_get(list(parts))) if parts else None
+
+
+def _padded(values: np.ndarray, total: int) -> np.ndarray:
+    """Rows (rows, ...) with zeros behind them, so many in all."""
+    padded = np.zeros((total, *values.shape[1:]), values.dtype)
+    padded[: len(values)] = values
+    return padded
 
 
 def _parts(images: np.ndarray) -> list[np.ndarray]:

@@ -1,6 +1,7 @@
 """`--mode=predict`: pictures without labels, as they come, into a table."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from cnn_jax.devices.stop import StopRequest
 from cnn_jax.drawing.words import table
 from cnn_jax.errors import DataError
 from cnn_jax.prediction import pictures
+from cnn_jax.prediction.asking import Line, ask, read_lines
 from cnn_jax.prediction.net import Net
 from cnn_jax.prediction.writing import check_names, check_output, is_file, writing, writing_images
 from cnn_jax.workdir.log import Log
@@ -19,13 +21,23 @@ SHOWN = 10  # rows on the console
 NAMED = 3  # pictures that a line names
 
 
-def predict(net: Net, images: str, output: Path | None, *, batch_size: int, stop: StopRequest, log: Log) -> None:
-    """Writes what a net says of pictures, in their order, and shows the first ones.
+def predict(
+    net: Net,
+    images: str | None,
+    output: Path | None,
+    *,
+    questions: Path | None = None,
+    batch_size: int,
+    stop: StopRequest,
+    log: Log,
+) -> None:
+    """Writes what a net says of pictures, or of questions about them, in their order, and shows the first ones.
 
     Args:
         net: of a run, or with weights from elsewhere.
-        images: a file, a folder or a pattern.
+        images: a file, a folder or a pattern; with questions the folder of their images, None where it is theirs.
         output: a .csv, .jsonl or .json file, or a folder for answers that are images; None: the console alone.
+        questions: a file of them, see `asking.read_lines`; None: nothing is asked.
         batch_size: images at a time.
         stop: whether a signal has come.
         log: the console.
@@ -36,7 +48,10 @@ def predict(net: Net, images: str, output: Path | None, *, batch_size: int, stop
     """
     if output is not None:
         check_output(output, images=net.task.answers_are_images)
-    found = pictures.find(images)
+    asked: list[Line] = []
+    if questions is not None:
+        asked = read_lines(net, questions, None if images is None else Path(images).expanduser())
+    found = pictures.find(images or '') if questions is None else pictures.Found([line.file for line in asked], 0)
     if output is not None and not is_file(output):
         check_names(found.files)
     if found.left_out:
@@ -47,8 +62,10 @@ def predict(net: Net, images: str, output: Path | None, *, batch_size: int, stop
 
     def columns(row: Any) -> dict[str, Any]:
         error = {'error': row.get('error', '')}
-        return {'file': row['file'], **net.task.columns(row, net.names), **error}
+        kept = {'file': row['file']} | ({'question': row['question']} if asked else {})
+        return kept | net.task.columns(row, net.names) | error
 
+    lines = iter(asked)
     with contextlib.ExitStack() as held:
         write: Callable[[Any], None] = lambda row: None  # noqa: E731
         if output is not None:
@@ -61,7 +78,7 @@ def predict(net: Net, images: str, output: Path | None, *, batch_size: int, stop
             for run in pictures.batches(found.files, net.see, batch_size):
                 stop.poll('stopped while predicting; nothing is written')
                 unplaced += sum(picture.seen is not None and picture.seen.view is None for picture in run)
-                for row in _rows(net, run, batch_size):
+                for row in _rows(net, run, batch_size, list(itertools.islice(lines, len(run)))):
                     told.next(row['file'])
                     write(row)
                     bad += [f'{row["file"]}: {row["error"]}'] if 'error' in row else []
@@ -90,14 +107,19 @@ def _numbers(files: Sequence[str]) -> Sequence[int]:
     return named if len(set(named)) == len(files) else range(1, len(files) + 1)
 
 
-def _rows(net: Net, run: list[pictures.Picture], size: int) -> list[dict[str, Any]]:
-    """A row for each picture, in order: its answer, or why there is none."""
+def _rows(net: Net, run: list[pictures.Picture], size: int, asked: Sequence[Line]) -> list[dict[str, Any]]:
+    """A row for each picture, in order: its answer, or why there is none; asked: what about each, or nothing."""
     seen = [picture.seen for picture in run if picture.seen is not None]
-    outputs = net.outputs(np.stack([one.pixels for one in seen]), size=size) if seen else None
-    answers = iter(net.answers(outputs, [one.view for one in seen]))
+    if asked:
+        lines = [line for picture, line in zip(run, asked, strict=True) if picture.seen is not None]
+        answers = iter(ask(net, seen, lines, size=size))
+    else:
+        outputs = net.outputs(np.stack([one.pixels for one in seen]), size=size) if seen else None
+        answers = iter(net.answers(outputs, [one.view for one in seen]))
+    questions = [{'question': line.question} for line in asked] or [{}] * len(run)
     return [
-        {'file': picture.file, **({'error': picture.error} if picture.seen is None else next(answers))}
-        for picture in run
+        {'file': picture.file, **question, **({'error': picture.error} if picture.seen is None else next(answers))}
+        for picture, question in zip(run, questions, strict=True)
     ]
 
 

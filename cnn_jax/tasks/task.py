@@ -83,6 +83,15 @@ class Task:
         inputs = [batch[name] for name in self.model_inputs]
         return apply(variables, batch['image'], *inputs, train=train)
 
+    def asked(self, question: str, choices: Sequence[Any], class_names: Sequence[str]) -> dict[str, np.ndarray]:
+        """A question about one image as the `model_inputs`, without the batch axis; boxes in pixels of its picture.
+
+        `decode` then gives `choice`, the place of the answer among the choices.
+
+        Raises: CnnJaxError for what the net cannot be asked.
+        """
+        raise CnnJaxError(f'task {self.name}: it answers no questions; ask a run of scenes_vqa or scenes_point')
+
     def check(self, data: Data) -> None:
         """Raises CnnJaxError for a data set that does not declare what this task needs."""
         declared = data.row_fields

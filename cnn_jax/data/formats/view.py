@@ -27,6 +27,11 @@ class View(NamedTuple):
         pairs = np.reshape(places, (*places.shape[:-1], -1, 2)).astype(np.float64)
         return np.reshape(np.array(self.corner) + np.array(self.scale) * pairs, places.shape)
 
+    def from_picture(self, places: np.ndarray) -> np.ndarray:
+        """The way back: places in pixels of what the net is shown, float64; outside of it where they are so."""
+        pairs = np.reshape(places, (*places.shape[:-1], -1, 2)).astype(np.float64)
+        return np.reshape((pairs - np.array(self.corner)) / np.array(self.scale), places.shape)
+
 
 WHOLE = View((0.0, 0.0), (1.0, 1.0))
 """Of a picture that is shown as it is."""

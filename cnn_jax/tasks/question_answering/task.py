@@ -18,7 +18,7 @@ from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks.cases import Case
 from cnn_jax.tasks.explained import Explained
-from cnn_jax.tasks.question_answering import page
+from cnn_jax.tasks.question_answering import asking, page
 from cnn_jax.tasks.results import Batch, Evaluation, Results, Told
 from cnn_jax.tasks.run import Run
 from cnn_jax.tasks.task import Task
@@ -76,7 +76,8 @@ class QuestionAnswering(Task):
         """In evaluation `other`, scores of another image's questions, and `blind`, without the image, too."""
         if any(name not in batch for name in self.model_inputs):
             raise CnnJaxError(
-                'task questionanswering: it answers questions of data sets alone, with --mode=evaluate, not others'
+                'task questionanswering: a picture needs a question; give --questions=FILE.jsonl, or '
+                "net.predict(image, question='...', choices=[...])"
             )
         inputs = [batch[name] for name in self.model_inputs]
         if train or 'other_question' not in batch:
@@ -181,8 +182,13 @@ class QuestionAnswering(Task):
             return {'choice': choice[0], 'probability': probability[0]}
         return {'choice': choice, 'probability': probability}
 
+    def asked(self, question: str, choices: Sequence[Any], class_names: Sequence[str]) -> dict[str, np.ndarray]:
+        if self.form == 'telling':
+            return asking.told(question, choices, class_names)
+        return asking.pointed(question, choices, class_names)
+
     def columns(self, answer: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
-        return {name: answer.get(name, '') for name in ('choice', 'probability')}
+        return {name: answer.get(name, '') for name in ('answer', 'choice', 'probability')}
 
     def explained(self, outputs: Any, unit: int | None, class_names: Sequence[str]) -> Explained:
         """Raises CnnJaxError: a picture of a method has no question yet."""

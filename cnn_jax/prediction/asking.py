@@ -1,0 +1,115 @@
+"""Questions about pictures, put to a net as its model takes them: one from a program, or a file with one a line."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnn_jax.data.formats.annotations import present
+from cnn_jax.data.formats.view import Seen, View
+from cnn_jax.errors import CnnJaxError, DataError, check_shortage
+
+FORM = '{"image": "cat.png", "question": "what is it ?", "choices": ["a cat", "a dog"]}'
+KEYS = ('image', 'question', 'choices')
+
+Inputs = Mapping[str, np.ndarray]
+
+
+class Line(NamedTuple):
+    """A question about a picture, with its choices as they were written, and as `Task.asked` gives them."""
+
+    file: str
+    question: str
+    choices: Sequence[Any]
+    inputs: Inputs
+
+
+def read_lines(net: Any, path: Path, folder: Path | None) -> list[Line]:
+    """The questions of a file, a JSON object a line: image, question and choices.
+
+    Args:
+        net: a `net.Net`, which knows this file.
+        folder: where the images are; None: beside the file.
+
+    Raises:
+        DataError: it cannot be read, or a line is none that the net can be asked, with its number.
+        CnnJaxError: a net that answers no questions.
+    """
+    if not net.task.model_inputs:
+        net.task.asked('', (), net.class_names)  # says so
+    try:
+        lines = path.read_text(encoding='utf-8').splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        check_shortage(error)
+        reason = getattr(error, 'strerror', None) or 'it is no text in UTF-8'
+        raise DataError(f'--questions: cannot read {path}: {reason}; give a file with lines like {FORM}') from error
+    found = []
+    for number, text in enumerate(lines, 1):
+        if text.strip():
+            try:
+                found.append(_line(net, text, path.parent if folder is None else folder))
+            except CnnJaxError as error:
+                raise DataError(f'--questions: {path}, line {number}: {error}') from error
+    if not found:
+        raise DataError(f'--questions: {path} has no question; give lines like {FORM}')
+    return found
+
+
+def _line(net: Any, text: str, folder: Path) -> Line:
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CnnJaxError(f'{text.strip()[:60]} is no JSON; a line is like {FORM}') from error
+    if not isinstance(told, dict) or set(told) != set(KEYS):
+        given = ', '.join(map(str, told)) if isinstance(told, dict) else type(told).__name__
+        raise CnnJaxError(f'it has {given or "nothing"}; a line has {", ".join(KEYS)}, like {FORM}')
+    image, question, choices = (told[key] for key in KEYS)
+    if not isinstance(image, str) or not image:
+        raise CnnJaxError(f'image: {str(image)[:60]!r} given; it is the name of a file')
+    return Line(str(folder / image), question, choices, net.task.asked(question, choices, net.class_names))
+
+
+def ask(net: Any, seen: Sequence[Seen], lines: Sequence[Line], *, size: int | None = None) -> list[dict[str, Any]]:
+    """The answer to a question about each picture: what the task decodes, and `answer`, the choice as it was written.
+
+    Questions of one shape go through the net together, in their order; what cannot be asked is {'error': why}.
+
+    size: see `Net.outputs`.
+    """
+    answers: dict[int, dict[str, Any]] = {}
+    groups: dict[Any, list[tuple[int, Inputs]]] = {}
+    for place, (one, line) in enumerate(zip(seen, lines, strict=True)):
+        try:
+            inputs = _placed(net, line.inputs, one.view)
+        except CnnJaxError as error:
+            answers[place] = {'error': str(error)}
+        else:
+            groups.setdefault(tuple(values.shape for values in inputs.values()), []).append((place, inputs))
+    for group in groups.values():
+        asked = {name: np.stack([inputs[name] for _, inputs in group]) for name in group[0][1]}
+        outputs = net.outputs(np.stack([seen[place].pixels for place, _ in group]), asked=asked, size=size)
+        for (place, _), answer in zip(group, net.answers(outputs), strict=True):
+            answers[place] = (
+                answer if 'error' in answer else {'answer': lines[place].choices[answer['choice']], **answer}
+            )
+    return [answers[place] for place in range(len(lines))]
+
+
+def _placed(net: Any, inputs: Inputs, view: View | None) -> Inputs:
+    """Inputs whose boxes, in pixels of the picture, are in pixels of what the net is shown.
+
+    Raises:
+        CnnJaxError: nobody knows where that lies in the picture, or a box is outside of it.
+    """
+    if 'choice_boxes' not in inputs:
+        return inputs
+    if view is None:
+        raise CnnJaxError('choices: nobody knows where what the net is shown lies in the picture, so no box can be put')
+    height, width, _ = net.input_shape
+    moved = np.clip(view.from_picture(inputs['choice_boxes']), 0, [width, height] * 2).astype(np.float32)
+    if not present(moved).all():
+        number = int(np.flatnonzero(~present(moved))[0])
+        raise CnnJaxError(f'choices: box {number + 1} is outside of what the net is shown of the picture')
+    return {**inputs, 'choice_boxes': moved}
