@@ -35,7 +35,7 @@ CASES = {
     'resnet18': Case(64, 3, 32, 1000),
     'vgg11': Case(64, 3, 16, 1000),
     'resnet50': Case(224, 3, 8, 1000),
-    **{name: Case(48, 1, 32, 10, is_task=True) for name in ('localizer', 'centernet', 'fcn', 'pose')},
+    **{name: Case(48, 1, 32, 10, is_task=True) for name in ('localizer', 'centernet', 'fcn', 'pose', 'captioner')},
 }
 
 

@@ -36,6 +36,7 @@ TARGETS = {
     ('resnet18', 'inference'): 0.9,
     ('resnet50', 'inference'): 0.9,
     **{(name, part): 1.0 for name in ('localizer', 'centernet', 'fcn', 'pose') for part in ('train', 'inference')},
+    ('captioner', 'train'): 1.0,
     ('lenet5', 'epoch'): 0.5,
     ('lenet5', 'epoch of PIL images'): 0.5,
 }

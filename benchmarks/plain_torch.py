@@ -117,6 +117,7 @@ _NAMES = {
     'bias': 'bias',
     'running_mean': 'mean',
     'running_var': 'var',
+    'embedding': 'embedding',
 }
 
 

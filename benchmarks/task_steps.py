@@ -13,6 +13,7 @@ from benchmarks.model_case import LEARNING_RATE, MOMENTUM, Case, value
 
 BOXES = 5  # of an image, at most
 MASKS, JOINTS, MOST = 11, 13, 20  # classes of a pixel with the ground; key points; detections of an image
+WORDS, LENGTH = 22, 21  # of the captions of up to three digits
 
 
 def task_batch(model: str, case: Case) -> dict[str, np.ndarray]:
@@ -30,18 +31,23 @@ def task_batch(model: str, case: Case) -> dict[str, np.ndarray]:
         return {**found, 'box_label': rng.integers(0, case.classes, (case.batch, BOXES), np.int32)}
     if model == 'fcn':
         return {**found, 'segmentation': rng.integers(0, MASKS, (case.batch, size, size), np.uint8)}
+    if model == 'captioner':
+        captions = rng.integers(1, WORDS, (case.batch, 1, LENGTH), np.int32)
+        ends = rng.integers(LENGTH // 3, LENGTH, (case.batch, 1, 1))
+        return {**found, 'captions': np.where(np.arange(LENGTH) < ends, captions, 0).astype(np.int32)}
     points = rng.uniform(0, size, (case.batch, JOINTS, 2)).astype(np.float32)
     return {**found, 'keypoints': points, 'visible': np.ones((case.batch, JOINTS), bool)}
 
 
 def our_net(model: str) -> tuple[nn.Module, Any]:
     """A net with its task, as the experiment on scenes has it."""
+    from cnn_jax.models.captioner import Captioner
     from cnn_jax.models.centernet import CenterNet
     from cnn_jax.models.fcn import FCN
     from cnn_jax.models.localizer import Localizer
     from cnn_jax.models.pose import SimpleBaseline
     from cnn_jax.models.resnet import ResNet
-    from cnn_jax.tasks import detection, localization, pose, segmentation
+    from cnn_jax.tasks import captioning, detection, localization, pose, segmentation
 
     trunk = ResNet(depth=8, layout='cifar', stem='half', maps=True)
     joints = tuple(str(number) for number in range(JOINTS))
@@ -52,6 +58,10 @@ def our_net(model: str) -> tuple[nn.Module, Any]:
         'pose': (
             SimpleBaseline(trunk, num_keypoints=JOINTS, num_deconvs=2, filters=32),
             pose.task(joints=joints, torso=(0, 1)),
+        ),
+        'captioner': (
+            Captioner(trunk, num_words=WORDS, length=LENGTH, beams=1, units=128, embedding=64),
+            captioning.task(),
         ),
     }
     return nets[model]
@@ -110,10 +120,11 @@ class TorchTaskSteps:
     def __init__(self, model: str, case: Case):
         import torch  # pyright: ignore[reportMissingImports]
 
-        from benchmarks import plain_torch, plain_torch_tasks
+        from benchmarks import plain_torch, plain_torch_captioner, plain_torch_tasks
 
         torch.set_num_threads(1)
-        self._torch, self._twin = torch, plain_torch_tasks.TWINS[model]
+        twins = {**plain_torch_tasks.TWINS, 'captioner': plain_torch_captioner.TWIN}
+        self._torch, self._twin = torch, twins[model]
 
         def make() -> Any:
             module = self._twin.model()
@@ -123,7 +134,7 @@ class TorchTaskSteps:
 
         self._model, self._fixed = make(), make().eval()
         batch = {name: torch.from_numpy(array) for name, array in task_batch(model, case).items()}
-        for name in ('label', 'box_label', 'segmentation'):
+        for name in ('label', 'box_label', 'segmentation', 'captions'):
             batch |= {name: batch[name].long()} if name in batch else {}
         images = batch.pop('image').permute(0, 3, 1, 2)
         self._images, self._batch = images.contiguous(memory_format=torch.channels_last), batch
@@ -131,7 +142,8 @@ class TorchTaskSteps:
 
     def train(self) -> Any:
         self._optimizer.zero_grad(set_to_none=True)
-        loss = self._twin.loss(self._model(self._images), self._batch)
+        inputs = [self._batch['captions']] if 'captions' in self._batch else []
+        loss = self._twin.loss(self._model(self._images, *inputs), self._batch)
         loss.backward()
         self._optimizer.step()
         return loss.detach()
