@@ -13,7 +13,6 @@ of what its target is, and the picture starts at the content.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import jax
@@ -52,7 +51,7 @@ class Preset:
 
 
 PRESETS = {
-    'share': Preset('share', 1.0, 10.0, 1.0, 'content', 'average'),
+    'share': Preset('share', 1.0, 10.0, 20.0, 'content', 'average'),
     'gatys': Preset('paper', 1.0, 1e3, 0.0, 'noise', 'average'),
     # Its style sums five layers of weight 100, ours is their mean. Its variation is 1e-3 / 2 of sums over 0 .. 255.
     'neural_style': Preset('neural_style', 5.0, 500.0, 1e-3 / 2 * 255**2, 'noise', 'max'),

@@ -17,6 +17,7 @@ _FOLDER = Path(__file__).parent.parent
 GIVEN = {
     'images', 'photograph', 'preprocess', 'examples', 'training', 'targets', 'probability', 'layer', 'unit', 'told',
 }  # by the engine  # fmt: skip
+OF_NO_CLASS = {'style'}  # of a net whose head is missing too
 OF_MAPS = {'cam', 'grad_cam', 'grad_cam_plus_plus', 'guided_grad_cam', 'occlusion_panels'}
 
 
