@@ -278,7 +278,8 @@ def subject_of(model, variables, names=SHORT, task=None, channels=3):
     titles = [f'test image {row}, label {names[rows.labels[row]]}' for row in range(2)]
     pixels, examples = rows.images[:2], Examples(rows, preprocess, group=lambda example: example['label'])
     inputs = preprocess(pixels)
-    return Subject(model, variables, pixels, inputs, titles, examples, names, task, {}, shuffled_once(variables))
+    random = shuffled_once(variables)
+    return Subject(model, variables, pixels, inputs, titles, examples, names, task, {}, random, preprocess=preprocess)
 
 
 @pytest.fixture

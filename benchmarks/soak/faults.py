@@ -15,6 +15,7 @@ from benchmarks.soak.runs import Process, Run
 START_SECONDS = 120.0  # in which a process trains, on a busy machine
 END_SECONDS = 30.0  # in which a process that cannot go on ends
 Act = Callable[[Run, list[Process], random.Random], None]
+UNHEARD = -signal.SIGTERM  # of a process that has not begun to listen; a shell calls it 143 too
 ABORTS = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS}  # of C++ code that gets no memory
 
 
@@ -147,7 +148,7 @@ FAULTS = {
     'size': Fault(_limit(resource.RLIMIT_FSIZE, lambda pid, chance: chance.randrange(60_000)), {5}),
     'disk': Fault(_fill(disk.fill), {5, 143}, needs_disk=True),
     'inodes': Fault(_fill(disk.fill_inodes), {5, 143}, needs_disk=True),
-    'one_stopped': Fault(_stop_one, {6, 143}, count=2),
+    'one_stopped': Fault(_stop_one, {6, 143, UNHEARD}, count=2),
     'one_killed': Fault(_signal_one(signal.SIGKILL), {6, -9, 137, 143}, count=2),
-    'one_told': Fault(_signal_one(signal.SIGTERM), {143}, count=2),
+    'one_told': Fault(_signal_one(signal.SIGTERM), {143, UNHEARD}, count=2),
 }

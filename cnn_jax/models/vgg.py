@@ -2,13 +2,22 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax.layers import AdaptiveAvgPool, Dense, Dropout, LocalResponseNorm, MaxPool, conv_stage, initializers
+from cnn_jax.layers import (
+    AdaptiveAvgPool,
+    AvgPool,
+    Dense,
+    Dropout,
+    LocalResponseNorm,
+    MaxPool,
+    conv_stage,
+    initializers,
+)
 from cnn_jax.layers.variables import Initializer
 
 
@@ -49,6 +58,7 @@ class VGG(nn.Module):
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
     remat: bool = False  # recompute each stage in the backward pass instead of storing what is inside
     maps: bool = False  # the stages' outputs in the place of logits
+    pool: Literal['max', 'average'] = 'max'  # average for style transfer, Gatys et al. 2015 (arXiv:1508.06576)
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> Any:
@@ -86,7 +96,8 @@ class VGG(nn.Module):
             )(x)
             if self.local_response_norm and (number, layer) == (1, 1):
                 x = LocalResponseNorm(name='norm1')(x)
-        return MaxPool(2, name=f'pool{number}')(x)
+        pool = {'max': MaxPool, 'average': AvgPool}[self.pool]
+        return pool(2, name=f'pool{number}')(x)
 
     def _dense(self, features: int, name: str, activation: Callable[[jax.Array], jax.Array] | None) -> Dense:
         initializer = self.kernel_initializer

@@ -5,6 +5,7 @@ PACKAGES = {
     'cv2': 'opencv-python-headless',
     'flatbuffers': 'flatbuffers',
     'grain': 'grain',
+    'h5py': 'h5py',
     'matplotlib': 'matplotlib',
     'onnx': 'onnx',
     'optax': 'optax',

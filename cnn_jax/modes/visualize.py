@@ -95,7 +95,7 @@ def visualize(
     from cnn_jax.devices import mapping
     from cnn_jax.report import write_pictures
     from cnn_jax.training import restore
-    from cnn_jax.visualize.engine import draw
+    from cnn_jax.visualize.engine import draw, methods
     from cnn_jax.visualize.engine.subject import make_subject
     from cnn_jax.workdir.config import default_path, existing_config, make_folder
     from cnn_jax.workdir.config_file import read_config
@@ -106,7 +106,9 @@ def visualize(
     elif settings:
         raise CnnJaxError(f'--set.{next(iter(settings))} is a setting of a method; add --method=NAME')
     trained = workdir if workdir is not None and read_config(workdir) else None
-    variables, note = restore.trained_variables(loaded, trained, init_from, mapping.make_mesh(), log, which=checkpoint)
+    variables, note = restore.trained_variables(
+        loaded, trained, init_from, mapping.make_mesh(), log, which=checkpoint, headless=method in methods.OF_NO_CLASS
+    )
     with log.working('reading the images'):
         subject = make_subject(
             loaded.experiment.model,

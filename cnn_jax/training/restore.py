@@ -102,7 +102,13 @@ def _read_step(which: str, places: Sequence[Checkpoints], folder: Path, like: An
 
 
 def trained_variables(
-    loaded: Loaded, folder: Path | None, init_from: Path | None, mesh: Mesh, log: Log, which: str = LATEST
+    loaded: Loaded,
+    folder: Path | None,
+    init_from: Path | None,
+    mesh: Mesh,
+    log: Log,
+    which: str = LATEST,
+    headless: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The variables that a mode without training looks at, on the devices, and where they are from.
 
@@ -110,6 +116,7 @@ def trained_variables(
         folder: a run.
         init_from: a weights file or another run.
         which: of the checkpoints of the run, see `read_state`.
+        headless: as in `weights.variables_for`.
 
     Raises:
         CnnJaxError: both or neither of the two, or weights that do not fit.
@@ -129,13 +136,19 @@ def trained_variables(
         raise CnnJaxError('no weights: give --workdir=RUN, or --experiment=NAME with --init_from=FILE_OR_RUN')
     like = abstract_state(loaded.experiment, mesh).variables
     with log.working('reading the weights'):
-        variables = weights_from(init_from, loaded.experiment, like, report=log.say)
+        variables = weights_from(init_from, loaded.experiment, like, report=log.say, headless=headless)
     log.say(f'{loaded.name} with the weights of {init_from}')
-    return jax.device_put(variables, shardings_of(like)), {'init_from': str(init_from)}
+    there = {kind: {name: like[kind][name] for name in part} for kind, part in variables.items()}
+    return jax.device_put(variables, shardings_of(there)), {'init_from': str(init_from)}
 
 
 def weights_from(
-    source: Path, experiment: Experiment, like: dict[str, Any], *, report: Callable[[str], None]
+    source: Path,
+    experiment: Experiment,
+    like: dict[str, Any],
+    *,
+    report: Callable[[str], None],
+    headless: bool = False,
 ) -> dict[str, Any]:
     """The variables of an experiment's model from a weights file, or from a checkpoint of another run.
 
@@ -144,6 +157,7 @@ def weights_from(
         experiment: whose model is wanted.
         like: its initial variables; shapes alone where nothing may stay untrained.
         report: told what was not taken from the source.
+        headless: as in `weights.variables_for`.
 
     Raises:
         CnnJaxError: the source is not one, or is of another model.
@@ -158,4 +172,4 @@ def weights_from(
         if hasattr(experiment.model, TRUNK) and type(other.model) is not type(experiment.model):
             return taken  # the heads have started anew already
         return by_name(experiment, taken, like, other.data.class_names, what=what, report=report)
-    return variables_for(experiment.model, source, like, report=report, what=what)
+    return variables_for(experiment.model, source, like, report=report, what=what, headless=headless)

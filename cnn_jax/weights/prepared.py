@@ -14,6 +14,8 @@ from cnn_jax.data.augment import BatchTransform
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
 from cnn_jax.data.pipeline import Data, Source
 from cnn_jax.errors import CnnJaxError, check_shortage
+from cnn_jax.weights.keras_file import is_keras
+from cnn_jax.weights.keras_file import preprocessing_of as of_keras
 from cnn_jax.weights.native import KEY, about
 from cnn_jax.weights.preprocessing import Preprocessing, from_json, from_timm, known
 from cnn_jax.weights.safetensors_file import is_safetensors, read_header
@@ -91,6 +93,8 @@ def of_file(path: Path) -> Preprocessing | None:
     Raises:
         StorageError: what stands there is damaged.
     """
+    if path.is_file() and is_keras(path):
+        return of_keras(path)
     if not path.is_file() or not is_safetensors(path):
         return None
     if KEY in read_header(path).get('__metadata__', {}):

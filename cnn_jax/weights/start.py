@@ -13,6 +13,7 @@ from cnn_jax.models.googlenet import GoogLeNet
 from cnn_jax.models.inception import InceptionV3
 from cnn_jax.weights.architectures import expects_inception, library_of
 from cnn_jax.weights.convert import Slot, convert, flatten, slots, unflatten
+from cnn_jax.weights.keras_file import is_keras, read_backbone
 from cnn_jax.weights.layout import their_modules
 from cnn_jax.weights.native import KEY
 from cnn_jax.weights.safetensors_file import is_safetensors, read_header, read_safetensors
@@ -30,6 +31,7 @@ def variables_for(
     *,
     report: Callable[[str], None],
     what: str | None = None,
+    headless: bool = False,
 ) -> dict[str, Any]:
     """The variables of `model` from a file of `weights.save`, torchvision's or timm's, or from a dict.
 
@@ -43,6 +45,7 @@ def variables_for(
         like: the initial variables of the model; shapes alone where nothing may stay untrained (evaluation).
         report: takes one line.
         what: names the source in lines and errors; None: its path.
+        headless: dense layers that a Keras backbone lacks are left out of the variables, and no error.
 
     Returns:
         a tree like `like`, in its dtypes: numpy arrays, and leaves of `like` for what was not taken from the file.
@@ -60,6 +63,8 @@ def variables_for(
         arrays, wanted, _ = _open(getattr(model, TRUNK), given, part, report)
         return with_trunk(arrays, wanted, like, others=others, what=what, report=report)
     arrays, wanted, class_axis = _open(model, source, like, report)
+    if bare := _bare(source, arrays, wanted):
+        return _without_head(arrays, wanted, bare, like, what=what, headless=headless, report=report)
     num_classes = getattr(model, 'num_classes', None)
     headless = _headless(arrays, wanted, num_classes)
     heads = headless or _heads(arrays, wanted, class_axis, num_classes)
@@ -100,9 +105,49 @@ def _ours(source: Source) -> dict[str, Any] | None:
     if isinstance(source, Mapping):
         return _names(source) if isinstance(source.get('params'), Mapping) else None
     path = existing_file(source)
+    if is_keras(path):
+        return read_backbone(path)
     if is_safetensors(path) and KEY in read_header(path).get('__metadata__', {}):
         return read_safetensors(path)[0]
     return None
+
+
+def _bare(source: Source, arrays: Mapping[str, Any], wanted: dict[str, Slot]) -> set[str]:
+    """The dense layers that a Keras backbone has not; none of another source."""
+    if isinstance(source, Mapping) or not is_keras(existing_file(source)):
+        return set()
+    dense = {slot.path[:-1] for slot in wanted.values() if slot.path[-1] == 'kernel' and len(slot.ours) == 2}
+    return {name for name, slot in wanted.items() if slot.path[:-1] in dense and name not in arrays}
+
+
+def _without_head(
+    arrays: Mapping[str, Any],
+    wanted: dict[str, Slot],
+    bare: set[str],
+    like: dict[str, Any],
+    *,
+    what: str,
+    headless: bool,
+    report: Callable[[str], None],
+) -> dict[str, Any]:
+    """The variables of a backbone: its dense layers start anew, or where nothing can start, are left out."""
+    layers = ', '.join(dict.fromkeys('/'.join(wanted[name].path[1:-1]) for name in wanted if name in bare))
+    taken = flatten(convert(arrays, {name: slot for name, slot in wanted.items() if name not in bare}, what=what))
+    shapes = any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(like))
+    if shapes and not headless:
+        raise CnnJaxError(
+            f'{what} has no {layers}, so it knows no classes; --method=style needs none, else train them first '
+            f'(--init_from={what})'
+        )
+    report(f'{layers}: not in {what}; ' + ('no classes' if shapes else 'starting anew'))
+    leaves = flatten(like).items()
+    return unflatten(
+        {
+            path: taken[path].astype(leaf.dtype) if path in taken else leaf
+            for path, leaf in leaves
+            if path in taken or not shapes
+        }
+    )
 
 
 def _names(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,7 +62,19 @@ def draw_at_the_end(
     pixels, titles = titled_rows(source, rows, task, class_names)
     inputs = examples.preprocess(pixels)
     random = shuffled_once(variables)
-    subject = Subject(model, variables, pixels, inputs, titles, examples, class_names, task, about, random)
+    subject = Subject(
+        model,
+        variables,
+        pixels,
+        inputs,
+        titles,
+        examples,
+        class_names,
+        task,
+        about,
+        random,
+        preprocess=examples.preprocess,
+    )
     for name in AT_THE_END:
         told(name)
         try:

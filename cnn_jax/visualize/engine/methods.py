@@ -14,7 +14,10 @@ from cnn_jax.options import Option
 
 _FOLDER = Path(__file__).parent.parent
 # `layer` says whose maps, not what is scored.
-GIVEN = {'images', 'examples', 'training', 'targets', 'probability', 'layer', 'unit', 'told'}  # by the engine
+GIVEN = {
+    'images', 'photograph', 'preprocess', 'examples', 'training', 'targets', 'probability', 'layer', 'unit', 'told',
+}  # by the engine  # fmt: skip
+OF_NO_CLASS = {'style'}  # of a net whose head is missing too
 OF_MAPS = {'cam', 'grad_cam', 'grad_cam_plus_plus', 'guided_grad_cam', 'occlusion_panels'}
 
 

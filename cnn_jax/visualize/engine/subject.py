@@ -16,7 +16,7 @@ from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.tasks.task import Task
 from cnn_jax.tracing import scores
-from cnn_jax.visualize.engine import image_file
+from cnn_jax.visualize.engine import image_file, picture_file
 from cnn_jax.visualize.engine.examples import Examples
 from cnn_jax.visualize.engine.shuffling import shuffled
 
@@ -39,6 +39,8 @@ class Subject(NamedTuple):
     random: Callable[[int], Any]  # the variables shuffled, by the number of the shuffle, for `honesty`
     chosen: str | None = None  # the image that was asked for; the files are named after it
     training: Callable[[], Examples | None] = lambda: None  # opened when first asked for; None where they are not there
+    photograph: np.ndarray | None = None  # uint8 (height, width, channels): the whole picture of a file that was given
+    preprocess: Callable[[np.ndarray], jax.Array] | None = None  # uint8 images of any size to model inputs
 
 
 def make_subject(
@@ -63,7 +65,7 @@ def make_subject(
     """
     inputs_of = preprocessing(preprocess)
     class_names = in_words(data.class_names)
-    examples, pixels, titles = None, None, []
+    examples, pixels, photograph, titles = None, None, None, []
     try:
         examples = Examples(data.open('test', data_dir), inputs_of, group=task.group)
     except DataError:
@@ -72,6 +74,7 @@ def make_subject(
     if image is not None and not image.isdigit():
         file = Path(image).expanduser()
         pixels, titles = image_file.load(file, data)[None], [file.name]
+        photograph = picture_file.read(file, '--image', data.image_shape[2])
     elif examples is not None:
         pixels, titles = _test_images(examples, task, image, class_names)
     assert pixels is not None  # a missing data set was raised above
@@ -80,8 +83,9 @@ def make_subject(
     inputs = inputs_of(pixels)
     training = functools.cache(lambda: _training(data, data_dir, inputs_of, task))
     return Subject(
-        model, on_one_device, pixels, inputs, titles, examples, class_names, task, about, random, chosen, training
-    )
+        model, on_one_device, pixels, inputs, titles, examples, class_names, task, about, random, chosen, training,
+        photograph, inputs_of,
+    )  # fmt: skip
 
 
 def _training(data: Data, data_dir: Path, inputs_of: Callable[[np.ndarray], Any], task: Task) -> Examples | None:

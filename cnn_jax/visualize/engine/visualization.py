@@ -20,7 +20,7 @@ class Visualization:
 
     @property
     def looks_at_images(self) -> bool:
-        return 'images' in self._takes
+        return bool({'images', 'photograph'} & set(self._takes))
 
     def draw(self, subject: Subject, layer: str | None, unit: int | None) -> Iterator[Picture]:
         if unit is not None and not {'unit', 'targets'} & set(self._takes):
@@ -33,6 +33,8 @@ class Visualization:
             raise DataError(f'{self.name} needs training images to measure, and the data set is not there')
         given = {'images': subject.images, 'layer': layer, 'unit': unit, 'examples': subject.examples}
         given |= {'training': measured, 'told': self._told}
+        given['photograph'] = subject.pixels[0] if subject.photograph is None else subject.photograph
+        given['preprocess'] = subject.preprocess
         given['probability'] = subject.task.likelihoods
         if 'targets' in self._takes:
             outputs = explaining.answers(subject, subject.images)

@@ -1,0 +1,125 @@
+"""What a picture shows and how it is painted: features of a content image, Gram matrices of style images.
+
+Gatys, Ecker and Bethge 2015, arXiv:1508.06576. With N channels, M places, features F (M, N) and Gram matrices F'F / M
+the content costs sum((F - P)^2) / 2, and the style of a layer sum((F'F / M - A)^2) / (4 N^2), which for images of one
+size is the paper's sum((F'F - A'A)^2) / (4 N^2 M^2).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from cnn_jax.tracing import scores
+from cnn_jax.visualize.optimized.objectives import STATIC, Objective, Read, Sum, gram
+from cnn_jax.visualize.optimized.step import net_of
+
+Array = jax.Array
+Normalisation = Literal['share', 'paper', 'neural_style']
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Content(Objective):
+    """Minus the squared distance of features: times a half, times 1 / size, or as a share of the squares of `features`.
+
+    features: (batch, ...) in the shape of the layer's output.
+    """
+
+    features: Array
+    layer: str | None = field(default=None, metadata=STATIC)
+    normalisation: Normalisation = field(default='paper', metadata=STATIC)
+
+    def __call__(self, read: Read) -> Array:
+        missed = _summed(jnp.square(read(self.layer) - self.features))
+        if self.normalisation == 'paper':
+            return -missed / 2
+        if self.normalisation == 'neural_style':
+            return -missed / self.features[0].size
+        return -_share(missed, _summed(jnp.square(self.features)))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Style(Objective):
+    """Minus the squared distance of Gram matrices: by the paper, by neural-style (4 / N^2 of it), or as a share.
+
+    grams: (batch, channels, channels) as `gram` gives them, or (1, channels, channels) for all images.
+    """
+
+    grams: Array
+    layer: str | None = field(default=None, metadata=STATIC)
+    normalisation: Normalisation = field(default='paper', metadata=STATIC)
+
+    def __call__(self, read: Read) -> Array:
+        missed = _summed(jnp.square(gram(read(self.layer)) - self.grams))
+        channels = float(self.grams.shape[-1])
+        if self.normalisation == 'paper':
+            return -missed / (4 * channels**2)
+        if self.normalisation == 'neural_style':
+            return -missed / channels**4
+        return -_share(missed, _summed(jnp.square(self.grams)))
+
+
+class Targets(NamedTuple):
+    """What an image shall show and how: by layer, the features (1, ...), and the Gram matrices (1, N, N)."""
+
+    content: dict[str, Array]
+    style: dict[str, Array]
+
+    def objectives(self, normalisation: Normalisation) -> tuple[Objective, Objective]:
+        """Of the content, summed over its layers; of the style, the mean of its layers."""
+        shown = tuple(Content(one, name, normalisation) for name, one in self.content.items())
+        painted = tuple(Style(one, name, normalisation) for name, one in self.style.items())
+        return Sum(shown, (1.0,) * len(shown)), Sum(painted, (1 / len(painted),) * len(painted))
+
+
+def targets(
+    model: Any,
+    variables: Any,
+    content: Any,
+    styles: list[Any],
+    *,
+    content_layers: tuple[str, ...],
+    style_layers: tuple[str, ...],
+    blend: tuple[float, ...] = (),
+) -> Targets:
+    """The targets of model inputs (1, height, width, channels), where each image may have a size of its own.
+
+    blend: how much each of the styles counts; empty: all the same.
+    """
+    parts = jnp.asarray(blend or (1.0,) * len(styles)) / sum(blend or (1.0,) * len(styles))
+    found = [[gram(one) for one in features(model, variables, style, style_layers)] for style in styles]
+    mixed = [sum(part * one for part, one in zip(parts, row, strict=True)) for row in zip(*found, strict=True)]
+    shown = features(model, variables, content, content_layers)
+    return Targets(dict(zip(content_layers, shown, strict=True)), dict(zip(style_layers, mixed, strict=True)))
+
+
+def features(model: Any, variables: Any, inputs: Any, layers: tuple[str, ...]) -> list[Array]:
+    """The outputs of layers by name; of the net only the part below them is run. CnnJaxError for an unknown layer."""
+
+    @scores.precisely
+    @jax.jit
+    def read(variables: Any, inputs: Array) -> list[Array]:
+        net = net_of(model, variables, inputs, layers)
+        return net.run(variables, inputs, [net.output(one) for one in layers])
+
+    return read(variables, jnp.asarray(inputs))
+
+
+def values(model: Any, variables: Any, inputs: Array, objectives: Sequence[Objective]) -> list[Array]:
+    """Objectives, each (batch,), of model inputs in one call of the net; to be differentiated and compiled."""
+    names = tuple(dict.fromkeys(name for one in objectives for name in one.layers))
+    net = net_of(model, variables, inputs, names)
+    found = dict(zip(names, net.run(variables, inputs, [net.output(one) for one in names]), strict=True))
+    return [one(found.__getitem__) for one in objectives]
+
+
+def _share(missed: Array, whole: Array) -> Array:
+    return missed / jnp.maximum(whole, jnp.finfo(missed.dtype).tiny)
+
+
+def _summed(values: Array) -> Array:
+    return values.reshape(len(values), -1).sum(-1)

@@ -1,0 +1,222 @@
+"""Style transfer: a picture that shows what one image shows, painted as others are.
+
+    python -m cnn_jax.main --mode=visualize --experiment=vgg_imagenet --init_from=VGG16 --method=style \
+        --image=photograph.jpg --set.style=painting.jpg
+    ... --set.style=one.jpg,two.jpg --set.blend=3,1 --set.original_colors
+    ... --set.preset=gatys --set.weights=0.1,1,10
+
+Gatys, Ecker and Bethge 2015, arXiv:1508.06576; 2016, doi:10.1109/CVPR.2016.265. Preset `gatys` is the paper's: its
+normalisation, content 1 to style 1,000, average pools, from noise; `neural_style` is Justin Johnson's program. Both
+weights are made for a VGG of pixels in 0 .. 255. `share`, the default, suits every net: each layer's loss is a share
+of what its target is, and the picture starts at the content.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.streams import stream
+from cnn_jax.tracing import scores
+from cnn_jax.visualize.engine import picture_file
+from cnn_jax.visualize.engine.picture_file import resized
+from cnn_jax.visualize.optimized import styles
+from cnn_jax.visualize.optimized.ascent import Words
+from cnn_jax.visualize.optimized.descent import Descended, Loss, Optimizer, descend
+from cnn_jax.visualize.optimized.inputs import Inputs, measured
+from cnn_jax.visualize.optimized.regularisers import TotalVariation
+from cnn_jax.visualize.optimized.styles import Normalisation, Targets
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CONTENT_LAYERS = ('conv4_2',)
+STYLE_LAYERS = ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1')
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """What counts how much, and where a picture starts."""
+
+    normalisation: Normalisation
+    content: float
+    style: float  # of the mean of the layers
+    variation: float  # of the mean over pixels of squared differences, the channels summed, in 0 .. 1
+    start: Literal['content', 'noise']
+    pool: Literal['max', 'average']
+
+
+PRESETS = {
+    'share': Preset('share', 1.0, 10.0, 20.0, 'content', 'average'),
+    'gatys': Preset('paper', 1.0, 1e3, 0.0, 'noise', 'average'),
+    # Its style sums five layers of weight 100, ours is their mean. Its variation is 1e-3 / 2 of sums over 0 .. 255.
+    'neural_style': Preset('neural_style', 5.0, 500.0, 1e-3 / 2 * 255**2, 'noise', 'max'),
+}
+
+
+def losses(
+    model: Any,
+    variables: Any,
+    images: Any,
+    *,
+    content: Any,
+    style: Any,
+    content_layers: tuple[str, ...] = CONTENT_LAYERS,
+    style_layers: tuple[str, ...] = STYLE_LAYERS,
+) -> dict[str, jax.Array]:
+    """The paper's losses, `content` and `style`, of model inputs (1, height, width, channels); differentiable.
+
+    The style of each layer counts the same, and is sum((F'F / M - A'A / K)^2) / (4 N^2), where M and K are the places
+    in `images` and `style`; for images of one size it is the paper's.
+
+    Raises: CnnJaxError for an unknown layer.
+    """
+    wanted = styles.targets(
+        model, variables, content, [style], content_layers=content_layers, style_layers=style_layers
+    )
+    shown, painted = styles.values(model, variables, jnp.asarray(images), wanted.objectives('paper'))
+    return {'content': -shown[0], 'style': -painted[0]}
+
+
+def visualize(
+    model: Any,
+    variables: Any,
+    *,
+    photograph: np.ndarray,
+    preprocess: Callable[[np.ndarray], jax.Array],
+    told: Words | None = None,
+    style: tuple[str, ...] = (),  # image files, painted as the picture shall be
+    blend: tuple[float, ...] = (),  # how much each of them counts; none: all the same
+    weights: tuple[float, ...] = (1.0,),  # times the style, a picture for each
+    preset: Literal['share', 'gatys', 'neural_style'] = 'share',
+    content_weight: float | None = None,  # None: the preset's, as in the next two
+    style_weight: float | None = None,
+    variation: float | None = None,  # of the total variation
+    start: Literal['content', 'noise'] | None = None,  # None: the preset's
+    pool: Literal['max', 'average'] | None = None,  # of a VGG; None: the preset's
+    content_layers: tuple[str, ...] = CONTENT_LAYERS,
+    style_layers: tuple[str, ...] = STYLE_LAYERS,
+    optimizer: Optimizer = 'lbfgs',
+    steps: int = 300,
+    size: int = 320,  # pixels of the long side of all images; smaller ones stay as they are
+    original_colors: bool = False,  # the content's colours, of the picture the brightness alone
+    seed: int = 0,  # of the noise
+) -> dict[str, np.ndarray]:
+    """Returns `images` (weights, height, width, channels) in 0 .. 1, `content`, `style_1` .., `weights`, `notes`, and
+    what was logged: `loss`, `content_loss`, `style_loss`, `variation_loss`, (weights, steps + 1), weighted.
+
+    photograph: uint8 (height, width, channels). preprocess: uint8 images to model inputs.
+
+    Raises: CnnJaxError for an unknown layer, a file that is no image, or weights out of range; DivergedError.
+    """
+    _check(style, blend, weights, steps, size)
+    chosen = PRESETS[preset]
+    given = {'content': content_weight, 'style': style_weight, 'variation': variation, 'start': start, 'pool': pool}
+    chosen = dataclasses.replace(chosen, **{name: one for name, one in given.items() if one is not None})
+    model = _pooled(model, chosen.pool, asked=pool is not None)
+    photograph = resized(photograph, size)
+    painted = [resized(picture_file.read(one, '--set.style', photograph.shape[-1]), size) for one in style]
+    inputs = measured(preprocess, photograph)
+    shown, *sources = (inputs(jnp.asarray(one[None]) / 255) for one in (photograph, *painted))
+    wanted = styles.targets(
+        model, variables, shown, sources, content_layers=content_layers, style_layers=style_layers, blend=blend
+    )
+    first = photograph[None] / 255 if chosen.start == 'content' else _noise(photograph.shape, seed)
+    found = []
+    for number, weight in enumerate(weights):
+        own = dataclasses.replace(chosen, style=chosen.style * weight)
+        title = f'picture {number + 1} of {len(weights)}, ' if len(weights) > 1 else ''
+        found.append(
+            descend(
+                loss_of(model, variables, inputs, wanted, own), first.astype(np.float32),
+                optimizer=optimizer, steps=steps, told=_in_words(told, title, steps),
+            )
+        )  # fmt: skip
+    pictures = np.concatenate([one.image for one in found])
+    if original_colors:
+        pictures = np.stack([picture_file.recoloured(one, photograph) for one in pictures])
+    return {
+        'images': pictures,
+        'content': photograph / np.float32(255),
+        **{f'style_{number + 1}': one / np.float32(255) for number, one in enumerate(painted)},
+        'weights': np.array(weights),
+        'notes': np.array([one.note for one in found]),
+        **_histories(found),
+    }
+
+
+def loss_of(model: Any, variables: Any, inputs: Inputs, wanted: Targets, preset: Preset) -> Loss:
+    """The compiled loss of an image (1, height, width, channels) in 0 .. 1, with its weighted parts and gradient."""
+    aims = wanted.objectives(preset.normalisation)
+    rough = TotalVariation(preset.variation)
+
+    @scores.precisely
+    @jax.jit
+    def loss(image: jax.Array, variables: Any, aims: Any) -> Any:
+        def parts(image: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+            shown, painted = styles.values(model, variables, inputs(image), aims)
+            each = {
+                'content_loss': -preset.content * shown[0],
+                'style_loss': -preset.style * painted[0],
+                'variation_loss': rough(image)[0],
+            }
+            return sum(each.values(), jnp.zeros(())), each
+
+        return jax.value_and_grad(parts, has_aux=True)(image)
+
+    return lambda image: loss(image, variables, aims)
+
+
+def _histories(found: list[Descended]) -> dict[str, np.ndarray]:
+    """By name (pictures, steps + 1); NaN after the end of one that ended early."""
+    longest = max(len(one.history['loss']) for one in found)
+
+    def padded(values: np.ndarray) -> np.ndarray:
+        return np.pad(values, (0, longest - len(values)), constant_values=np.nan)
+
+    return {name: np.stack([padded(one.history[name]) for one in found]) for name in found[0].history}
+
+
+def _pooled(model: Any, pool: str, *, asked: bool) -> Any:
+    """The model with other pools; one that cannot have them is left as it is, and refused where they were asked for."""
+    if hasattr(model, 'pool') and hasattr(model, 'clone'):
+        return model.clone(pool=pool)
+    if asked:
+        raise CnnJaxError(f'--set.pool={pool}: {type(model).__name__} has no choice of pools; leave it out')
+    return model
+
+
+def _noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    return np.asarray(jax.random.uniform(stream(jax.random.key(seed), 'visualize/style/start'), (1, *shape)))
+
+
+def _in_words(told: Words | None, title: str, steps: int) -> Callable[[int, float], None] | None:
+    return None if told is None else lambda done, loss: told(f'{title}step {done}/{steps}, loss {loss:.4g}')
+
+
+def _check(style: tuple[str, ...], blend: tuple[float, ...], weights: tuple[float, ...], steps: int, size: int) -> None:
+    if not style:
+        raise CnnJaxError('style needs an image to paint like; add --set.style=FILE, or several: FILE,FILE')
+    if blend and (len(blend) != len(style) or min(blend) < 0 or not sum(blend)):
+        raise CnnJaxError(f'blend: {blend} given for {len(style)} styles; give a number for each, none negative')
+    if not weights or min(weights) < 0 or not np.isfinite(weights).all():
+        raise CnnJaxError(f'weights: {weights} given; give one or more numbers, none negative')
+    if steps < 0 or size < 16:
+        raise CnnJaxError(f'steps {steps}, size {size} given; they are at least 0 and 16')
+
+
+def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
+    """The content and the styles, small; beneath them the pictures, as large as the page."""
+    from cnn_jax.visualize.engine import gallery_sheet
+
+    styled = [
+        arrays[name] for name in sorted(name for name in arrays if name.startswith('style_') and name[6:].isdigit())
+    ]
+    titles = [f'style x {one:g}' for one in arrays['weights']] if len(arrays['images']) > 1 else ['painted']
+    small = [('content', arrays['content']), *((f'style {n}', one) for n, one in enumerate(styled, 1))]
+    notes = sorted({note for note in arrays['notes'].tolist() if note})
+    return gallery_sheet.draw(small, list(zip(titles, arrays['images'], strict=True)), notes=notes, width=width)
