@@ -118,6 +118,7 @@ def test_what_cannot_be_read_stands_in_its_place(run, tmp_path, capsys):
     ('given', 'code', 'words'),
     [
         ([], 2, '--mode=predict needs --images'),
+        (['--questions=asked.jsonl'], 2, 'and the task classification answers none'),
         (['--images=nothing/here'], 3, 'is no file, no folder, and fits no file as a pattern'),
         (['--images=.', '--output=x.txt'], 2, 'its ending says the format, one of .csv, .jsonl, .json'),
     ],

@@ -37,8 +37,8 @@ def read_lines(net: Any, path: Path, folder: Path | None) -> list[Line]:
         DataError: it cannot be read, or a line is none that the net can be asked, with its number.
         CnnJaxError: a net that answers no questions.
     """
-    if not net.task.model_inputs:
-        net.task.asked('', (), net.class_names)  # says so
+    if not net.task.is_asked:
+        raise CnnJaxError(f'--questions: {path} given, and the task {net.task.name} answers none; leave it out')
     try:
         lines = path.read_text(encoding='utf-8').splitlines()
     except (OSError, UnicodeDecodeError) as error:

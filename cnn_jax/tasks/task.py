@@ -34,6 +34,7 @@ class Task:
         places: the arrays of `read` that are places (..., 2) or boxes (..., 4) in pixels of what the net is shown: a
             prediction has them in pixels of the picture.
         answers_are_images: whether `as_image` makes a file of an answer.
+        is_asked: whether a picture needs a question, which `asked` takes.
         draws: whether `drawn` shows answers on images.
         shares: those of `places` that `read`, which does not see the image, gives as shares of its sides.
     """
@@ -45,6 +46,7 @@ class Task:
     places: ClassVar[tuple[str, ...]] = ()
     shares: ClassVar[tuple[str, ...]] = ()
     answers_are_images: ClassVar[bool] = False
+    is_asked: ClassVar[bool] = False
     draws: ClassVar[bool] = False
 
     @property

@@ -10,6 +10,7 @@ from cnn_jax.data.formats.sentences import numbers_of, words_of
 from cnn_jax.errors import CnnJaxError
 
 WORDS, CHOICE_WORDS = 16, 8  # lengths are multiples of these: each one is compiled
+BOXES = 'each is a box [left, top, right, bottom] in pixels of the picture, with an area'
 
 
 def told(question: Any, choices: Any, class_names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -35,13 +36,10 @@ def pointed(question: Any, choices: Any, class_names: Sequence[str]) -> dict[str
     try:
         boxes = np.array(_listed(choices), np.float32)
     except (TypeError, ValueError) as error:
-        raise CnnJaxError(f'choices: {str(choices)[:80]} given; {_BOXES}') from error
+        raise CnnJaxError(f'choices: {str(choices)[:80]} given; {BOXES}') from error
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all() or not present(boxes).all():
-        raise CnnJaxError(f'choices: {str(choices)[:80]} given; {_BOXES}')
+        raise CnnJaxError(f'choices: {str(choices)[:80]} given; {BOXES}')
     return {'question': _question(question, class_names), 'choice_boxes': boxes[None]}
-
-
-_BOXES = 'each is a box [left, top, right, bottom] in pixels of the picture, with an area'
 
 
 def _listed(choices: Any) -> list[Any]:

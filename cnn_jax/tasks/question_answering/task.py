@@ -51,6 +51,7 @@ class QuestionAnswering(Task):
     metrics: ClassVar[tuple[Metric, ...]] = (ACCURACY, BLIND, SHUFFLED, LOSS)
     batch_metrics: ClassVar[tuple[Metric, ...]] = (ACCURACY,)
     truths: ClassVar[tuple[str, ...]] = ('question', 'answer', 'kind')
+    is_asked: ClassVar[bool] = True
     draws: ClassVar[bool] = True
 
     @property
