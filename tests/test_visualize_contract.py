@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.features import features
@@ -283,14 +284,18 @@ def subject_of(model, variables, names=SHORT, task=None, channels=3):
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def quick(monkeypatch, tmp_path_factory):
+    painting = tmp_path_factory.mktemp('style') / 'painting.png'
+    Image.fromarray(Rows(3).images[5]).save(painting)
+    layers = {'content_layers': ('conv1',), 'style_layers': ('conv1', 'conv2')}
+    painted = {'style': {'style': (str(painting),), 'steps': 2, **layers}}
     monkeypatch.setattr(subject, 'NUM_CHECKED', 4)
     monkeypatch.setattr(attribution, 'CHECKS', {'most_levels': 3, 'num_steps': 3})
     for name, options in FEW.items():
         plain = methods.load(name).attribute
         defaults = {**plain.__kwdefaults__, **options}
         monkeypatch.setattr(plain, '__kwdefaults__', defaults)
-    for name, options in FEW_STEPS.items():
+    for name, options in (FEW_STEPS | painted).items():
         plain = methods.load(name).visualize
         monkeypatch.setattr(plain, '__kwdefaults__', {**plain.__kwdefaults__, **options})
 

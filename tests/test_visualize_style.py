@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +49,7 @@ def photograph(height=12, width=17):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def transferred(net, painting, pixels, **options):
+def transferred(net: Any, painting, pixels, **options):
     return style.visualize(*net, photograph=pixels, preprocess=preprocess, style=(painting,), **LAYERS, **options)
 
 
@@ -97,7 +98,7 @@ def test_a_gram_matrix_knows_which_channels_meet_and_not_where():
     np.testing.assert_allclose(gram(jnp.asarray(shuffled)), found, rtol=1e-5, atol=1e-6)
 
 
-def test_an_image_has_no_loss_where_it_is_the_target(net):
+def test_an_image_has_no_loss_where_it_is_the_target(net: Any):
     one, other = (preprocess(photograph(12, width)[None]) for width in (17, 14))
     found = style.losses(*net, one, content=one, style=one, **LAYERS)
     assert found == {'content': 0, 'style': 0}
@@ -144,7 +145,8 @@ def test_a_blend_of_one_style_with_nothing_is_that_style(net, painting, tmp_path
     alone = style.visualize(*net, style=(painting,), **options)
     blended = style.visualize(*net, style=(painting, str(tmp_path / 'other.png')), blend=(2.0, 0.0), **options)
     np.testing.assert_allclose(blended['loss'], alone['loss'], rtol=1e-6)
-    assert style.draw(blended).axes[2].images[0].get_array().shape == (9, 9, 3)
+    drawn: Any = style.draw(blended).axes[2].images[0].get_array()
+    assert drawn.shape == (9, 9, 3)
 
 
 def test_original_colours_are_those_of_the_content(net, painting):

@@ -46,6 +46,7 @@ def test_a_backbone_is_read_and_what_it_lacks_is_said(backbone):
     assert (begun['params']['fc8']['kernel'] == 1).all()
     assert [line.partition(' in ')[2].partition('; ')[2] for line in lines] == ['no classes', 'starting anew']
     images = weights.preprocessing_of(path)
+    assert images is not None
     assert (images.channels, images.std) == ('BGR', (1 / 255,) * 3)
     other = MODEL.clone(stage_sizes=(1, 1))
     shapes = variable_shapes(other, (8, 8, 3))

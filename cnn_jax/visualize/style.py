@@ -1,6 +1,6 @@
 """Style transfer: a picture that shows what one image shows, painted as others are.
 
-    python -m cnn_jax.main --mode=visualize --experiment=vgg_imagenet --init_from=VGG16 --method=style \
+    python -m cnn_jax.main --mode=visualize --experiment=vgg_imagenet --init_from=FILE --method=style \
         --image=photograph.jpg --set.style=painting.jpg
     ... --set.style=one.jpg,two.jpg --set.blend=3,1 --set.original_colors
     ... --set.preset=gatys --set.weights=0.1,1,10

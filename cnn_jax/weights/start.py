@@ -66,15 +66,15 @@ def variables_for(
     if bare := _bare(source, arrays, wanted):
         return _without_head(arrays, wanted, bare, like, what=what, headless=headless, report=report)
     num_classes = getattr(model, 'num_classes', None)
-    headless = _headless(arrays, wanted, num_classes)
-    heads = headless or _heads(arrays, wanted, class_axis, num_classes)
-    places = tuple(f'{name.rpartition(".")[0]}.' for name in headless)
+    lacking = _headless(arrays, wanted, num_classes)
+    heads = lacking or _heads(arrays, wanted, class_axis, num_classes)
+    places = tuple(f'{name.rpartition(".")[0]}.' for name in lacking)
     rest = {name: array for name, array in arrays.items() if name not in heads and not name.startswith(places)}
     needed = {name: slot for name, slot in wanted.items() if name not in heads}
     optional = AUXILIARY if isinstance(model, GoogLeNet | InceptionV3) else None
     taken = flatten(convert(rest, needed, what=what, optional=optional))
-    if headless:
-        _say_headless(what, wanted, headless, arrays, places, like, report)
+    if lacking:
+        _say_headless(what, wanted, lacking, arrays, places, like, report)
     elif heads:
         _say_heads(what, wanted, heads, arrays, class_axis, like, report)
     if not getattr(model, 'transform_input', True) and expects_inception(model, source):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -91,13 +92,13 @@ def _lbfgs(log: '_Log', start: np.ndarray, steps: int) -> Descended:
 
 def _adam(log: '_Log', start: np.ndarray, steps: int, rate: float) -> Descended:
     optimizer = optax.adam(optax.cosine_decay_schedule(rate, steps, alpha=0.05))
-    image = jax.numpy.asarray(start, jax.numpy.float32)
+    image = jnp.asarray(start, jnp.float32)
     state = optimizer.init(image)
 
     @jax.jit
     def step(image, state, gradient):
         updates, state = optimizer.update(gradient, state)
-        return optax.apply_updates(image, updates).clip(0, 1), state
+        return jnp.clip(image + updates, 0, 1), state
 
     for _ in range(steps):
         found = log.evaluated(image)
@@ -115,11 +116,11 @@ class _Log:
         self._rows: list[dict[str, float]] = []
 
     def evaluated(self, image: np.ndarray | jax.Array) -> tuple[float, dict[str, float], jax.Array]:
-        (loss, parts), gradient = self._loss(jax.numpy.asarray(image, jax.numpy.float32))
+        (loss, parts), gradient = self._loss(jnp.asarray(image, jnp.float32))
         found = float(loss)
         if not np.isfinite(found):
             raise DivergedError(
-                f'the loss is {found} at step {len(self._rows)}; are the weights finite? else --set.optimizer=lbfgs'
+                f'the loss is not finite at step {len(self._rows)}; are the weights finite? else --set.optimizer=lbfgs'
             )
         return found, {name: float(one) for name, one in parts.items()}, gradient
 

@@ -92,7 +92,7 @@ def targets(
     """
     parts = jnp.asarray(blend or (1.0,) * len(styles)) / sum(blend or (1.0,) * len(styles))
     found = [[gram(one) for one in features(model, variables, style, style_layers)] for style in styles]
-    mixed = [sum(part * one for part, one in zip(parts, row, strict=True)) for row in zip(*found, strict=True)]
+    mixed = [jnp.tensordot(parts, jnp.stack(row), 1) for row in zip(*found, strict=True)]
     shown = features(model, variables, content, content_layers)
     return Targets(dict(zip(content_layers, shown, strict=True)), dict(zip(style_layers, mixed, strict=True)))
 
