@@ -100,7 +100,7 @@ def test_what_is_no_number_is_never_right():
     found = task.results({'scores': scores, 'other': scores, 'blind': scores}, batch)
     for name in ('right', 'blind', 'shuffled'):
         assert found[name].tolist() == [[True, False]]
-    with pytest.raises(CnnJaxError, match='a picture needs a question; give --questions=FILE.jsonl'):
+    with pytest.raises(CnnJaxError, match='a picture needs a question; give --questions'):
         task.forward(lambda *given, **options: None, {}, {'image': scores}, train=False)
 
 
