@@ -3,11 +3,12 @@
 import errno
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from cnn_jax import experiment
 from cnn_jax.data import photographs
@@ -39,7 +40,7 @@ def run(tmp_path_factory):
 def visualize(path, run=None, **given):
     config = existing_config(run or path)
     loaded = experiment.load(config['experiment'], config['options'])
-    options = {'init_from': None, 'method': None, 'layer': None, 'unit': None, 'image': None} | given
+    options: dict[str, Any] = dict.fromkeys(('init_from', 'method', 'layer', 'unit', 'image')) | given
     mode.visualize(loaded, workdir=path, data_dir=path, log=Log(None), checkpoint='latest', **options)
 
 
@@ -111,7 +112,7 @@ def test_settings_of_a_method_are_typed_kept_and_checked(run, capsys):
 def test_a_film_is_a_gif_beside_the_picture(run):
     visualize(run, method='deep_dream', image='5', settings={'frames': '3', 'steps': '1'})
     with Image.open(run / 'figures' / 'deep_dream_5.gif') as film:
-        assert (film.n_frames, film.size) == (3, (8, 8))
+        assert (sum(1 for _ in ImageSequence.Iterator(film)), film.size) == (3, (8, 8))
 
 
 def test_mistakes_are_said(run, tmp_path):
