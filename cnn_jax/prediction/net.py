@@ -212,7 +212,7 @@ class Net:
         pixels, title = self.pixels([image]), str(image) if isinstance(image, str | Path) else 'image'
         subject = Subject(
             self.model, variables, pixels, self._preprocess(pixels), [title], None, self.names,
-            self.task, {'source': self.source}, shuffled_once(variables),
+            self.task, {'source': self.source}, shuffled_once(variables), preprocess=self._preprocess,
         )  # fmt: skip
         return next(iter(make_method(method).draw(subject, layer, unit)))
 

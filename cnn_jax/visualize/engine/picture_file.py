@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from cnn_jax.data.formats import image, image_header
-from cnn_jax.errors import CnnJaxError
+from cnn_jax.errors import CnnJaxError, check_shortage
 
 
 def read(file: str | Path, flag: str, channels: int = 3) -> np.ndarray:
@@ -20,6 +20,7 @@ def read(file: str | Path, flag: str, channels: int = 3) -> np.ndarray:
     try:
         pixels = image.decode(image_header.read(path), upright=True)
     except (OSError, ValueError) as error:
+        check_shortage(error)
         raise CnnJaxError(f'{flag}: cannot read {path} as an image ({error}); give a JPEG or PNG file') from error
     return pixels if channels == 3 else _converted(pixels, 'L')[..., None]
 
