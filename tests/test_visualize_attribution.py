@@ -33,6 +33,7 @@ FEW = {
     'occlusion': {'window': 4, 'stride': 3},
     'cam': {'layer': 'conv2'},
 }
+OF_NO_LAYER = ('class_images', 'honesty', 'style')  # of classes, of methods, of several layers by settings
 ATTRIBUTIONS = [name for name in methods.available() if hasattr(methods.load(name), 'attribute')]
 
 
@@ -89,7 +90,7 @@ def test_the_contract_of_a_method_file(name):
         parameters = list(inspect.signature(module.visualize).parameters.values())
         assert [p.name for p in parameters[:2]] == ['model', 'variables']
         assert callable(module.draw)
-        assert 'layer' in {p.name for p in parameters} or name == 'honesty'
+        assert 'layer' in {p.name for p in parameters} or name in OF_NO_LAYER
     assert module.__doc__
     assert (module.attribute if hasattr(module, 'attribute') else module.visualize).__doc__
 

@@ -44,7 +44,7 @@ class Speaker(nn.Module):
             seen = gate * jnp.sum(weights[..., None] * cells, 1)
         else:
             weights = jnp.full(cells.shape[:2], 1 / cells.shape[1], jnp.float32)
-            seen = jnp.zeros((len(words), 0), word.dtype)
+            seen = jnp.zeros((words.shape[0], 0), word.dtype)
         cell = nn.OptimizedLSTMCell(self.units, dtype=self.dtype, name='lstm')
         carry, hidden = cell(carry, jnp.concatenate([word, seen], -1))
         said = word + dense(self.embedding, name='from_hidden')(hidden)
@@ -139,7 +139,7 @@ def teach(speaker: Speaker, carry: Any, sentences: jax.Array, cells: jax.Array) 
 
 def search(speaker: Speaker, carry: Any, cells: jax.Array, beams: int, length: int) -> Searched:
     """The most probable sentences that a search finds which keeps `beams` of them after each word; 1 is greedy."""
-    batch, words = len(cells), speaker.num_words
+    batch, words = cells.shape[0], speaker.num_words
     wide = repeated(cells, beams)
 
     def step(speaker: Speaker, state: Any, place: jax.Array) -> Any:

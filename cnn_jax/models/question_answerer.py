@@ -57,7 +57,7 @@ class QuestionAnswerer(nn.Module):
         asked = self._read(embed, questions)
         gate = nn.tanh(dense(self.units, name='gate')(asked))  # (batch, questions, units)
         if not self.boxes:
-            seen = nn.relu(dense(self.units, name='seen')(grid.reshape(len(images), 1, -1)))
+            seen = nn.relu(dense(self.units, name='seen')(grid.reshape(images.shape[0], 1, -1)))
             found = dense(self.embedding, name='found')(gate * seen)
             scores = jnp.einsum('bqe,bqce->bqc', found, _mean_of_words(embed, choices))
         else:
@@ -72,7 +72,7 @@ class QuestionAnswerer(nn.Module):
         """What is remembered behind the last word, (batch, questions, units)."""
         flat = questions.reshape(-1, questions.shape[-1])
         nothing = jnp.where(flat[:, :1] < 0, 1.0, 0.0)  # zeros that belong to the questions, as a scan needs them
-        carry = (jnp.broadcast_to(nothing, (len(flat), self.units)),) * 2
+        carry = (jnp.broadcast_to(nothing, (flat.shape[0], self.units)),) * 2
         cell = nn.OptimizedLSTMCell(self.units, dtype=self.dtype, name='lstm')
         lengths = jnp.sum(flat != END, -1)
         words: Any = nn.RNN(cell, name='reader')(embed(flat), initial_carry=carry)

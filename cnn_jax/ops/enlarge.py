@@ -1,6 +1,7 @@
 """Larger images: bicubic interpolation, and channels that become pixels."""
 
 import jax
+import jax.numpy as jnp
 
 from cnn_jax.ops import arguments
 from cnn_jax.ops.arguments import read_count
@@ -37,4 +38,5 @@ def bicubic(images: jax.Array, *, scale: int) -> jax.Array:
     scale = read_count('scale', scale)
     _, height, width, channels = images.shape
     shape = (height * scale, width * scale, channels)  # of one image: an export does not know how many there are
-    return jax.vmap(lambda one: jax.image.resize(one, shape, 'cubic'))(images)
+    wide = images.astype(jnp.promote_types(images.dtype, jnp.float32))  # weights of 16 bits are several units off
+    return jax.vmap(lambda one: jax.image.resize(one, shape, 'cubic'))(wide).astype(images.dtype)
