@@ -1,7 +1,8 @@
 """COCO 2017: photographs with the boxes of eighty classes, and with the key points of persons.
 
 Lin et al. 2014, arXiv:1405.0312. Trained on train2017; tested on val2017, as papers are, for the answers of the test
-images are not public.
+images are not public. A key point that its square does not reach stays visible: it counts in the metric, as published,
+and not in the loss.
 
 Regions of many objects (`iscrowd`, given as a run-length code) are `crowd`: a detection on one counts as nothing, and
 none need find it. Their box is the one that the file gives. Persons without a labelled key point, and crowds, are not

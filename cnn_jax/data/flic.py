@@ -1,7 +1,8 @@
 """FLIC: frames of films with the joints of the upper body of one person each.
 
 Sapp and Taskar 2013, "MODEC: multimodal decomposable models for human pose estimation". The smaller set of the two that
-were published, with the splits of that paper.
+were published, with the splits of that paper. A joint that its square does not reach stays visible: it counts in the
+metric, as published, and not in the loss.
 """
 
 from pathlib import Path

@@ -27,9 +27,8 @@ def detections(scores: jax.Array, boxes: jax.Array, most: int) -> dict[str, jax.
         are fewer peaks, or a score or its box is not finite, the score is 0, and the box too.
     """
     batch, rows, columns, classes = scores.shape
-    best, where = peaks(scores, boxes, most)
+    score, where = places(scores, boxes, most)
     box = jnp.take_along_axis(boxes.reshape(batch, rows * columns, 4), (where // classes)[..., None], 1)
-    score = jax.nn.sigmoid(best)
     return {
         'score': score,
         'class': (where % classes).astype(jnp.int32),

@@ -1,11 +1,12 @@
 """A person's own image file as a whole picture, of its own shape: read, made smaller, given other colours."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from cnn_jax.data.formats import image, image_header
-from cnn_jax.errors import CnnJaxError, check_shortage
+from cnn_jax.data.formats import image
+from cnn_jax.visualize.engine.image_file import decoded
 
 
 def read(file: str | Path, flag: str, channels: int = 3) -> np.ndarray:
@@ -14,14 +15,7 @@ def read(file: str | Path, flag: str, channels: int = 3) -> np.ndarray:
     Raises:
         CnnJaxError: there is no such file, or it is no image, damaged, or too large.
     """
-    path = Path(file).expanduser()
-    if not path.is_file():
-        raise CnnJaxError(f'{flag}: {path} {"is a folder" if path.is_dir() else "is not there"}; give an image file')
-    try:
-        pixels = image.decode(image_header.read(path), upright=True)
-    except (OSError, ValueError) as error:
-        check_shortage(error)
-        raise CnnJaxError(f'{flag}: cannot read {path} as an image ({error}); give a JPEG or PNG file') from error
+    pixels = decoded(Path(file).expanduser(), flag, partial(image.decode, upright=True))
     return pixels if channels == 3 else _converted(pixels, 'L')[..., None]
 
 

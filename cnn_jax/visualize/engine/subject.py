@@ -39,7 +39,7 @@ class Subject(NamedTuple):
     random: Callable[[int], Any]  # the variables shuffled, by the number of the shuffle, for `honesty`
     chosen: str | None = None  # the image that was asked for; the files are named after it
     training: Callable[[], Examples | None] = lambda: None  # opened when first asked for; None where they are not there
-    photograph: np.ndarray | None = None  # uint8 (height, width, channels): the whole picture of a file that was given
+    photograph: Callable[[], np.ndarray] | None = None  # reads the file that was given, whole: uint8
     preprocess: Callable[[np.ndarray], jax.Array] | None = None  # uint8 images of any size to model inputs
 
 
@@ -74,7 +74,7 @@ def make_subject(
     if image is not None and not image.isdigit():
         file = Path(image).expanduser()
         pixels, titles = image_file.load(file, data)[None], [file.name]
-        photograph = picture_file.read(file, '--image', data.image_shape[2])
+        photograph = functools.partial(picture_file.read, file, '--image', data.image_shape[2])
     elif examples is not None:
         pixels, titles = _test_images(examples, task, image, class_names)
     assert pixels is not None  # a missing data set was raised above

@@ -33,7 +33,8 @@ class Visualization:
             raise DataError(f'{self.name} needs training images to measure, and the data set is not there')
         given = {'images': subject.images, 'layer': layer, 'unit': unit, 'examples': subject.examples}
         given |= {'training': measured, 'told': self._told}
-        given['photograph'] = subject.pixels[0] if subject.photograph is None else subject.photograph
+        if 'photograph' in self._takes:
+            given['photograph'] = subject.pixels[0] if subject.photograph is None else subject.photograph()
         given['preprocess'] = subject.preprocess
         given['probability'] = subject.task.likelihoods
         if 'targets' in self._takes:
