@@ -116,11 +116,15 @@ def check_same_everywhere(text: str) -> None:
         raise CnnJaxError(f'processes {different} were started with other options than process 0; start all alike')
 
 
-def reached_common_stop(step: int) -> bool:
-    """Whether a process was told to stop and this is the step at which all of them save; to be asked at every step."""
+def reached_common_stop(asked: int) -> bool:
+    """Whether a process was told to stop and this is the step at which all of them save; to be asked at every step.
+
+    asked: how often it was asked, this time too, alike in all processes: the processes agree on the count behind
+        the highest of theirs, which is 0 before the first time.
+    """
     from jax.experimental import multihost_utils
 
-    return multihost_utils.reached_preemption_sync_point(step)
+    return multihost_utils.reached_preemption_sync_point(asked)
 
 
 def check_peers(error: BaseException) -> None:

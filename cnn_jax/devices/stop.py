@@ -37,13 +37,14 @@ class StopRequest:
 
     Attributes:
         signal_number: of the signal that came; None before.
-        agreed: with several processes, whether all of them stop at a given step. SIGTERM is then JAX's, which tells
-            the others, and must not be handled here.
+        agreed: with several processes, whether all of them stop the n-th time that a step is polled. SIGTERM is then
+            JAX's, which tells the others, and must not be handled here.
     """
 
     def __init__(self):
         self.signal_number: int | None = None
         self.agreed: Callable[[int], bool] | None = None
+        self._steps_polled = 0  # not their numbers: a run that goes on begins at any step, and an ablation often
 
     def listen(self) -> None:
         """Installs the handlers; only the main thread may."""
@@ -80,6 +81,8 @@ class StopRequest:
             step: the number of the training step that comes next; several processes stop only where one is given.
         """
         came = self.signal_number is not None
-        agreed = self.agreed
-        if came if agreed is None else step is not None and agreed(step):
+        if self.agreed is not None:
+            self._steps_polled += step is not None
+            came = step is not None and self.agreed(self._steps_polled)
+        if came:
             raise Stopped(self.signal_number or signal.SIGTERM, message)
