@@ -58,9 +58,11 @@ MEMORY = 'memory; end other programs, or make the batch smaller'
 THREADS = 'threads, or memory for their stacks; end other programs, or raise the limit (ulimit -u)'
 FILES = 'open files; raise the limit (ulimit -n)'
 SHORT_OF = {errno.ENOMEM: MEMORY, errno.EAGAIN: THREADS, errno.EMFILE: FILES, errno.ENFILE: FILES}
-SHORT_WORDS = (  # of Python, OpenCV, XLA, tensorstore and C++, which have no type of error for it
+MAPPING = 'failed to map segment from shared object(?!.*(not permitted|denied))|cannot map zero-fill pages'
+SHORT_WORDS = (  # of Python, OpenCV, XLA, tensorstore, C++ and the loader, which have no type of error for it
     (r"can't start new thread|[Rr]esource temporarily unavailable|thread constructor failed", THREADS),
     (r'[Cc]annot allocate memory|bad_alloc|[Oo]ut ?[Oo]f ?[Mm]emory|[Ii]nsufficient memory', MEMORY),
+    (f'{MAPPING}|cannot create shared object descriptor', MEMORY),
     (r'[Tt]oo many open files', FILES),
 )
 

@@ -19,6 +19,7 @@ SHORT = [
     (BlockingIOError(errno.EAGAIN, 'Resource temporarily unavailable'), 'threads'),
     (ValueError('RESOURCE_EXHAUSTED: Out of memory allocating 12 bytes'), 'memory'),
     (ValueError('NOT_FOUND: [Too many open files]'), 'open files'),
+    (ImportError('/lib/tensorstore.so: failed to map segment from shared object'), 'memory'),
 ]
 FREE = {  # broad handlers that hide no reason: they say it, cost one picture, clean up, or end the program
     'ablate/programs.py', 'devices/ending.py', 'devices/processes.py', 'main.py', 'modes/visualize.py',
@@ -46,7 +47,9 @@ def test_a_shortage_is_found_behind_other_errors(error, words):
 
 
 def test_a_bad_file_is_none():
-    for error in (ValueError('cut short'), OSError(errno.EIO, 'Input/output error'), DataError('out of memory?')):
+    forbidden = ImportError('a.so: failed to map segment from shared object: Operation not permitted')
+    other = (OSError(errno.EIO, 'Input/output error'), DataError('out of memory?'))
+    for error in (ValueError('cut short'), forbidden, *other):
         check_shortage(error)
 
 

@@ -101,7 +101,10 @@ def reading(folder: Path) -> Iterator[None]:
     check_installed()
     try:
         yield
-    except (ImportError, DataError, ShortageError):
+    except ImportError as error:
+        check_shortage(error)
+        raise
+    except (DataError, ShortageError):
         raise
     except Exception as error:  # TFDS, ArrayRecord and OpenCV raise a dozen types for a bad file
         check_shortage(error)
