@@ -28,6 +28,7 @@ def experiment(
     depth: int = 8,  # 6 n + 2
     width: float = 1.0,  # of the filters 16, 32, 64
     stem: Literal['small', 'half'] = 'half',  # whether the trunk's first map is as large as the image, or half of it
+    pyramid: bool = True,  # whether the net looks at a detection run's pyramid, not at the trunk's coarsest map alone
     attention: bool = True,  # whether the net looks at the image again for each word
     beams: int = 3,  # sentences that are kept while one is searched; 1: greedy
     units: int = 128,  # of the memory
@@ -56,6 +57,7 @@ def experiment(
             ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True),
             num_words=data.num_classes, length=data.row_fields['captions'].shape[1], beams=beams,
             units=8 if smoke else units, embedding=8 if smoke else embedding, attention=attention,
+            finest=0 if pyramid else None,
         ),
         data=data,
         task=captioning.task(),

@@ -28,11 +28,12 @@ def experiment(
     depth: int = 8,  # 6 n + 2
     width: float = 1.0,  # of the filters 16, 32, 64
     stem: Literal['small', 'half'] = 'half',  # whether the trunk's first map is as large as the image, or half of it
-    units: int = 256,  # of what is read and seen
+    pyramid: bool = True,  # whether the net looks at a detection run's pyramid, not at the trunk's coarsest map alone
+    units: int = 128,  # of what is read and seen
     embedding: int = 64,  # of a word
     batch_size: int = 32,
     epochs: float = 6.0,
-    learning_rate: float = 1e-3,  # at the end of the warm-up
+    learning_rate: float = 2e-3,  # at the end of the warm-up
     weight_decay: float = 1e-2,
     size: int = 48,
     objects: tuple[int, ...] = (2, 5),  # the least and the most digits, four numbers at least
@@ -53,6 +54,7 @@ def experiment(
         model=QuestionAnswerer(
             ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True),
             num_words=data.num_classes, units=8 if smoke else units, embedding=8 if smoke else embedding,
+            finest=0 if pyramid else None,
         ),
         data=data,
         task=question_answering.task(kinds=KINDS),

@@ -196,6 +196,23 @@ def test_a_trunk_is_started_from_another_tasks_net_and_a_net_from_its_own():
     assert len(lines) == 1
 
 
+def test_a_pyramid_is_taken_along_where_it_is_the_same():
+    trunk, lines = LOCALIZERS[0].trunk, []
+    centernet = MODULES['centernet'].CenterNet(trunk, num_classes=3, filters=64)
+    asked = MODULES['question_answerer'].QuestionAnswerer(trunk, num_words=7, units=8, embedding=8, finest=0)
+    given, like = values(centernet), values(asked, seed=1)
+    taken = weights.variables_for(asked, given, like, report=lines.append, what='IT')
+    for collection in ('params', 'batch_stats'):
+        for part in ('trunk', 'pyramid'):
+            jax.tree.map(np.testing.assert_array_equal, taken[collection][part], given[collection][part])
+    jax.tree.map(np.testing.assert_array_equal, taken['params']['words'], like['params']['words'])
+    assert lines[0].startswith('the trunk and the pyramid are those of IT; its offset, offset_hidden, scores, ')
+    for other in (centernet.clone(filters=8), centernet.clone(finest=1)):  # of other shapes, of fewer layers
+        taken = weights.variables_for(asked, values(other), like, report=lines.append, what='IT')
+        jax.tree.map(np.testing.assert_array_equal, taken['params']['pyramid'], like['params']['pyramid'])
+        assert lines[-1].startswith('the trunk is that of IT; its offset, offset_hidden, pyramid, ')
+
+
 def test_nothing_is_evaluated_with_heads_that_nobody_trained():
     net = LOCALIZERS[0]
     with pytest.raises(CnnJaxError, match='has no box, fc, scores, which would be untrained'):

@@ -29,7 +29,7 @@ SCENE_CHOICES = [DIGITS, ['seven', 'one']]
 def test_padding_changes_nothing():
     """A longer question or choice with nothing behind its words has the same score."""
     trunk = ResNet(depth=8, layout='cifar', width=1 / 16, maps=True)
-    net = QuestionAnswerer(trunk, num_words=len(QUESTION), units=6, embedding=4)
+    net = QuestionAnswerer(trunk, num_words=len(QUESTION), units=8, embedding=4)
     images = jnp.asarray(np.random.default_rng(0).standard_normal((1, 16, 16, 1)), jnp.float32)
     variables = jax.jit(functools.partial(net.init, train=False))(jax.random.key(0), images)
     inputs = asking.told(WHAT, DIGITS, QUESTION)

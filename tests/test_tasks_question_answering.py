@@ -66,7 +66,7 @@ def test_numbers_of_digits_without_words_or_choices_are_refused():
 @pytest.mark.parametrize('boxes', [False, True])
 def test_no_score_depends_on_the_order_of_the_choices_or_on_other_questions(boxes):
     trunk = ResNet(depth=8, layout='cifar', width=1 / 16, maps=True)
-    net = QuestionAnswerer(trunk, num_words=9, units=6, embedding=4, boxes=boxes)
+    net = QuestionAnswerer(trunk, num_words=9, units=8, embedding=4, boxes=boxes)
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.standard_normal((2, 16, 16, 1)), jnp.float32)
     asked = rng.integers(1, 9, (2, 3, 5)).astype(np.int32)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax.data.formats.sentences import END
+from cnn_jax.layers.grid import seen_by, with_places
 from cnn_jax.models.resnet import ResNet
 from cnn_jax.models.vgg import VGG
 
@@ -77,11 +78,13 @@ class Captioner(nn.Module):
     units: int = 512
     embedding: int = 512
     attention: bool = True
+    finest: int | None = None  # of the trunk's maps: the one where a pyramid ends; None: the coarsest map is looked at
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
 
     @nn.compact
     def __call__(self, images: jax.Array, captions: jax.Array | None = None, *, train: bool) -> dict[str, jax.Array]:
-        grid = with_places(self.trunk(images, train=train)[-1])
+        maps = self.trunk(images, train=train)
+        grid = with_places(seen_by(maps, finest=self.finest, train=train, dtype=self.dtype))
         batch, rows, columns, channels = grid.shape
         cells = grid.reshape(batch, rows * columns, channels)
         speaker = Speaker(self.num_words, self.units, self.embedding, self.attention, self.dtype, name='speaker')
@@ -111,14 +114,6 @@ class Searched(NamedTuple):
 
     sentences: jax.Array
     log_probability: jax.Array
-
-
-def with_places(grid: jax.Array) -> jax.Array:
-    """A map (batch, rows, columns, channels) with two more channels: x and y of each cell, from -1 to 1."""
-    batch, rows, columns, _ = grid.shape
-    x, y = (2 * (jnp.arange(count) + 0.5) / count - 1 for count in (columns, rows))
-    places = jnp.stack(jnp.meshgrid(x, y), -1)[None].astype(grid.dtype)
-    return jnp.concatenate([grid, jnp.broadcast_to(places, (batch, rows, columns, 2))], -1)
 
 
 def repeated(tree: Any, count: int) -> Any:

@@ -13,30 +13,40 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax.data.formats.sentences import END
-from cnn_jax.models.captioner import with_places
+from cnn_jax.layers.grid import seen_by, with_places
 from cnn_jax.models.resnet import ResNet
 from cnn_jax.models.vgg import VGG
 
 
 class QuestionAnswerer(nn.Module):
-    """A question read word by word, its product with what a trunk sees, and a score for each choice.
+    """A question read word by word, with each choice a statement; how true it is of what a trunk sees.
 
     Takes standardised images (batch, height, width, channels), questions int32 (batch, questions, length), and choices:
     words int32 (batch, questions, choices, length), or boxes float (batch, questions, choices, 4) in pixels of the
     images; returns {'scores': logits (batch, questions, choices)}. No score depends on the other choices, nor a
     question on the others. Images alone are asked one question without words, which makes the parameters.
 
-    A choice of words is the mean of its words; a box is the mean of the cells of the trunk's last map that it covers,
-    by area, and its edges. Differs from the paper: one product in the place of attention.
+    A choice of words is the mean of its words. Question and choice together look at the cells of `layers.grid`:
+    some heads of attention, and the mean of all cells, both in a gated product with the statement. A box is the mean of
+    the cells that it covers, by area, and its edges, in a gated product with the question.
 
-    Learned parameters: `resnet50` 80,020,524 at 224x224x3, `cifar8` 2,923,504 at 48x48x1,
-    `resnet50_boxes` 29,488,384 at 224x224x3.
+    Differs from the paper: attention asked by the question and a choice, once, in the place of attention at each word
+    and a choice read behind it; that a choice is judged with the question is as in Jabri et al. 2016, "Revisiting
+    visual question answering baselines", arXiv:1606.08390.
+
+    Learned parameters: `resnet50` 31,741,697 at 224x224x3, `cifar8` 388,081 at 48x48x1,
+    `resnet50_boxes` 29,752,065 at 224x224x3.
+
+    Raises:
+        ValueError: units are no multiple of heads.
     """
 
     trunk: nn.Module
     num_words: int = 10_000
     units: int = 512
     embedding: int = 300
+    heads: int = 8  # of attention, each with its share of the units
+    finest: int | None = None  # of the trunk's maps: the one where a pyramid ends; None: the coarsest map is looked at
     boxes: bool = False  # whether choices are boxes, not words
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
 
@@ -49,24 +59,43 @@ class QuestionAnswerer(nn.Module):
         *,
         train: bool,
     ) -> dict[str, jax.Array]:
+        if self.units % self.heads:
+            raise ValueError(f'units: {self.units} given, with {self.heads} heads; give a multiple of these')
         if questions is None or choices is None:
             questions, choices = nothing_asked(images, boxes=self.boxes)
-        grid = with_places(self.trunk(images, train=train)[-1])
-        embed = nn.Embed(self.num_words, self.embedding, dtype=self.dtype, name='words')
-        dense = partial(nn.Dense, dtype=self.dtype)
-        asked = self._read(embed, questions)
-        gate = nn.tanh(dense(self.units, name='gate')(asked))  # (batch, questions, units)
-        if not self.boxes:
-            seen = nn.relu(dense(self.units, name='seen')(grid.reshape(images.shape[0], 1, -1)))
-            found = dense(self.embedding, name='found')(gate * seen)
-            scores = jnp.einsum('bqe,bqce->bqc', found, _mean_of_words(embed, choices))
-        else:
+        options = {'finest': self.finest, 'shrink': not self.boxes, 'dtype': self.dtype}
+        grid = with_places(seen_by(self.trunk(images, train=train), train=train, **options))
+        dense = partial(nn.Dense, self.units, dtype=self.dtype)
+        wide = nn.initializers.normal(1.0)  # a word that is nearly 0 is learnt late
+        embed = nn.Embed(self.num_words, self.embedding, dtype=self.dtype, embedding_init=wide, name='words')
+        asked = nn.LayerNorm(dtype=self.dtype, name='norm')(self._read(embed, questions))[:, :, None]
+        if self.boxes:
             sides = jnp.array([images.shape[2], images.shape[1]] * 2, jnp.float32)
             edges = choices / sides[None, None, None]
             regions = jnp.concatenate([_regions(grid, edges), edges.astype(grid.dtype)], -1)
-            seen = nn.relu(dense(self.units, name='seen')(regions))  # (batch, questions, choices, units)
-            scores = dense(1, use_bias=False, name='found')(gate[:, :, None] * seen)[..., 0]
-        return {'scores': scores.astype(jnp.float32)}
+            seen, statement = nn.relu(dense(name='seen')(regions)), asked  # (batch, questions, choices, units)
+        else:
+            words = _mean_of_words(embed, choices)
+            asked = jnp.broadcast_to(asked, (*words.shape[:3], self.units))
+            statement = nn.relu(dense(name='statement')(jnp.concatenate([asked, words], -1)))
+            seen = self._looked_at(grid, statement)
+        gate = nn.tanh(nn.Dense(seen.shape[-1], dtype=self.dtype, name='gate')(statement))
+        found = nn.relu(dense(name='found')(gate * seen))
+        return {'scores': nn.Dense(1, dtype=self.dtype, name='score')(found)[..., 0].astype(jnp.float32)}
+
+    def _looked_at(self, grid: jax.Array, statement: jax.Array) -> jax.Array:
+        """What each head sees for a statement, and the mean of all cells, (batch, questions, choices, 2 units)."""
+        batch, questions, choices, _ = statement.shape
+        dense = partial(nn.Dense, self.units, dtype=self.dtype)
+        cells = nn.relu(dense(name='seen')(grid.reshape(batch, -1, grid.shape[-1])))
+        keys, values = (self._by_head(dense(name=name)(cells)) for name in ('key', 'value'))
+        wanted = self._by_head(dense(name='query')(statement.reshape(batch, questions * choices, -1)))
+        found = nn.dot_product_attention(wanted, keys, values).reshape(*statement.shape)
+        mean = dense(name='mean')(cells.mean(1))[:, None, None]
+        return jnp.concatenate([found, jnp.broadcast_to(mean, found.shape)], -1)
+
+    def _by_head(self, x: jax.Array) -> jax.Array:
+        return x.reshape(*x.shape[:-1], self.heads, -1)
 
     def _read(self, embed: nn.Embed, questions: jax.Array) -> jax.Array:
         """What is remembered behind the last word, (batch, questions, units)."""
@@ -116,6 +145,11 @@ VARIANTS: dict[str, Callable[..., Any]] = {
     'resnet50_boxes': partial(QuestionAnswerer, trunk=ResNet(depth=50, maps=True), boxes=True),
     'vgg16': partial(QuestionAnswerer, trunk=VGG(maps=True)),
     'cifar8': partial(
-        QuestionAnswerer, trunk=ResNet(depth=8, layout='cifar', maps=True), num_words=34, units=256, embedding=64
+        QuestionAnswerer,
+        trunk=ResNet(depth=8, layout='cifar', maps=True),
+        num_words=34,
+        units=128,
+        embedding=64,
+        finest=0,
     ),
 }

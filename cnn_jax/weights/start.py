@@ -18,7 +18,7 @@ from cnn_jax.weights.layout import their_modules
 from cnn_jax.weights.native import KEY
 from cnn_jax.weights.safetensors_file import is_safetensors, read_header, read_safetensors
 from cnn_jax.weights.source import Source, existing_file, read_arrays
-from cnn_jax.weights.trunk import TRUNK, own_trunk, trunk_of, with_trunk
+from cnn_jax.weights.trunk import TRUNK, own_pyramid, own_trunk, trunk_of, with_trunk
 
 AUXILIARY_HEADS = ('aux1', 'aux2', 'aux_conv0', 'aux_conv1', 'aux_fc')
 AUXILIARY = r'((params|batch_stats)/)?(aux[12][./]|aux_|AuxLogits\.)'
@@ -37,7 +37,8 @@ def variables_for(
 
     Where the file has another number of classes, the layers that depend on it (the head) keep their values in `like`,
     and so do auxiliary heads that the file lacks; `report` gets a line that says so. Of a model with a `trunk`, the
-    file of a classifier, or of another task's net, gives the trunk alone.
+    file of a classifier, or of another task's net, gives the trunk alone, and its pyramid if
+    the model has the same.
 
     Args:
         model: decides which of torchvision's or timm's names belong where.
@@ -61,7 +62,8 @@ def variables_for(
         trunk, others = own_trunk(ours or {})
         given = source if ours is None else unflatten({tuple(name.split('/')): leaf for name, leaf in trunk.items()})
         arrays, wanted, _ = _open(getattr(model, TRUNK), given, part, report)
-        return with_trunk(arrays, wanted, like, others=others, what=what, report=report)
+        pyramid = own_pyramid(ours or {}, like)
+        return with_trunk(arrays, wanted, like, pyramid=pyramid, others=others, what=what, report=report)
     arrays, wanted, class_axis = _open(model, source, like, report)
     if bare := _bare(source, arrays, wanted):
         return _without_head(arrays, wanted, bare, like, what=what, headless=headless, report=report)
