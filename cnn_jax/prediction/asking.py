@@ -10,6 +10,7 @@ import numpy as np
 from cnn_jax.data.formats.annotations import present
 from cnn_jax.data.formats.view import Seen, View
 from cnn_jax.errors import CnnJaxError, DataError, check_shortage
+from cnn_jax.visualize.engine.subject import Subject
 
 FORM = '{"image": "cat.png", "question": "what is it ?", "choices": ["a cat", "a dog"]}'
 KEYS = ('image', 'question', 'choices')
@@ -20,7 +21,7 @@ Inputs = Mapping[str, np.ndarray]
 class Line(NamedTuple):
     """A question about a picture, with its choices as they were written, and as `Task.asked` gives them."""
 
-    file: str
+    file: Any  # of a program an image of any kind
     question: str
     choices: Sequence[Any]
     inputs: Inputs
@@ -68,7 +69,7 @@ def _line(net: Any, text: str, folder: Path) -> Line:
     image, question, choices = (told[key] for key in KEYS)
     if not isinstance(image, str) or not image:
         raise CnnJaxError(f'image: {str(image)[:60]!r} given; it is the name of a file')
-    return Line(str(folder / image), question, choices, net.task.asked(question, choices, net.class_names))
+    return line_of(net, str(folder / image), question, choices)
 
 
 def ask(net: Any, seen: Sequence[Seen], lines: Sequence[Line], *, size: int | None = None) -> list[dict[str, Any]]:
@@ -95,6 +96,25 @@ def ask(net: Any, seen: Sequence[Seen], lines: Sequence[Line], *, size: int | No
                 answer if 'error' in answer else {'answer': lines[place].choices[answer['choice']], **answer}
             )
     return [answers[place] for place in range(len(lines))]
+
+
+def put(net: Any, subject: Subject, line: Line) -> Subject:
+    """A subject of one image, for `visualize`, whose net is asked a question about every image that it is shown.
+
+    Its classes are the choices. The images by which a method is judged are asked the same: boxes stay in their place.
+
+    Raises:
+        CnnJaxError: a box is outside of what the net is shown of the image.
+    """
+    inputs = _placed(net, line.inputs, net.shown(line.file).view)
+    names = [one if isinstance(one, str) else f'box {number} {list(one)}' for number, one in enumerate(line.choices, 1)]
+    titles = [f'{title}: {line.question}' for title in subject.titles]
+    return subject._replace(model=net.task.put(subject.model, inputs), class_names=tuple(names), titles=titles)
+
+
+def line_of(net: Any, image: Any, question: str, choices: Sequence[Any]) -> Line:
+    """A question of a program about an image of any kind; errors as `Task.asked`."""
+    return Line(image, question, choices, net.task.asked(question, choices, net.class_names))
 
 
 def _placed(net: Any, inputs: Inputs, view: View | None) -> Inputs:

@@ -94,6 +94,10 @@ class Task:
         """
         raise CnnJaxError(f'task {self.name}: it answers no questions; ask a run of scenes_vqa or scenes_point')
 
+    def put(self, model: Any, asked: Mapping[str, np.ndarray]) -> Any:
+        """A model that takes images alone, is asked one question about each, and whose classes are its choices."""
+        raise NotImplementedError
+
     def check(self, data: Data) -> None:
         """Raises CnnJaxError for a data set that does not declare what this task needs."""
         declared = data.row_fields
