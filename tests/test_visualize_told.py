@@ -152,8 +152,18 @@ def test_the_gradient_of_a_word_is_that_of_its_score_behind_the_words_before():
     np.testing.assert_allclose(maps_of(subject, 1), slope(IMAGES), rtol=1e-3, atol=1e-6)
     looked = looked_at(subject, 1)
     assert looked.what == 'word 1 of the sentence'
-    words = [telling.CAPTION[number] for number in sentences[0]]
-    assert looked.about[0].startswith(f'{words[1]!r} in {" ".join(words)!r}, ')
+    assert looked.about[0].startswith(f'{telling.CAPTION[sentences[0, 1]]!r}, ')
+
+
+def test_the_sentence_is_the_sum_of_its_words_and_its_end():
+    scores = np.random.default_rng(0).standard_normal((5, 4))
+    target, what, about = captioning.task().explained(
+        {'scores': scores, 'sentences': np.array([[2, 3, 2, 0, 0], [1, 1, 1, 1, 1]])}, None, ('<end>', 'a', 'b', 'c')
+    )
+    assert (what, about) == ('the sentence', '')
+    assert np.argwhere(target).tolist() == [[0, 2], [1, 3], [2, 2], [3, 0]]
+    with pytest.raises(CnnJaxError, match='not finite'):
+        captioning.task().explained({'scores': scores * np.nan, 'sentences': np.zeros((1, 5), int)}, None, ())
 
 
 @pytest.mark.parametrize('form', [*ASKED, 'captions'])

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 RIGHT, ANSWER = (64, 200, 90), (255, 140, 0)  # green and orange, on photographs and on black
+LIGHT = (0.85, 0.4, 0)  # of full light, the share of what is missing to white in red, green and blue
+WHITE = (255, 255, 255)
 LEAST_SIDE = 240  # pixels; smaller images are enlarged, each pixel a square
 GAP = 6  # pixels between two pictures
 
@@ -76,18 +78,22 @@ class Overlay:
         self._draw = ImageDraw.Draw(self._picture)
 
     def light(self, values: np.ndarray, limit: float) -> None:
-        """Darkens what little weight is on: values (rows, columns) of a coarse map, `limit` of them full light."""
+        """Lays an orange light where the weight is, on the image at half its brightness.
+
+        values: (rows, columns) of a coarse map, interpolated. limit: the value with full light.
+        """
         from PIL import Image, ImageDraw
 
         shares = np.clip(np.nan_to_num(np.asarray(values, np.float32)) / (limit or 1), 0, 1)
         smooth = np.asarray(Image.fromarray(shares).resize(self._picture.size, Image.Resampling.BILINEAR))
-        pixels = np.asarray(self._picture).astype(np.float32) * (0.15 + 0.85 * smooth[..., None])
+        dim = np.asarray(self._picture).astype(np.float32) / 2
+        pixels = dim + (255 - dim) * smooth[..., None] * np.array(LIGHT, np.float32)
         self._picture = Image.fromarray(pixels.round().astype(np.uint8))
         self._draw = ImageDraw.Draw(self._picture)
 
     def word(self, text: str, colour: tuple[int, int, int]) -> None:
         """A word in the upper left corner."""
-        self._draw.text((4, 2), text, fill=colour, stroke_width=2, stroke_fill=(0, 0, 0), font_size=24)
+        self._draw.text((4, 2), text, fill=colour, stroke_width=2, stroke_fill=(0, 0, 0), font_size=28)
 
     @property
     def pixels(self) -> np.ndarray:

@@ -35,7 +35,7 @@ class Shared:
         digests: Sequence[bytes] = self.images.digests or ()
         names = sorted(self.fields)
         numbers = (
-            row_number(digests[place], *(self.fields[name][row].tobytes() for name in names))
+            row_number(digests[int(place)], *(self.fields[name][row].tobytes() for name in names))
             for row, place in enumerate(self.places)
         )
         return of_numbers(len(self), numbers)
