@@ -1,6 +1,7 @@
 """Questions that are asked of a net: what cannot be, boxes in pixels of the picture, and a file with one a line."""
 
 import functools
+import itertools
 import json
 from typing import Any
 
@@ -124,6 +125,17 @@ def test_questions_of_a_file_are_answered_as_one_by_one(trained, capsys):
     assert (
         (trained / 'told.csv').read_text(encoding='utf-8').startswith('file,question,answer,choice,probability,error')
     )
+
+
+def test_an_answer_does_not_depend_on_the_order_of_its_choices(trained):
+    net = cnn_jax.load(trained / 'run')
+    answers = [
+        net.predict(trained / 'a.png', question=WHAT, choices=[DIGITS[place] for place in order])
+        for order in itertools.permutations(range(len(DIGITS)))
+    ]
+    assert len({one['answer'] for one in answers}) == 1
+    assert len({one['choice'] for one in answers}) == len(DIGITS)
+    assert np.ptp([one['probability'] for one in answers]) < 1e-6
 
 
 @pytest.mark.parametrize(
