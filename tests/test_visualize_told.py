@@ -243,7 +243,7 @@ def test_a_net_in_the_hand_explains_an_answer():
     what, about = small.settings['explained']
     sure = net.predict(image, question=ask['question'], choices=boxes.tolist())
     assert what == 'choice 1'
-    assert about.startswith("'box 2 [10, 20, 40, 44]'")
+    assert about.startswith("'box 2 (10, 20, 40, 44)'")
     assert (
         net.explain(image, choices=boxes.tolist(), **{**ask, 'unit': None})
         .settings['explained'][1]

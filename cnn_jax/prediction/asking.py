@@ -107,9 +107,15 @@ def put(net: Any, subject: Subject, line: Line) -> Subject:
         CnnJaxError: a box is outside of what the net is shown of the image.
     """
     inputs = _placed(net, line.inputs, net.shown(line.file).view)
-    names = [one if isinstance(one, str) else f'box {number} {list(one)}' for number, one in enumerate(line.choices, 1)]
+    names = tuple(_in_words(*numbered) for numbered in enumerate(line.choices, 1))
     titles = [f'{title}: {line.question}' for title in subject.titles]
-    return subject._replace(model=net.task.put(subject.model, inputs), class_names=tuple(names), titles=titles)
+    return subject._replace(model=net.task.put(subject.model, inputs), class_names=names, titles=titles)
+
+
+def _in_words(number: int, choice: Any) -> str:
+    if isinstance(choice, str):
+        return choice
+    return f'box {number} ({", ".join(f"{round(float(edge), 1):g}" for edge in choice)})'
 
 
 def line_of(net: Any, image: Any, question: str, choices: Sequence[Any]) -> Line:

@@ -61,7 +61,7 @@ def sections(run: Run, shown: str = SIDES) -> list[str]:
 def _section(run: Run, kind: str, cases: Sequence[Case], shown: str) -> str:
     drawn = [run.task.drawn(case, run.class_names) for case in cases]
     framed = same_size(drawn)
-    sheet = np.nan_to_num(tile(framed.astype(np.float32), columns=3, gap=8), nan=255).astype(np.uint8)
+    sheet = np.nan_to_num(tile(framed.astype(np.float32), columns=3, gap=24), nan=255).astype(np.uint8)
     numbers = {
         **{name: np.stack([case.result[name] for case in cases]) for name in cases[0].result},
         'images': np.stack([case.image for case in cases]),
