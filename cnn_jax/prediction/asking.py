@@ -1,6 +1,7 @@
 """Questions about pictures, put to a net as its model takes them: one from a program, or a file with one a line."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,14 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnn_jax.data.formats.annotations import present
+from cnn_jax.data.formats.sentences import UNKNOWN_WORD, words_of
 from cnn_jax.data.formats.view import Seen, View
 from cnn_jax.errors import CnnJaxError, DataError, check_shortage
 from cnn_jax.visualize.engine.subject import Subject
 
 FORM = '{"image": "cat.png", "question": "what is it ?", "choices": ["a cat", "a dog"]}'
 KEYS = ('image', 'question', 'choices')
+NAMED = 10  # words that a line names
 
 Inputs = Mapping[str, np.ndarray]
+
+log = logging.getLogger(__name__)
 
 
 class Line(NamedTuple):
@@ -55,6 +60,7 @@ def read_lines(net: Any, path: Path, folder: Path | None) -> list[Line]:
                 raise DataError(f'--questions: {path}, line {number}: {error}') from error
     if not found:
         raise DataError(f'--questions: {path} has no question; give lines like {FORM}')
+    _say_unknown(net, found)
     return found
 
 
@@ -69,7 +75,7 @@ def _line(net: Any, text: str, folder: Path) -> Line:
     image, question, choices = (told[key] for key in KEYS)
     if not isinstance(image, str) or not image:
         raise CnnJaxError(f'image: {str(image)[:60]!r} given; it is the name of a file')
-    return line_of(net, str(folder / image), question, choices)
+    return _read(net, str(folder / image), question, choices)
 
 
 def ask(net: Any, seen: Sequence[Seen], lines: Sequence[Line], *, size: int | None = None) -> list[dict[str, Any]]:
@@ -120,7 +126,24 @@ def _in_words(number: int, choice: Any) -> str:
 
 def line_of(net: Any, image: Any, question: str, choices: Sequence[Any]) -> Line:
     """A question of a program about an image of any kind; errors as `Task.asked`."""
+    line = _read(net, image, question, choices)
+    _say_unknown(net, [line])
+    return line
+
+
+def _read(net: Any, image: Any, question: str, choices: Sequence[Any]) -> Line:
     return Line(image, question, choices, net.task.asked(question, choices, net.class_names))
+
+
+def _say_unknown(net: Any, lines: Sequence[Line]) -> None:
+    """Says in a line which words the net reads as one that it does not know; a net without such a word refuses them."""
+    known, strange = {*net.class_names}, set()
+    for line in lines:
+        texts = [line.question, *(one for one in line.choices if isinstance(one, str))]
+        strange |= {word for text in texts for word in words_of(text)} - known
+    if strange:
+        listed = ', '.join(sorted(strange)[:NAMED]) + (' and more' if len(strange) > NAMED else '')
+        log.warning('words that the net does not know, read as %s: %s', UNKNOWN_WORD, listed)
 
 
 def _placed(net: Any, inputs: Inputs, view: View | None) -> Inputs:
