@@ -1,14 +1,17 @@
 """Visual7W: small trees in the published forms, what is left out, and what a bad annotation costs."""
 
+import contextlib
 import json
 import logging
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from cnn_jax.data import visual7w
-from cnn_jax.data.formats import shared
+from cnn_jax.data.formats import shared, visual7w_json
 from cnn_jax.data.formats.remembered import Remembered, remembering
 from cnn_jax.data.formats.sentences import END, UNKNOWN_WORD, text_of, words_of
 from cnn_jax.data.formats.visual7w_json import FILES, KINDS
@@ -223,7 +226,9 @@ def _box(key, value):
         ('telling', _pair('qa_id', 101), 'question 101 is there twice'),
         ('telling', _pair('qa_id', 'x'), "question 'x' has no number"),
         ('telling', _pair('answer', 7), "question 100: '7' is no text"),
-        ('telling', _pair('multiple_choices', 7), 'has not the form of Visual7W: TypeError'),
+        ('telling', _pair('multiple_choices', 'abc'), "question 100 has no list of choices: 'abc'"),
+        ('telling', _pair('question', 7), "question 100: '7' is no text"),
+        ('telling', _image('qa_pairs', 7), 'has not the form of Visual7W: TypeError'),
         ('telling', lambda told: told.pop('images'), 'has not the form of Visual7W: KeyError'),
         ('telling', lambda told: told['images'].clear(), 'has nothing to learn from'),
         ('pointing', _pair('type', 'what'), "is of type 'what', which is none of which"),
@@ -236,6 +241,34 @@ def _box(key, value):
 def test_a_bad_annotation_is_named(tree, tmp_path, form, change, words):
     with pytest.raises(DataError, match=rf'own\.json.*{words}.*get {FILES[form]} again'):
         _load(_changed(tree, tmp_path, change, form), form)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize('form', FILES)
+@hypothesis.given(data=st.data())
+@hypothesis.settings(max_examples=150, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+def test_any_value_in_the_place_of_another_is_read_or_refused(tree, tmp_path, form, data):
+    whole = json.loads((tree / visual7w.NAME / FILES[form]).read_text(encoding='utf-8'))
+    told = {**whole, 'images': whole['images'][:2] + whole['images'][-1:]}
+    inside, key = {'': told}, ''
+    while isinstance(inside[key], list | dict) and inside[key] and data.draw(st.integers(0, 5)):  # one level deeper
+        inside = inside[key]
+        key = data.draw(st.sampled_from([*inside] if isinstance(inside, dict) else range(len(inside))))
+    hypothesis.assume(inside is not told or key)
+    inside[key] = data.draw(JSON)
+    file = tmp_path / f'{hash(json.dumps(told))}.json'
+    file.write_text(json.dumps(told), encoding='utf-8')
+    with contextlib.suppress(DataError):  # the only error that there may be
+        for split, name, questions in visual7w_json.read(file, form):
+            assert split in ('train', 'validation', 'test')
+            assert isinstance(name, str)
+            assert all(0 <= answer < len(choices) for *_, choices, answer in questions)
 
 
 def test_what_is_not_there_says_what_to_do(tree, tmp_path):

@@ -72,7 +72,7 @@ def _read(file: Path, pick: Callable[[Mapping[str, Any]], list[Entry]], again: s
         entries = pick(found)
     except BadAnnotation as error:
         raise DataError(f'{file}: {error}; {again}') from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise DataError(f'{file} has not the form of {form}: {type(error).__name__} {error}; {again}') from error
     if not entries:
         raise DataError(f'{file} has nothing to learn from; {again}')

@@ -48,7 +48,7 @@ def _entries(images: Any, kinds: tuple[str, ...], read_choice: Read) -> list[Ent
     entries, names, numbers = [], set(), set()
     for one in images:
         name, split = one['filename'], one['split']
-        if PurePath(name).name != name or '\\' in name:
+        if not name or PurePath(name).name != name or '\\' in name:
             raise BadAnnotation(f'photograph {name[:80]!r} is a path')
         if name in names:
             raise BadAnnotation(f'photograph {name} is there twice')
@@ -70,6 +70,8 @@ def _question(told: Mapping[str, Any], kinds: tuple[str, ...], read_choice: Read
         raise BadAnnotation(f'question {str(number)[:40]!r} has no number')
     if kind not in kinds:
         raise BadAnnotation(f'question {number} is of type {str(kind)[:40]!r}, which is none of {", ".join(kinds)}')
+    if not isinstance(told['multiple_choices'], list):
+        raise BadAnnotation(f'question {number} has no list of choices: {str(told["multiple_choices"])[:40]!r}')
     try:
         right, choices = read_choice(told['answer']), [*map(read_choice, told['multiple_choices'])]
         question = _words(told['question'])
