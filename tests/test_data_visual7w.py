@@ -141,7 +141,7 @@ def test_what_is_cut_rare_or_left_out_is_counted_in_a_line(tree, tmp_path, caplo
         rows = data.open('validation', tree)
     assert len(rows) == 24 - 3
     assert 'validation: 3 questions without words, or without four choices that are there, are left out' in caplog.text
-    assert 'of 105 questions and choices 1 are cut, and 1 have a rare word, which is <unknown>' in caplog.text
+    assert 'of 105 texts 1 are cut, and 1 have a rare word, which is <unknown>' in caplog.text
     assert text_of(rows[0]['question'][0], data.class_names) == 'what is this number on the left'
     assert rows[0]['question'][0, -1] == END
 

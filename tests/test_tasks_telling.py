@@ -15,6 +15,7 @@ from cnn_jax.models.captioner import Captioner
 from cnn_jax.models.question_answerer import QuestionAnswerer
 from cnn_jax.models.resnet import ResNet
 from cnn_jax.tasks import captioning, question_answering
+from cnn_jax.tasks.results import Evaluation
 from cnn_jax.training.setup import Setup
 
 TRUNK = ResNet(depth=8, layout='cifar', width=1 / 8, maps=True)
@@ -64,6 +65,21 @@ def test_blind_answers_are_those_without_the_image_and_with_that_of_others(form)
     np.testing.assert_allclose(outputs['other'], asked(IMAGES, 'other_'), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(outputs['blind'], asked(jnp.zeros_like(IMAGES), ''), rtol=1e-5, atol=1e-6)
     assert not np.allclose(outputs['scores'], outputs['blind'], atol=1e-4)
+
+
+def test_what_is_reached_without_looking_stands_beside_the_outcome():
+    summary = {'accuracy': 0.5, 'blind': 0.25, 'shuffled': 0.3, 'loss': 1.0}
+    said = question_answering.task().outcome('test', Evaluation({}, summary))
+    assert [' '.join(line.split()) for line in said] == [
+        'test questions answered right 50.00%', 'test the same without the image 25.00%',
+        'test the same with the image of another question 30.00%', 'test loss 1.0000',
+    ]  # fmt: skip
+    summary = {'exact': 0.5, 'cider': 4.0, 'blind': 0.25, 'blind_cider': 1.0, 'loss': 1.0}
+    said = captioning.task(judged_by='cider').outcome('test', Evaluation({}, summary))
+    assert [' '.join(line.split()) for line in said] == [
+        'test CIDEr-D 4.0000', 'test exact sentences of the commonest caption 25.00%',
+        'test CIDEr-D of the commonest caption 1.0000', 'test loss 1.0000',
+    ]  # fmt: skip
 
 
 CAPTIONS = np.array([[1, 2, 3, END, END], [1, 3, END, END, END], [4, 2, 4, 1, END], [5, END, END, END, END]], np.int32)

@@ -246,7 +246,7 @@ class Spelled:
         """Says in a line how many there are."""
         if self._cut or self._strange:
             log.warning(
-                '%s %s: of %s questions and choices %s are cut, and %s have a rare word, which is %s', NAME, split,
+                '%s %s: of %s texts %s are cut, and %s have a rare word, which is %s', NAME, split,
                 *(f'{count:,}' for count in (self._texts, self._cut, self._strange)), UNKNOWN_WORD,
             )  # fmt: skip
 
