@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import cnn_jax
 from cnn_jax import experiment
 from cnn_jax.data.formats.sentences import END
 from cnn_jax.data.scenery import telling
@@ -280,6 +281,39 @@ def test_a_question_of_a_file_is_explained(trained, capsys, monkeypatch, data_di
     assert settings['explained'][0] == 'choice 1'
     assert settings['explained'][1].startswith("'seven', ")
     assert settings['images'] == [f'a.png: {WHAT}']
+
+
+def test_a_test_image_is_asked_its_own_questions_in_turns(trained, data_dir, monkeypatch):
+    monkeypatch.setattr(attribution, 'CHECKS', {'most_levels': 2, 'num_steps': 2})
+    loaded = experiment.load('scenes_vqa', {'smoke': True}).experiment
+    row = loaded.data.open('test', data_dir)[7]  # of five questions the third
+    told = loaded.task.told(row, loaded.data.class_names)[2]
+    given = ['--mode=visualize', f'--workdir={trained}/run', f'--data_dir={data_dir}']
+    assert main([*given, '--method=gradient', '--image=7']) == 0
+    with np.load(trained / 'run' / 'figures' / 'gradient_7.npz') as arrays:
+        found, logits = arrays['maps'], arrays['logits'][0]
+        settings = json.loads(str(arrays['settings']))
+    assert settings['images'] == [f'test image 7: {told.about}, label {told.people}']
+    assert settings['explained'][1].startswith(f'{told.choices[np.argmax(logits)]!r}, ')
+    net = cnn_jax.load(trained / 'run')
+    again = net.explain(row['image'], method='gradient', question=told.about, choices=told.choices)
+    np.testing.assert_allclose(again.arrays['maps'], found, rtol=1e-4, atol=1e-7)
+    assert row['answer'][2] == told.choices.index(told.people)
+
+
+@pytest.mark.parametrize('name', ['scenes_vqa', 'scenes_point'])
+def test_a_run_that_ends_shows_why_it_answered(name, tmp_path, data_dir, monkeypatch):
+    monkeypatch.setattr(attribution, 'CHECKS', {'most_levels': 2, 'num_steps': 2})
+    loaded = experiment.load(name, {'smoke': True}).experiment
+    variables = jax.jit(functools.partial(loaded.model.init, train=False))(jax.random.key(0), jnp.zeros((1, 48, 48, 1)))
+    left_out = draw.draw_at_the_end(
+        loaded.model, variables, task=loaded.task, data=loaded.data, preprocess=loaded.preprocess, about={},
+        source=loaded.data.open('test', data_dir), rows=np.array([4, 2]), folder=tmp_path,
+    )  # fmt: skip
+    assert left_out == []
+    with np.load(tmp_path / 'gradient.npz') as arrays:
+        assert arrays['maps'].shape == (1, 48, 48, 1)
+        assert json.loads(str(arrays['settings']))['images'][0].startswith('test image 4: ')
 
 
 @pytest.mark.parametrize(

@@ -153,10 +153,14 @@ class QuestionAnswering(Task):
         found = []
         predictions = result.get('prediction', result['answer'])
         for number, (place, right) in enumerate(zip(predictions, result['answer'], strict=True)):
-            net, people = (self._chosen(result[self.choices][number], int(one), class_names) for one in (place, right))
+            choices = [
+                self._chosen(result[self.choices][number], one, class_names)
+                for one in range(len(result[self.choices][number]))
+            ]
+            net, people = choices[int(place)], choices[int(right)]
             sure = f'{result["probability"][number][place]:.0%}' if 'probability' in result else ''
             question = text_of(result['question'][number], class_names)
-            found.append(Told(question, people, [(net, sure)], bool(place == right)))
+            found.append(Told(question, people, [(net, sure)], bool(place == right), choices))
         return found
 
     def _chosen(self, choices: Any, place: int, class_names: Sequence[str]) -> str:
