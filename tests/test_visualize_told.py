@@ -294,7 +294,7 @@ def test_a_test_image_is_asked_its_own_questions_in_turns(trained, data_dir, mon
         found, logits = arrays['maps'], arrays['logits'][0]
         settings = json.loads(str(arrays['settings']))
     assert settings['images'] == [f'test image 7: {told.about}, label {told.people}']
-    assert settings['explained'][1].startswith(f'{told.choices[np.argmax(logits)]!r}, ')
+    assert settings['explained'][1].startswith(f'{told.choices[int(np.argmax(logits))]!r}, ')
     net = cnn_jax.load(trained / 'run')
     again = net.explain(row['image'], method='gradient', question=told.about, choices=told.choices)
     np.testing.assert_allclose(again.arrays['maps'], found, rtol=1e-4, atol=1e-7)
