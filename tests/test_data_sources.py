@@ -57,8 +57,9 @@ def own_folder(tmp_path_factory):
 
 
 def load(name: str, batch_size: int = 8, folder: Path | None = None) -> pipeline.Data:
-    smoke = {'smoke': True}  # its words are in a file of the user's
-    options = {'folder': {'folder': str(folder)}, 'arrays': IN_MEMORY, 'coco_captions': smoke}.get(name, {})
+    smoke = {'smoke': True}  # their words are in a file of the user's
+    options = {'folder': {'folder': str(folder)}, 'arrays': IN_MEMORY, 'coco_captions': smoke, 'visual7w': smoke}
+    options = options.get(name, {})
     return importlib.import_module(f'cnn_jax.data.{name}').load(batch_size=batch_size, **options)
 
 

@@ -8,7 +8,7 @@ import pytest
 from small_imagenet import make_tree
 
 from cnn_jax import experiment, options
-from cnn_jax.data import coco_captions
+from cnn_jax.data import coco_captions, visual7w
 from cnn_jax.describe import layer_table
 from cnn_jax.devices import mapping
 from cnn_jax.devices.feed import open_feed
@@ -23,9 +23,12 @@ def required(tmp_path_factory):
     """Options that have no usable default, by experiment."""
     captions = tmp_path_factory.mktemp('captions')
     coco_captions.write_small(captions)
+    questions = tmp_path_factory.mktemp('questions')
+    visual7w.write_small(questions)
     return {
         'finetune_folder': {'folder': str(make_tree(tmp_path_factory.mktemp('photos')))},
         'coco_caption': {'annotations': str(captions / coco_captions.FILE)},
+        **{f'visual7w_{form}': {'annotations': str(questions / file)} for form, file in visual7w.FILES.items()},
     }
 
 

@@ -1,7 +1,10 @@
 """Questions that are asked of a net: what cannot be, boxes in pixels of the picture, and a file with one a line."""
 
+import dataclasses
 import functools
+import itertools
 import json
+import logging
 from typing import Any
 
 import jax
@@ -124,6 +127,29 @@ def test_questions_of_a_file_are_answered_as_one_by_one(trained, capsys):
     assert (
         (trained / 'told.csv').read_text(encoding='utf-8').startswith('file,question,answer,choice,probability,error')
     )
+
+
+def test_words_that_a_net_reads_as_unknown_are_said(trained, caplog):
+    net = cnn_jax.load(trained / 'run')
+    knowing = dataclasses.replace(net, class_names=(*net.class_names[:-1], '<unknown>'))
+    with caplog.at_level(logging.WARNING):
+        knowing.predict(trained / 'a.png', question='what is at the zeppelin ?', choices=['one', 'a zebra'])
+    assert 'words that the net does not know, read as <unknown>: zebra, zeppelin' in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        net.predict(trained / 'a.png', question=WHAT, choices=DIGITS)
+    assert not caplog.text
+
+
+def test_an_answer_does_not_depend_on_the_order_of_its_choices(trained):
+    net = cnn_jax.load(trained / 'run')
+    answers = [
+        net.predict(trained / 'a.png', question=WHAT, choices=[DIGITS[place] for place in order])
+        for order in itertools.permutations(range(len(DIGITS)))
+    ]
+    assert len({one['answer'] for one in answers}) == 1
+    assert len({one['choice'] for one in answers}) == len(DIGITS)
+    assert np.ptp([one['probability'] for one in answers]) < 1e-6
 
 
 @pytest.mark.parametrize(

@@ -145,11 +145,16 @@ def test_the_page_shows_where_the_net_looked_for_each_word():
     result = {'sentences': np.array([[1, 2, 0, 0, 0], [2, 0, 0, 0, 0]]), 'attention': attention, 'exact': True}
     result |= {'captions': np.array([[1, 2, 0, 0, 0]]), 'log_probability': np.array([-0.5, -2.0])}
     known, task = ('<end>', 'one', 'two'), captioning.task()
-    drawn = task.drawn(Case(np.full((48, 48, 1), 200, np.uint8), result, {}, None), known)
-    assert drawn.shape == (240, 6 * 240 + 5 * 6, 3)  # the image, two words, and an empty rest of the row
+    image = np.full((48, 48, 1), 200, np.uint8)
+    drawn = task.drawn(Case(image, result, {}, None), known)
+    assert drawn.shape == (240, 4 * 240 + 3 * 6, 3)  # the image, two words, and an empty rest of the row
     first, second = (drawn[:, start : start + 240] for start in (246, 492))
-    assert second[-1, -1, 0] == pytest.approx(200 * (0.15 + 0.85 * 0.5), abs=1)
-    assert (first[-1, -1] == 30).all()
+    np.testing.assert_allclose(first[120, 120], 100)  # no weight: half of the brightness
+    np.testing.assert_allclose(second[-1, -1], 100 + 155 * 0.5 * np.array([0.85, 0.4, 0]), atol=1)
+    longer = {**result, 'sentences': np.array([[1, 2, 1, 2, 0]])}
+    assert task.drawn(Case(image, longer, {}, None), known).shape == (2 * 240 + 6, 4 * 240 + 3 * 6, 3)
+    alike = {**result, 'attention': np.full((5, 6, 6), 1 / 36)}  # a net without attention
+    np.testing.assert_array_equal(task.drawn(Case(image, alike, {}, None), known), np.full((240, 240, 3), 200))
     (told,) = task.told(result, known)
     assert told.people == 'one two'
     assert [*told.net] == [('one two', 'log-probability -0.50'), ('two', 'log-probability -2.00')]

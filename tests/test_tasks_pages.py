@@ -8,7 +8,7 @@ import pytest
 from test_tasks_contract import TASKS, made_with_other_numbers
 
 from cnn_jax.drawing.overlay import LEAST_SIDE, Overlay, class_colours
-from cnn_jax.tasks import cases
+from cnn_jax.tasks import captioning, cases
 from cnn_jax.tasks.cases import Case
 from cnn_jax.tasks.detection import errors
 from cnn_jax.tasks.localization import page as localization_page
@@ -156,3 +156,30 @@ def test_the_page_has_figures_and_cases_with_their_files(tmp_path, name):
     assert drawn.dtype == np.uint8
     assert drawn.shape[1] > 2 * drawn.shape[0]  # what is right, and beside it the answer
     assert importlib.import_module(f'cnn_jax.tasks.{name}.page')
+
+
+def test_sentences_stand_beside_those_of_people_with_the_others_that_were_kept(tmp_path):
+    """Of two words and of five: the shorter one's picture stands on white."""
+    task, length = captioning.task(), 6
+    sentences = np.array([[[1, 2, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0]], [[1, 2, 1, 2, 1, 0], [1, 0, 0, 0, 0, 0]]])
+    results = {
+        'index': np.array([7, 9]), 'loss': np.array([0.5, 1.5]), 'exact': np.array([True, False]),
+        'sentences': sentences, 'captions': np.stack([sentences[0, :1]] * 2),
+        'log_probability': np.array([[-0.25, -1.5], [-0.5, -2.0]]),
+        'attention': np.random.default_rng(0).dirichlet(np.ones(9), (2, length)).reshape(2, length, 3, 3),
+    }  # fmt: skip
+    images = np.full((2, SIZE, SIZE, 1), 200, np.uint8)
+    each = [Case(images[at], {key: one[at] for key, one in results.items()}, {}, None) for at in (1, 0)]
+    config = {'class_names': NAMES, 'experiment': 'told'}
+    sides = (SIZE, SIZE, 1)
+    run = Run(tmp_path, task, config, (), None, {}, sides, sides, results=results, cases={'worst': each})
+    html = ''.join(task.sections(run))
+    assert html.count('<ol class="cases told">') == 1
+    assert 'for each word of the net where it looked' in html
+    assert html.index('one two one two one') < html.index('\u2717 wrong, log-probability -0.50')
+    assert html.count('\u2713 right, log-probability -0.25') == html.count('log-probability -1.50') == 1
+    with np.load(tmp_path / 'figures' / 'worst.npz') as arrays:
+        long, short = arrays['pictures']
+    assert long.shape == (2 * LEAST_SIDE + 6, 4 * LEAST_SIDE + 3 * 6, 3)
+    assert (short[LEAST_SIDE:] == 255).all()
+    assert (short[:LEAST_SIDE, :LEAST_SIDE] == 200).all()

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 RIGHT, ANSWER = (64, 200, 90), (255, 140, 0)  # green and orange, on photographs and on black
+LIGHT = (0.85, 0.4, 0)  # of full light, the share of what is missing to white in red, green and blue
+WHITE = (255, 255, 255)
 LEAST_SIDE = 240  # pixels; smaller images are enlarged, each pixel a square
 GAP = 6  # pixels between two pictures
 
@@ -24,6 +26,7 @@ class Overlay:
         self._picture = Image.fromarray(large[..., 0] if large.shape[2] == 1 else large).convert('RGB')
         self._draw = ImageDraw.Draw(self._picture)
         self._line = max(1, max(large.shape[:2]) // 120)
+        self._text = max(10, max(large.shape[:2]) // 24)  # pixels: the same share of any picture
 
     def boxes(self, boxes: np.ndarray, colour: tuple[int, int, int], words: Sequence[str] = ()) -> None:
         """Boxes (boxes, 4), (left, top, right, bottom), with words above them; those without an area are left out."""
@@ -33,9 +36,9 @@ class Overlay:
                 continue
             self._draw.rectangle((left, top, right - 1, bottom - 1), outline=colour, width=self._line)
             if number < len(words) and words[number]:
-                most = self._picture.width - self._draw.textlength(words[number]) - 2
-                place = max(2, min(left + 2, most)), max(0, top - 12)
-                self._draw.text(place, words[number], fill=colour, stroke_width=2, stroke_fill=(0, 0, 0))
+                most = self._picture.width - self._draw.textlength(words[number], font_size=self._text) - 2
+                place = max(2, min(left + 2, most)), max(0, top - self._text - 2)
+                self._write(place, words[number], colour, self._text)
 
     def joints(
         self,
@@ -76,18 +79,26 @@ class Overlay:
         self._draw = ImageDraw.Draw(self._picture)
 
     def light(self, values: np.ndarray, limit: float) -> None:
-        """Darkens what little weight is on: values (rows, columns) of a coarse map, `limit` of them full light."""
+        """Lays an orange light where the weight is, on the image at half its brightness.
+
+        values: (rows, columns) of a coarse map, interpolated. limit: the value with full light.
+        """
         from PIL import Image, ImageDraw
 
         shares = np.clip(np.nan_to_num(np.asarray(values, np.float32)) / (limit or 1), 0, 1)
         smooth = np.asarray(Image.fromarray(shares).resize(self._picture.size, Image.Resampling.BILINEAR))
-        pixels = np.asarray(self._picture).astype(np.float32) * (0.15 + 0.85 * smooth[..., None])
+        dim = np.asarray(self._picture).astype(np.float32) / 2
+        pixels = dim + (255 - dim) * smooth[..., None] * np.array(LIGHT, np.float32)
         self._picture = Image.fromarray(pixels.round().astype(np.uint8))
         self._draw = ImageDraw.Draw(self._picture)
 
     def word(self, text: str, colour: tuple[int, int, int]) -> None:
         """A word in the upper left corner."""
-        self._draw.text((4, 2), text, fill=colour, stroke_width=2, stroke_fill=(0, 0, 0), font_size=24)
+        self._write((4, 2), text, colour, 3 * self._text)
+
+    def _write(self, place: tuple[float, float], text: str, colour: tuple[int, int, int], size: int) -> None:
+        outline = max(2, self._line)
+        self._draw.text(place, text, fill=colour, stroke_width=outline, stroke_fill=(0, 0, 0), font_size=size)
 
     @property
     def pixels(self) -> np.ndarray:

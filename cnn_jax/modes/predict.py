@@ -12,6 +12,7 @@ from cnn_jax.modes._flags import (
     INIT_FROM,
     OUTPUT,
     PREPROCESSING,
+    QUESTIONS,
     Flag,
 )
 
@@ -19,7 +20,7 @@ FLAGS = (
     INIT_FROM,
     CHECKPOINT,
     Flag('images', "a file, a folder, or a pattern in quotes: 'photos/*.jpg'"),
-    Flag('questions', 'a .jsonl file, {"image", "question", "choices"} a line; --images is then their folder'),
+    QUESTIONS,
     OUTPUT,
     EVAL_BATCH_SIZE,
     DATA_DIR,

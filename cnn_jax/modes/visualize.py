@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from cnn_jax.devices.stop import Stopped
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import ARCHITECTURE, CHECKPOINT, DATA_DIR, INIT_FROM, PREPROCESSING, Flag
+from cnn_jax.modes._flags import ARCHITECTURE, CHECKPOINT, DATA_DIR, INIT_FROM, PREPROCESSING, QUESTIONS, Flag
 from cnn_jax.modes._help import option_lines
 from cnn_jax.workdir.log import Log
 from cnn_jax.workdir.progress import Task
 
 if TYPE_CHECKING:
     from cnn_jax.experiment import Loaded
+    from cnn_jax.visualize.engine.subject import Subject
 
 FLAGS = (
     INIT_FROM,
@@ -25,8 +26,14 @@ FLAGS = (
     DATA_DIR,
     Flag('method', 'one of those that --mode=visualize --help lists; default: the set that suits the run'),
     Flag('layer', 'a layer by the name that --mode=describe shows'),
-    Flag('unit', 'a class, a detection (0 the surest), a joint, or a channel of --layer', 'number', least=0),
-    Flag('image', 'an image file, or the number of a test image'),
+    Flag(
+        'unit',
+        'a class, a detection (0 the surest), a joint, a word, a choice; or a channel of --layer',
+        'number',
+        least=0,
+    ),
+    Flag('image', 'an image file, or the number of a test image, or from 0 of a question of --questions'),
+    QUESTIONS,
 )
 GROUPS = (Flag('set', 'a setting of --method; --mode=visualize --method=NAME --help lists them'),)
 
@@ -58,6 +65,7 @@ def run(command: Command) -> None:
         layer=given.layer,
         unit=given.unit,
         image=given.image,
+        questions=Path(given.questions).expanduser() if given.questions else None,
         settings=command.groups['set'],
         log=command.log,
     )
@@ -75,6 +83,7 @@ def visualize(
     unit: int | None,
     image: str | None,
     log: Log,
+    questions: Path | None = None,
     settings: Mapping[str, Any] = {},
 ) -> None:
     """Writes `figures/NAME.png` and `.npz` in the work folder (or a new one), and puts them on its page.
@@ -84,11 +93,12 @@ def visualize(
         checkpoint: of the run, see `restore.read_state`.
         method: None: the set that suits a run; a method that does not suit it is left out, and this is said.
         unit: what the task calls one, see `Task.explained`; or a channel of `layer`.
-        image: a file, or the number of a test image; None: the first ones.
+        image: a file, or the number of a test image; None: the first ones. With questions the number of one.
+        questions: a file of them, see `asking.read_lines`.
         settings: of the method, `--set.NAME=VALUE`, as typed.
 
     Raises:
-        CnnJaxError: an unknown method, layer, unit or image.
+        CnnJaxError: an unknown method, layer, unit, image or question.
         DataError: the data is needed and not there.
     """
     from cnn_jax.data.formats import seal
@@ -96,7 +106,6 @@ def visualize(
     from cnn_jax.report import write_pictures
     from cnn_jax.training import restore
     from cnn_jax.visualize.engine import draw, methods
-    from cnn_jax.visualize.engine.subject import make_subject
     from cnn_jax.workdir.config import default_path, existing_config, make_folder
     from cnn_jax.workdir.config_file import read_config
     from cnn_jax.workdir.seals import differences
@@ -110,16 +119,7 @@ def visualize(
         loaded, trained, init_from, mapping.make_mesh(), log, which=checkpoint, headless=method in methods.OF_NO_CLASS
     )
     with log.working('reading the images'):
-        subject = make_subject(
-            loaded.experiment.model,
-            variables,
-            task=loaded.experiment.task,
-            data=loaded.experiment.data,
-            preprocess=loaded.experiment.preprocess,
-            about={'experiment': loaded.name, 'options': loaded.options, **note},
-            data_dir=data_dir,
-            image=image,
-        )
+        subject = _subject(loaded, variables, note, data_dir, image, questions, log)
     if trained is not None and subject.examples is not None:
         now = {'test': seal.of_source(subject.examples.source)}
         for line in differences(existing_config(trained), now):
@@ -150,6 +150,43 @@ def visualize(
         raise failed[0]
     source = ', '.join(f'{key} {value}' for key, value in note.items())
     log.say(f'{"page":<22} {write_pictures(workdir, heading=loaded.name, source=f"Pictures of {source}")}')
+
+
+def _subject(
+    loaded: 'Loaded',
+    variables: Any,
+    note: Mapping[str, Any],
+    data_dir: Path,
+    image: str | None,
+    questions: Path | None,
+    log: Log,
+) -> 'Subject':
+    """The images to look at; of a question its own, and the net that is asked it."""
+    from cnn_jax.prediction import asking
+    from cnn_jax.prediction.load import of_experiment
+    from cnn_jax.visualize.engine.subject import make_subject
+
+    experiment, net, number = loaded.experiment, of_experiment(loaded, variables, loaded.name), 0
+    lines = asking.read_lines(net, questions, None) if questions is not None else []
+    if lines:
+        number = int(image or 0) if (image or '0').isdecimal() else -1
+        if not 0 <= number < len(lines):
+            raise CnnJaxError(f'--image={image}: with --questions it is the number of one, 0 to {len(lines) - 1}')
+        log.say(f'question {number} of 0 to {len(lines) - 1}: {lines[number].question}')
+        image = str(Path(lines[number].file).absolute())
+    subject = make_subject(
+        experiment.model,
+        variables,
+        task=experiment.task,
+        data=experiment.data,
+        preprocess=experiment.preprocess,
+        about={'experiment': loaded.name, 'options': loaded.options, **note},
+        data_dir=data_dir,
+        image=image,
+    )
+    if not lines:
+        return subject
+    return asking.put(net, subject, lines[number])._replace(chosen=f'{subject.chosen}_question{number}')
 
 
 def _show(task: Task, name: str, words: str) -> None:

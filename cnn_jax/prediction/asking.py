@@ -1,6 +1,7 @@
 """Questions about pictures, put to a net as its model takes them: one from a program, or a file with one a line."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,19 +9,24 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnn_jax.data.formats.annotations import present
+from cnn_jax.data.formats.sentences import UNKNOWN_WORD, words_of
 from cnn_jax.data.formats.view import Seen, View
 from cnn_jax.errors import CnnJaxError, DataError, check_shortage
+from cnn_jax.visualize.engine.subject import Subject
 
 FORM = '{"image": "cat.png", "question": "what is it ?", "choices": ["a cat", "a dog"]}'
 KEYS = ('image', 'question', 'choices')
+NAMED = 10  # words that a line names
 
 Inputs = Mapping[str, np.ndarray]
+
+log = logging.getLogger(__name__)
 
 
 class Line(NamedTuple):
     """A question about a picture, with its choices as they were written, and as `Task.asked` gives them."""
 
-    file: str
+    file: Any  # of a program an image of any kind
     question: str
     choices: Sequence[Any]
     inputs: Inputs
@@ -54,6 +60,7 @@ def read_lines(net: Any, path: Path, folder: Path | None) -> list[Line]:
                 raise DataError(f'--questions: {path}, line {number}: {error}') from error
     if not found:
         raise DataError(f'--questions: {path} has no question; give lines like {FORM}')
+    _say_unknown(net, found)
     return found
 
 
@@ -68,7 +75,7 @@ def _line(net: Any, text: str, folder: Path) -> Line:
     image, question, choices = (told[key] for key in KEYS)
     if not isinstance(image, str) or not image:
         raise CnnJaxError(f'image: {str(image)[:60]!r} given; it is the name of a file')
-    return Line(str(folder / image), question, choices, net.task.asked(question, choices, net.class_names))
+    return _read(net, str(folder / image), question, choices)
 
 
 def ask(net: Any, seen: Sequence[Seen], lines: Sequence[Line], *, size: int | None = None) -> list[dict[str, Any]]:
@@ -95,6 +102,48 @@ def ask(net: Any, seen: Sequence[Seen], lines: Sequence[Line], *, size: int | No
                 answer if 'error' in answer else {'answer': lines[place].choices[answer['choice']], **answer}
             )
     return [answers[place] for place in range(len(lines))]
+
+
+def put(net: Any, subject: Subject, line: Line) -> Subject:
+    """A subject of one image, for `visualize`, whose net is asked a question about every image that it is shown.
+
+    Its classes are the choices. The images by which a method is judged are asked the same: boxes stay in their place.
+
+    Raises:
+        CnnJaxError: a box is outside of what the net is shown of the image.
+    """
+    inputs = _placed(net, line.inputs, net.shown(line.file).view)
+    names = tuple(_in_words(*numbered) for numbered in enumerate(line.choices, 1))
+    titles = [f'{title}: {line.question}' for title in subject.titles]
+    return subject._replace(model=net.task.put(subject.model, inputs), class_names=names, titles=titles)
+
+
+def _in_words(number: int, choice: Any) -> str:
+    if isinstance(choice, str):
+        return choice
+    return f'box {number} ({", ".join(f"{round(float(edge), 1):g}" for edge in choice)})'
+
+
+def line_of(net: Any, image: Any, question: str, choices: Sequence[Any]) -> Line:
+    """A question of a program about an image of any kind; errors as `Task.asked`."""
+    line = _read(net, image, question, choices)
+    _say_unknown(net, [line])
+    return line
+
+
+def _read(net: Any, image: Any, question: str, choices: Sequence[Any]) -> Line:
+    return Line(image, question, choices, net.task.asked(question, choices, net.class_names))
+
+
+def _say_unknown(net: Any, lines: Sequence[Line]) -> None:
+    """Says in a line which words the net reads as one that it does not know; a net without such a word refuses them."""
+    known, strange = {*net.class_names}, set()
+    for line in lines:
+        texts = [line.question, *(one for one in line.choices if isinstance(one, str))]
+        strange |= {word for text in texts for word in words_of(text)} - known
+    if strange:
+        listed = ', '.join(sorted(strange)[:NAMED]) + (' and more' if len(strange) > NAMED else '')
+        log.warning('words that the net does not know, read as %s: %s', UNKNOWN_WORD, listed)
 
 
 def _placed(net: Any, inputs: Inputs, view: View | None) -> Inputs:

@@ -108,8 +108,7 @@ class Net:
         single = not isinstance(images, list | tuple) and getattr(images, 'ndim', 0) != 4
         seen = [self.shown(image) for image in ([images] if single else images)]
         if question is not None:
-            inputs = self.task.asked(question, choices, self.class_names)
-            answers = asking.ask(self, seen, [asking.Line('', question, choices, inputs)] * len(seen))
+            answers = asking.ask(self, seen, [asking.line_of(self, '', question, choices)] * len(seen))
         else:
             parts = _parts(np.stack([one.pixels for one in seen])) if seen else []
             answers = self.answers(_joined([self.outputs(part) for part in parts]), [one.view for one in seen])
@@ -196,10 +195,14 @@ class Net:
         """What layers make of images, by name; see `features.features`."""
         return features.features(self.model, self.variables, self.inputs(images), layers=layers, batch_size=BATCH)
 
-    def explain(self, image: Any, *, method: str, layer: str | None = None, unit: int | None = None) -> 'Picture':
+    def explain(
+        self, image: Any, *, method: str, layer: str | None = None, unit: int | None = None,
+        question: str | None = None, choices: Sequence[Any] = (),
+    ) -> 'Picture':  # fmt: skip
         """A picture of one method of `visualize`: its `figure`, and the `arrays` behind it.
 
-        unit: a class, a detection (0 the surest), a joint; None: the net's own answer; or a channel of `layer`.
+        unit: a class, a detection (0 the surest), a joint, a word, a choice; None: the net's own answer; or a channel
+            of `layer`. question, choices: as `predict` takes them.
 
         Raises:
             CnnJaxError: an unknown method, layer or unit.
@@ -214,6 +217,8 @@ class Net:
             self.model, variables, pixels, self._preprocess(pixels), [title], None, self.names,
             self.task, {'source': self.source}, shuffled_once(variables), preprocess=self._preprocess,
         )  # fmt: skip
+        if question is not None:
+            subject = asking.put(self, subject, asking.line_of(self, image, question, choices))
         return next(iter(make_method(method).draw(subject, layer, unit)))
 
     def evaluate(self, folder: str | Path) -> Evaluation:

@@ -17,9 +17,10 @@ MOST = 12  # of a kind
 LARGEST = 800  # pixels of the width of a picture on the page
 KINDS = {'worst': 'The worst test images', 'median': 'Test images in the middle'}
 NOTES = {
-    'worst': 'The {} of {} with the highest loss. Left: what is right; right: the answer.',
-    'median': 'The {} of {} whose losses are in the middle: what to expect. Left: what is right; right: the answer.',
+    'worst': 'The {} of {} with the highest loss. {}',
+    'median': 'The {} of {} whose losses are in the middle: what to expect. {}',
 }
+SIDES = 'Left: what is right; right: the answer.'
 
 
 RIGHT, WRONG = '\u2713 right', '\u2717 wrong'  # of what the net says
@@ -49,16 +50,18 @@ def places_of(results: Results, most: int = MOST) -> dict[str, np.ndarray]:
     return {'worst': order[:most], 'median': order[first : first + most]}
 
 
-def sections(run: Run) -> list[str]:
-    """A section of the page for each kind; the pictures go into `figures/`, with their numbers."""
-    return [_section(run, kind, cases) for kind, cases in run.cases.items() if cases]
+def sections(run: Run, shown: str = SIDES) -> list[str]:
+    """A section of the page for each kind; the pictures go into `figures/`, with their numbers.
+
+    shown: what each picture shows, in a sentence or two.
+    """
+    return [_section(run, kind, cases, shown) for kind, cases in run.cases.items() if cases]
 
 
-def _section(run: Run, kind: str, cases: Sequence[Case]) -> str:
+def _section(run: Run, kind: str, cases: Sequence[Case], shown: str) -> str:
     drawn = [run.task.drawn(case, run.class_names) for case in cases]
-    height, width = (max(one.shape[axis] for one in drawn) for axis in (0, 1))
-    framed = np.stack([np.pad(one, ((0, height - one.shape[0]), (0, width - one.shape[1]), (0, 0))) for one in drawn])
-    sheet = np.nan_to_num(tile(framed.astype(np.float32), columns=3, gap=8), nan=255).astype(np.uint8)
+    framed = same_size(drawn)
+    sheet = np.nan_to_num(tile(framed.astype(np.float32), columns=3, gap=24), nan=255).astype(np.uint8)
     numbers = {
         **{name: np.stack([case.result[name] for case in cases]) for name in cases[0].result},
         'images': np.stack([case.image for case in cases]),
@@ -68,8 +71,18 @@ def _section(run: Run, kind: str, cases: Sequence[Case]) -> str:
     drawing.save_arrays(folder, kind, numbers, {'figure': kind, **run.record})
     write_whole(folder / f'{kind}.png', drawing.as_png(sheet))
     items = [_item(run, case, picture) for case, picture in zip(cases, drawn, strict=True)]
-    note = NOTES[kind].format(len(cases), len(run.results['index']))
-    return section(KINDS[kind], note, f'<ol class="cases">{"".join(items)}</ol>')
+    note = NOTES[kind].format(len(cases), len(run.results['index']), shown)
+    told = ' told' if run.task.told(cases[0].result, run.class_names) else ''  # a table of texts needs room
+    return section(KINDS[kind], note, f'<ol class="cases{told}">{"".join(items)}</ol>')
+
+
+def same_size(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures uint8 (height, width, 3) as one array, with white below and beside those that are smaller."""
+    height, width = (max(one.shape[axis] for one in pictures) for axis in (0, 1))
+    found = np.full((len(pictures), height, width, 3), 255, np.uint8)
+    for frame, one in zip(found, pictures, strict=True):
+        frame[: one.shape[0], : one.shape[1]] = one
+    return found
 
 
 def _item(run: Run, case: Case, picture: np.ndarray) -> str:

@@ -33,12 +33,14 @@ class Told(NamedTuple):
         people: what is right.
         net: what it says, most probable first, with a note on each, such as its probability.
         right: whether the first of these is.
+        choices: of a question, in words.
     """
 
     about: str
     people: str
     net: Sequence[tuple[str, str]]
     right: bool
+    choices: Sequence[str] = ()
 
 
 def worst_of(results: Results, places: np.ndarray, most: int) -> np.ndarray:

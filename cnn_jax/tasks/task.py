@@ -18,6 +18,8 @@ from cnn_jax.tasks.run import Run
 if TYPE_CHECKING:
     import jax
 
+BLIND = ('blind', 'blind_cider', 'shuffled')  # metrics of answers without the image, or with another one
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:
@@ -94,6 +96,10 @@ class Task:
         """
         raise CnnJaxError(f'task {self.name}: it answers no questions; ask a run of scenes_vqa or scenes_point')
 
+    def put(self, model: Any, asked: Mapping[str, np.ndarray]) -> Any:
+        """A model that takes images alone, is asked one question about each, and whose classes are its choices."""
+        raise NotImplementedError
+
     def check(self, data: Data) -> None:
         """Raises CnnJaxError for a data set that does not declare what this task needs."""
         declared = data.row_fields
@@ -133,8 +139,9 @@ class Task:
         return '  '.join(f'{split} {metric.in_words(summary[metric.name])}' for metric in shown)
 
     def outcome(self, split: str, evaluation: Evaluation) -> list[str]:
-        """The last evaluation of a run, a line for each number."""
-        rows = [(f'{split} {metric.title}', self.shown(metric, evaluation)) for metric in (self.headline, LOSS)]
+        """The last evaluation of a run, a line for each number; beside the headline what needs no image."""
+        metrics = (self.headline, *(one for one in self.metrics if one.name in BLIND), LOSS)
+        rows = [(f'{split} {metric.title}', self.shown(metric, evaluation)) for metric in metrics]
         width = max(len(title) for title, _ in rows)
         return [f'{title:<{width}} {value}' for title, value in rows]
 
@@ -177,9 +184,7 @@ class Task:
     def records(self, row: Mapping[str, Any], number: int, class_names: Sequence[str]) -> list[dict[str, Any]]:
         """What a picture adds to the list of a .json file: its row, or its part of the field's exchange format.
 
-        Args:
-            row: `file` and what `decode` gives, or `error`.
-            number: of the picture among all of them.
+        row: `file` and what `decode` gives, or `error`. number: of the picture among all of them.
         """
         return [dict(row)]
 

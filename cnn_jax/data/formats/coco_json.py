@@ -1,4 +1,4 @@
-"""The annotations of COCO: a large JSON file, of which what a task needs is kept beside it."""
+"""Annotations in a large JSON file, COCO's or of a like form: what a task needs of it is kept beside it."""
 
 import json
 import logging
@@ -20,11 +20,17 @@ log = logging.getLogger(__name__)
 
 
 class BadAnnotation(ValueError):
-    """An annotation that is not as COCO writes it."""
+    """An annotation that is not as its set writes it."""
 
 
 def read_entries(
-    file: Path, kind: str, pick: Callable[[Mapping[str, Any]], list[Entry]], *, where: str, again: str = AGAIN
+    file: Path,
+    kind: str,
+    pick: Callable[[Mapping[str, Any]], list[Entry]],
+    *,
+    where: str,
+    again: str = AGAIN,
+    form: str = 'COCO',
 ) -> list[Entry]:
     """What `pick` takes of an annotation file, in JSON's types; kept beside it, for the file takes gigabytes to read.
 
@@ -32,9 +38,10 @@ def read_entries(
         kind: for the name of what is kept.
         where: what to do where the file is not there, for the message.
         again: what to do where it is damaged.
+        form: whose form it has.
 
     Raises:
-        DataError: the file cannot be read, or is no annotation file of COCO: with the image or annotation.
+        DataError: the file cannot be read, or is no annotation file of that form: with the image or annotation.
     """
     try:
         found = file.stat()
@@ -46,7 +53,7 @@ def read_entries(
         return json.loads(kept.read_text(encoding='utf-8'))
     except (OSError, ValueError) as error:  # not there yet, or not whole
         check_shortage(error)
-    entries = _read(file, pick, again)
+    entries = _read(file, pick, again, form)
     try:
         write_whole(kept, json.dumps(entries))
     except OSError as error:
@@ -55,7 +62,7 @@ def read_entries(
     return entries
 
 
-def _read(file: Path, pick: Callable[[Mapping[str, Any]], list[Entry]], again: str) -> list[Entry]:
+def _read(file: Path, pick: Callable[[Mapping[str, Any]], list[Entry]], again: str, form: str) -> list[Entry]:
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -65,8 +72,8 @@ def _read(file: Path, pick: Callable[[Mapping[str, Any]], list[Entry]], again: s
         entries = pick(found)
     except BadAnnotation as error:
         raise DataError(f'{file}: {error}; {again}') from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f'{file} has not the form of COCO: {type(error).__name__} {error}; {again}') from error
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise DataError(f'{file} has not the form of {form}: {type(error).__name__} {error}; {again}') from error
     if not entries:
         raise DataError(f'{file} has nothing to learn from; {again}')
     return entries

@@ -146,17 +146,22 @@ class Captioning(Task):
         return {name: answer.get(name, '') for name in ('caption', 'log_probability')}
 
     def explained(self, outputs: Any, unit: int | None, class_names: Sequence[str]) -> Explained:
-        """The score of a word of the sentence, `unit` its place; None: the surest word behind the first."""
+        """The score of a word behind those before it, `unit` its place; None: the sum over the sentence and its end.
+
+        A method that changes the image, such as occlusion, may have other words said before it.
+        """
         scores = np.asarray(outputs['scores'])
         sentence = np.asarray(outputs['sentences'][0])
-        length = max(1, int(np.sum(sentence != END)))
-        check_unit(unit, length, 'the place of a word')
-        shares = np.asarray(jax.nn.softmax(scores))[np.arange(len(sentence)), sentence]
-        place = int(np.argmax(shares[:length])) if unit is None else unit
+        if not np.isfinite(scores).all():
+            raise CnnJaxError('the scores of the words are not finite; there is no sentence to explain')
+        check_unit(unit, max(1, int(np.sum(sentence != END))), 'the place of a word')
         target = np.zeros(scores.shape, bool)
-        target[place, sentence[place]] = True
-        about = f'{class_names[int(sentence[place])]!r} in {text_of(sentence, class_names)!r}, {shares[place]:.0%}'
-        return Explained(target, 'the surest word' if unit is None else f'word {unit} of the sentence', about)
+        if unit is None:
+            target[np.arange(len(sentence)), sentence] = counted(sentence)
+            return Explained(target, 'the sentence')
+        target[unit, sentence[unit]] = True
+        sure = float(np.asarray(jax.nn.softmax(scores[unit]))[sentence[unit]])
+        return Explained(target, f'word {unit} of the sentence', f'{class_names[int(sentence[unit])]!r}, {sure:.0%}')
 
     @property
     def likelihoods(self) -> Callable[[jax.Array], jax.Array]:

@@ -10,6 +10,11 @@ from cnn_jax.tasks import cases
 from cnn_jax.tasks.results import Results
 from cnn_jax.tasks.run import Run
 
+SHOWN = {
+    'telling': 'Below each image: the questions, what people answer and what the net does.',
+    'pointing': 'For each question the right box in green; an answer that is another one in orange.',
+}
+
 
 def by_kind(results: Results, kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Of each kind of question that was asked the shares that are `right`, `blind` and `shuffled`; how many there are.
@@ -36,4 +41,4 @@ def sections(run: Run) -> list[str]:
     heads = ('question', 'right', 'without the image', 'with another image', 'questions')
     note = 'What the same net answers without the image, or with that of other questions, it has not seen.'
     table = html_table(heads, rows, numeric=heads[1:])
-    return [section('Each kind of question', note, table), *cases.sections(run)]
+    return [section('Each kind of question', note, table), *cases.sections(run, SHOWN[run.task.form])]

@@ -17,8 +17,9 @@ from cnn_jax.drawing.overlay import ANSWER, RIGHT, Overlay, beside
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks.cases import Case
-from cnn_jax.tasks.explained import Explained
+from cnn_jax.tasks.explained import Explained, check_unit
 from cnn_jax.tasks.question_answering import asking, page
+from cnn_jax.tasks.question_answering.put import put
 from cnn_jax.tasks.results import Batch, Evaluation, Results, Told
 from cnn_jax.tasks.run import Run
 from cnn_jax.tasks.task import Task
@@ -27,6 +28,10 @@ ACCURACY = Metric('accuracy', 'questions answered right', 'points', True)
 BLIND = Metric('blind', 'the same without the image', 'points', True)
 SHUFFLED = Metric('shuffled', 'the same with the image of another question', 'points', True)
 
+UNASKED = (
+    'task questionanswering: a picture needs a question; give --questions=FILE.jsonl, or '
+    "net.predict(image, question='...', choices=[...])"
+)
 OTHER = (170, 170, 170)  # a box that is neither right nor answered
 
 Form = Literal['telling', 'pointing']
@@ -76,10 +81,7 @@ class QuestionAnswering(Task):
     def forward(self, apply: Callable[..., Any], variables: Any, batch: Batch, *, train: bool) -> Any:
         """In evaluation `other`, scores of another image's questions, and `blind`, without the image, too."""
         if any(name not in batch for name in self.model_inputs):
-            raise CnnJaxError(
-                'task questionanswering: a picture needs a question; give --questions=FILE.jsonl, or '
-                "net.predict(image, question='...', choices=[...])"
-            )
+            raise CnnJaxError(UNASKED)
         inputs = [batch[name] for name in self.model_inputs]
         if train or 'other_question' not in batch:
             return apply(variables, batch['image'], *inputs, train=train)
@@ -151,10 +153,14 @@ class QuestionAnswering(Task):
         found = []
         predictions = result.get('prediction', result['answer'])
         for number, (place, right) in enumerate(zip(predictions, result['answer'], strict=True)):
-            net, people = (self._chosen(result[self.choices][number], int(one), class_names) for one in (place, right))
+            choices = [
+                self._chosen(result[self.choices][number], one, class_names)
+                for one in range(len(result[self.choices][number]))
+            ]
+            net, people = choices[int(place)], choices[int(right)]
             sure = f'{result["probability"][number][place]:.0%}' if 'probability' in result else ''
             question = text_of(result['question'][number], class_names)
-            found.append(Told(question, people, [(net, sure)], bool(place == right)))
+            found.append(Told(question, people, [(net, sure)], bool(place == right), choices))
         return found
 
     def _chosen(self, choices: Any, place: int, class_names: Sequence[str]) -> str:
@@ -175,6 +181,10 @@ class QuestionAnswering(Task):
             pictures.append(overlay.pixels)
         return functools.reduce(beside, pictures)
 
+    def answer(self, outputs: Any, class_names: Sequence[str]) -> str:
+        """The choice in words of a question that was put, whose choices are `class_names`."""
+        return class_names[int(np.argmax(outputs['scores']))] if outputs['scores'].ndim == 1 else ''
+
     def decode(self, outputs: Any, class_names: Sequence[str]) -> dict[str, Any]:
         """`choice`, the number of the answer, and its `probability`; of several questions lists."""
         each = [(int(np.argmax(one)), float(np.max(one))) for one in outputs['probability']]
@@ -188,12 +198,33 @@ class QuestionAnswering(Task):
             return asking.told(question, choices, class_names)
         return asking.pointed(question, choices, class_names)
 
+    def put(self, model: Any, asked: Mapping[str, np.ndarray]) -> Any:
+        return put(model, asked)
+
     def columns(self, answer: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
         return {name: answer.get(name, '') for name in ('answer', 'choice', 'probability')}
 
     def explained(self, outputs: Any, unit: int | None, class_names: Sequence[str]) -> Explained:
-        """Raises CnnJaxError: a picture of a method has no question yet."""
-        raise CnnJaxError('task questionanswering: an answer is to a question, and these pictures have none')
+        """The score of a choice of the question that was put, `unit` its place; None: the net's own answer.
+
+        class_names: the choices in words.
+
+        Raises CnnJaxError: no question was put, it has no such choice, or scores that are no numbers.
+        """
+        scores = np.asarray(outputs['scores'])
+        if scores.ndim != 1:  # those of no question or of several
+            raise CnnJaxError(UNASKED)
+        if not np.isfinite(scores).all():
+            raise CnnJaxError('the scores of the choices are not finite; there is no answer to explain')
+        check_unit(unit, len(scores), 'a choice')
+        place = int(np.argmax(scores)) if unit is None else unit
+        about = f'{class_names[place]!r}, {np.asarray(jax.nn.softmax(scores))[place]:.0%}'
+        return Explained(np.int32(place), 'the answer' if unit is None else f'choice {unit}', about)
+
+    @property
+    def likelihoods(self) -> Callable[[jax.Array], jax.Array]:
+        """Softmax over the choices of a question."""
+        return jax.nn.softmax
 
     def sections(self, run: Run) -> list[str]:
         return page.sections(run)

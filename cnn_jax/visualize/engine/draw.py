@@ -20,7 +20,14 @@ from cnn_jax.visualize.engine import explaining, methods
 from cnn_jax.visualize.engine.attribution import Attribution
 from cnn_jax.visualize.engine.examples import Examples
 from cnn_jax.visualize.engine.method import Method
-from cnn_jax.visualize.engine.subject import NUM_IMAGES, Subject, preprocessing, shuffled_once, titled_rows
+from cnn_jax.visualize.engine.subject import (
+    NUM_IMAGES,
+    Subject,
+    preprocessing,
+    shuffled_once,
+    titled_rows,
+    with_own_question,
+)
 from cnn_jax.visualize.engine.visualization import Visualization
 from cnn_jax.visualize.optimized.kept import keeping
 
@@ -75,6 +82,7 @@ def draw_at_the_end(
         random,
         preprocess=examples.preprocess,
     )
+    subject = with_own_question(subject, int(rows[0]))
     for name in AT_THE_END:
         told(name)
         try:

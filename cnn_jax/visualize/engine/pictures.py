@@ -60,7 +60,7 @@ def draw(
     summed = flat(maps)
     scale = drawing.scale_of(summed, color_limit(summed))
     texts = [
-        (wrapped(title, width - 0.2, 9), [line for line in (state(picture), note) if line])
+        (wrapped(title, width - 1.2, 9), [line for line in (state(picture), note) if line])
         for title, note, picture in zip(titles, notes or [''] * len(maps), summed, strict=True)
     ]
     heads = wrapped(label, width - 0.2, 9)

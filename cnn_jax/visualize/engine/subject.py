@@ -61,7 +61,8 @@ def make_subject(
         preprocess: of the experiment.
         about: for the settings: the experiment, and where the variables are from.
         data_dir: where the data set lies; it may be absent where `image` is a file.
-        image: a file, or the number of a test image; None: the first ones of different classes.
+        image: a file, or the number of a test image; None: the first ones of different classes. A test image that is
+            asked something is alone, with a question of its own.
     """
     inputs_of = preprocessing(preprocess)
     class_names = in_words(data.class_names)
@@ -82,10 +83,31 @@ def make_subject(
     random, chosen = shuffled_once(on_one_device), image and Path(image).stem
     inputs = inputs_of(pixels)
     training = functools.cache(lambda: _training(data, data_dir, inputs_of, task))
-    return Subject(
+    subject = Subject(
         model, on_one_device, pixels, inputs, titles, examples, class_names, task, about, random, chosen, training,
         photograph, inputs_of,
     )  # fmt: skip
+    return subject if photograph is not None else with_own_question(subject, int(image or 0))
+
+
+def with_own_question(subject: Subject, row: int) -> Subject:
+    """Of a task that is asked something the first image alone, and the net that is asked the question of its row.
+
+    row: of the test split. Where an image has several questions they take turns, by its number.
+    """
+    if not subject.task.is_asked or subject.examples is None:
+        return subject
+    example = subject.examples.source[row]
+    told = subject.task.told(example, subject.class_names)
+    number = row % len(told)
+    inputs = {name: example[name][number : number + 1] for name in subject.task.model_inputs}
+    return subject._replace(
+        model=subject.task.put(subject.model, inputs),
+        pixels=subject.pixels[:1],
+        images=subject.images[:1],
+        titles=[f'test image {row}: {told[number].about}, label {told[number].people}'],
+        class_names=tuple(told[number].choices),
+    )
 
 
 def _training(data: Data, data_dir: Path, inputs_of: Callable[[np.ndarray], Any], task: Task) -> Examples | None:
