@@ -1,5 +1,7 @@
 """The cells that a net looks at: the coarsest map, or a pyramid's, as large as that or as fine as it comes."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -26,7 +28,7 @@ class Looking(nn.Module):
 ])  # fmt: skip
 def test_cells_are_those_of_the_coarsest_map_unless_the_fine_ones_are_wanted(finest, shrink, shape):
     looking = Looking(finest, shrink)
-    variables = looking.init(jax.random.key(0), MAPS)
+    variables: Any = looking.init(jax.random.key(0), MAPS)
     seen = jax.eval_shape(looking.apply, variables, MAPS)
     assert isinstance(seen, jax.ShapeDtypeStruct)
     assert seen.shape == (2, *shape)
