@@ -45,7 +45,7 @@ def test_an_evaluation_is_the_same_at_any_batch_size_on_any_number_of_devices(na
 
 @pytest.mark.parametrize('form', ['telling', 'pointing'])
 def test_blind_answers_are_those_without_the_image_and_with_that_of_others(form):
-    net = QuestionAnswerer(TRUNK, num_words=9, units=6, embedding=4, boxes=form == 'pointing')
+    net = QuestionAnswerer(TRUNK, num_words=9, units=8, embedding=4, boxes=form == 'pointing')
     task, rng = question_answering.task(form=form), np.random.default_rng(0)
     batch: dict[str, Any] = {'image': IMAGES}
     for who in ('', 'other_'):
