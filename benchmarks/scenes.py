@@ -3,7 +3,7 @@
     python -m benchmarks.scenes                   # all; an hour on two cores
     python -m benchmarks.scenes scenes_pose       # some; what was begun goes on
 
-Each is a grid of `--mode=ablate` with one cell, the default. Captions start from the trunk of the first seed of
+Each is a grid of `--mode=ablate` with one cell, the default. Captions and questions start from the first seed of
 detection, which has seen digits that other seeds hold out for validation, and none of the test scenes. Writes
 benchmarks/results/scenes.json and the rows of README.md.
 """
@@ -20,30 +20,34 @@ from benchmarks.lenet_digits import README, ROOT, machine
 
 RESULTS = ROOT / 'benchmarks' / 'results' / 'scenes.json'
 SEEDS = 5
-VARY = {'learning_rate': '3e-3'}  # a grid of one cell, the default
+VARY = {'batch_size': '32'}  # a grid of one cell, the default
 SHOWN = {  # the headline, one beside it and the blind baseline, with what the table says of them
     'scenes_localize': {'localized': '', 'top1': ' (class)', 'blind': ''},
     'scenes_detect': {'ap': '', 'ap50': ' (AP50)', 'blind': ''},
     'scenes_segment': {'miou': '', 'figure_ground': ' (figure and ground)', 'blind': ''},
     'scenes_pose': {'pck': '', 'oks_ap': ' (AP of OKS)', 'blind': ''},
     'scenes_caption': {'exact': '', 'bleu4': ' (BLEU-4)', 'blind': ''},
+    'scenes_vqa': {'accuracy': '', 'shuffled': ' (with another image)', 'blind': ''},
+    'scenes_point': {'accuracy': '', 'shuffled': ' (with another image)', 'blind': ''},
 }
-STARTS = {'scenes_caption': 'scenes_detect'}  # whose trunk it begins with
+TRUNK = 'scenes_detect'
+STARTED = ('scenes_caption', 'scenes_vqa', 'scenes_point')  # what begins with its trunk and pyramid
 
 
-def start(name: str, workdir: Path) -> list[str]:
+def start(name: str, workdir: Path, trunk: Path | None) -> list[str]:
     """The flag for the trunk that an experiment begins with.
 
     Raises:
         SystemExit: the runs that train it are not there.
     """
-    if name not in STARTS:
+    if name not in STARTED:
         return []
-    folder = workdir / STARTS[name]
-    if not folder.is_dir():
-        raise SystemExit(f'{name} begins with a trunk of {STARTS[name]}; run benchmarks.scenes {STARTS[name]} first')
-    _, chosen, _ = read(folder)
-    return [f'--init_from={folder / chosen.name / "seed_0"}']
+    folder = workdir / TRUNK
+    if trunk is None and not folder.is_dir():
+        raise SystemExit(
+            f'{name} begins with a trunk of {TRUNK}; run benchmarks.scenes {TRUNK}, or give --init_from=RUN'
+        )
+    return [f'--init_from={trunk or folder / read(folder)[1].name / "seed_0"}']
 
 
 def measure(name: str, folder: Path) -> dict[str, Any]:
@@ -84,11 +88,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('experiments', nargs='*', default=list(SHOWN))
     parser.add_argument('--workdir', type=Path, default=ROOT / 'runs' / 'scenes')
+    parser.add_argument('--init_from', type=Path, help='a run of scenes_detect; default: its first seed in --workdir')
     arguments = parser.parse_args()
     results = json.loads(RESULTS.read_text(encoding='utf-8')) if RESULTS.exists() else {}
     for name in arguments.experiments:
         folder = arguments.workdir / name
-        run(Choice(name, {}, VARY), folder, *start(name, arguments.workdir), seeds=SEEDS)
+        run(Choice(name, {}, VARY), folder, *start(name, arguments.workdir, arguments.init_from), seeds=SEEDS)
         results[name] = measure(name, folder)
         RESULTS.write_text(json.dumps(results, indent=1) + '\n', encoding='utf-8')
         write_row(name, row(name, results[name]))

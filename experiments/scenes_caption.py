@@ -34,7 +34,7 @@ def experiment(
     units: int = 128,  # of the memory
     embedding: int = 64,  # of a word
     batch_size: int = 32,
-    epochs: float = 6.0,
+    epochs: float = 3.0,
     learning_rate: float = 3e-3,  # at the end of the warm-up
     weight_decay: float = 1e-2,
     size: int = 48,

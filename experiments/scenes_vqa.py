@@ -32,7 +32,7 @@ def experiment(
     units: int = 128,  # of what is read and seen
     embedding: int = 64,  # of a word
     batch_size: int = 32,
-    epochs: float = 6.0,
+    epochs: float = 4.0,
     learning_rate: float = 2e-3,  # at the end of the warm-up
     weight_decay: float = 1e-2,
     size: int = 48,
