@@ -30,12 +30,13 @@ class Case:
         return self.batch, self.size, self.size, self.channels
 
 
+TASK_NETS = ('localizer', 'centernet', 'fcn', 'pose', 'captioner', 'question_answerer')
 CASES = {
     'lenet5': Case(28, 1, 128, 10, epoch=60_000),
     'resnet18': Case(64, 3, 32, 1000),
     'vgg11': Case(64, 3, 16, 1000),
     'resnet50': Case(224, 3, 8, 1000),
-    **{name: Case(48, 1, 32, 10, is_task=True) for name in ('localizer', 'centernet', 'fcn', 'pose', 'captioner')},
+    **{name: Case(48, 1, 32, 10, is_task=True) for name in TASK_NETS},
 }
 
 

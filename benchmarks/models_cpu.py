@@ -37,6 +37,7 @@ TARGETS = {
     ('resnet50', 'inference'): 0.9,
     **{(name, part): 1.0 for name in ('localizer', 'centernet', 'fcn', 'pose') for part in ('train', 'inference')},
     ('captioner', 'train'): 1.0,
+    ('question_answerer', 'train'): 1.0,
     ('lenet5', 'epoch'): 0.5,
     ('lenet5', 'epoch of PIL images'): 0.5,
 }

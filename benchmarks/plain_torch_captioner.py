@@ -10,12 +10,12 @@ import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
 from torch.nn import functional as F  # pyright: ignore[reportMissingImports]
 
-from benchmarks.plain_torch_tasks import FILTERS, Batch, Trunk, Twin
+from benchmarks.plain_torch_tasks import Batch, Pyramid, Trunk, Twin
 
 END = 0
 WORDS, LENGTH = 22, 21  # of the captions of up to three digits
 UNITS, EMBEDDING = 128, 64
-CHANNELS = FILTERS[2] + 2  # of a cell: the trunk's, and its place
+CHANNELS = 64 + 2  # of a cell: the pyramid's, and its place
 GATES = 'ifgo'
 
 
@@ -72,12 +72,12 @@ class Speaker(nn.Module):
 class Captioner(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.trunk, self.speaker = Trunk(), Speaker()
+        self.trunk, self.pyramid, self.speaker = Trunk(), Pyramid(CHANNELS - 2), Speaker()
         self.first_cell, self.first_hidden = nn.Linear(CHANNELS, UNITS), nn.Linear(CHANNELS, UNITS)
 
     def forward(self, images: Any, captions: Any = None) -> dict[str, Any]:
         """With captions (batch, 1, length) the scores behind the right words, else the best word each time."""
-        cells, side = _cells(self.trunk(images)[-1])
+        cells, side = cells_of(F.max_pool2d(self.pyramid(self.trunk(images)), 4))
         mean = cells.mean(1)
         carry = torch.tanh(self.first_cell(mean)), torch.tanh(self.first_hidden(mean))
         fixed = (self.speaker.keys(cells), *self.speaker.lstm.whole())
@@ -106,7 +106,7 @@ class Captioner(nn.Module):
         }
 
 
-def _cells(grid: Any) -> tuple[Any, int]:
+def cells_of(grid: Any) -> tuple[Any, int]:
     """A map (batch, channels, side, side) as cells (batch, side * side, channels + 2), with x and y from -1 to 1."""
     batch, _, side, _ = grid.shape
     at = 2 * (torch.arange(side) + 0.5) / side - 1

@@ -14,6 +14,7 @@ from benchmarks.model_case import LEARNING_RATE, MOMENTUM, Case, value
 BOXES = 5  # of an image, at most
 MASKS, JOINTS, MOST = 11, 13, 20  # classes of a pixel with the ground; key points; detections of an image
 WORDS, LENGTH = 22, 21  # of the captions of up to three digits
+ASKED, CHOICES, TEXTS = 5, 4, 34  # questions of an image, choices of a question, words of both
 
 
 def task_batch(model: str, case: Case) -> dict[str, np.ndarray]:
@@ -35,6 +36,13 @@ def task_batch(model: str, case: Case) -> dict[str, np.ndarray]:
         captions = rng.integers(1, WORDS, (case.batch, 1, LENGTH), np.int32)
         ends = rng.integers(LENGTH // 3, LENGTH, (case.batch, 1, 1))
         return {**found, 'captions': np.where(np.arange(LENGTH) < ends, captions, 0).astype(np.int32)}
+    if model == 'question_answerer':
+        lengths = {'question': (ASKED, 9), 'choices': (ASKED, CHOICES, 4)}
+        texts = {name: rng.integers(1, TEXTS, (case.batch, *shape), np.int32) for name, shape in lengths.items()}
+        ended = {
+            name: np.where(np.arange(text.shape[-1]) < 2 + (text[..., :1] % 2), text, 0) for name, text in texts.items()
+        }
+        return {**found, **ended, 'answer': rng.integers(0, CHOICES, (case.batch, ASKED), np.int32)}
     points = rng.uniform(0, size, (case.batch, JOINTS, 2)).astype(np.float32)
     return {**found, 'keypoints': points, 'visible': np.ones((case.batch, JOINTS), bool)}
 
@@ -46,8 +54,9 @@ def our_net(model: str) -> tuple[nn.Module, Any]:
     from cnn_jax.models.fcn import FCN
     from cnn_jax.models.localizer import Localizer
     from cnn_jax.models.pose import SimpleBaseline
+    from cnn_jax.models.question_answerer import QuestionAnswerer
     from cnn_jax.models.resnet import ResNet
-    from cnn_jax.tasks import captioning, detection, localization, pose, segmentation
+    from cnn_jax.tasks import captioning, detection, localization, pose, question_answering, segmentation
 
     trunk = ResNet(depth=8, layout='cifar', stem='half', maps=True)
     joints = tuple(str(number) for number in range(JOINTS))
@@ -60,8 +69,12 @@ def our_net(model: str) -> tuple[nn.Module, Any]:
             pose.task(joints=joints, torso=(0, 1)),
         ),
         'captioner': (
-            Captioner(trunk, num_words=WORDS, length=LENGTH, beams=1, units=128, embedding=64),
+            Captioner(trunk, num_words=WORDS, length=LENGTH, beams=1, units=128, embedding=64, finest=0),
             captioning.task(),
+        ),
+        'question_answerer': (
+            QuestionAnswerer(trunk, num_words=TEXTS, units=128, embedding=64, finest=0),
+            question_answering.task(),
         ),
     }
     return nets[model]
@@ -86,9 +99,10 @@ class OurTaskSteps:
         rows = np.arange(case.batch, dtype=np.int32)
         variables = starting_variables(net, jnp.asarray(batch['image']))
         folded, fewer = fold_batch_norm(net, variables, batch['image'])
-        self._images, self._variables = jnp.asarray(batch['image']), jax.tree.map(jnp.copy, fewer)
+        self._inputs = tuple(jnp.asarray(batch[name]) for name in ('image', *task.model_inputs))
+        self._variables = jax.tree.map(jnp.copy, fewer)
         self._apply = jax.jit(folded.apply)
-        self._read = jax.jit(lambda variables, images: task.read(folded.apply(variables, images)))
+        self._read = jax.jit(lambda variables, *inputs: task.read(folded.apply(variables, *inputs)))
         optimizer = optax.sgd(LEARNING_RATE, MOMENTUM)
         self._batch = mapping.put_batch(mesh, {**batch, 'mask': rows >= 0, 'index': rows, 'epoch': 0 * rows})
         self._state = start_state(variables, optimizer, mesh)
@@ -100,10 +114,10 @@ class OurTaskSteps:
         return metrics['loss']
 
     def infer(self) -> Any:
-        return self._read(self._variables, self._images)
+        return self._read(self._variables, *self._inputs)
 
     def outputs(self) -> Any:
-        return self._apply(self._variables, self._images)
+        return self._apply(self._variables, *self._inputs)
 
     def epochs(self) -> dict[str, Callable[[], Any]]:
         return {}
@@ -120,10 +134,11 @@ class TorchTaskSteps:
     def __init__(self, model: str, case: Case):
         import torch  # pyright: ignore[reportMissingImports]
 
-        from benchmarks import plain_torch, plain_torch_captioner, plain_torch_tasks
+        from benchmarks import plain_torch, plain_torch_answerer, plain_torch_captioner, plain_torch_tasks
 
         torch.set_num_threads(1)
-        twins = {**plain_torch_tasks.TWINS, 'captioner': plain_torch_captioner.TWIN}
+        told = {'captioner': plain_torch_captioner.TWIN, 'question_answerer': plain_torch_answerer.TWIN}
+        twins = {**plain_torch_tasks.TWINS, **told}
         self._torch, self._twin = torch, twins[model]
 
         def make() -> Any:
@@ -134,27 +149,28 @@ class TorchTaskSteps:
 
         self._model, self._fixed = make(), make().eval()
         batch = {name: torch.from_numpy(array) for name, array in task_batch(model, case).items()}
-        for name in ('label', 'box_label', 'segmentation', 'captions'):
+        for name in ('label', 'box_label', 'segmentation', 'captions', 'question', 'choices', 'answer'):
             batch |= {name: batch[name].long()} if name in batch else {}
         images = batch.pop('image').permute(0, 3, 1, 2)
-        self._images, self._batch = images.contiguous(memory_format=torch.channels_last), batch
+        asked = [batch[name] for name in ('question', 'choices') if name in batch]
+        self._inputs, self._batch = [images.contiguous(memory_format=torch.channels_last), *asked], batch
         self._optimizer = torch.optim.SGD(self._model.parameters(), LEARNING_RATE, momentum=MOMENTUM)
 
     def train(self) -> Any:
         self._optimizer.zero_grad(set_to_none=True)
-        inputs = [self._batch['captions']] if 'captions' in self._batch else []
-        loss = self._twin.loss(self._model(self._images, *inputs), self._batch)
+        captions = [self._batch['captions']] if 'captions' in self._batch else []
+        loss = self._twin.loss(self._model(*self._inputs, *captions), self._batch)
         loss.backward()
         self._optimizer.step()
         return loss.detach()
 
     def infer(self) -> Any:
         with self._torch.inference_mode():
-            return self._twin.read(self._fixed(self._images))
+            return self._twin.read(self._fixed(*self._inputs))
 
     def outputs(self) -> Any:
         with self._torch.inference_mode():
-            return self._fixed(self._images)
+            return self._fixed(*self._inputs)
 
     def epochs(self) -> dict[str, Callable[[], Any]]:
         return {}

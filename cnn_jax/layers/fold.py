@@ -31,11 +31,11 @@ class Folded(nn.Module):
     def setup(self) -> None:
         nn.share_scope(self, self.model)  # the paths of the variables stay those of the model
 
-    def __call__(self, images: Any, *, train: bool = False) -> Any:
+    def __call__(self, images: Any, *inputs: Any, train: bool = False) -> Any:
         if train:
             raise ValueError('Folded: train=True given; train the model itself, its batch norms are folded away here')
         with nn.intercept_methods(partial(_add_bias, self.folded)):
-            return self.model(images, train=False)
+            return self.model(images, *inputs, train=False)
 
 
 def fold_batch_norm(model: nn.Module, variables: Any, images: Any) -> tuple[Folded, dict[str, Any]]:
