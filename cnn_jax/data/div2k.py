@@ -102,8 +102,8 @@ def list_pictures(home: Path, split: str, scale: int, held_out: int) -> list[Pic
     for folder in (large, small):
         if not folder.is_dir():
             raise DataError(
-                f'{folder} is not there; unpack {start}_HR.zip and {start}_LR_bicubic_X{scale}.zip into {home}, and run '
-                f'the same command with --mode=prepare --data_dir={home.parent}'
+                f'{folder} is not there; unpack {start}_HR.zip and {start}_LR_bicubic_X{scale}.zip into {home}, and '
+                f'run the same command with --mode=prepare --data_dir={home.parent}'
             )
     names = sorted(path.stem for path in large.glob('*.png'))
     if start == 'DIV2K_train' and held_out:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
 import jax
@@ -29,7 +29,7 @@ SSIM = Metric('ssim', 'SSIM on Y', '', True)
 BICUBIC_SSIM = Metric('bicubic_ssim', 'SSIM of bicubic', '', True)
 BESIDE = {'psnr': 'bicubic_psnr', 'ssim': 'bicubic_ssim'}  # the blind baseline of each
 
-Loss = Literal['l1', 'mse']
+Loss = Literal['l1', 'mse', 'perceptual']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,14 +39,15 @@ class SuperResolution(Task):
     The model takes images of the same values: `preprocess` is `augment.to_unit_range`. The truth is the field
     `high_resolution`, and the scale is how much larger it is. The loss of an image is the mean over its numbers of
     absolute differences, as in Lim et al. 2017 (arXiv:1707.02921), or of squared ones, as in Dong et al. 2014
-    (arXiv:1501.00092).
+    (arXiv:1501.00092); or the distance of what a loss network sees, as in Johnson et al. 2016 (arXiv:1603.08155), which
+    the model computes, a `models.perceptual_enlargement`.
 
     PSNR, the headline, and SSIM are those of `quality`: answers are rounded to 8 bits and held within 0 .. 255, Y is
     MATLAB's, `scale` pixels of each border do not count; the metric is the mean over the images of a split, of PSNR in
     dB. Beside each stands that of bicubic interpolation of the same small image, rounded alike: what needs no net.
 
     Attributes:
-        loss_name: 'l1' or 'mse'.
+        loss_name: 'l1', 'mse' or 'perceptual'.
     """
 
     loss_name: Loss = 'l1'
@@ -68,7 +69,16 @@ class SuperResolution(Task):
         scale = max(1, given[0] // height) if len(given) == 3 else 2
         return {HIGH: Field('uint8', (height * scale, width * scale, channels))}
 
+    def forward(self, apply: Callable[..., Any], variables: Any, batch: Batch, *, train: bool) -> Any:
+        """The model's outputs; one with a loss network is given the truth, where there is one, to judge by."""
+        if self.loss_name != 'perceptual' or HIGH not in batch:
+            return apply(variables, batch['image'], train=train)
+        return apply(variables, batch['image'], batch[HIGH].astype(jnp.float32) / 255, train=train)
+
     def loss(self, outputs: Any, batch: Batch) -> jax.Array:
+        if self.loss_name == 'perceptual':
+            return _distance(outputs)
+        outputs = _enlarged(outputs)
         missed = outputs.astype(jnp.float32) - _truth(outputs, batch).astype(jnp.float32) / 255
         each = jnp.abs(missed) if self.loss_name == 'l1' else jnp.square(missed)
         return jnp.mean(each, (1, 2, 3))
@@ -78,13 +88,14 @@ class SuperResolution(Task):
 
     def read(self, outputs: Any) -> dict[str, jax.Array]:
         """`enlarged`, whole numbers 0 .. 255, float32 (batch, height, width, channels); NaN where an output is none."""
-        return {'enlarged': to_pixels(outputs)}
+        return {'enlarged': to_pixels(_enlarged(outputs))}
 
     def results(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
         """What is kept of each image, (batch,) arrays: `psnr` in dB and `ssim`, those of bicubic, and `label`.
 
         A picture with a pixel that is no number has neither.
         """
+        outputs = _enlarged(outputs)
         truth = _truth(outputs, batch).astype(jnp.float32)
         scale = truth.shape[1] // batch['image'].shape[1]
         blind = to_pixels(bicubic(batch['image'], scale=scale))
@@ -196,11 +207,24 @@ def task(*, loss: Loss = 'l1') -> SuperResolution:
     """Super-resolution.
 
     Raises:
-        CnnJaxError: another loss than 'l1' or 'mse'.
+        CnnJaxError: another loss than 'l1', 'mse' or 'perceptual'.
     """
     if loss not in get_args(Loss):
         raise CnnJaxError(f'loss: {loss!r} given; it is one of {", ".join(get_args(Loss))}')
     return SuperResolution(loss)
+
+
+def _enlarged(outputs: Any) -> jax.Array:
+    return outputs['enlarged'] if isinstance(outputs, Mapping) else outputs
+
+
+def _distance(outputs: Any) -> jax.Array:
+    if not isinstance(outputs, Mapping):
+        raise CnnJaxError(
+            'task super_resolution: the loss is perceptual, and the model has no loss network; build it as a '
+            'models.perceptual_enlargement.PerceptualEnlargement'
+        )
+    return outputs['distance']
 
 
 def _truth(outputs: jax.Array, batch: Batch) -> jax.Array:
