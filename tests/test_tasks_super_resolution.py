@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnn_jax import experiment
 from cnn_jax.data import augment, photograph_blocks, scenes
 from cnn_jax.data.formats.image import decode
 from cnn_jax.data.formats.shrunk import HIGH
@@ -20,6 +21,7 @@ from cnn_jax.errors import CnnJaxError
 from cnn_jax.evaluation.evaluate import evaluate
 from cnn_jax.models.edsr import EDSR
 from cnn_jax.ops import bicubic
+from cnn_jax.prediction.load import load, of_experiment
 from cnn_jax.prediction.net import Net
 from cnn_jax.prediction.run import predict
 from cnn_jax.steps.evaluate import make_eval_step
@@ -213,3 +215,20 @@ def test_an_answer_that_is_no_number_is_an_error(net):
         read_file=decode, source='a test',
     )  # fmt: skip
     assert lost.predict(np.zeros((4, 4, 3), np.uint8)) == {'error': 'the outputs of the net are not finite'}
+
+
+def test_a_saved_net_enlarges_as_the_experiment_does(tmp_path):
+    loaded = experiment.load('photographs_enlarge', {'smoke': True})
+    made = loaded.experiment
+    shapes = jax.eval_shape(lambda: made.init_state(0)).variables
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(lambda leaf: rng.normal(0, 0.05, leaf.shape).astype(leaf.dtype), shapes)
+    ours = of_experiment(loaded, variables, 'a test')
+    ours.save(tmp_path / 'net.safetensors')
+    theirs = load(tmp_path / 'net.safetensors')
+    picture = rng.integers(0, 256, (20, 31, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / 'picture.png')
+    one, other = (net.predict(tmp_path / 'picture.png') for net in (ours, theirs))
+    assert other['enlarged'].shape == (40, 62, 3)
+    np.testing.assert_array_equal(one['enlarged'], other['enlarged'])
+    assert theirs.task == TASK

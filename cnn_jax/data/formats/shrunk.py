@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.data.formats.fields import Field, Fields
+from cnn_jax.data.formats.image import decode
 from cnn_jax.data.formats.kept import Rows
 from cnn_jax.data.formats.seal import Seal
 from cnn_jax.data.order import check_count
@@ -36,6 +37,15 @@ def shrink(pixels: np.ndarray, scale: int) -> np.ndarray:
         (width // scale, height // scale), Image.Resampling.BICUBIC
     )
     return np.asarray(small).reshape(height // scale, width // scale, pixels.shape[2])
+
+
+def read_whole(encoded: bytes) -> np.ndarray:
+    """A picture at its own size, uint8 (height, width, 3), turned as EXIF says: what a net is asked to enlarge.
+
+    Raises:
+        BadImage: cannot be decoded, or is too large.
+    """
+    return decode(encoded, upright=True)
 
 
 def fields_of(size: int, scale: int, channels: int = 3) -> Fields:
