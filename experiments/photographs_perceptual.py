@@ -14,7 +14,7 @@ those of `photographs_enlarge`, or with `data=div2k` those of `div2k_edsr`.
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.experiment import Experiment
@@ -47,10 +47,10 @@ def experiment(
     if pixels != 'caffe' and is_keras(Path(vgg).expanduser()):
         raise CnnJaxError(f'pixels: {pixels} given, and {vgg} takes those of Caffe; leave it out')
     of_pixels = photographs_enlarge if data == 'photographs' else div2k_edsr
-    steps = {} if num_steps is None else {'num_steps': num_steps}
+    steps: dict[str, Any] = {} if num_steps is None else {'num_steps': num_steps}
     made = of_pixels.experiment(scale=scale, batch_size=batch_size, smoke=smoke, **steps)
     mean, std = IMAGENET
-    rgb = {} if pixels == 'caffe' else {'mean': mean, 'std': std, 'blue_first': False}
+    rgb: dict[str, Any] = {} if pixels == 'caffe' else {'mean': mean, 'std': std, 'blue_first': False}
     trunk = VGG(stage_sizes=(2, 2), maps=True, width=1 / 16 if smoke else 1.0)
     judged = dataclasses.replace(
         made,

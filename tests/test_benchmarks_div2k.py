@@ -30,7 +30,7 @@ def test_a_net_that_adds_nothing_is_bicubic_on_whole_pictures(tmp_path):
     div2k.write_small(tmp_path / div2k.NAME)
     model = EDSR(scale=3, filters=4, blocks=1, residual=True)
     net = Net(
-        model=model, variables=model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), train=False),
+        model=model, variables=dict(model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), train=False)),
         task=super_resolution.task(), class_names=(), preprocess=augment.on_images(augment.to_unit_range),
         image_shape=(16, 16, 3), read_file=read_whole, source='a test',
     )  # fmt: skip

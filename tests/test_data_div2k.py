@@ -1,6 +1,7 @@
 """DIV2K's folders: blocks that are where both pictures say, and files that are bad or missing by name."""
 
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from cnn_jax.data import div2k
 from cnn_jax.data.formats.shrunk import HIGH, pack, shrink, unpack
 from cnn_jax.errors import CnnJaxError, DataError
 
-OPTIONS = {'batch_size': 2, 'size': 48, 'held_out': 2}
+OPTIONS: dict[str, Any] = {'batch_size': 2, 'size': 48, 'held_out': 2}
 
 
 @pytest.fixture(scope='module')

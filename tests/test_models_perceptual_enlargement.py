@@ -1,6 +1,7 @@
 """A net that makes images larger with the loss network that judges it: what is measured, what learns, what is kept."""
 
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +59,7 @@ def test_a_variant_comes_back_from_what_a_file_of_weights_keeps(make):
 def test_the_distance_is_of_what_the_loss_network_sees(variables, blue_first):
     model = MODEL.clone(blue_first=blue_first, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
     outputs = forward(model, variables, {'image': IMAGES, HIGH: jnp.asarray(TRUTHS)})
-    enlarged = model.net.apply({'params': variables['params']['net']}, IMAGES, train=False)
+    enlarged: Any = model.net.apply({'params': variables['params']['net']}, IMAGES, train=False)
     np.testing.assert_allclose(outputs['enlarged'], enlarged, atol=1e-6)
 
     def seen(images):
@@ -84,14 +85,16 @@ def test_the_truth_itself_has_no_distance_and_no_gradient_reaches_it(variables):
     np.testing.assert_array_equal(forward(model, variables, {'image': IMAGES, HIGH: truths})['distance'], 0)
 
     def distance(truths):
-        return MODEL.apply(variables, IMAGES, truths, train=True)['distance'].sum()
+        outputs: Any = MODEL.apply(variables, IMAGES, truths, train=True)
+        return outputs['distance'].sum()
 
     np.testing.assert_array_equal(jax.grad(distance)(large), 0)
 
 
 def test_without_a_truth_it_is_the_net_alone(variables):
     alone = TASK.forward(MODEL.apply, {'params': variables['params']}, {'image': IMAGES}, train=False)
-    np.testing.assert_array_equal(alone, MODEL.net.apply({'params': variables['params']['net']}, IMAGES, train=False))
+    net: Any = MODEL.net.apply({'params': variables['params']['net']}, IMAGES, train=False)
+    np.testing.assert_array_equal(alone, net)
     without = variable_shapes(MODEL, (8, 6, 3))
     batch = {'image': IMAGES, HIGH: jnp.asarray(TRUTHS)}
     given = jax.eval_shape(lambda: TASK.forward(MODEL.init, jax.random.key(0), batch, train=False))
@@ -111,7 +114,7 @@ def test_what_does_not_fit_is_named(variables, tmp_path):
 def test_training_moves_the_net_and_leaves_the_loss_network():
     made = experiment.load('photographs_perceptual', {'smoke': True}).experiment
     params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1), jax.eval_shape(lambda: made.init_state(0)).params)
-    updates, _ = made.optimizer.update(params, made.optimizer.init(params), params)
+    updates: Any = made.optimizer.update(params, made.optimizer.init(params), params)[0]
     moved = {name: float(optax.tree.norm(part)) for name, part in updates.items()}
     assert moved['trunk'] == 0
     assert moved['net'] > 0

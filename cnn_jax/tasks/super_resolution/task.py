@@ -27,6 +27,7 @@ PSNR = Metric('psnr', 'PSNR on Y', 'dB', True)
 BICUBIC_PSNR = Metric('bicubic_psnr', 'PSNR of bicubic', 'dB', True)
 SSIM = Metric('ssim', 'SSIM on Y', '', True)
 BICUBIC_SSIM = Metric('bicubic_ssim', 'SSIM of bicubic', '', True)
+MOST_PSNR = 100.0  # dB that an image counts with
 BESIDE = {'psnr': 'bicubic_psnr', 'ssim': 'bicubic_ssim'}  # the blind baseline of each
 
 Loss = Literal['l1', 'mse', 'perceptual']
@@ -44,7 +45,8 @@ class SuperResolution(Task):
 
     PSNR, the headline, and SSIM are those of `quality`: answers are rounded to 8 bits and held within 0 .. 255, Y is
     MATLAB's, `scale` pixels of each border do not count; the metric is the mean over the images of a split, of PSNR in
-    dB. Beside each stands that of bicubic interpolation of the same small image, rounded alike: what needs no net.
+    dB, where more than 100 counts as 100, so that a flat piece that is exact does not make it infinite. Beside each
+    stands that of bicubic interpolation of the same small image, rounded alike: what needs no net.
 
     Attributes:
         loss_name: 'l1', 'mse' or 'perceptual'.
@@ -56,7 +58,6 @@ class SuperResolution(Task):
     answers_are_images: ClassVar[bool] = True
     any_size: ClassVar[bool] = True
     draws: ClassVar[bool] = True
-    truths: ClassVar[tuple[str, ...]] = ('bicubic_psnr', 'bicubic_ssim', 'label')
     case_note: ClassVar[str] = page.CASE_NOTE
 
     @property
@@ -101,7 +102,8 @@ class SuperResolution(Task):
         blind = to_pixels(bicubic(batch['image'], scale=scale))
         found = {}
         for names, answer in ((('psnr', 'ssim'), to_pixels(outputs)), (tuple(BESIDE.values()), blind)):
-            found |= dict(zip(names, measure(answer, truth, scale=scale), strict=True))
+            psnr, ssim = measure(answer, truth, scale=scale)
+            found |= dict(zip(names, (jnp.minimum(psnr, MOST_PSNR), ssim), strict=True))
         return found | ({'label': batch['label']} if 'label' in batch else {})
 
     def summarise(self, results: Results, data: Data) -> dict[str, float]:
@@ -189,10 +191,12 @@ class SuperResolution(Task):
         return page.sections(run)
 
     def details(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
-        return {
-            **super().details(evaluation, data),
-            'by_photograph': page.by_label(evaluation.results, data.class_names),
+        each = page.by_label(evaluation.results, data.class_names)
+        finite = {
+            name: {key: value if np.isfinite(value) else None for key, value in one.items()}
+            for name, one in each.items()
         }
+        return {**super().details(evaluation, data), 'by_photograph': finite}
 
     def short_result(self, run: Run) -> str:
         value, blind = (run.last(name, 'test') for name in ('psnr', 'bicubic_psnr'))
