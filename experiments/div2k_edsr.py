@@ -19,6 +19,7 @@ import optax
 
 from cnn_jax.data import augment, augment_pairs, div2k
 from cnn_jax.experiment import Experiment
+from cnn_jax.layers import initializers
 from cnn_jax.models.edsr import EDSR
 from cnn_jax.models.srcnn import SRCNN
 from cnn_jax.tasks import super_resolution
@@ -49,8 +50,9 @@ def experiment(
     blocks, filters = (1, 8) if smoke else (blocks, filters)
     schedule = optax.exponential_decay(learning_rate, halve_every, 0.5, staircase=True)
     deep = EDSR(scale=scale, filters=filters, blocks=blocks, residual_scale=residual_scale, residual=residual)
+    shallow = SRCNN(scale=scale, residual=residual, kernel_initializer=initializers.he_normal())
     return Experiment(
-        model=deep if net == 'edsr' else SRCNN(scale=scale, residual=residual),
+        model=deep if net == 'edsr' else shallow,
         data=data,
         task=super_resolution.task(loss=loss),
         optimizer=optax.adam(schedule),

@@ -15,6 +15,7 @@ import optax
 
 from cnn_jax.data import augment, augment_pairs, photograph_blocks
 from cnn_jax.experiment import Experiment
+from cnn_jax.layers import initializers
 from cnn_jax.models.edsr import EDSR
 from cnn_jax.models.srcnn import SRCNN
 from cnn_jax.tasks import super_resolution
@@ -43,8 +44,9 @@ def experiment(
     num_steps = 2 if smoke else num_steps
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 20, max(num_steps, 1))
     deep = EDSR(scale=scale, blocks=1 if smoke else blocks, filters=8 if smoke else filters, residual=residual)
+    shallow = SRCNN(scale=scale, residual=residual, kernel_initializer=initializers.he_normal())
     return Experiment(
-        model=deep if net == 'edsr' else SRCNN(scale=scale, residual=residual),
+        model=deep if net == 'edsr' else shallow,
         data=data,
         task=super_resolution.task(loss=loss),
         optimizer=optax.adam(schedule),

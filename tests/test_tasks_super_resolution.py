@@ -32,6 +32,7 @@ from cnn_jax.tasks.super_resolution import quality
 from cnn_jax.tasks.super_resolution.measures import measure, to_pixels
 from cnn_jax.workdir.log import Log
 
+pytestmark = pytest.mark.usefixtures('optimised')  # as users have it: what depends on the batch may do so there alone
 TASK = super_resolution.task()
 DATA = photograph_blocks.load(batch_size=4, scale=2)
 UNIT = augment.on_images(augment.to_unit_range)

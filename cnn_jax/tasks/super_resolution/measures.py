@@ -52,7 +52,11 @@ def measure(answers: jax.Array, truths: jax.Array, *, scale: int) -> tuple[jax.A
         answer, truth = jax.lax.optimization_barrier(pair)
         return jax.lax.optimization_barrier(_measure(answer, truth, slice(scale, -scale) if scale else slice(None)))
 
-    return jax.lax.map(one, (answers, truths))
+    count = answers.shape[0]
+    if count == 1:  # a loop of one turn would be written out, and rounded otherwise
+        answers, truths = (jnp.concatenate([images, images]) for images in (answers, truths))
+    psnr, ssim = jax.lax.map(one, (answers, truths))
+    return psnr[:count], ssim[:count]
 
 
 def _measure(answer: jax.Array, truth: jax.Array, inner: slice) -> tuple[jax.Array, jax.Array]:
