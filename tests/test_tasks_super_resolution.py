@@ -115,8 +115,14 @@ def test_a_net_that_adds_nothing_has_the_numbers_of_bicubic(data_dir):
     assert found.summary['psnr'] == found.summary['bicubic_psnr']
 
 
-@pytest.mark.parametrize(('devices', 'size'), [(1, 1), (1, 3), (8, 16)])
-def test_results_depend_on_neither_batch_size_nor_devices(devices, size, data_dir):
+@pytest.fixture(scope='module')
+def whole(optimised, data_dir):
+    """The evaluation of `Sharpened`, all images at once."""
+    return evaluated(Sharpened(), {}, data_dir, size=10)
+
+
+@pytest.mark.parametrize(('devices', 'size'), [(1, 1), (8, 16)])
+def test_results_depend_on_neither_batch_size_nor_devices(devices, size, data_dir, whole):
     found = evaluated(Sharpened(), {}, data_dir, devices=devices, size=size)
     rows = DATA.open('test', data_dir)
     images, truths = (np.stack([rows[row][name] for row in range(len(rows))]) for name in ('image', HIGH))
@@ -124,15 +130,14 @@ def test_results_depend_on_neither_batch_size_nor_devices(devices, size, data_di
     expected = [quality(one, truth, scale=2) for one, truth in zip(answers, truths, strict=True)]
     np.testing.assert_allclose(found.results['psnr'], [one.psnr for one in expected], atol=1e-3)
     np.testing.assert_allclose(found.results['ssim'], [one.ssim for one in expected], atol=1e-5)
-    whole = evaluated(Sharpened(), {}, data_dir, size=len(rows))
     for name, values in whole.results.items():
         np.testing.assert_array_equal(found.results[name], values)
     assert found.summary == whole.summary
     assert found.summary['psnr'] == pytest.approx(np.mean([one.psnr for one in expected]), abs=1e-3)
 
 
-def test_an_evaluation_says_bicubic_beside_every_number(data_dir):
-    found = evaluated(Sharpened(), {}, data_dir)
+def test_an_evaluation_says_bicubic_beside_every_number(whole):
+    found = whole
     words = TASK.words(found, DATA)
     assert f'PSNR on Y       {found.summary["psnr"]:.2f} dB (bicubic {found.summary["bicubic_psnr"]:.2f})' in words
     assert f'(bicubic {found.summary["bicubic_ssim"]:.4f})' in words
@@ -177,9 +182,8 @@ def net():
     )  # fmt: skip
 
 
-def test_a_prediction_is_the_picture_that_was_evaluated(net, data_dir):
-    rows = DATA.open('test', data_dir)
-    found = evaluated(Sharpened(), {}, data_dir)
+def test_a_prediction_is_the_picture_that_was_evaluated(net, data_dir, whole):
+    rows, found = DATA.open('test', data_dir), whole
     answers = net.predict([rows[row]['image'] for row in range(len(rows))])
     for row, answer in enumerate(answers):
         measured = quality(answer['enlarged'], rows[row][HIGH], scale=2)
