@@ -91,6 +91,20 @@ def test_the_truth_itself_has_no_distance_and_no_gradient_reaches_it(variables):
     np.testing.assert_array_equal(jax.grad(distance)(large), 0)
 
 
+def test_bicubic_is_judged_beside_it_in_evaluation(variables):
+    model = MODEL.clone(net=EDSR(scale=2, filters=4, blocks=1, residual=True))
+    still = model.init(jax.random.key(0), IMAGES, train=False)
+    given = {'params': {**still['params'], 'trunk': variables['params']['trunk']}}
+    batch = {'image': jnp.asarray(RNG.uniform(0, 1, (2, 8, 8, 3)), jnp.float32)}
+    batch[HIGH] = jnp.asarray(RNG.integers(0, 256, (2, 16, 16, 3), np.uint8))
+    outputs = TASK.forward(model.apply, given, batch, train=False)
+    assert (outputs['distance'] > 0).all()
+    np.testing.assert_array_equal(outputs['distance'], outputs['bicubic_distance'])
+    assert 'bicubic_distance' not in TASK.forward(model.apply, given, batch, train=True)
+    found = TASK.results(outputs, batch)
+    np.testing.assert_array_equal(found['bicubic_loss'], TASK.loss(outputs, batch))
+
+
 def test_without_a_truth_it_is_the_net_alone(variables):
     alone = TASK.forward(MODEL.apply, {'params': variables['params']}, {'image': IMAGES}, train=False)
     net: Any = MODEL.net.apply({'params': variables['params']['net']}, IMAGES, train=False)

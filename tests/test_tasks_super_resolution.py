@@ -112,7 +112,10 @@ def test_a_net_that_adds_nothing_has_the_numbers_of_bicubic(data_dir):
     found = evaluated(model, variables, data_dir)
     np.testing.assert_array_equal(found.results['psnr'], found.results['bicubic_psnr'])
     np.testing.assert_array_equal(found.results['ssim'], found.results['bicubic_ssim'])
+    np.testing.assert_allclose(found.results['loss'], found.results['bicubic_loss'], rtol=1e-6)
     assert found.summary['psnr'] == found.summary['bicubic_psnr']
+    for metric in TASK.metrics:
+        assert np.isfinite(found.summary[metric.name])
 
 
 @pytest.fixture(scope='module')
@@ -141,14 +144,22 @@ def test_an_evaluation_says_bicubic_beside_every_number(whole):
     words = TASK.words(found, DATA)
     assert f'PSNR on Y       {found.summary["psnr"]:.2f} dB (bicubic {found.summary["bicubic_psnr"]:.2f})' in words
     assert f'(bicubic {found.summary["bicubic_ssim"]:.4f})' in words
+    assert f'{found.summary["loss"]:.4f} (bicubic {found.summary["bicubic_loss"]:.4f})' in words
     assert 'PSNR of china' in words
+    assert all('(bicubic' in line for line in TASK.outcome('test', found))
     assert 'bicubic' in TASK.line('validation', found.summary)
     details = json.loads(json.dumps(TASK.details(found, DATA)))
     china = found.results['label'] == 0
     assert details['by_photograph']['china']['psnr'] == pytest.approx(found.results['psnr'][china].mean(), rel=1e-6)
     assert set(TASK.result_columns({name: one[0] for name, one in found.results.items()}, DATA.class_names)) == {
-        'photograph', 'psnr', 'bicubic_psnr', 'ssim', 'bicubic_ssim', 'loss'
+        'photograph', 'psnr', 'bicubic_psnr', 'ssim', 'bicubic_ssim', 'loss', 'bicubic_loss'
     }  # fmt: skip
+
+
+def test_runs_are_compared_by_what_they_learn():
+    assert TASK.headline.name == 'psnr'
+    assert super_resolution.task(loss='mse').headline.name == 'psnr'
+    assert super_resolution.task(loss='perceptual').headline.name == 'loss'
 
 
 def test_losses_have_closed_forms():
@@ -158,7 +169,7 @@ def test_losses_have_closed_forms():
     np.testing.assert_allclose(super_resolution.task(loss='mse').loss(outputs, batch), [0.09, 0], atol=1e-6)
     with pytest.raises(CnnJaxError, match=r'gives images of \(4, 4, 3\), the truth has \(8, 8, 3\)'):
         TASK.loss(outputs, {HIGH: jnp.zeros((2, 8, 8, 3), jnp.uint8)})
-    with pytest.raises(CnnJaxError, match="loss: 'l3' given; it is one of l1, mse"):
+    with pytest.raises(CnnJaxError, match="loss: 'l3' given; it is one of l1, mse, perceptual"):
         super_resolution.task(loss='l3')  # pyright: ignore[reportArgumentType]
     with pytest.raises(CnnJaxError, match="has no 'high_resolution' in its rows"):
         TASK.check(scenes.load(batch_size=2))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from cnn_jax.models.edsr import EDSR
 from cnn_jax.models.vgg import VGG
+from cnn_jax.ops import bicubic
 from cnn_jax.tracing.record import Called, record
 
 
@@ -18,7 +19,8 @@ class PerceptualEnlargement(nn.Module):
     Takes images (batch, height, width, channels) in 0 .. 1, returns the larger ones in the same values. Where the
     truths (batch, height * scale, width * scale, channels) in 0 .. 1 are given too, it returns `enlarged`, those
     images, and `distance`, (batch,): the mean over the numbers of `layer` of the squared difference between what the
-    trunk sees in them and in the truths. What stays as it is of the two is the trunk: see `freeze`.
+    trunk sees in them and in the truths; in evaluation `bicubic_distance` too, that of bicubic interpolation. What
+    stays as it is of the two is the trunk: see `freeze`.
 
     Learned parameters: `perceptual_x4` 1,777,731 at 24x24x3, of which 260,160 are the trunk's.
 
@@ -51,9 +53,14 @@ class PerceptualEnlargement(nn.Module):
             if self.is_initializing():  # so that its variables are the same whatever is given
                 self._seen(enlarged, train=train)
             return enlarged
-        seen, wanted = (self._seen(one, train=train) for one in (enlarged, truths))
-        squares = jnp.square(seen - jax.lax.stop_gradient(wanted))
-        return {'enlarged': enlarged, 'distance': jnp.mean(squares.reshape(squares.shape[0], -1), -1)}
+        wanted = jax.lax.stop_gradient(self._seen(truths, train=train))
+        judged = {'distance': enlarged}
+        if not train:
+            judged['bicubic_distance'] = bicubic(images, scale=self.scale)
+        return {
+            'enlarged': enlarged,
+            **{name: _mean_square(self._seen(one, train=train) - wanted) for name, one in judged.items()},
+        }
 
     def _seen(self, images: jax.Array, *, train: bool) -> jax.Array:
         """The maps of `layer`; ValueError where the trunk has no layer of that name."""
@@ -72,6 +79,11 @@ class PerceptualEnlargement(nn.Module):
                 f'layer: {self.layer!r} given; the trunk, {type(self.trunk).__name__}, has none of that name'
             )
         return found[-1]
+
+
+def _mean_square(values: jax.Array) -> jax.Array:
+    """(batch,) of (batch, ...)."""
+    return jnp.mean(jnp.square(values).reshape(values.shape[0], -1), -1)
 
 
 VARIANTS: dict[str, Callable[..., nn.Module]] = {

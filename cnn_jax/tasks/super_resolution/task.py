@@ -28,7 +28,9 @@ BICUBIC_PSNR = Metric('bicubic_psnr', 'PSNR of bicubic', 'dB', True)
 SSIM = Metric('ssim', 'SSIM on Y', '', True)
 BICUBIC_SSIM = Metric('bicubic_ssim', 'SSIM of bicubic', '', True)
 MOST_PSNR = 100.0  # dB that an image counts with
-BESIDE = {'psnr': 'bicubic_psnr', 'ssim': 'bicubic_ssim'}  # the blind baseline of each
+BICUBIC_LOSS = Metric('bicubic_loss', 'loss of bicubic', '', False)
+BESIDE = {'psnr': 'bicubic_psnr', 'ssim': 'bicubic_ssim', 'loss': 'bicubic_loss'}  # the blind baseline of each
+MEASURES = (PSNR, BICUBIC_PSNR, SSIM, BICUBIC_SSIM)
 
 Loss = Literal['l1', 'mse', 'perceptual']
 
@@ -43,10 +45,11 @@ class SuperResolution(Task):
     (arXiv:1501.00092); or the distance of what a loss network sees, as in Johnson et al. 2016 (arXiv:1603.08155), which
     the model computes, a `models.perceptual_enlargement`.
 
-    PSNR, the headline, and SSIM are those of `quality`: answers are rounded to 8 bits and held within 0 .. 255, Y is
+    PSNR and SSIM are those of `quality`: answers are rounded to 8 bits and held within 0 .. 255, Y is
     MATLAB's, `scale` pixels of each border do not count; the metric is the mean over the images of a split, of PSNR in
     dB, where more than 100 counts as 100, so that a flat piece that is exact does not make it infinite. Beside each
-    stands that of bicubic interpolation of the same small image, rounded alike: what needs no net.
+    stands that of bicubic interpolation of the same small image, rounded alike: what needs no net. The headline is
+    PSNR, and of a net with a loss network the loss.
 
     Attributes:
         loss_name: 'l1', 'mse' or 'perceptual'.
@@ -54,7 +57,6 @@ class SuperResolution(Task):
 
     loss_name: Loss = 'l1'
 
-    metrics: ClassVar[tuple[Metric, ...]] = (PSNR, BICUBIC_PSNR, SSIM, BICUBIC_SSIM, LOSS)
     answers_are_images: ClassVar[bool] = True
     any_size: ClassVar[bool] = True
     draws: ClassVar[bool] = True
@@ -63,6 +65,12 @@ class SuperResolution(Task):
     @property
     def name(self) -> str:
         return 'super_resolution'
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """PSNR first; of a perceptual loss the loss, as less of it is no more PSNR."""
+        losses = (LOSS, BICUBIC_LOSS)
+        return (*losses, *MEASURES) if self.loss_name == 'perceptual' else (*MEASURES, *losses)
 
     def fields(self, data: Data) -> Fields:
         height, width, channels = data.image_shape
@@ -78,9 +86,12 @@ class SuperResolution(Task):
 
     def loss(self, outputs: Any, batch: Batch) -> jax.Array:
         if self.loss_name == 'perceptual':
-            return _distance(outputs)
-        outputs = _enlarged(outputs)
-        missed = outputs.astype(jnp.float32) - _truth(outputs, batch).astype(jnp.float32) / 255
+            return _distance(outputs, 'distance')
+        return self._missed(_enlarged(outputs), batch)
+
+    def _missed(self, images: jax.Array, batch: Batch) -> jax.Array:
+        """The loss of pixels, (batch,)."""
+        missed = images.astype(jnp.float32) - _truth(images, batch).astype(jnp.float32) / 255
         each = jnp.abs(missed) if self.loss_name == 'l1' else jnp.square(missed)
         return jnp.mean(each, (1, 2, 3))
 
@@ -92,18 +103,21 @@ class SuperResolution(Task):
         return {'enlarged': to_pixels(_enlarged(outputs))}
 
     def results(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
-        """What is kept of each image, (batch,) arrays: `psnr` in dB and `ssim`, those of bicubic, and `label`.
+        """What is kept of each image, (batch,) arrays: `psnr` in dB and `ssim`; those and the loss of bicubic; `label`.
 
         A picture with a pixel that is no number has neither.
         """
-        outputs = _enlarged(outputs)
-        truth = _truth(outputs, batch).astype(jnp.float32)
+        enlarged = _enlarged(outputs)
+        truth = _truth(enlarged, batch).astype(jnp.float32)
         scale = truth.shape[1] // batch['image'].shape[1]
-        blind = to_pixels(bicubic(batch['image'], scale=scale))
-        both = measure(jnp.concatenate([to_pixels(outputs), blind]), jnp.concatenate([truth, truth]), scale=scale)
+        smooth = bicubic(batch['image'], scale=scale)
+        answers = jnp.concatenate([to_pixels(enlarged), to_pixels(smooth)])
+        both = measure(answers, jnp.concatenate([truth, truth]), scale=scale)
         (psnr, bicubic_psnr), (ssim, bicubic_ssim) = (jnp.split(values, 2) for values in both)
         found = {'psnr': psnr, 'bicubic_psnr': bicubic_psnr, 'ssim': ssim, 'bicubic_ssim': bicubic_ssim}
         found |= {name: jnp.minimum(found[name], MOST_PSNR) for name in ('psnr', 'bicubic_psnr')}
+        judged = self.loss_name == 'perceptual'
+        found['bicubic_loss'] = _distance(outputs, 'bicubic_distance') if judged else self._missed(smooth, batch)
         return found | ({'label': batch['label']} if 'label' in batch else {})
 
     def summarise(self, results: Results, data: Data) -> dict[str, float]:
@@ -111,18 +125,23 @@ class SuperResolution(Task):
         return {**means, 'images': len(results['loss'])}
 
     def line(self, split: str, summary: Mapping[str, float]) -> str:
-        return f'{split} PSNR {_beside(PSNR, summary)}  {split} {LOSS.in_words(summary["loss"])}'
+        return f'{split} PSNR {_beside(PSNR, summary)}  {split} loss {_beside(LOSS, summary)}'
 
     def shown(self, metric: Metric, evaluation: Evaluation) -> str:
         """The value of a metric, bicubic's beside it."""
         return _beside(metric, evaluation.summary)
 
+    def outcome(self, split: str, evaluation: Evaluation) -> list[str]:
+        rows = [(f'{split} {metric.title}', self.shown(metric, evaluation)) for metric in (PSNR, SSIM, LOSS)]
+        width = max(len(title) for title, _ in rows)
+        return [f'{title:<{width}} {value}' for title, value in rows]
+
     def table(self, evaluation: Evaluation, data: Data) -> list[tuple[str, str]]:
-        """The metrics, and the PSNR of each photograph where the images are pieces of several."""
+        """PSNR and SSIM, the PSNR of each photograph where the images are pieces of several, and the loss."""
         rows = [(metric.title, self.shown(metric, evaluation)) for metric in (PSNR, SSIM)]
         for name, summary in page.by_label(evaluation.results, data.class_names).items():
             rows.append((f'PSNR of {name}', _beside(PSNR, summary)))
-        return [*rows, (LOSS.title, LOSS.show(evaluation.summary['loss']))]
+        return [*rows, (LOSS.title, self.shown(LOSS, evaluation))]
 
     def truth(self, example: Mapping[str, Any], class_names: Sequence[str]) -> str:
         return class_names[int(example['label'])] if 'label' in example and class_names else ''
@@ -222,13 +241,13 @@ def _enlarged(outputs: Any) -> jax.Array:
     return outputs['enlarged'] if isinstance(outputs, Mapping) else outputs
 
 
-def _distance(outputs: Any) -> jax.Array:
+def _distance(outputs: Any, name: str) -> jax.Array:
     if not isinstance(outputs, Mapping):
         raise CnnJaxError(
             'task super_resolution: the loss is perceptual, and the model has no loss network; build it as a '
             'models.perceptual_enlargement.PerceptualEnlargement'
         )
-    return outputs['distance']
+    return outputs[name]
 
 
 def _truth(outputs: jax.Array, batch: Batch) -> jax.Array:
