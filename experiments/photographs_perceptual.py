@@ -40,7 +40,8 @@ def experiment(
     scale: int = 4,  # 2, 3 or 4
     vgg: str = HED,  # a file with the convolutions of a VGG-16
     pixels: Literal['caffe', 'torchvision'] = 'caffe',  # what that VGG takes: BGR 0 .. 255, or RGB of deviation 1
-    batch_size: int = 16,
+    pixel_weight: float = 0.5,  # of squared differences of pixels beside those of what the VGG sees; the paper's is 0
+    batch_size: int = 4,
     num_steps: int | None = None,  # None: as the experiment that it varies
     smoke: bool = False,
 ) -> Experiment:
@@ -51,10 +52,10 @@ def experiment(
     made = of_pixels.experiment(scale=scale, batch_size=batch_size, smoke=smoke, **steps)
     mean, std = IMAGENET
     rgb: dict[str, Any] = {} if pixels == 'caffe' else {'mean': mean, 'std': std, 'blue_first': False}
-    trunk = VGG(stage_sizes=(2, 2), maps=True, width=1 / 16 if smoke else 1.0)
+    trunk = VGG(stage_sizes=(2, 2), maps=True, pool='average', width=1 / 16 if smoke else 1.0)
     judged = dataclasses.replace(
         made,
-        model=PerceptualEnlargement(net=made.model, trunk=trunk, **rgb),
+        model=PerceptualEnlargement(net=made.model, trunk=trunk, pixel_weight=pixel_weight, **rgb),
         task=super_resolution.task(loss='perceptual'),
         init_from=None if smoke else str(Path(vgg).expanduser()),
         init_hint=HINT,

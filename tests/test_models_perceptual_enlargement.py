@@ -25,7 +25,7 @@ from cnn_jax.weights.native import build_model, describe_model
 
 TASK = super_resolution.task(loss='perceptual')
 VARIANTS = [make for family in JUDGED for make in MODULES[family].VARIANTS.values()]
-TRUNK = VGG(stage_sizes=(2, 2), maps=True, width=1 / 16)
+TRUNK = VGG(stage_sizes=(2, 2), maps=True, pool='average', width=1 / 16)
 MODEL = PerceptualEnlargement(net=EDSR(scale=2, filters=4, blocks=1), trunk=TRUNK)
 RNG = np.random.default_rng(0)
 IMAGES = jnp.asarray(RNG.uniform(0, 1, (2, 8, 6, 3)), jnp.float32)
@@ -57,7 +57,7 @@ def test_a_variant_comes_back_from_what_a_file_of_weights_keeps(make):
 
 @pytest.mark.parametrize('blue_first', [True, False])
 def test_the_distance_is_of_what_the_loss_network_sees(variables, blue_first):
-    model = MODEL.clone(blue_first=blue_first, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
+    model = MODEL.clone(pixel_weight=3.0, blue_first=blue_first, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
     outputs = forward(model, variables, {'image': IMAGES, HIGH: jnp.asarray(TRUTHS)})
     enlarged: Any = model.net.apply({'params': variables['params']['net']}, IMAGES, train=False)
     np.testing.assert_allclose(outputs['enlarged'], enlarged, atol=1e-6)
@@ -69,6 +69,8 @@ def test_the_distance_is_of_what_the_loss_network_sees(variables, blue_first):
         return features(TRUNK, trunk, given.astype(np.float32), layers=['conv2_2'])['conv2_2']
 
     expected = np.mean((np.asarray(seen(enlarged)) - seen(TRUTHS / 255)) ** 2, (1, 2, 3))
+    pixels = (np.asarray(enlarged) - TRUTHS / 255) / ([0.7, 0.6, 0.5] if blue_first else [0.5, 0.6, 0.7])
+    expected += 3 * np.mean(pixels**2, (1, 2, 3))
     np.testing.assert_allclose(TASK.loss(outputs, {}), expected, rtol=1e-4)
     assert (expected > 0).all()
 
