@@ -105,7 +105,7 @@ def test_a_mask_tints_its_pixels_and_no_others():
 def test_four_pictures_stand_side_by_side():
     small = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     truth = small.repeat(3, 0).repeat(3, 1)
-    shown = super_resolution_page.four(Case(small, {}, {'high_resolution': truth}, {'enlarged': 255.0 - truth}))
+    shown = super_resolution_page.four(Case(small, {}, {'high_resolution': truth}, {'enlarged': 1 - truth / 255}))
     times = -(-super_resolution_page.LEAST_SIDE // 6)
     pictures = [shown[:, at * (6 * times + GAP) :][::times, : 6 * times : times] for at in range(4)]
     np.testing.assert_array_equal(pictures[0], truth)
@@ -159,7 +159,7 @@ def test_the_page_has_figures_and_cases_with_their_files(tmp_path, name):
         Case(
             images[at], {key: one[at] for key, one in results.items()},
             {'segmentation': masks[at], 'high_resolution': large[at]},
-            {'segmentation': masks[at], 'enlarged': 255.0 - large[at]},
+            {'segmentation': masks[at], 'enlarged': 1 - large[at] / 255},
         )
         for at in range(IMAGES)
     ]  # fmt: skip

@@ -30,6 +30,7 @@ from cnn_jax.steps.recipe import Parts
 from cnn_jax.tasks import super_resolution
 from cnn_jax.tasks.super_resolution import quality
 from cnn_jax.tasks.super_resolution.measures import measure, to_pixels
+from cnn_jax.tasks.super_resolution.quality import eight_bits
 from cnn_jax.workdir.log import Log
 
 pytestmark = pytest.mark.usefixtures('optimised')  # as users have it: what depends on the batch may do so there alone
@@ -96,6 +97,9 @@ def test_equal_images_have_no_error_and_lost_pixels_no_measure():
 def test_answers_are_rounded_and_held_to_eight_bits():
     values = jnp.array([-0.5, 0.0, 1.4 / 255, 1.6 / 255, 1.0, 7.0, jnp.nan]).reshape(1, 1, -1, 1)
     np.testing.assert_array_equal(np.ravel(to_pixels(values)), [0, 0, 1, 2, 255, 255, np.nan])
+    np.testing.assert_array_equal(np.ravel(eight_bits(np.asarray(values))), [0, 0, 1, 2, 255, 255, 0])
+    many = np.random.default_rng(0).uniform(-0.1, 1.1, (1, 200, 200, 3)).astype(np.float32)
+    np.testing.assert_array_equal(eight_bits(many), to_pixels(jnp.asarray(many)))
 
 
 def test_a_flat_piece_that_is_exact_does_not_make_a_mean_infinite():

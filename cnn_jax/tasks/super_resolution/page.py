@@ -12,6 +12,7 @@ from cnn_jax.tasks import cases
 from cnn_jax.tasks.cases import Case
 from cnn_jax.tasks.results import Results
 from cnn_jax.tasks.run import Run
+from cnn_jax.tasks.super_resolution.quality import eight_bits
 
 CASE_NOTE = 'From the left: what the net is shown, bicubic interpolation, the net, the truth.'
 LEAST_SIDE = 180  # pixels of a picture on the page; smaller ones have squares for pixels
@@ -64,7 +65,7 @@ def four(case: Case) -> np.ndarray:
     small = case.image.repeat(scale, 0).repeat(scale, 1)
     low = Image.fromarray(case.image[..., 0] if case.image.shape[2] == 1 else case.image)
     smooth = np.asarray(low.resize((width, height), Image.Resampling.BICUBIC)).reshape(truth.shape)
-    answer = np.nan_to_num(case.answer['enlarged']).astype(np.uint8)
+    answer = eight_bits(case.answer['enlarged'])
     times = max(1, -(-LEAST_SIDE // max(height, width)))
     pictures = []
     for picture in (small, smooth, answer, truth):

@@ -21,6 +21,7 @@ from cnn_jax.tasks.results import Batch, Evaluation, Results
 from cnn_jax.tasks.run import Run
 from cnn_jax.tasks.super_resolution import page
 from cnn_jax.tasks.super_resolution.measures import measure, to_pixels
+from cnn_jax.tasks.super_resolution.quality import eight_bits
 from cnn_jax.tasks.task import Task
 
 PSNR = Metric('psnr', 'PSNR on Y', 'dB', True)
@@ -99,8 +100,8 @@ class SuperResolution(Task):
         return {}
 
     def read(self, outputs: Any) -> dict[str, jax.Array]:
-        """`enlarged`, whole numbers 0 .. 255, float32 (batch, height, width, channels); NaN where an output is none."""
-        return {'enlarged': to_pixels(_enlarged(outputs))}
+        """`enlarged`, float32 (batch, height, width, channels), 0 black, 1 white, not rounded."""
+        return {'enlarged': _enlarged(outputs).astype(jnp.float32)}
 
     def results(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
         """What is kept of each image, (batch,) arrays: `psnr` in dB and `ssim`; those and the loss of bicubic; `label`.
@@ -152,7 +153,7 @@ class SuperResolution(Task):
 
     def decode(self, outputs: Any, class_names: Sequence[str]) -> dict[str, Any]:
         """`width` and `height`, and `enlarged`, uint8 (height, width, channels)."""
-        pixels = np.asarray(outputs['enlarged']).astype(np.uint8)
+        pixels = eight_bits(outputs['enlarged'])
         return {'width': pixels.shape[1], 'height': pixels.shape[0], 'enlarged': pixels}
 
     def columns(self, answer: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
