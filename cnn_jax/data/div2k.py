@@ -21,7 +21,7 @@ from cnn_jax.data.formats.annotated import Picture, open_kept, read_bytes
 from cnn_jax.data.formats.image import decode
 from cnn_jax.data.formats.image_header import BadImage
 from cnn_jax.data.formats.made import made_once
-from cnn_jax.data.formats.shrunk import Pairs, check_scale, fields_of, pack, read_whole, shrink
+from cnn_jax.data.formats.shrunk import Pairs, check_scale, fields_of, pack, shrink
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError, DataError
 
@@ -86,7 +86,6 @@ def load(*, batch_size: int, scale: int = 2, size: int = 384, held_out: int = 10
         fields=fields_of(small, scale),
         open=open_split,
         prepare=prepare,
-        decode=read_whole,
         streamed=True,
     )
 
