@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from cnn_jax import tasks, weights
+from cnn_jax.data.formats.shrunk import read_whole
 from cnn_jax.data.imagenet import class_names as imagenet_names
 from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError, StorageError
@@ -70,8 +71,8 @@ def of_experiment(loaded: Loaded, variables: dict[str, Any], source: str, folder
         class_names=experiment.data.class_names,
         preprocess=experiment.preprocess,
         image_shape=experiment.data.image_shape,
-        read_file=experiment.data.read_file,
-        view_of=experiment.data.view_of,
+        read_file=read_whole if experiment.task.any_size else experiment.data.read_file,
+        view_of=_nowhere if experiment.task.any_size else experiment.data.view_of,
         source=source,
         metrics=read_metrics(folder) if folder is not None else (),
         prepared=lambda: prepared.of_experiment(experiment.data, experiment.preprocess),
@@ -100,14 +101,18 @@ def _of_file(path: Path, architecture: str | None) -> Net:
         model=model,
         variables=jax.device_put(variables),
         task=task,
-        class_names=names or tuple(f'class {number}' for number in range(model.num_classes)),
+        class_names=names or tuple(f'class {number}' for number in range(getattr(model, 'num_classes', 0))),
         preprocess=how.transform(),
         image_shape=how.image_shape,
-        read_file=how.decode,
-        view_of=how.view,
+        read_file=read_whole if task.any_size else how.decode,
+        view_of=_nowhere if task.any_size else how.view,
         source=f'{path}, prepared as {how.source}',
         prepared=lambda: how,
     )
+
+
+def _nowhere(encoded: bytes) -> None:
+    """The view of a picture that is shown as it is to a task without places."""
 
 
 def _task(name: Any, arguments: Any, path: Path) -> Task:

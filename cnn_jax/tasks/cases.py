@@ -93,7 +93,7 @@ def _item(run: Run, case: Case, picture: np.ndarray) -> str:
     told = _told(run.task.told(case.result, run.class_names))
     return (
         f'<li><img src="{source}" alt="{words}" title="{words}" loading="lazy"><div class="more">'
-        f'<span>test image {int(case.result["index"])}</span> <span>loss {case.result["loss"]:.2f}</span></div>'
+        f'<span>test image {int(case.result["index"])}</span> <span>{escape(run.task.remark(case.result))}</span></div>'
         f'{told}</li>'
     )
 

@@ -27,6 +27,11 @@ class Quality(NamedTuple):
     ssim: float
 
 
+def eight_bits(values: np.ndarray) -> np.ndarray:
+    """Values 0 .. 1 as uint8, rounded and held within; what is no number is 0. On the devices: `measures.to_pixels`."""
+    return np.nan_to_num(np.clip(np.round(255 * np.asarray(values, np.float32)), 0, 255)).astype(np.uint8)
+
+
 def luma(pixels: np.ndarray) -> np.ndarray:
     """Y, float64 (height, width), from 16 to 235, of uint8 (height, width, 3); one channel is taken as Y itself.
 
