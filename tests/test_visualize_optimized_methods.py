@@ -94,7 +94,7 @@ def test_no_step_of_a_dream_returns_the_image_and_others_raise_the_objective():
     dreamt = deep_dream.visualize(*net, images=images, training=training, layer='conv1', steps=5, octaves=2)
     assert dreamt['octaves'].tolist() == [[6, 6], [8, 8]]
     assert dreamt['after'] > dreamt['before'] == still['before']
-    guided = deep_dream.visualize(*net, images=images, training=training, layer='conv1', steps=5, octaves=1, guide=3)
+    guided = deep_dream.visualize(*net, images=images, training=training, layer='conv1', steps=5, octaves=1, guide='3')
     assert guided['after'] > guided['before']
     once = deep_dream.visualize(*net, images=images, training=training, layer='conv1', steps=1, octaves=1, jitter=0.0)
     slope = jax.grad(lambda x: strength(net, x))(images)

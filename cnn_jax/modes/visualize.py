@@ -96,7 +96,10 @@ def visualize(
     from cnn_jax.report import write_pictures
     from cnn_jax.training import restore
     from cnn_jax.visualize.engine import draw, methods
+    from cnn_jax.visualize.engine.examples import Absent
     from cnn_jax.visualize.engine.subject import make_subject
+    from cnn_jax.visualize.optimized.natural import PUBLISHED
+    from cnn_jax.weights.trunk import without_head
     from cnn_jax.workdir.config import default_path, existing_config, make_folder
     from cnn_jax.workdir.config_file import read_config
     from cnn_jax.workdir.seals import differences
@@ -109,9 +112,10 @@ def visualize(
     variables, note = restore.trained_variables(
         loaded, trained, init_from, mapping.make_mesh(), log, which=checkpoint, headless=method in methods.OF_NO_CLASS
     )
+    model = without_head(loaded.experiment.model) if 'lacks' in note else loaded.experiment.model
     with log.working('reading the images'):
         subject = make_subject(
-            loaded.experiment.model,
+            model,
             variables,
             task=loaded.experiment.task,
             data=loaded.experiment.data,
@@ -119,7 +123,10 @@ def visualize(
             about={'experiment': loaded.name, 'options': loaded.options, **note},
             data_dir=data_dir,
             image=image,
+            optional=method in methods.OF_NO_IMAGE,
         )
+    if method is not None and methods.measures(methods.load(method)) and isinstance(subject.to_measure(), Absent):
+        log.say(PUBLISHED)
     if trained is not None and subject.examples is not None:
         now = {'test': seal.of_source(subject.examples.source)}
         for line in differences(existing_config(trained), now):

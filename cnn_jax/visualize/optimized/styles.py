@@ -12,9 +12,8 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cnn_jax.tracing import scores
 from cnn_jax.visualize.optimized.objectives import STATIC, Objective, Read, Sum, gram
-from cnn_jax.visualize.optimized.step import net_of
+from cnn_jax.visualize.optimized.step import features, net_of
 
 Array = jax.Array
 Normalisation = Literal['share', 'paper', 'neural_style']
@@ -95,18 +94,6 @@ def targets(
     mixed = [jnp.tensordot(parts, jnp.stack(row), 1) for row in zip(*found, strict=True)]
     shown = features(model, variables, content, content_layers)
     return Targets(dict(zip(content_layers, shown, strict=True)), dict(zip(style_layers, mixed, strict=True)))
-
-
-def features(model: Any, variables: Any, inputs: Any, layers: tuple[str, ...]) -> list[Array]:
-    """The outputs of layers by name; of the net only the part below them is run. CnnJaxError for an unknown layer."""
-
-    @scores.precisely
-    @jax.jit
-    def read(variables: Any, inputs: Array) -> list[Array]:
-        net = net_of(model, variables, inputs, layers)
-        return net.run(variables, inputs, [net.output(one) for one in layers])
-
-    return read(variables, jnp.asarray(inputs))
 
 
 def values(model: Any, variables: Any, inputs: Array, objectives: Sequence[Objective]) -> list[Array]:
