@@ -92,7 +92,9 @@ def painted(
         parts.append(descend(loss, start.astype(np.float32), optimizer=optimizer, steps=share, told=said))
         done += share
     history = {name: np.concatenate([one.history[name] for one in parts]) for name in parts[0].history}
-    history['octave'] = np.concatenate([np.full(len(one.history['loss']), place) for place, one in enumerate(parts, 1)])
+    history['octave'] = np.concatenate(
+        [np.full(len(one.history['loss']), float(place)) for place, one in enumerate(parts, 1)]
+    )
     return Descended(parts[-1].image, history, '; '.join(dict.fromkeys(one.note for one in parts if one.note)))
 
 
