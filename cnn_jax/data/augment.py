@@ -72,9 +72,10 @@ def on_images(transform: Callable[..., Array], *, leave_fields: bool = False, **
         following = [name for name in annotations.FOLLOWING if name in batch]
         moves = images.shape[1:3] != batch['image'].shape[1:3] or _is_moving(transform)
         if following and moves and not leave_fields:
+            module = 'augment_pairs' if 'high_resolution' in following else 'augment_geometry'
             raise ValueError(
                 f'on_images: {_name(transform)} moves pixels, and the batch has {", ".join(following)}; take a '
-                'transform of cnn_jax.data.augment_geometry, or leave_fields=True if they shall stay where they are'
+                f'transform of cnn_jax.data.{module}, or leave_fields=True if they shall stay where they are'
             )
         return {**batch, 'image': images}
 

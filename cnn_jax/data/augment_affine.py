@@ -188,7 +188,11 @@ def _index(places: Array, length: int, reflect: bool) -> Array:
 
 
 def _check(batch: Batch, ignore: int) -> None:
-    """Raises: ValueError if a field has another type or shape than `fields` says."""
+    """Raises: ValueError if a field has another type or shape than `fields` says, or would be left behind."""
+    if 'high_resolution' in batch:
+        raise ValueError(
+            "high_resolution: it is of another size than 'image'; take a transform of cnn_jax.data.augment_pairs"
+        )
     shapes = {'boxes': ('float32', (4,)), 'keypoints': ('float32', (2,)), 'visible': ('bool', ())}
     for name, (dtype, end) in shapes.items():
         array = batch.get(name)

@@ -93,6 +93,25 @@ def counts(kinds: Mapping[str, int], *, label: str) -> Drawn:
     return Drawn(figure, {_key(kind): np.array(count) for kind, count in kinds.items()}, '')
 
 
+def sorted_values(values: np.ndarray, *, label: str) -> Drawn:
+    """A value of each image as a bar, the largest first; those below 0 in another colour.
+
+    values: (images,); what is no finite number is left out, and the caption says how many that are.
+    """
+    finite = np.sort(values[np.isfinite(values)])[::-1]
+    with drawing.style():
+        figure = drawing.new_figure(4.6, 3.0)
+        axes = figure.subplots()
+        axes.bar(np.arange(1, len(finite) + 1), finite, color=[BLUE if one >= 0 else ORANGE for one in finite])
+        axes.axhline(0, color=INK, linewidth=0.8)
+        axes.grid(True, axis='y')
+        axes.set_xlabel('test images, the largest value first')
+        axes.set_ylabel(label)
+        axes.locator_params(axis='x', integer=True)
+    missing = len(values) - len(finite)
+    return Drawn(figure, {'values': values}, f'{missing:,} without a finite value are left out.' if missing else '')
+
+
 def _legend(axes: 'Axes') -> None:
     axes.legend(loc='lower left', bbox_to_anchor=(-0.02, 1), ncols=3, borderaxespad=0.2, handlelength=1.2)
 

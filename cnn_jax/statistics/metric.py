@@ -11,7 +11,7 @@ class Metric(NamedTuple):
     Attributes:
         name: as it is logged and typed.
         title: in words, for tables and lines.
-        unit: 'points' (hundredths; shares are shown in %), 'steps' or ''.
+        unit: 'points' (hundredths; shares are shown in %), 'dB', 'steps' or ''.
         higher_is_better: whether it is.
     """
 
@@ -28,7 +28,8 @@ class Metric(NamedTuple):
     @property
     def titled_unit(self) -> str:
         """The title with the unit behind it: 'accuracy, %'."""
-        return f'{self.title}, %' if self.unit == 'points' else self.title
+        shown = {'points': '%', 'dB': 'dB'}.get(self.unit)
+        return f'{self.title}, {shown}' if shown else self.title
 
     def signed(self, difference: float) -> float:
         """The difference, positive where it is an improvement."""
@@ -36,12 +37,13 @@ class Metric(NamedTuple):
 
     def show(self, value: float, *, sign: bool = False) -> str:
         """A value or difference in the metric's unit, without the unit."""
-        shape = {'points': '.2f', 'steps': '.0f', '': '.4f'}[self.unit]
+        shape = {'points': '.2f', 'dB': '.2f', 'steps': '.0f', '': '.4f'}[self.unit]
         return f'{value * self.scale:{"+" if sign else ""}{shape}}' if np.isfinite(value) else '-'
 
     def in_words(self, value: float, digits: int = 2) -> str:
         """A value with its title, for a line: 'accuracy 97.22%', 'loss 0.1226'."""
-        return f'{self.title} ' + (f'{value:.{digits}%}' if self.unit == 'points' else f'{value:.4f}')
+        shown = {'points': f'{value:.{digits}%}', 'dB': f'{value:.{digits}f} dB'}
+        return f'{self.title} {shown.get(self.unit, f"{value:.4f}")}'
 
 
 LOSS = Metric('loss', 'loss', '', False)

@@ -17,8 +17,8 @@ MOST = 12  # of a kind
 LARGEST = 800  # pixels of the width of a picture on the page
 KINDS = {'worst': 'The worst test images', 'median': 'Test images in the middle'}
 NOTES = {
-    'worst': 'The {} of {} with the highest loss. Left: what is right; right: the answer.',
-    'median': 'The {} of {} whose losses are in the middle: what to expect. Left: what is right; right: the answer.',
+    'worst': 'The {} of {} with the highest loss.',
+    'median': 'The {} of {} whose losses are in the middle: what to expect.',
 }
 
 
@@ -68,7 +68,7 @@ def _section(run: Run, kind: str, cases: Sequence[Case]) -> str:
     drawing.save_arrays(folder, kind, numbers, {'figure': kind, **run.record})
     write_whole(folder / f'{kind}.png', drawing.as_png(sheet))
     items = [_item(run, case, picture) for case, picture in zip(cases, drawn, strict=True)]
-    note = NOTES[kind].format(len(cases), len(run.results['index']))
+    note = f'{NOTES[kind].format(len(cases), len(run.results["index"]))} {run.task.case_note}'
     return section(KINDS[kind], note, f'<ol class="cases">{"".join(items)}</ol>')
 
 
@@ -80,7 +80,7 @@ def _item(run: Run, case: Case, picture: np.ndarray) -> str:
     told = _told(run.task.told(case.result, run.class_names))
     return (
         f'<li><img src="{source}" alt="{words}" title="{words}" loading="lazy"><div class="more">'
-        f'<span>test image {int(case.result["index"])}</span> <span>loss {case.result["loss"]:.2f}</span></div>'
+        f'<span>test image {int(case.result["index"])}</span> <span>{escape(run.task.remark(case.result))}</span></div>'
         f'{told}</li>'
     )
 

@@ -8,6 +8,7 @@ from cnn_jax.drawing import figure as drawing
 from cnn_jax.drawing.page import image_source, section
 from cnn_jax.tasks.run import Run
 
+UNITS = {'points': ' %', 'dB': ' dB'}  # that stand behind a number
 SMALL = 64  # images of fewer pixels a side are small by nature
 LARGEST_THUMBNAIL = 160  # pixels a side; larger images are scaled down
 
@@ -16,7 +17,7 @@ def cards(run: Run) -> list[tuple[str, str, str]]:
     """The metrics of the test split, the loss aside."""
     found = [(metric, run.last(metric.name, 'test')) for metric in run.task.metrics if metric.name != 'loss']
     return [
-        (f'Test {metric.title}', '-' if value is None else metric.show(value) + ' %' * (metric.unit == 'points'), '')
+        (f'Test {metric.title}', '-' if value is None else metric.show(value) + UNITS.get(metric.unit, ''), '')
         for metric, value in found
     ]
 

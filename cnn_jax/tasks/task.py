@@ -35,7 +35,9 @@ class Task:
             prediction has them in pixels of the picture.
         answers_are_images: whether `as_image` makes a file of an answer.
         is_asked: whether a picture needs a question, which `asked` takes.
+        any_size: whether a picture is answered at its own size, whatever the size of the data's images.
         draws: whether `drawn` shows answers on images.
+        case_note: what is where on what `drawn` shows.
         shares: those of `places` that `read`, which does not see the image, gives as shares of its sides.
     """
 
@@ -47,7 +49,9 @@ class Task:
     shares: ClassVar[tuple[str, ...]] = ()
     answers_are_images: ClassVar[bool] = False
     is_asked: ClassVar[bool] = False
+    any_size: ClassVar[bool] = False
     draws: ClassVar[bool] = False
+    case_note: ClassVar[str] = 'Left: what is right; right: the answer.'
 
     @property
     def headline(self) -> Metric:
@@ -175,11 +179,8 @@ class Task:
         return dict.fromkeys(('answer',), '') | dict(answer)
 
     def records(self, row: Mapping[str, Any], number: int, class_names: Sequence[str]) -> list[dict[str, Any]]:
-        """What a picture adds to the list of a .json file: its row, or its part of the field's exchange format.
-
-        Args:
-            row: `file` and what `decode` gives, or `error`.
-            number: of the picture among all of them.
+        """What a picture, the `number`-th of all, adds to the list of a .json file: its row, or the field's format.
+        row: `file` and what `decode` gives, or `error`.
         """
         return [dict(row)]
 
@@ -270,6 +271,10 @@ class Task:
     def drawn(self, case: Any, class_names: Sequence[str]) -> np.ndarray:
         """An image (a `tasks.cases.Case`) with what is right drawn on it, beside it with the answer: uint8 RGB."""
         raise NotImplementedError
+
+    def remark(self, result: Mapping[str, Any]) -> str:
+        """A number of one image of `results` that stands under its picture."""
+        return f'loss {result["loss"]:.2f}'
 
     def told(self, result: Mapping[str, Any], class_names: Sequence[str]) -> list[Told]:
         """What people and the net say of one image of `results`, where that is text; it stands under its picture."""

@@ -15,6 +15,7 @@ of a box is right - left. (Arrays are indexed [row, column], which is y first.)
 | 'keypoints' | float32 (batch, points, 2) | (x, y); (batch, most_boxes, points, 2) for the points of each box |
 | 'visible' | bool, 'keypoints' without its last axis | whether the point is labelled and in the image |
 | 'segmentation' | integer (batch, height, width) | the class of each pixel, or `IGNORE` |
+| 'high_resolution' | uint8 (batch, height * scale, width * scale, channels) | the image that 'image' was shrunk from |
 
 A box that is absent is (0, 0, 0, 0): `present` reads it off the box, and nothing else says it. Rows keep their places,
 so that what belongs to a box ('box_label', and any field of the user's own) needs no change when a box becomes absent.
@@ -32,7 +33,7 @@ import numpy as np
 IGNORE = 255
 """The class of a pixel that counts neither in the loss nor in the metric, as in PASCAL VOC."""
 
-FOLLOWING = ('boxes', 'keypoints', 'segmentation')
+FOLLOWING = ('boxes', 'keypoints', 'segmentation', 'high_resolution')
 """The fields that say where something is in the image, and follow when its pixels move."""
 
 

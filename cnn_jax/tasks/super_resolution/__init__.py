@@ -1,5 +1,6 @@
-"""Super-resolution: how near an enlarged image is to the truth."""
+"""Super-resolution: an image, some times larger, with what is likely in between."""
 
 from cnn_jax.tasks.super_resolution.quality import Quality, luma, quality
+from cnn_jax.tasks.super_resolution.task import SuperResolution, task
 
-__all__ = ['Quality', 'luma', 'quality']
+__all__ = ['Quality', 'SuperResolution', 'luma', 'quality', 'task']

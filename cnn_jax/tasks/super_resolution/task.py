@@ -1,0 +1,219 @@
+"""Super-resolution: an image some times larger, and how near it is to the one that it was shrunk from."""
+
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn_jax.data.formats.fields import Field, Fields
+from cnn_jax.data.formats.shrunk import HIGH
+from cnn_jax.data.pipeline import Data
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.ops import bicubic
+from cnn_jax.statistics.metric import LOSS, Metric
+from cnn_jax.tasks.cases import Case
+from cnn_jax.tasks.explained import Explained, check_unit
+from cnn_jax.tasks.results import Batch, Evaluation, Results
+from cnn_jax.tasks.run import Run
+from cnn_jax.tasks.super_resolution import page
+from cnn_jax.tasks.super_resolution.measures import measure, to_pixels
+from cnn_jax.tasks.task import Task
+
+PSNR = Metric('psnr', 'PSNR on Y', 'dB', True)
+BICUBIC_PSNR = Metric('bicubic_psnr', 'PSNR of bicubic', 'dB', True)
+SSIM = Metric('ssim', 'SSIM on Y', '', True)
+BICUBIC_SSIM = Metric('bicubic_ssim', 'SSIM of bicubic', '', True)
+BESIDE = {'psnr': 'bicubic_psnr', 'ssim': 'bicubic_ssim'}  # the blind baseline of each
+
+Loss = Literal['l1', 'mse']
+
+
+@dataclasses.dataclass(frozen=True)
+class SuperResolution(Task):
+    """The enlarged image; the outputs are images (batch, height * scale, width * scale, channels), 0 black, 1 white.
+
+    The model takes images of the same values: `preprocess` is `augment.to_unit_range`. The truth is the field
+    `high_resolution`, and the scale is how much larger it is. The loss of an image is the mean over its numbers of
+    absolute differences, as in Lim et al. 2017 (arXiv:1707.02921), or of squared ones, as in Dong et al. 2014
+    (arXiv:1501.00092).
+
+    PSNR, the headline, and SSIM are those of `quality`: answers are rounded to 8 bits and held within 0 .. 255, Y is
+    MATLAB's, `scale` pixels of each border do not count; the metric is the mean over the images of a split, of PSNR in
+    dB. Beside each stands that of bicubic interpolation of the same small image, rounded alike: what needs no net.
+
+    Attributes:
+        loss_name: 'l1' or 'mse'.
+    """
+
+    loss_name: Loss = 'l1'
+
+    metrics: ClassVar[tuple[Metric, ...]] = (PSNR, BICUBIC_PSNR, SSIM, BICUBIC_SSIM, LOSS)
+    answers_are_images: ClassVar[bool] = True
+    any_size: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
+    truths: ClassVar[tuple[str, ...]] = ('bicubic_psnr', 'bicubic_ssim', 'label')
+    case_note: ClassVar[str] = page.CASE_NOTE
+
+    @property
+    def name(self) -> str:
+        return 'super_resolution'
+
+    def fields(self, data: Data) -> Fields:
+        height, width, channels = data.image_shape
+        given = data.row_fields.get(HIGH, Field('uint8')).shape
+        scale = max(1, given[0] // height) if len(given) == 3 else 2
+        return {HIGH: Field('uint8', (height * scale, width * scale, channels))}
+
+    def loss(self, outputs: Any, batch: Batch) -> jax.Array:
+        missed = outputs.astype(jnp.float32) - _truth(outputs, batch).astype(jnp.float32) / 255
+        each = jnp.abs(missed) if self.loss_name == 'l1' else jnp.square(missed)
+        return jnp.mean(each, (1, 2, 3))
+
+    def train_metrics(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
+        return {}
+
+    def read(self, outputs: Any) -> dict[str, jax.Array]:
+        """`enlarged`, whole numbers 0 .. 255, float32 (batch, height, width, channels); NaN where an output is none."""
+        return {'enlarged': to_pixels(outputs)}
+
+    def results(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
+        """What is kept of each image, (batch,) arrays: `psnr` in dB and `ssim`, those of bicubic, and `label`.
+
+        A picture with a pixel that is no number has neither.
+        """
+        truth = _truth(outputs, batch).astype(jnp.float32)
+        scale = truth.shape[1] // batch['image'].shape[1]
+        blind = to_pixels(bicubic(batch['image'], scale=scale))
+        found = {}
+        for names, answer in ((('psnr', 'ssim'), to_pixels(outputs)), (tuple(BESIDE.values()), blind)):
+            found |= dict(zip(names, measure(answer, truth, scale=scale), strict=True))
+        return found | ({'label': batch['label']} if 'label' in batch else {})
+
+    def summarise(self, results: Results, data: Data) -> dict[str, float]:
+        means = {metric.name: float(np.mean(results[metric.name], dtype=np.float64)) for metric in self.metrics}
+        return {**means, 'images': len(results['loss'])}
+
+    def line(self, split: str, summary: Mapping[str, float]) -> str:
+        return f'{split} PSNR {_beside(PSNR, summary)}  {split} {LOSS.in_words(summary["loss"])}'
+
+    def shown(self, metric: Metric, evaluation: Evaluation) -> str:
+        """The value of a metric, bicubic's beside it."""
+        return _beside(metric, evaluation.summary)
+
+    def table(self, evaluation: Evaluation, data: Data) -> list[tuple[str, str]]:
+        """The metrics, and the PSNR of each photograph where the images are pieces of several."""
+        rows = [(metric.title, self.shown(metric, evaluation)) for metric in (PSNR, SSIM)]
+        for name, summary in page.by_label(evaluation.results, data.class_names).items():
+            rows.append((f'PSNR of {name}', _beside(PSNR, summary)))
+        return [*rows, (LOSS.title, LOSS.show(evaluation.summary['loss']))]
+
+    def truth(self, example: Mapping[str, Any], class_names: Sequence[str]) -> str:
+        return class_names[int(example['label'])] if 'label' in example and class_names else ''
+
+    def answer(self, outputs: Any, class_names: Sequence[str]) -> str:
+        height, width = outputs['enlarged'].shape[:2]
+        return f'{width} x {height} pixels'
+
+    def decode(self, outputs: Any, class_names: Sequence[str]) -> dict[str, Any]:
+        """`width` and `height`, and `enlarged`, uint8 (height, width, channels)."""
+        pixels = np.asarray(outputs['enlarged']).astype(np.uint8)
+        return {'width': pixels.shape[1], 'height': pixels.shape[0], 'enlarged': pixels}
+
+    def columns(self, answer: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+        """The sides of the enlarged picture, whose pixels are no cell of a table."""
+        return {name: answer.get(name, '') for name in ('width', 'height')}
+
+    def as_image(self, answer: Mapping[str, Any]) -> bytes:
+        """The enlarged picture, a PNG file with 8 bits a channel."""
+        from PIL import Image
+
+        pixels, buffer = np.asarray(answer['enlarged'], np.uint8), io.BytesIO()
+        Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, 'PNG')
+        return buffer.getvalue()
+
+    def explained(self, outputs: Any, unit: int | None, class_names: Sequence[str]) -> Explained:
+        """A pixel of the answer, the sum of its channels; `unit`: its number, row after row; None: the middle one.
+
+        What a picture then shows is where a net looks to draw one pixel.
+        """
+        height, width, _ = np.shape(outputs)
+        check_unit(unit, height * width, 'a pixel')
+        row, column = (height // 2, width // 2) if unit is None else divmod(unit, width)
+        mask = np.zeros(np.shape(outputs), bool)
+        mask[row, column] = True
+        return Explained(mask, 'the pixel in the middle' if unit is None else f'pixel {unit}', f'{column}, {row}')
+
+    @property
+    def likelihoods(self) -> None:
+        """None: no output is a probability."""
+        return
+
+    def result_answer(self, result: Mapping[str, Any], class_names: Sequence[str]) -> str:
+        return _beside(PSNR, result)
+
+    def result_columns(self, result: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+        label = {'photograph': self.truth(result, class_names)} if 'label' in result else {}
+        return {**label, **{metric.name: float(result[metric.name]) for metric in self.metrics}}
+
+    def group(self, example: Mapping[str, Any]) -> int:
+        return int(example.get('label', 0))
+
+    def groups(self, class_names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(class_names) or ('all',)
+
+    def remark(self, result: Mapping[str, Any]) -> str:
+        return _beside(PSNR, result)
+
+    def drawn(self, case: Case, class_names: Sequence[str]) -> np.ndarray:
+        """The small image with pixels as squares, bicubic's, the net's, and the truth."""
+        return page.four(case)
+
+    def sections(self, run: Run) -> list[str]:
+        return page.sections(run)
+
+    def details(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
+        return {
+            **super().details(evaluation, data),
+            'by_photograph': page.by_label(evaluation.results, data.class_names),
+        }
+
+    def short_result(self, run: Run) -> str:
+        value, blind = (run.last(name, 'test') for name in ('psnr', 'bicubic_psnr'))
+        return 'not evaluated' if value is None else f'test PSNR {value:.2f} dB, bicubic {blind:.2f}'
+
+    def result(self, run: Run) -> str:
+        value, blind = (run.last(name, 'test') for name in ('psnr', 'bicubic_psnr'))
+        return f'reaches a test PSNR on Y of {value:.2f} dB, bicubic {blind:.2f}'
+
+
+def task(*, loss: Loss = 'l1') -> SuperResolution:
+    """Super-resolution.
+
+    Raises:
+        CnnJaxError: another loss than 'l1' or 'mse'.
+    """
+    if loss not in get_args(Loss):
+        raise CnnJaxError(f'loss: {loss!r} given; it is one of {", ".join(get_args(Loss))}')
+    return SuperResolution(loss)
+
+
+def _truth(outputs: jax.Array, batch: Batch) -> jax.Array:
+    """The large images, uint8; CnnJaxError for outputs of another size."""
+    truth = batch[HIGH]
+    if outputs.shape != truth.shape:
+        raise CnnJaxError(
+            f'task super_resolution: the model gives images of {outputs.shape[1:]}, the truth has {truth.shape[1:]}; '
+            "build it with the data's scale"
+        )
+    return truth
+
+
+def _beside(metric: Metric, values: Mapping[str, Any]) -> str:
+    """'25.42 dB (bicubic 25.17)'."""
+    unit = ' dB' if metric.unit == 'dB' else ''
+    shown = f'{metric.show(values[metric.name])}{unit}'
+    return f'{shown} (bicubic {metric.show(values[BESIDE[metric.name]])})' if metric.name in BESIDE else shown
