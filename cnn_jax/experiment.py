@@ -52,6 +52,7 @@ class Experiment(Recipe):
         on_save_error: what a checkpoint that cannot be written does, the last one aside: 'stop' the run, or 'go_on'.
         init_from: what a new run takes its weights from, a file or a run, as `--init_from`, which comes first; None:
             from the seed.
+        init_hint: what to do where that file is not there, in words.
     """
 
     task: Task = dataclasses.field(default_factory=classification.task)
@@ -67,6 +68,7 @@ class Experiment(Recipe):
     read_back: bool | None = None
     on_save_error: Literal['stop', 'go_on'] = 'stop'
     init_from: str | None = None
+    init_hint: str = ''
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.losses import gram_matrices
 from cnn_jax.models import vgg
 from cnn_jax.visualize import style
 from cnn_jax.visualize.engine import picture_file
 from cnn_jax.visualize.optimized import descent
 from cnn_jax.visualize.optimized.inputs import measured
-from cnn_jax.visualize.optimized.objectives import gram
 
 GOLDEN = Path(__file__).parents[2] / 'shared' / 'golden'
 LAYERS = {'content_layers': ('conv2_1',), 'style_layers': ('conv1_1', 'conv2_1')}
@@ -93,9 +93,9 @@ def test_losses_and_gradients_are_those_of_the_stored_oracle(theirs, ours):
 def test_a_gram_matrix_knows_which_channels_meet_and_not_where():
     maps = np.random.default_rng(0).normal(size=(1, 4, 5, 3)).astype(np.float32)
     shuffled = np.random.default_rng(1).permutation(maps.reshape(1, 20, 3), axis=1).reshape(1, 5, 4, 3)
-    found = np.asarray(gram(jnp.asarray(maps)))
+    found = np.asarray(gram_matrices(jnp.asarray(maps)))
     np.testing.assert_allclose(found, np.einsum('bhwi,bhwj->bij', maps, maps) / 20, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(gram(jnp.asarray(shuffled)), found, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(gram_matrices(jnp.asarray(shuffled)), found, rtol=1e-5, atol=1e-6)
 
 
 def test_an_image_has_no_loss_where_it_is_the_target(net):

@@ -50,6 +50,8 @@ def start_or_resume(
     state = setup.initial_state(seed)
     if init_from is None and setup.experiment.init_from is not None:
         init_from = Path(setup.experiment.init_from).expanduser()
+        if not init_from.exists() and setup.experiment.init_hint:
+            raise CnnJaxError(f'{init_from} is not there; {setup.experiment.init_hint}')
     if init_from is not None:
         variables = weights_from(init_from, setup.experiment, mapping.fetch(state.variables), report=log.say)
         variables = jax.device_put(variables, shardings_of(setup.like.variables))

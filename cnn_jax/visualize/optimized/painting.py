@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.losses import Normalisation
 from cnn_jax.streams import stream
 from cnn_jax.tracing import scores
 from cnn_jax.tracing.static import Static
@@ -18,7 +19,7 @@ from cnn_jax.visualize.optimized import styles
 from cnn_jax.visualize.optimized.descent import Descended, Loss, Optimizer, descend
 from cnn_jax.visualize.optimized.inputs import Inputs
 from cnn_jax.visualize.optimized.regularisers import TotalVariation
-from cnn_jax.visualize.optimized.styles import Normalisation, Targets
+from cnn_jax.visualize.optimized.styles import Targets
 
 LEAST_OCTAVE = 64  # pixels of the short side of a smaller size, where their number is the preset's
 
@@ -34,6 +35,7 @@ class Preset:
     start: Literal['content', 'noise']
     pool: Literal['max', 'average']
     octaves: int  # sizes that the picture is painted at, each half of the next
+    margin: int  # pixels that are mirrored around all images: a net that pads with zeros paints a frame
 
 
 class Wanted(NamedTuple):
@@ -53,12 +55,13 @@ def wanted(
     content_layers: tuple[str, ...],
     style_layers: tuple[str, ...],
     blend: tuple[float, ...] = (),
+    margin: int = 0,
 ) -> list[Wanted]:
     """What is wanted at each size, the smallest first; pixels: uint8, of the content, then of the styles."""
     found = []
     for power in reversed(range(octaves)):
         own = [resized(one, round(max(one.shape[:2]) / 2**power)) for one in pixels]
-        shown, *sources = (inputs(jnp.asarray(one[None]) / 255) for one in own)
+        shown, *sources = (inputs(mirrored(jnp.asarray(one[None]) / 255, margin)) for one in own)
         targets = styles.targets(
             model, variables, shown, sources, content_layers=content_layers, style_layers=style_layers, blend=blend
         )
@@ -117,13 +120,13 @@ def loss_of(model: Any, variables: Any, inputs: Inputs, targets: Targets, preset
     aims = targets.objectives(preset.normalisation)
     counts = {name: jnp.float32(getattr(preset, name)) for name in ('content', 'style', 'variation')}
     compiled = scores.precisely(_loss)
-    return lambda image: compiled(Static(model), image, variables, inputs, aims, counts)
+    return lambda image: compiled(Static(model), preset.margin, image, variables, inputs, aims, counts)
 
 
-@functools.partial(jax.jit, static_argnames='static')
-def _loss(static: Static, image: jax.Array, variables: Any, inputs: Inputs, aims: Any, counts: Any) -> Any:
+@functools.partial(jax.jit, static_argnames=('static', 'margin'))
+def _loss(static: Static, margin: int, image: jax.Array, variables: Any, inputs: Inputs, aims: Any, counts: Any) -> Any:
     def parts(image: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        shown, painted = styles.values(static.model, variables, inputs(image), aims)
+        shown, painted = styles.values(static.model, variables, inputs(mirrored(image, margin)), aims)
         each = {
             'content_loss': -counts['content'] * shown[0],
             'style_loss': -counts['style'] * painted[0],
@@ -132,6 +135,12 @@ def _loss(static: Static, image: jax.Array, variables: Any, inputs: Inputs, aims
         return sum(each.values(), jnp.zeros(())), each
 
     return jax.value_and_grad(parts, has_aux=True)(image)
+
+
+def mirrored(images: jax.Array, margin: int) -> jax.Array:
+    """Images (batch, height, width, channels) with so many more pixels at each border, less where they have not."""
+    rows, columns = (min(margin, size - 1) for size in images.shape[1:3])
+    return jnp.pad(images, [(0, 0), (rows, rows), (columns, columns), (0, 0)], 'reflect')
 
 
 def _noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
