@@ -5,8 +5,8 @@
 
 Expect TODO.
 
-Model: EDSR (Lim et al. 2017, arXiv:1707.02921) with few blocks, which adds to the bicubic enlargement; or SRCNN (Dong et
-al. 2014, arXiv:1501.00092). The data and the splits are those of `data/photograph_blocks.py`.
+Model: EDSR (Lim et al. 2017, arXiv:1707.02921) with few blocks, which adds to the bicubic enlargement; or SRCNN (Dong
+et al. 2014, arXiv:1501.00092). The data and the splits are those of `data/photograph_blocks.py`.
 """
 
 from typing import Literal

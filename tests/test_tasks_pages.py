@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from test_tasks_contract import TASKS, made_with_other_numbers
 
-from cnn_jax.drawing.overlay import LEAST_SIDE, Overlay, class_colours
+from cnn_jax.drawing.overlay import GAP, LEAST_SIDE, Overlay, class_colours
 from cnn_jax.tasks import cases
 from cnn_jax.tasks.cases import Case
 from cnn_jax.tasks.detection import errors
 from cnn_jax.tasks.localization import page as localization_page
 from cnn_jax.tasks.pose import page as pose_page
 from cnn_jax.tasks.run import Run
+from cnn_jax.tasks.super_resolution import page as super_resolution_page
 
 NAMES = ['ground', 'one', 'two']
 SIZE, IMAGES, JOINTS = 24, 5, 3
@@ -101,6 +102,19 @@ def test_a_mask_tints_its_pixels_and_no_others():
     assert overlay.pixels[2 * scale, 2 * scale].tolist() == colours[1].tolist()  # the outline
 
 
+def test_four_pictures_stand_side_by_side():
+    small = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    truth = small.repeat(3, 0).repeat(3, 1)
+    shown = super_resolution_page.four(Case(small, {}, {'high_resolution': truth}, {'enlarged': 255.0 - truth}))
+    times = -(-super_resolution_page.LEAST_SIDE // 6)
+    pictures = [shown[:, at * (6 * times + GAP) :][::times, : 6 * times : times] for at in range(4)]
+    np.testing.assert_array_equal(pictures[0], truth)
+    assert np.ptp(pictures[1]) <= np.ptp(truth) + 1
+    np.testing.assert_array_equal(pictures[2], 255 - truth)
+    np.testing.assert_array_equal(pictures[3], truth)
+    assert shown.shape == (6 * times, 4 * 6 * times + 3 * GAP, 3)
+
+
 def results_of(task: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Results of some images, drawn."""
     common = {'index': np.arange(IMAGES), 'loss': rng.uniform(0, 2, IMAGES)}
@@ -119,6 +133,9 @@ def results_of(task: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
         }  # fmt: skip
     if task == 'segmentation':
         return {**common, 'there': rng.integers(1, 9, (IMAGES, 3)), 'confusion': rng.integers(0, 9, (IMAGES, 3, 3))}
+    if task == 'super_resolution':
+        measures = ('psnr', 'bicubic_psnr', 'ssim', 'bicubic_ssim')
+        return {**common, **{name: rng.uniform(0, 40, IMAGES) for name in measures}, 'label': labels[:, 0]}
     points = rng.uniform(0, SIZE, (IMAGES, JOINTS, 2)).astype(np.float32)
     return {**common, 'keypoints': points, 'visible': np.ones((IMAGES, JOINTS), bool), 'found': points + 1}
 
@@ -128,7 +145,7 @@ DRAWN = [name for name in TASKS if made_with_other_numbers(name).draws and name 
 
 
 def test_tasks_that_draw_are_found():
-    assert {'detection', 'localization', 'segmentation', 'pose'} <= {*DRAWN}
+    assert {'detection', 'localization', 'segmentation', 'pose', 'super_resolution'} <= {*DRAWN}
 
 
 @pytest.mark.parametrize('name', DRAWN)
@@ -137,10 +154,15 @@ def test_the_page_has_figures_and_cases_with_their_files(tmp_path, name):
     results, task = results_of(name, rng), made_with_other_numbers(name)
     images = rng.integers(0, 256, (IMAGES, SIZE, SIZE, 1), np.uint8)
     masks = rng.integers(0, 3, (IMAGES, SIZE, SIZE))
+    large = images.repeat(2, 1).repeat(2, 2)
     each = [
-        Case(image, {key: one[at] for key, one in results.items()}, {'segmentation': mask}, {'segmentation': mask})
-        for at, (image, mask) in enumerate(zip(images, masks, strict=True))
-    ]
+        Case(
+            images[at], {key: one[at] for key, one in results.items()},
+            {'segmentation': masks[at], 'high_resolution': large[at]},
+            {'segmentation': masks[at], 'enlarged': 255.0 - large[at]},
+        )
+        for at in range(IMAGES)
+    ]  # fmt: skip
     config = {'class_names': NAMES, 'experiment': 'drawn'}
     run = Run(
         tmp_path, task, config, (), None, {}, (SIZE, SIZE, 1), (SIZE, SIZE, 1), results=results,

@@ -250,7 +250,7 @@ def test_predictions_leave_as_a_mask_for_each_picture(tmp_path):
         assert mask.mode == 'P'
         np.testing.assert_array_equal(np.asarray(mask), expected)
     Image.new('L', (60, 60)).save(tmp_path / 'in' / 'more' / 'a.png')
-    with pytest.raises(CnnJaxError, match=r'a\.png would be one mask'):
+    with pytest.raises(CnnJaxError, match=r'a\.png would be one image'):
         predict(net, str(tmp_path / 'in'), tmp_path / 'out', **given)
-    with pytest.raises(CnnJaxError, match='give a folder for masks, or a file that ends in one of'):
+    with pytest.raises(CnnJaxError, match='give a folder for images, or a file that ends in one of'):
         predict(net, str(tmp_path / 'in'), tmp_path / 'out.png', **given)

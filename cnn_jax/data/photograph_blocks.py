@@ -6,6 +6,7 @@ nothing that was computed of one, is in two splits. Two photographs are little: 
 textures, and no score on them says what a net does on others.
 """
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,14 +95,12 @@ def load(
             raise CnnJaxError(f'split: {split!r} is not one of {", ".join(blocks)}')
         held = f'_fold{fold}' if validation and split != 'test' else ''
         form = f'{"-".join(photographs)}_{size}_x{scale}_v{VERSION}'
-        pictures = {name: None for name in photographs}
+        read = functools.cache(read_photograph)
 
         def make(row: int) -> dict[str, Any]:
-            block = blocks[split][row]
-            if pictures[block.photograph] is None:
-                pictures[block.photograph] = read_photograph(block.photograph)
-            pixels = pictures[block.photograph][block.top : block.top + size, block.left : block.left + size]
-            return {'image': shrink(pixels, scale), HIGH: pixels, 'label': photographs.index(block.photograph)}
+            name, top, left = blocks[split][row]
+            pixels = read(name)[top : top + size, left : left + size]
+            return {'image': shrink(pixels, scale), HIGH: pixels, 'label': photographs.index(name)}
 
         return keep(data_dir / NAME / form / f'{split}{held}.npz', len(blocks[split]), make)
 
@@ -118,7 +117,7 @@ def load(
         fields=fields,
         open=open_split,
         prepare=prepare,
-        decode=decode,
+        decode=functools.partial(decode, upright=True),
         folds=folds,
         fold=fold,
         make_fold=lambda fold: load(**options, fold=fold),

@@ -100,7 +100,7 @@ def _of_file(path: Path, architecture: str | None) -> Net:
         model=model,
         variables=jax.device_put(variables),
         task=task,
-        class_names=names or tuple(f'class {number}' for number in range(model.num_classes)),
+        class_names=names or tuple(f'class {number}' for number in range(getattr(model, 'num_classes', 0))),
         preprocess=how.transform(),
         image_shape=how.image_shape,
         read_file=how.decode,

@@ -69,9 +69,10 @@ class Net:
         size = sum(leaf.size for leaf in jax.tree.leaves(self.variables.get('params', {})))
         names = ', '.join(self.class_names[:4]) + (', ...' if len(self.class_names) > 4 else '')
         height, width, channels = self.image_shape
+        classes = f' of {len(self.class_names)} classes ({names})' if names else ''
         return (
-            f'<{type(self.model).__name__} of {self.source}: {self.task.name} of {len(self.class_names)} classes '
-            f'({names}); images of {height} x {width} x {channels}; {size:,} parameters>'
+            f'<{type(self.model).__name__} of {self.source}: {self.task.name}{classes}; '
+            f'images of {height} x {width} x {channels}; {size:,} parameters>'
         )
 
     def predict(
@@ -111,8 +112,7 @@ class Net:
             inputs = self.task.asked(question, choices, self.class_names)
             answers = asking.ask(self, seen, [asking.Line('', question, choices, inputs)] * len(seen))
         else:
-            parts = _parts(np.stack([one.pixels for one in seen])) if seen else []
-            answers = self.answers(_joined([self.outputs(part) for part in parts]), [one.view for one in seen])
+            answers = seeing.answers(self, seen, most=BATCH)
         return answers[0] if single else answers
 
     def outputs(

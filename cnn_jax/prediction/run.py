@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.drawing.words import table
 from cnn_jax.errors import DataError
-from cnn_jax.prediction import pictures
+from cnn_jax.prediction import pictures, seeing
 from cnn_jax.prediction.asking import Line, ask, read_lines
 from cnn_jax.prediction.net import Net
 from cnn_jax.prediction.writing import check_names, check_output, is_file, writing, writing_images
@@ -91,7 +89,7 @@ def predict(
     if unplaced and net.task.places:
         height, width, _ = net.input_shape
         log.say(f'warning: places are in pixels of the {width} x {height} that the net is shown, not of the pictures')
-    if net.task.answers_are_images:
+    if net.task.answers_are_images and not net.task.any_size:
         height, width, _ = net.input_shape
         log.say(f'masks are of the {width} x {height} that the net is shown')
     if bad:
@@ -114,8 +112,7 @@ def _rows(net: Net, run: list[pictures.Picture], size: int, asked: Sequence[Line
         lines = [line for picture, line in zip(run, asked, strict=True) if picture.seen is not None]
         answers = iter(ask(net, seen, lines, size=size))
     else:
-        outputs = net.outputs(np.stack([one.pixels for one in seen]), size=size) if seen else None
-        answers = iter(net.answers(outputs, [one.view for one in seen]))
+        answers = iter(seeing.answers(net, seen, most=size, size=size))
     questions = [{'question': line.question} for line in asked] or [{}] * len(run)
     return [
         {'file': picture.file, **question, **({'error': picture.error} if picture.seen is None else next(answers))}

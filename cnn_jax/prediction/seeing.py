@@ -1,6 +1,7 @@
-"""An image of any kind, a path, a PIL image or an array, as a net is shown it."""
+"""An image of any kind, a path, a PIL image or an array, as a net is shown it; and the answers to several."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,28 @@ def shown(net: Any, image: Any) -> Seen:
         raise DataError(f'images: cannot read {image}: {error.strerror}') from error
     except BadImage as error:
         raise DataError(f'images: {image if isinstance(image, str | Path) else "an image"}: {error}') from error
+
+
+def answers(net: Any, seen: Sequence[Seen], *, most: int, size: int | None = None) -> list[dict[str, Any]]:
+    """The answers of a net to pictures, in their order.
+
+    Those of the usual size go through it together. Another size, of a task that takes any, is compiled for itself, and
+    one picture at a time is in memory, as it may be large.
+
+    Args:
+        most: pictures at a time.
+        size: see `Net.outputs`.
+    """
+    usual = [place for place, one in enumerate(seen) if one.pixels.shape == net.image_shape]
+    found: dict[int, dict[str, Any]] = {}
+    for start in range(0, len(usual), most):
+        part = usual[start : start + most]
+        outputs = net.outputs(np.stack([seen[place].pixels for place in part]), size=size)
+        found |= zip(part, net.answers(outputs, [seen[place].view for place in part]), strict=True)
+    for place, one in enumerate(seen):
+        if place not in found:
+            (found[place],) = net.answers(net.outputs(one.pixels[None], size=1), [one.view])
+    return [found[place] for place in range(len(seen))]
 
 
 def _of_array(net: Any, array: np.ndarray) -> Seen:

@@ -1,6 +1,6 @@
 """Predictions in a file, one after the other: CSV, JSON, or a JSON object a line; whole at its end or not there.
 
-Masks go into a folder, a file each.
+Answers that are images go into a folder, a file each; in JSON an array is a list.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ def check_output(path: Path, *, images: bool) -> None:
     if not images:
         raise CnnJaxError(f'--output: {path} given; its ending says the format, one of {formats}')
     if path.suffix or path.is_file():
-        raise CnnJaxError(f'--output: {path} given; give a folder for masks, or a file that ends in one of {formats}')
+        raise CnnJaxError(f'--output: {path} given; give a folder for images, or a file that ends in one of {formats}')
 
 
 def check_names(files: Sequence[str]) -> None:
@@ -43,7 +43,7 @@ def check_names(files: Sequence[str]) -> None:
     first: dict[str, str] = {}
     for file in files:
         if (other := first.setdefault(Path(file).stem, file)) != file:
-            raise CnnJaxError(f'--output: {other} and {file} would be one mask; predict one folder after the other')
+            raise CnnJaxError(f'--output: {other} and {file} would be one image; predict one folder after the other')
 
 
 @contextlib.contextmanager
@@ -97,13 +97,13 @@ def _open(
     if ending == '.csv':
         yield _csv_writer(file, columns)
     elif ending == '.jsonl':
-        yield lambda row: print(json.dumps(row, ensure_ascii=False), file=file)
+        yield lambda row: print(_as_json(row), file=file)
     else:
         before = itertools.chain(['[\n'], itertools.repeat(',\n'))
 
         def write(row: Row) -> None:
             for record in records(row):
-                print(next(before), json.dumps(record, ensure_ascii=False), sep='', end='', file=file)
+                print(next(before), _as_json(record), sep='', end='', file=file)
 
         yield write
         print('\n]' if file.tell() else '[]', file=file)
@@ -121,3 +121,7 @@ def _csv_writer(file: TextIO, columns: Callable[[Row], Row]) -> Write:
         writer[0].writerow({name: marked(value) for name, value in flat.items()})
 
     return write
+
+
+def _as_json(row: Row) -> str:
+    return json.dumps(row, ensure_ascii=False, default=lambda array: array.tolist())

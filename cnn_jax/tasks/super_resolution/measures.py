@@ -20,7 +20,7 @@ def to_pixels(images: jax.Array) -> jax.Array:
 
 
 def luma(pixels: jax.Array) -> jax.Array:
-    """Y of pixels (batch, height, width, 3) of 0 .. 255, (batch, height, width); one channel is taken as Y itself."""
+    """Y of pixels (..., 3) of 0 .. 255, (...); one channel is taken as Y itself."""
     return _weighed(pixels) + (BLACK if pixels.shape[-1] == 3 else 0.0)
 
 
@@ -28,7 +28,7 @@ def _weighed(values: jax.Array) -> jax.Array:
     """Y of the channels as a sum, without what black has: of differences the difference of Y."""
     if values.shape[-1] == 1:
         return values[..., 0]
-    return jnp.sum(values * jnp.asarray(LUMINANCE, values.dtype).reshape(1, 1, 1, 3), -1)
+    return jnp.sum(values * jnp.asarray(LUMINANCE, values.dtype).reshape(*(1,) * (values.ndim - 1), 3), -1)
 
 
 def measure(answers: jax.Array, truths: jax.Array, *, scale: int) -> tuple[jax.Array, jax.Array]:
@@ -44,15 +44,25 @@ def measure(answers: jax.Array, truths: jax.Array, *, scale: int) -> tuple[jax.A
         raise ValueError(
             f'truths: {truths.shape[1:3]} pixels given; without {scale} of each border, {WINDOW} a side are needed'
         )
-    inner = slice(scale, -scale) if scale else slice(None)
+
+    def one(pair: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        # Barriers, and an image at a time: one program whatever stands around it, so the same number to the last bit.
+        answer, truth = jax.lax.optimization_barrier(pair)
+        return jax.lax.optimization_barrier(_measure(answer, truth, slice(scale, -scale) if scale else slice(None)))
+
+    return jax.lax.map(one, (answers, truths))
+
+
+def _measure(answer: jax.Array, truth: jax.Array, inner: slice) -> tuple[jax.Array, jax.Array]:
+    """PSNR and SSIM, scalars, of one image (height, width, channels); `inner` is what counts of each axis."""
     # Equal pixels have the difference 0 exactly: their PSNR is infinite, as it should be.
-    errors = jnp.mean(jnp.mean(jnp.square(_weighed(answers - truths)[:, inner, inner]), -1), -1)
-    ours, right = (luma(pixels)[:, inner, inner] - MIDDLE for pixels in (answers, truths))
-    return 10 * jnp.log10(255**2 / errors), _similarity(ours, right)
+    error = jnp.mean(jnp.mean(jnp.square(_weighed(answer - truth)[inner, inner]), -1), -1)
+    ours, right = (luma(pixels)[inner, inner] - MIDDLE for pixels in (answer, truth))
+    return 10 * jnp.log10(255**2 / error), _similarity(ours, right)
 
 
 def _similarity(ours: jax.Array, right: jax.Array) -> jax.Array:
-    """The mean SSIM (batch,) of Y less `MIDDLE`, of every place where a whole window lies."""
+    """The mean SSIM of Y less `MIDDLE`, (height, width) each, of every place where a whole window lies."""
     means = [_smooth(values) for values in (ours, right)]
     spreads = [_smooth(values**2) - mean**2 for values, mean in zip((ours, right), means, strict=True)]
     together = _smooth(ours * right) - means[0] * means[1]
@@ -63,9 +73,9 @@ def _similarity(ours: jax.Array, right: jax.Array) -> jax.Array:
 
 
 def _smooth(values: jax.Array) -> jax.Array:
-    """The weighted mean of every window of (batch, height, width): (batch, height - 10, width - 10)."""
+    """The weighted mean of every window of (height, width): (height - 10, width - 10)."""
     weights = np.exp(-0.5 * (np.arange(WINDOW) - WINDOW // 2) ** 2 / SIGMA**2)
-    for axis in (1, 2):
+    for axis in (0, 1):
         length = values.shape[axis] - WINDOW + 1
         parts = [jax.lax.slice_in_dim(values, start, start + length, axis=axis) for start in range(WINDOW)]
         values = sum(float(weight) * part for weight, part in zip(weights / weights.sum(), parts, strict=True))

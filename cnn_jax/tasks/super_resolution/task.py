@@ -145,7 +145,9 @@ class SuperResolution(Task):
         row, column = (height // 2, width // 2) if unit is None else divmod(unit, width)
         mask = np.zeros(np.shape(outputs), bool)
         mask[row, column] = True
-        return Explained(mask, 'the pixel in the middle' if unit is None else f'pixel {unit}', f'{column}, {row}')
+        return Explained(
+            mask, 'the pixel in the middle' if unit is None else f'pixel {unit}', f'column {column}, row {row}'
+        )
 
     @property
     def likelihoods(self) -> None:
