@@ -25,7 +25,7 @@ class FastStyle(nn.Module):
     Takes images (batch, height, width, channels) in 0 .. 1 of any size from 16 pixels a side, and returns pictures of
     the same size around 0 .. 1: a hyperbolic tangent keeps them within 0.59 of grey, as the authors' 150 of 255 does.
 
-    Learned parameters: `johnson` 1,679,235 at 64x64x3, `narrow` 424,467 at 64x64x3.
+    Learned parameters: `johnson` 1,677,635 at 64x64x3, `narrow` 424,099 at 64x64x3.
 
     Differs from the paper: instance norm in the place of batch norm, as its authors do since (Ulyanov et al. 2016,
     arXiv:1607.08022); every convolution mirrors the border, where the paper mirrors 40 pixels once and pads no residual
@@ -73,7 +73,7 @@ class Perceptual(nn.Module):
     matrices (batch, channels, channels) of `style_layers` in them, `painted`; and in the style's image, `style`, with
     a row for each image. Whoever reads `image` alone runs no loss network.
 
-    Learned parameters: `perceptual` 9,314,499 at 64x64x3, of which 7,635,264 are the loss network's.
+    Learned parameters: `perceptual` 9,312,899 at 64x64x3, of which 7,635,264 are the loss network's.
 
     Differs from the paper: the net is `FastStyle`, and the loss network may be any VGG whose `outputs` are the layers.
 

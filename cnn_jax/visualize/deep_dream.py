@@ -21,7 +21,7 @@ import numpy as np
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.streams import numbered, stream
 from cnn_jax.tracing import last, scores
-from cnn_jax.visualize.engine import image_rows, picture_file
+from cnn_jax.visualize.engine import gallery_sheet, image_rows, picture_file
 from cnn_jax.visualize.engine.examples import Absent, Examples
 from cnn_jax.visualize.optimized.ascent import Words, ascend, in_words
 from cnn_jax.visualize.optimized.natural import Natural, measured
@@ -34,6 +34,7 @@ from cnn_jax.visualize.optimized.transformations import Jitter, boxed
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PRINTS = 'images'  # also written as they are
 ZOOM = 0.05  # of a film, for each frame
 LEAST_SIDE = 20  # pixels of the smallest octave, where their number is not given
 
@@ -193,12 +194,18 @@ def _guide(guide: str, training: Examples | Absent) -> np.ndarray:
 
 
 def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0, titles: Sequence[str] = ()) -> 'Figure':
-    """Each image beside what became of it, with the objective before and after."""
-    rows = []
-    for number, (before, after) in enumerate(zip(arrays['before'], arrays['after'], strict=True)):
-        pair = np.stack([arrays['originals'][number], arrays['images'][number]])
-        title = titles[number] if number < len(titles) else 'image'
-        rows.append(image_rows.Row('', pair, [[title, f'{before:.4g}'], ['dreamt', f'{after:.4g}']]))
+    """A single image small, and large what became of it; several beside what became of them; with the objective."""
     sizes = ', '.join(f'{high}x{wide}' for high, wide in arrays['octaves'])
     heading = f'DeepDream of {arrays["layer"]}, octaves {sizes}: images, and what became of them, with the objective'
+    pairs = list(zip(arrays['before'], arrays['after'], strict=True))
+    named = [titles[number] if number < len(titles) else 'image' for number in range(len(pairs))]
+    if len(pairs) == 1:
+        small, large = f'{named[0]}, {pairs[0][0]:.4g}', f'dreamt, {pairs[0][1]:.4g}'
+        return gallery_sheet.draw(
+            [(small, arrays['originals'][0])], [(large, arrays['images'][0])], notes=[heading], width=width
+        )
+    rows = []
+    for number, (before, after) in enumerate(pairs):
+        pair = np.stack([arrays['originals'][number], arrays['images'][number]])
+        rows.append(image_rows.Row('', pair, [[named[number], f'{before:.4g}'], ['dreamt', f'{after:.4g}']]))
     return image_rows.draw(rows, heading=heading, width=width)

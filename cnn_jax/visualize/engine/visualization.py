@@ -49,7 +49,8 @@ class Visualization:
         settings.pop('told', None)
         if 'training' in self._takes:
             settings['measured on'] = _measured_on(subject, measured)
-        yield Picture(self._module.draw(arrays, **style), arrays, settings, film=arrays.get('film'))
+        prints = arrays[self._module.PRINTS] if hasattr(self._module, 'PRINTS') else None
+        yield Picture(self._module.draw(arrays, **style), arrays, settings, film=arrays.get('film'), prints=prints)
 
 
 def _measured_on(subject: Subject, measured: Examples | Absent | None) -> str:
