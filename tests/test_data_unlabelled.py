@@ -1,5 +1,7 @@
 """Pictures without labels: crops that are pure functions, folders of one's own, and files that cannot be read."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -29,7 +31,7 @@ def test_bundled_crops_are_pure_functions_and_the_test_photographs_are_others(da
     data = unlabelled.load(batch_size=4, image_size=32)
     assert data.splits == {'train': 160, 'test': 16}
     assert data.row_fields == {}
-    source = data.open('train', data_dir)
+    source: Any = data.open('train', data_dir)
     first, again, later = (source.read_random([0, 7], epochs=[epoch, epoch], seed=3) for epoch in (0, 0, 1))
     for one, other, third in zip(first, again, later, strict=True):
         assert one['image'].shape == (32, 32, 3)
@@ -52,13 +54,14 @@ def test_a_bad_file_is_passed_over_and_counted(folder, data_dir, caplog):
     for number in range(4):
         (folder / f'{number}.png').write_bytes(b'no image')
     data = unlabelled.load(batch_size=4, image_size=16, folder=str(folder), max_bad_images=0.9)
-    rows = {split: data.open(split, data_dir) for split in ('train', 'test')}
-    made = rows['train'].read_random(range(11), epochs=[0] * 11, seed=0)
+    source: Any = data.open('train', data_dir)
+    made = source.read_random(range(11), epochs=[0] * 11, seed=0)
     assert all(one['image'].shape == (16, 16, 3) for one in made)
     assert 'the next one is taken' in caplog.text
     strict = unlabelled.load(batch_size=4, image_size=16, folder=str(folder), max_bad_images=0.0)
+    source = strict.open('train', data_dir)
     with pytest.raises(DataError, match='bad image'):
-        strict.open('train', data_dir).read_random(range(11), epochs=[0] * 11, seed=0)
+        source.read_random(range(11), epochs=[0] * 11, seed=0)
 
 
 @pytest.mark.parametrize(

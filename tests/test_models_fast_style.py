@@ -37,11 +37,11 @@ def variables() -> Any:
 @pytest.mark.parametrize('offset', [0.0, 1000.0])
 def test_instance_norm_is_numpys(offset):
     images = (RNG.normal(2.0, 3.0, (3, 5, 4, 2)) + offset).astype(np.float32)
-    scale, bias = np.float32([1.5, -2.0]), np.float32([0.5, 3.0])
+    scale, bias = np.array([1.5, -2.0], np.float32), np.array([0.5, 3.0], np.float32)
     wide = images.astype(np.float64)
     centred = wide - wide.mean((1, 2), keepdims=True)
     expected = centred / np.sqrt(centred.var((1, 2), keepdims=True) + 1e-5) * scale + bias
-    found = InstanceNorm().apply({'params': {'scale': scale, 'bias': bias}}, jnp.asarray(images))
+    found: Any = InstanceNorm().apply({'params': {'scale': scale, 'bias': bias}}, jnp.asarray(images))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -106,8 +106,8 @@ def test_the_loss_network_sees_both_and_the_style(variables):
     images = unit_images(2, 20, 24, 3)
     found: Any = WHOLE.apply(variables, images, train=False)
 
-    def seen(pictures):
-        inputs = 255 * pictures[..., ::-1] - np.float32([[[[103.939, 116.779, 123.68]]]])
+    def seen(pictures) -> Any:
+        inputs = 255 * pictures[..., ::-1] - np.array([[[[103.939, 116.779, 123.68]]]], np.float32)
         return TRUNK.apply({'params': variables['params']['trunk']}, inputs, train=False)
 
     of_images, of_pictures, of_style = seen(images), seen(found['image']), seen(style[None])

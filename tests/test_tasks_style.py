@@ -59,7 +59,7 @@ def test_the_losses_are_those_of_pictures_that_are_optimised(net):
     vgg, trunk = TRUNK.clone(outputs=(), maps=True), {'params': net.variables['params']['trunk']}
 
     def inputs(pictures):
-        return 255 * pictures[..., ::-1] - np.float32([[[[103.939, 116.779, 123.68]]]])
+        return 255 * pictures[..., ::-1] - np.array([[[[103.939, 116.779, 123.68]]]], np.float32)
 
     for row in range(2):
         own = {'content': inputs(images[row : row + 1]), 'style': inputs(net.variables['constants']['style'][None])}

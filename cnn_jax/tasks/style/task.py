@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -65,7 +66,7 @@ class Style(Task):
         """
         if not isinstance(outputs, Mapping) or 'painted' not in outputs:
             raise CnnJaxError('task style: the model has no loss network; build it with models.fast_style.Perceptual')
-        how = {'normalisation': self.normalisation}
+        how: dict[str, Any] = {'normalisation': self.normalisation}
         shown, painted = outputs['shown'], outputs['painted']
         of_content = [content_loss(shown[name], outputs['content'][name], **how) for name in shown]
         of_style = [style_loss(painted[name], outputs['style'][name], **how) for name in painted]
@@ -169,8 +170,8 @@ def _variation(images: jax.Array) -> jax.Array:
 
     That of `visualize.style`: the last row and column have no neighbour and count as flat.
     """
-    squares = sum(jnp.sum(jnp.square(jnp.diff(images, axis=axis)), (1, 2, 3)) for axis in (1, 2))
-    return squares / np.prod(images.shape[1:])
+    down, across = (jnp.sum(jnp.square(jnp.diff(images, axis=axis)), (1, 2, 3)) for axis in (1, 2))
+    return (down + across) / math.prod(images.shape[1:])
 
 
 def _to_pixels(images: jax.Array) -> jax.Array:

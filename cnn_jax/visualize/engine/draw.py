@@ -134,7 +134,8 @@ def make_method(name: str, settings: Mapping[str, Any] = {}, told: Callable[[str
     module = methods.load(name)
     known = methods.settings(module)
     if settings and not known:
-        raise CnnJaxError(f'--set.{next(iter(settings))}: {name} has no settings; leave it out')
+        why = ': an attribution is judged as it is' if hasattr(module, 'attribute') else ''
+        raise CnnJaxError(f'--set.{next(iter(settings))}: {name} has no settings{why}; leave it out')
     chosen = {key: value for key, value in resolve(known, settings, 'set').items() if key in settings}
     return Attribution(name, module) if hasattr(module, 'attribute') else Visualization(name, module, chosen, told)
 
