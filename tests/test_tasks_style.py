@@ -154,7 +154,13 @@ def test_without_the_loss_network_training_says_what_to_type(tmp_path, monkeypat
     from cnn_jax.main import main
 
     monkeypatch.chdir(tmp_path)
-    options = ['--config.image_size=16', '--config.style_size=16', '--config.filters=2', '--config.residual_blocks=1']
+    options = [
+        '--config.batch_size=8',
+        '--config.image_size=16',
+        '--config.style_size=16',
+        '--config.filters=2',
+        '--config.residual_blocks=1',
+    ]
     with pytest.raises(SystemExit) as ended:
         raise SystemExit(main(['--experiment=fast_style', f'--workdir={tmp_path}/run', *options]))
     assert ended.value.code == 2

@@ -63,8 +63,8 @@ def test_pixels_go_to_inputs_and_back_in_any_order_of_the_channels(resizes):
     'preprocess',
     [
         lambda pixels: jnp.square(jnp.asarray(pixels, jnp.float32)),
-        lambda pixels: jnp.asarray(pixels, jnp.float32).mean(-1, keepdims=True) * jnp.ones(3),  # grey: no way back
-        lambda pixels: jnp.asarray(pixels, jnp.float32) * jnp.linspace(0, 1, pixels.shape[1])[None, :, None, None],
+        lambda pixels: jnp.repeat(jnp.asarray(pixels, jnp.float32).mean(-1, keepdims=True), 3, -1),  # grey: no way back
+        lambda pixels: jnp.asarray(pixels, jnp.float32) * jnp.linspace(0, 1, 5)[None, :, None, None],
     ],
 )
 def test_a_preprocessing_that_is_no_map_of_colours_is_refused(preprocess):

@@ -16,6 +16,7 @@ from cnn_jax.workdir.progress import Task
 
 if TYPE_CHECKING:
     from cnn_jax.experiment import Loaded
+    from cnn_jax.visualize.engine.subject import Subject
 
 FLAGS = (
     INIT_FROM,
@@ -91,18 +92,14 @@ def visualize(
         CnnJaxError: an unknown method, layer, unit or image.
         DataError: the data is needed and not there.
     """
-    from cnn_jax.data.formats import seal
     from cnn_jax.devices import mapping
     from cnn_jax.report import write_pictures
     from cnn_jax.training import restore
     from cnn_jax.visualize.engine import draw, methods
-    from cnn_jax.visualize.engine.examples import Absent
     from cnn_jax.visualize.engine.subject import make_subject
-    from cnn_jax.visualize.optimized.natural import PUBLISHED
     from cnn_jax.weights.trunk import without_head
-    from cnn_jax.workdir.config import default_path, existing_config, make_folder
+    from cnn_jax.workdir.config import default_path, make_folder
     from cnn_jax.workdir.config_file import read_config
-    from cnn_jax.workdir.seals import differences
 
     if method is not None:
         draw.make_method(method, settings)  # an unknown name is an error before anything is read
@@ -125,12 +122,7 @@ def visualize(
             image=image,
             optional=method in methods.OF_NO_IMAGE,
         )
-    if method is not None and methods.measures(methods.load(method)) and isinstance(subject.to_measure(), Absent):
-        log.say(PUBLISHED)
-    if trained is not None and subject.examples is not None:
-        now = {'test': seal.of_source(subject.examples.source)}
-        for line in differences(existing_config(trained), now):
-            log.say(line)
+    _say_of_data(subject, method, trained, log)
     workdir = workdir or default_path(loaded.name)
     folder = workdir / 'figures'
     make_folder(workdir)
@@ -157,6 +149,22 @@ def visualize(
         raise failed[0]
     source = ', '.join(f'{key} {value}' for key, value in note.items())
     log.say(f'{"page":<22} {write_pictures(workdir, heading=loaded.name, source=f"Pictures of {source}")}')
+
+
+def _say_of_data(subject: 'Subject', method: str | None, trained: Path | None, log: Log) -> None:
+    """Says what stands in for missing training images, and where the test images are not those of the run."""
+    from cnn_jax.data.formats import seal
+    from cnn_jax.visualize.engine import methods
+    from cnn_jax.visualize.engine.examples import Absent
+    from cnn_jax.visualize.optimized.natural import PUBLISHED
+    from cnn_jax.workdir.config import existing_config
+    from cnn_jax.workdir.seals import differences
+
+    if method is not None and methods.measures(methods.load(method)) and isinstance(subject.to_measure(), Absent):
+        log.say(PUBLISHED)
+    if trained is not None and subject.examples is not None:
+        for line in differences(existing_config(trained), {'test': seal.of_source(subject.examples.source)}):
+            log.say(line)
 
 
 def _show(task: Task, name: str, words: str) -> None:
