@@ -14,7 +14,7 @@ or another file (`vgg`, or --init_from). Losses are shares of what their targets
 
 The paper trains on 80,000 photographs of COCO for 40,000 steps of 4 images of 256 pixels: --config.folder=train2014
 --config.image_size=256 --config.num_steps=40000 --config.filters=32. The defaults are for two cores, and for crops of
-five bundled photographs; the style is a picture of brush strokes that `data/scenery/strokes.py` draws.
+four bundled photographs; the style is a picture of brush strokes that `data/scenery/strokes.py` draws.
 """
 
 import functools

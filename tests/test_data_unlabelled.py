@@ -29,7 +29,7 @@ def colours(source) -> list[int]:
 
 def test_bundled_crops_are_pure_functions_and_the_test_photographs_are_others(data_dir):
     data = unlabelled.load(batch_size=4, image_size=32)
-    assert data.splits == {'train': 160, 'test': 16}
+    assert data.splits == {'train': 128, 'validation': 8, 'test': 16}
     assert data.row_fields == {}
     source: Any = data.open('train', data_dir)
     first, again, later = (source.read_random([0, 7], epochs=[epoch, epoch], seed=3) for epoch in (0, 0, 1))
@@ -44,9 +44,9 @@ def test_bundled_crops_are_pure_functions_and_the_test_photographs_are_others(da
 
 def test_a_folder_is_read_however_deep_and_each_file_is_in_one_split(folder, data_dir):
     data = unlabelled.load(batch_size=4, image_size=16, folder=str(folder), test_fraction=0.25)
-    assert data.splits == {'train': 9, 'test': 3}
-    train, test = (colours(data.open(split, data_dir)) for split in ('train', 'test'))
-    assert sorted(train + test) == [20 * number for number in range(12)]
+    assert data.splits == {'train': 6, 'validation': 3, 'test': 3}
+    found = [color for split in data.splits for color in colours(data.open(split, data_dir))]
+    assert sorted(found) == [20 * number for number in range(12)]
     assert data.read_file((folder / '3.png').read_bytes()).shape == (30, 43, 3)  # whole, for a prediction
 
 
@@ -55,13 +55,13 @@ def test_a_bad_file_is_passed_over_and_counted(folder, data_dir, caplog):
         (folder / f'{number}.png').write_bytes(b'no image')
     data = unlabelled.load(batch_size=4, image_size=16, folder=str(folder), max_bad_images=0.9)
     source: Any = data.open('train', data_dir)
-    made = source.read_random(range(11), epochs=[0] * 11, seed=0)
+    made = source.read_random(range(10), epochs=[0] * 10, seed=0)
     assert all(one['image'].shape == (16, 16, 3) for one in made)
     assert 'the next one is taken' in caplog.text
     strict = unlabelled.load(batch_size=4, image_size=16, folder=str(folder), max_bad_images=0.0)
     source = strict.open('train', data_dir)
     with pytest.raises(DataError, match='bad image'):
-        source.read_random(range(11), epochs=[0] * 11, seed=0)
+        source.read_random(range(10), epochs=[0] * 10, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from cnn_jax.data.photograph_blocks import PHOTOGRAPHS
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError, DataError
 
-HELD_OUT = ('coffee', 'flower')  # of the bundled photographs, whole, for testing
-REPEATS = {'train': 32, 'test': 8}  # crops of a bundled photograph in an epoch
+HELD_OUT = {'validation': ('rocket',), 'test': ('coffee', 'flower')}  # of the bundled photographs, whole
+REPEATS = {'train': 32, 'validation': 8, 'test': 8}  # crops of a bundled photograph in an epoch
 LARGEST = 2.0  # times the size of the images, at most, is the short side of a picture that is cropped
 
 Say = Callable[[str], None]
@@ -39,22 +39,23 @@ def load(
     """Square crops of pictures, uint8 (image_size, image_size, 3), with nothing beside them.
 
     A training crop is a square of `image_size` pixels at random in the picture made so small that its short side has
-    one to two times as many; a test crop is drawn in the same way, and stays the same.
+    one to two times as many; one for validation or testing is drawn in the same way, and stays the same.
 
     Args:
-        folder: of image files, and folders of them, however deep; '': the bundled photographs, of which two are for
-            testing.
-        test_fraction: the share of the files of a folder that is for testing, by a hash of their names; one at least.
+        folder: of image files, and folders of them, however deep; '': the bundled photographs, of which one is for
+            validation and two are for testing.
+        test_fraction: the share of the files of a folder that is for testing, by a hash of their names, and another
+            such share is for validation; one file at least.
         max_bad_images: a larger share of files that cannot be read stops the run; one alone never does.
 
     Raises:
         CnnJaxError: a value out of range, named.
-        DataError: a folder that is not there, or has less than two images.
+        DataError: a folder that is not there, or has less than three images.
     """
     if image_size < 16:
         raise CnnJaxError(f'image_size: got {image_size}; it is at least 16 pixels')
-    if not 0 < test_fraction < 1:
-        raise CnnJaxError(f'test_fraction: got {test_fraction}; it is a share between 0 and 1')
+    if not 0 < test_fraction < 0.5:
+        raise CnnJaxError(f'test_fraction: got {test_fraction}; it is a share between 0 and a half')
     listed = _of_folder(remembered.path_of(folder), test_fraction) if folder else None
     known = remembered.current()
     if folder and listed is None and known is not None:
@@ -128,8 +129,9 @@ class Pictures:
 
 def _bundled_names() -> dict[str, list[str]]:
     """The bundled photographs of each split, each as often as it is cropped; known without their files."""
-    names = {'train': [name for name in PHOTOGRAPHS if name not in HELD_OUT], 'test': list(HELD_OUT)}
-    return {split: found * REPEATS[split] for split, found in names.items()}
+    held = {name for names in HELD_OUT.values() for name in names}
+    names = {'train': [name for name in PHOTOGRAPHS if name not in held], **HELD_OUT}
+    return {split: list(found) * REPEATS[split] for split, found in names.items()}
 
 
 def _bundled() -> dict[str, list[Item]]:
@@ -143,16 +145,16 @@ def _bundled() -> dict[str, list[Item]]:
 def _of_folder(root: Path, test_fraction: float) -> dict[str, list[Item]] | None:
     """The files of each split; None where a run that was trained is made again without its folder.
 
-    Raises: DataError for a folder that is not there, or has no two images.
+    Raises: DataError for a folder that is not there, or has no three images.
     """
     if not root.is_dir():
         if remembered.current() is not None:
             return None
         raise DataError(f'folder: {root} is {"a file" if root.exists() else "not there"}; give a folder of pictures')
     items, left_out = tree.list_images(root, 0)
-    if len(items) < 2:
-        raise DataError(f'folder: {root} has {len(items)} images ({", ".join(SUFFIXES)}); at least 2 are needed')
+    if len(items) < 3:
+        raise DataError(f'folder: {root} has {len(items)} images ({", ".join(SUFFIXES)}); at least 3 are needed')
     tree.say_left_out(root, left_out)
     ordered = sorted(items, key=lambda one: hashlib.sha256(one.name.encode()).hexdigest())
-    count = max(1, round(test_fraction * len(ordered)))
-    return {'train': ordered[count:], 'test': ordered[:count]}
+    count = min(max(1, round(test_fraction * len(ordered))), (len(ordered) - 1) // 2)
+    return {'train': ordered[2 * count :], 'validation': ordered[count : 2 * count], 'test': ordered[:count]}

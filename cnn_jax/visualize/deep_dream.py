@@ -6,8 +6,10 @@
 
 Mordvintsev, Olah and Tyka 2015, github.com/google/deepdream: octaves, steps over the mean gradient, random shifts, and
 half the sum of squares of the layer. A guide is a picture whose features are looked for in the place of the layer's
-own. A film zooms in by a twentieth for each frame, and is a GIF beside the picture. The image of a file is shown to the
-net as evaluation prepares it, a square; with a `size` it is dreamt whole.
+own. Differs: a step goes along the colours of the run's images, by their covariance, unless `natural_colors` is off; as
+published, a net of photographs paints edges in neon. A film zooms in by a twentieth for each frame, and is a GIF beside
+the picture. The image of a file is shown to the net as evaluation prepares it, a square; with a `size` it is dreamt
+whole.
 """
 
 import dataclasses
@@ -54,6 +56,7 @@ def visualize(
     steps: int = 10,  # in each octave
     step: float = 1.5 / 255,  # mean change of a pixel in a step, where 1 is from black to white
     jitter: float = 1 / 8,  # share of each side that the image is rolled by at most
+    natural_colors: bool = True,  # steps go along the colours of photographs; False: as published, to neon
     size: int | None = None,  # pixels of the long side of the picture, whole; None: as the net is shown it
     guide: str | None = None,  # an image file, or the number of a training image, whose features are looked for
     frames: int = 0,  # of a film that zooms into the first image
@@ -82,7 +85,7 @@ def visualize(
         model,
         variables,
         dataclasses.replace(natural, mean=jnp.zeros_like(natural.mean)),
-        Recipe(PIXELS, Steps('normalised', step), steps, (Jitter(jitter),), clip=True),
+        Recipe(PIXELS, Steps('normalised', step), steps, (Jitter(jitter),), colored=natural_colors, clip=True),
         _objective(model, variables, training, layer, unit, guide),
         _octaves(model, variables, natural, layer, octaves, scale),
     )

@@ -73,6 +73,9 @@ def step(
         other, _ = _gradient(static, recipe, scene, state, weights, rule)
         found = jnp.where(weights.rescued.reshape(-1, *[1] * (found.ndim - 1)), other, found)
     numbers['gradient'] = jnp.linalg.norm(found.reshape(len(found), -1), axis=-1)
+    if recipe.colored:
+        covariance = scene.natural.colors @ scene.natural.colors.T
+        found = jnp.einsum('bhwc,cd->bhwd', found, covariance)
     optimizer = recipe.steps.make(recipe.num_steps)
     updates, moments = optimizer.update(-found, state.moments, state.parameters)
     parameters: Any = optax.apply_updates(state.parameters, updates)
