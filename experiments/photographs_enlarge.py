@@ -29,7 +29,7 @@ def experiment(
     residual: bool = True,  # whether the net adds to the bicubic enlargement
     loss: Literal['l1', 'mse'] = 'l1',
     batch_size: int = 16,
-    num_steps: int = 2_000,
+    num_steps: int = 1_200,
     learning_rate: float = 1e-3,  # at the end of the warm-up
     crop: int = 24,  # pixels of a small training image's side
     size: int = 96,  # of a block's side, large

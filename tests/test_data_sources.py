@@ -13,7 +13,7 @@ from test_data_cifar import make_cifar
 from test_data_mnist import make_idx
 
 import cnn_jax.data
-from cnn_jax.data import coco, flic, order, pet, pipeline, streaming, voc
+from cnn_jax.data import coco, div2k, flic, order, pet, pipeline, streaming, voc
 from cnn_jax.errors import CnnJaxError, DataError
 
 FOLDER = Path(cnn_jax.data.__file__).parent
@@ -25,6 +25,7 @@ CLASSES_OF_IMAGENETTE = tuple(importlib.import_module('cnn_jax.data.imagenette')
 SUPPLIED = {  # what a user puts below data_dir, made small
     'cifar': lambda data_dir: make_cifar(data_dir / 'cifar'),
     'coco': lambda data_dir: coco.write_small(data_dir / coco.NAME),
+    'div2k': lambda data_dir: div2k.write_small(data_dir / div2k.NAME),
     'flic': lambda data_dir: flic.write_small(data_dir / flic.NAME),
     'imagenet': lambda data_dir: make_tree(data_dir / 'imagenet', classes=imagenet_classes()),
     'imagenette': lambda data_dir: make_tree(
@@ -58,7 +59,9 @@ def own_folder(tmp_path_factory):
 
 def load(name: str, batch_size: int = 8, folder: Path | None = None) -> pipeline.Data:
     smoke = {'smoke': True}  # its words are in a file of the user's
-    options = {'folder': {'folder': str(folder)}, 'arrays': IN_MEMORY, 'coco_captions': smoke}.get(name, {})
+    small = {'size': div2k.SMALL_SIZE, 'held_out': 2}
+    options = {'folder': {'folder': str(folder)}, 'arrays': IN_MEMORY, 'coco_captions': smoke, 'div2k': small}
+    options = options.get(name, {})
     return importlib.import_module(f'cnn_jax.data.{name}').load(batch_size=batch_size, **options)
 
 

@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnn_jax import experiment
 from cnn_jax.data import augment, photograph_blocks, scenes
 from cnn_jax.data.formats.image import decode
 from cnn_jax.data.formats.shrunk import HIGH
@@ -20,6 +22,7 @@ from cnn_jax.errors import CnnJaxError
 from cnn_jax.evaluation.evaluate import evaluate
 from cnn_jax.models.edsr import EDSR
 from cnn_jax.ops import bicubic
+from cnn_jax.prediction.load import load, of_experiment
 from cnn_jax.prediction.net import Net
 from cnn_jax.prediction.run import predict
 from cnn_jax.steps.evaluate import make_eval_step
@@ -42,6 +45,12 @@ class Sharpened(nn.Module):
         return 1.1 * bicubic(images, scale=2) - 0.05
 
 
+def sharpened(images: np.ndarray) -> np.ndarray:
+    """What `Sharpened` makes of images, uint8."""
+    outputs: Any = Sharpened().apply({}, jnp.asarray(images, jnp.float32) / 255, train=False)
+    return np.asarray(to_pixels(outputs)).astype(np.uint8)
+
+
 def evaluated(model, variables, data_dir, *, devices=1, size=4):
     rows, mesh = DATA.open('test', data_dir), mapping.make_mesh(devices)
     step = mapping.map_eval(make_eval_step(Parts(model, TASK, UNIT)), mesh)
@@ -49,7 +58,7 @@ def evaluated(model, variables, data_dir, *, devices=1, size=4):
     def batches():
         for start in range(0, len(rows), size):
             index = np.arange(start, start + size)
-            chosen = [rows[min(row, len(rows) - 1)] for row in index]
+            chosen = [rows[min(row, len(rows) - 1)] for row in index.tolist()]
             batch = {name: np.stack([row[name] for row in chosen]) for name in ('image', HIGH, 'label')}
             numbers = {'index': np.where(index < len(rows), index, -1).astype(np.int32)}
             batch |= numbers | {'epoch': np.zeros(size, np.int32), 'mask': index < len(rows)}
@@ -66,15 +75,16 @@ def test_measures_on_the_devices_are_those_of_scikit_image(scale, channels):
     truths = np.stack([rng.integers(0, 256, (48, 40, 3), np.uint8), smooth, np.full_like(smooth, 200)])[..., :channels]
     noise = rng.normal(0, np.array([90, 4, 0.4]).reshape(3, 1, 1, 1), truths.shape)
     answers = np.clip(np.round(truths + noise), 0, 255).astype(np.uint8)
-    psnr, ssim = jax.jit(functools.partial(measure, scale=scale))(answers.astype(np.float32), truths.astype(np.float32))
+    measured = jax.jit(functools.partial(measure, scale=scale))
+    psnr, ssim = measured(jnp.asarray(answers, jnp.float32), jnp.asarray(truths, jnp.float32))
     expected = [quality(*pair, scale=scale) for pair in zip(answers, truths, strict=True)]
     np.testing.assert_allclose(psnr, [one.psnr for one in expected], atol=1e-3)
     np.testing.assert_allclose(ssim, [one.ssim for one in expected], atol=1e-5)
 
 
 def test_equal_images_have_no_error_and_lost_pixels_no_measure():
-    truth = np.random.default_rng(0).integers(0, 256, (2, 20, 20, 3)).astype(np.float32)
-    psnr, ssim = measure(jnp.asarray(truth).at[1, 9, 9, 0].set(jnp.nan), truth, scale=2)
+    truth = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 20, 20, 3)), jnp.float32)
+    psnr, ssim = measure(truth.at[1, 9, 9, 0].set(jnp.nan), truth, scale=2)
     assert psnr[0] == np.inf
     assert ssim[0] == pytest.approx(1, abs=1e-6)
     assert np.isnan([psnr[1], ssim[1]]).all()
@@ -85,6 +95,14 @@ def test_equal_images_have_no_error_and_lost_pixels_no_measure():
 def test_answers_are_rounded_and_held_to_eight_bits():
     values = jnp.array([-0.5, 0.0, 1.4 / 255, 1.6 / 255, 1.0, 7.0, jnp.nan]).reshape(1, 1, -1, 1)
     np.testing.assert_array_equal(np.ravel(to_pixels(values)), [0, 0, 1, 2, 255, 255, np.nan])
+
+
+def test_a_flat_piece_that_is_exact_does_not_make_a_mean_infinite():
+    batch = {'image': jnp.full((2, 12, 12, 3), 0.2), HIGH: jnp.full((2, 24, 24, 3), 51, jnp.uint8)}
+    found = TASK.results(jnp.full((2, 24, 24, 3), 0.2).at[1].set(0.4), batch)
+    np.testing.assert_array_equal(found['bicubic_psnr'], 100)
+    assert found['psnr'][0] == 100
+    assert found['psnr'][1] == pytest.approx(20 * np.log10(255 / 51 / (219 / 255)), abs=1e-3)
 
 
 def test_a_net_that_adds_nothing_has_the_numbers_of_bicubic(data_dir):
@@ -101,8 +119,8 @@ def test_results_depend_on_neither_batch_size_nor_devices(devices, size, data_di
     found = evaluated(Sharpened(), {}, data_dir, devices=devices, size=size)
     rows = DATA.open('test', data_dir)
     images, truths = (np.stack([rows[row][name] for row in range(len(rows))]) for name in ('image', HIGH))
-    answers = to_pixels(Sharpened().apply({}, jnp.asarray(images, jnp.float32) / 255, train=False))
-    expected = [quality(np.uint8(one), truth, scale=2) for one, truth in zip(answers, truths, strict=True)]
+    answers = sharpened(images)
+    expected = [quality(one, truth, scale=2) for one, truth in zip(answers, truths, strict=True)]
     np.testing.assert_allclose(found.results['psnr'], [one.psnr for one in expected], atol=1e-3)
     np.testing.assert_allclose(found.results['ssim'], [one.ssim for one in expected], atol=1e-5)
     whole = evaluated(Sharpened(), {}, data_dir, size=len(rows))
@@ -183,7 +201,7 @@ def test_pictures_of_any_size_leave_as_png_files_in_their_order(net, tmp_path):
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['a.png', 'b.png', 'c.png', 'd.png']
     for (name, pixels), answer in zip(given.items(), answers, strict=True):
         colour = np.broadcast_to(pixels.reshape(*pixels.shape[:2], -1), (*pixels.shape[:2], 3))
-        expected = to_pixels(Sharpened().apply({}, jnp.asarray(colour, jnp.float32)[None] / 255, train=False))[0]
+        expected = sharpened(colour[None])[0]
         with Image.open(tmp_path / 'out' / f'{name}.png') as picture:
             np.testing.assert_array_equal(np.asarray(picture), expected)
         np.testing.assert_array_equal(answer['enlarged'], expected)
@@ -213,3 +231,20 @@ def test_an_answer_that_is_no_number_is_an_error(net):
         read_file=decode, source='a test',
     )  # fmt: skip
     assert lost.predict(np.zeros((4, 4, 3), np.uint8)) == {'error': 'the outputs of the net are not finite'}
+
+
+def test_a_saved_net_enlarges_as_the_experiment_does(tmp_path):
+    loaded = experiment.load('photographs_enlarge', {'smoke': True})
+    made = loaded.experiment
+    shapes = jax.eval_shape(lambda: made.init_state(0)).variables
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(lambda leaf: rng.normal(0, 0.05, leaf.shape).astype(leaf.dtype), shapes)
+    ours = of_experiment(loaded, variables, 'a test')
+    ours.save(tmp_path / 'net.safetensors')
+    theirs = load(tmp_path / 'net.safetensors')
+    picture = rng.integers(0, 256, (20, 31, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / 'picture.png')
+    one, other = (net.predict(tmp_path / 'picture.png') for net in (ours, theirs))
+    assert other['enlarged'].shape == (40, 62, 3)
+    np.testing.assert_array_equal(one['enlarged'], other['enlarged'])
+    assert theirs.task == TASK

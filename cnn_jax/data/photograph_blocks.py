@@ -17,7 +17,7 @@ from cnn_jax.data.bundled import Photograph, find
 from cnn_jax.data.formats.fields import Field, Fields
 from cnn_jax.data.formats.image import decode
 from cnn_jax.data.formats.kept import Rows, keep
-from cnn_jax.data.formats.shrunk import HIGH, check_scale, fields_of, shrink
+from cnn_jax.data.formats.shrunk import HIGH, check_scale, fields_of, read_whole, shrink
 from cnn_jax.data.pipeline import Data
 from cnn_jax.errors import CnnJaxError, DataError
 
@@ -117,7 +117,7 @@ def load(
         fields=fields,
         open=open_split,
         prepare=prepare,
-        decode=functools.partial(decode, upright=True),
+        decode=read_whole,
         folds=folds,
         fold=fold,
         make_fold=lambda fold: load(**options, fold=fold),

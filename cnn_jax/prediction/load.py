@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from cnn_jax import tasks, weights
+from cnn_jax.data.formats.shrunk import read_whole
 from cnn_jax.data.imagenet import class_names as imagenet_names
 from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError, StorageError
@@ -103,8 +104,8 @@ def _of_file(path: Path, architecture: str | None) -> Net:
         class_names=names or tuple(f'class {number}' for number in range(getattr(model, 'num_classes', 0))),
         preprocess=how.transform(),
         image_shape=how.image_shape,
-        read_file=how.decode,
-        view_of=how.view,
+        read_file=read_whole if task.any_size else how.decode,
+        view_of=(lambda encoded: None) if task.any_size else how.view,
         source=f'{path}, prepared as {how.source}',
         prepared=lambda: how,
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from cnn_jax.data.augment import BatchTransform
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
+from cnn_jax.data.formats.shrunk import read_whole
 from cnn_jax.data.pipeline import Data, Source
 from cnn_jax.errors import CnnJaxError, check_shortage
 from cnn_jax.weights.keras_file import is_keras
@@ -33,7 +34,7 @@ def of_experiment(data: Data, preprocess: BatchTransform | None) -> Preprocessin
     decoding = getattr(data.decode, '__self__', None)
     if isinstance(decoding, Decoding):
         how: dict[str, Any] = {name: getattr(decoding, name) for name in ('size', 'resize', 'interpolation', 'upright')}
-    elif data.decode is None:
+    elif data.decode in (None, read_whole):  # of a task that takes any size, whose files stay as they are
         how = {'size': size, 'resize': None}  # see `Data.read_file`
     else:
         return None

@@ -59,21 +59,23 @@ def open_kept(
     folder: Path,
     split: str,
     pictures: Sequence[Picture],
-    read: Callable[[Picture], dict[str, Any]],
+    read: Callable[[Picture], dict[str, Any] | list[dict[str, Any]]],
     *,
     form: str,
     max_bad: float,
     whole: bool = False,
+    at_once: int = RUN,
 ) -> Rows:
     """The rows of a split, made of its pictures and kept in `folder` first where they are not yet.
 
     A picture that is bad, or whose annotation is, is left out and named in a warning.
 
     Args:
-        read: a picture's row; raises BadImage with the reason.
+        read: a picture's row, or several of one picture; raises BadImage with the reason.
         form: all else that the rows depend on, for the name of the file.
         max_bad: the largest share of bad ones.
         whole: every row of what is kept is checked.
+        at_once: pictures whose rows are in memory together.
 
     Raises:
         DataError: a file is missing, or too many are bad: the first are listed.
@@ -87,29 +89,29 @@ def open_kept(
     def make() -> Iterator[dict[str, Any]]:
         bad = []
         log.info('%s %s: %s pictures are read', folder.name, split, f'{len(pictures):,}')
-        for row in _in_threads(functools.partial(_tried, read), pictures):
-            if isinstance(row, str):
-                bad.append(row)
+        for found in _in_threads(functools.partial(_tried, read), pictures, at_once):
+            if isinstance(found, str):
+                bad.append(found)
             else:
-                yield row
+                yield from found if isinstance(found, list) else [found]
         _check(bad, len(pictures), max_bad, folder, split)
 
     return keep_mapped(folder / f'{split}_{form}_{digest[:16]}.npz', make, whole=whole)
 
 
-def _tried(read: Callable[[Picture], dict[str, Any]], picture: Picture) -> dict[str, Any] | str:
-    """The row of a picture, or why there is none."""
+def _tried(read: Callable[[Picture], Any], picture: Picture) -> Any:
+    """The row of a picture, or its rows, or why there is none, as a text."""
     try:
         return read(picture)
     except BadImage as error:
         return f'{picture.name}: {error}'
 
 
-def _in_threads(function: Callable[[Picture], Any], pictures: Sequence[Picture]) -> Iterator[Any]:
+def _in_threads(function: Callable[[Picture], Any], pictures: Sequence[Picture], at_once: int) -> Iterator[Any]:
     """What a function makes of each picture, in their order, not many at once in memory."""
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(pictures), RUN):
-            yield from pool.map(function, pictures[start : start + RUN])
+        for start in range(0, len(pictures), at_once):
+            yield from pool.map(function, pictures[start : start + at_once])
 
 
 def _check(bad: Sequence[str], count: int, most: float, folder: Path, split: str) -> None:

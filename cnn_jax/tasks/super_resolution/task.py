@@ -2,7 +2,7 @@
 
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
 import jax
@@ -27,9 +27,10 @@ PSNR = Metric('psnr', 'PSNR on Y', 'dB', True)
 BICUBIC_PSNR = Metric('bicubic_psnr', 'PSNR of bicubic', 'dB', True)
 SSIM = Metric('ssim', 'SSIM on Y', '', True)
 BICUBIC_SSIM = Metric('bicubic_ssim', 'SSIM of bicubic', '', True)
+MOST_PSNR = 100.0  # dB that an image counts with
 BESIDE = {'psnr': 'bicubic_psnr', 'ssim': 'bicubic_ssim'}  # the blind baseline of each
 
-Loss = Literal['l1', 'mse']
+Loss = Literal['l1', 'mse', 'perceptual']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,14 +40,16 @@ class SuperResolution(Task):
     The model takes images of the same values: `preprocess` is `augment.to_unit_range`. The truth is the field
     `high_resolution`, and the scale is how much larger it is. The loss of an image is the mean over its numbers of
     absolute differences, as in Lim et al. 2017 (arXiv:1707.02921), or of squared ones, as in Dong et al. 2014
-    (arXiv:1501.00092).
+    (arXiv:1501.00092); or the distance of what a loss network sees, as in Johnson et al. 2016 (arXiv:1603.08155), which
+    the model computes, a `models.perceptual_enlargement`.
 
     PSNR, the headline, and SSIM are those of `quality`: answers are rounded to 8 bits and held within 0 .. 255, Y is
     MATLAB's, `scale` pixels of each border do not count; the metric is the mean over the images of a split, of PSNR in
-    dB. Beside each stands that of bicubic interpolation of the same small image, rounded alike: what needs no net.
+    dB, where more than 100 counts as 100, so that a flat piece that is exact does not make it infinite. Beside each
+    stands that of bicubic interpolation of the same small image, rounded alike: what needs no net.
 
     Attributes:
-        loss_name: 'l1' or 'mse'.
+        loss_name: 'l1', 'mse' or 'perceptual'.
     """
 
     loss_name: Loss = 'l1'
@@ -55,7 +58,6 @@ class SuperResolution(Task):
     answers_are_images: ClassVar[bool] = True
     any_size: ClassVar[bool] = True
     draws: ClassVar[bool] = True
-    truths: ClassVar[tuple[str, ...]] = ('bicubic_psnr', 'bicubic_ssim', 'label')
     case_note: ClassVar[str] = page.CASE_NOTE
 
     @property
@@ -68,7 +70,16 @@ class SuperResolution(Task):
         scale = max(1, given[0] // height) if len(given) == 3 else 2
         return {HIGH: Field('uint8', (height * scale, width * scale, channels))}
 
+    def forward(self, apply: Callable[..., Any], variables: Any, batch: Batch, *, train: bool) -> Any:
+        """The model's outputs; one with a loss network is given the truth, where there is one, to judge by."""
+        if self.loss_name != 'perceptual' or HIGH not in batch:
+            return apply(variables, batch['image'], train=train)
+        return apply(variables, batch['image'], batch[HIGH].astype(jnp.float32) / 255, train=train)
+
     def loss(self, outputs: Any, batch: Batch) -> jax.Array:
+        if self.loss_name == 'perceptual':
+            return _distance(outputs)
+        outputs = _enlarged(outputs)
         missed = outputs.astype(jnp.float32) - _truth(outputs, batch).astype(jnp.float32) / 255
         each = jnp.abs(missed) if self.loss_name == 'l1' else jnp.square(missed)
         return jnp.mean(each, (1, 2, 3))
@@ -78,19 +89,21 @@ class SuperResolution(Task):
 
     def read(self, outputs: Any) -> dict[str, jax.Array]:
         """`enlarged`, whole numbers 0 .. 255, float32 (batch, height, width, channels); NaN where an output is none."""
-        return {'enlarged': to_pixels(outputs)}
+        return {'enlarged': to_pixels(_enlarged(outputs))}
 
     def results(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
         """What is kept of each image, (batch,) arrays: `psnr` in dB and `ssim`, those of bicubic, and `label`.
 
         A picture with a pixel that is no number has neither.
         """
+        outputs = _enlarged(outputs)
         truth = _truth(outputs, batch).astype(jnp.float32)
         scale = truth.shape[1] // batch['image'].shape[1]
         blind = to_pixels(bicubic(batch['image'], scale=scale))
         found = {}
         for names, answer in ((('psnr', 'ssim'), to_pixels(outputs)), (tuple(BESIDE.values()), blind)):
-            found |= dict(zip(names, measure(answer, truth, scale=scale), strict=True))
+            psnr, ssim = measure(answer, truth, scale=scale)
+            found |= dict(zip(names, (jnp.minimum(psnr, MOST_PSNR), ssim), strict=True))
         return found | ({'label': batch['label']} if 'label' in batch else {})
 
     def summarise(self, results: Results, data: Data) -> dict[str, float]:
@@ -178,10 +191,12 @@ class SuperResolution(Task):
         return page.sections(run)
 
     def details(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
-        return {
-            **super().details(evaluation, data),
-            'by_photograph': page.by_label(evaluation.results, data.class_names),
+        each = page.by_label(evaluation.results, data.class_names)
+        finite = {
+            name: {key: value if np.isfinite(value) else None for key, value in one.items()}
+            for name, one in each.items()
         }
+        return {**super().details(evaluation, data), 'by_photograph': finite}
 
     def short_result(self, run: Run) -> str:
         value, blind = (run.last(name, 'test') for name in ('psnr', 'bicubic_psnr'))
@@ -196,11 +211,24 @@ def task(*, loss: Loss = 'l1') -> SuperResolution:
     """Super-resolution.
 
     Raises:
-        CnnJaxError: another loss than 'l1' or 'mse'.
+        CnnJaxError: another loss than 'l1', 'mse' or 'perceptual'.
     """
     if loss not in get_args(Loss):
         raise CnnJaxError(f'loss: {loss!r} given; it is one of {", ".join(get_args(Loss))}')
     return SuperResolution(loss)
+
+
+def _enlarged(outputs: Any) -> jax.Array:
+    return outputs['enlarged'] if isinstance(outputs, Mapping) else outputs
+
+
+def _distance(outputs: Any) -> jax.Array:
+    if not isinstance(outputs, Mapping):
+        raise CnnJaxError(
+            'task super_resolution: the loss is perceptual, and the model has no loss network; build it as a '
+            'models.perceptual_enlargement.PerceptualEnlargement'
+        )
+    return outputs['distance']
 
 
 def _truth(outputs: jax.Array, batch: Batch) -> jax.Array:
