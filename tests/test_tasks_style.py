@@ -18,6 +18,7 @@ from cnn_jax.devices.stop import StopRequest
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.models.fast_style import FastStyle, Perceptual
 from cnn_jax.models.vgg import VGG
+from cnn_jax.prediction.load import load, of_experiment
 from cnn_jax.prediction.net import Net
 from cnn_jax.prediction.run import predict
 from cnn_jax.tasks import style as fast_style
@@ -108,6 +109,18 @@ def test_pictures_of_any_size_become_png_files_of_that_size(net, tmp_path):
         expected = np.round(255 * np.clip(made[0], 0, 1))
         assert np.abs(painted - expected).max() <= 1
         np.testing.assert_array_equal(net.predict(source)['picture'], painted)
+
+
+def test_a_saved_net_paints_as_before(tmp_path):
+    """The experiment's net in one file: it needs neither the experiment nor the loss network's file."""
+    loaded = experiment.load('fast_style', {'smoke': True})
+    made = loaded.experiment
+    variables = jax.jit(lambda: made.model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False))()
+    ours = of_experiment(loaded, variables, 'a test')
+    ours.save(tmp_path / 'painter.safetensors')
+    theirs, picture = load(tmp_path / 'painter.safetensors'), RNG.integers(0, 256, (21, 34, 3), np.uint8)
+    assert theirs.task == made.task
+    np.testing.assert_array_equal(theirs.predict(picture)['picture'], ours.predict(picture)['picture'])
 
 
 def test_a_small_picture_of_a_predict_says_what_is_needed(net):

@@ -185,6 +185,12 @@ def test_the_command_needs_no_head_and_no_data(backbone, tmp_path, capsys, metho
     figures = {path.suffix for path in (tmp_path / 'out' / 'figures').iterdir()}
     assert {'.png', '.npz'} <= figures
     assert ('.gif' in figures) == (method == 'deep_dream')
+    if method == 'deep_dream':  # the picture as it is, and the film with as many frames as were asked for
+        with Image.open(tmp_path / 'out' / 'figures' / 'deep_dream_mine_picture.png') as picture:
+            assert picture.size == (40, 33)
+        with Image.open(tmp_path / 'out' / 'figures' / 'deep_dream_mine.gif') as film:
+            assert getattr(film, 'n_frames', 1) == 2
+            assert film.size == (40, 33)
 
 
 def test_without_an_image_the_line_says_what_to_give(backbone, tmp_path, capsys):

@@ -16,8 +16,10 @@ from cnn_jax.drawing.overlay import beside
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.losses import Normalisation, content_loss, style_loss
 from cnn_jax.statistics.metric import LOSS, Metric
+from cnn_jax.tasks import cases
 from cnn_jax.tasks.cases import Case
 from cnn_jax.tasks.results import Batch, Evaluation, Results
+from cnn_jax.tasks.run import Run
 from cnn_jax.tasks.task import Task
 
 CONTENT = Metric('content_loss', 'loss of the content', '', False)
@@ -136,11 +138,14 @@ class Style(Task):
         picture = np.asarray(case.answer['picture']).astype(np.uint8)
         return beside(*(np.broadcast_to(one, (*one.shape[:2], 3)) for one in (np.asarray(case.image), picture)))
 
-    def short_result(self, run: Any) -> str:
+    def sections(self, run: Run) -> list[str]:
+        return cases.sections(run)
+
+    def short_result(self, run: Run) -> str:
         value = run.last('loss', 'test')
         return 'not evaluated' if value is None else f'test loss {value:.4f}'
 
-    def result(self, run: Any) -> str:
+    def result(self, run: Run) -> str:
         value = run.last('loss', 'test')
         return 'is not evaluated' if value is None else f'reaches a test loss of {value:.4f}'
 
