@@ -114,6 +114,27 @@ def test_the_content_alone_does_not_move(net, painting):
         assert found['notes'] == [descent.LEAST]
 
 
+@pytest.mark.parametrize('steps', [0, 4])
+def test_no_step_or_the_content_alone_gives_the_content_back_at_two_sizes(net, painting, steps):
+    pixels = photograph(41, 66)
+    found = transferred(net, painting, pixels, style_weight=0.0, variation=0.0, steps=steps, octaves=2)
+    np.testing.assert_allclose(found['images'][0], pixels / np.float32(255), atol=1e-6)
+    assert found['octave'].tolist() == [[1, 2]]
+    with pytest.raises(CnnJaxError, match='octaves: 3 given'):
+        transferred(net, painting, pixels, steps=0, octaves=3)
+
+
+def test_strokes_of_the_smaller_size_are_handed_on(net, painting):
+    pixels = photograph(41, 66)
+    found = transferred(net, painting, pixels, steps=7, octaves=2)
+    assert found['octave'].tolist() == [[1.0] * 4 + [2.0] * 5]
+    first, later = (found['loss'][0, found['octave'][0] == number] for number in (1, 2))
+    assert (np.diff(first) <= 0).all()
+    assert (np.diff(later) <= 0).all()
+    alone = transferred(net, painting, pixels, steps=0, octaves=1)
+    assert later[0] != alone['loss'][0, 0]
+
+
 @pytest.mark.parametrize('shape', [(12, 17), (19, 16)])
 def test_the_loss_falls_at_any_size_and_never_rises_with_lbfgs(net, painting, shape):
     pixels = photograph(*shape)

@@ -83,16 +83,21 @@ def painted(
 ) -> Descended:
     """A picture painted at one size after the other, the smallest first: large strokes, then what is between them.
 
-    Each size has as many steps; what is left over is of the last.
+    Each size has as many steps; what is left over is of the last. A picture that begins at the content hands on what
+    has changed, so that the fine parts of the content are there at each size.
     """
     done, parts = 0, []
-    first = sizes[0].content[None] / 255 if preset.start == 'content' else _noise(sizes[0].content.shape, seed)
+    from_content = preset.start == 'content'
+    start = _content(sizes[0]) if from_content else _noise(sizes[0].content.shape, seed)
     for number, one in enumerate(sizes, 1):
         share = steps * number // len(sizes) - done
-        start = first if not parts else _enlarged(parts[-1].image, one.content.shape)
+        if number > 1:
+            base, now = (_content(size) if from_content else 0 for size in (sizes[number - 2], one))
+            start = now + _enlarged(parts[-1].image - base, one.content.shape)
         said = told and (lambda step, loss, before=done: told(before + step, loss))
         loss = loss_of(model, variables, inputs, one.targets, preset)
-        parts.append(descend(loss, start.astype(np.float32), optimizer=optimizer, steps=share, told=said))
+        start = np.clip(start, 0, 1).astype(np.float32)
+        parts.append(descend(loss, start, optimizer=optimizer, steps=share, told=said))
         done += share
     history = {name: np.concatenate([one.history[name] for one in parts]) for name in parts[0].history}
     history['octave'] = np.concatenate(
@@ -111,8 +116,13 @@ def count_octaves(pixels: np.ndarray, given: int | None, usual: int) -> int:
     return usual if given is None else given
 
 
+def _content(one: Wanted) -> np.ndarray:
+    """As the one of a batch, in 0 .. 1."""
+    return one.content[None] / np.float32(255)
+
+
 def _enlarged(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return np.clip(np.asarray(jax.image.resize(image, (1, *shape), 'cubic')), 0, 1)
+    return np.asarray(jax.image.resize(image, (1, *shape), 'cubic'))
 
 
 def loss_of(model: Any, variables: Any, inputs: Inputs, targets: Targets, preset: Preset) -> Loss:
