@@ -10,7 +10,8 @@ to reach. The last line paints image files of any size, a PNG file each.
 
 Model: Johnson, Alahi and Fei-Fei 2016, arXiv:1603.08155, with instance norm (Ulyanov et al. 2016, arXiv:1607.08022). It
 learns from a loss network, the convolutions of a VGG-16 up to conv4_3, which stay as they are: those of the first line,
-or another file (`vgg`, or --init_from). Losses are shares of what their targets are, as `--method=style` has them.
+or another file (`vgg`, or --init_from), with average pools: the largest of four leaves a grid on the pictures. Losses
+are shares of what their targets are, as `--method=style` has them.
 
 The paper trains on 80,000 photographs of COCO for 40,000 steps of 4 images of 256 pixels: --config.folder=train2014
 --config.image_size=256 --config.num_steps=40000 --config.filters=32. The defaults are for two cores, and for crops of
@@ -80,7 +81,12 @@ def experiment(
     layers = SMALL if smoke else LAYERS
     model = Perceptual(
         net=FastStyle(filters=4 if smoke else filters, residual_blocks=1 if smoke else residual_blocks),
-        trunk=VGG(stage_sizes=(1, 1) if smoke else (2, 2, 3, 3), width=1 / 16 if smoke else 1.0, outputs=layers),
+        trunk=VGG(
+            stage_sizes=(1, 1) if smoke else (2, 2, 3, 3),
+            width=1 / 16 if smoke else 1.0,
+            outputs=layers,
+            pool='average',
+        ),
         content_layers=(layers[-1 if smoke else 2],),
         style_layers=layers,
         style_size=style_size,
