@@ -37,7 +37,7 @@ STYLE_LAYERS = ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1')
 
 
 PRESETS = {
-    'share': Preset('share', 1.0, 6.0, 40.0, 'content', 'average', 2, 16),
+    'share': Preset('share', 1.0, 4.0, 40.0, 'content', 'average', 2, 16),
     'gatys': Preset('paper', 1.0, 1e3, 0.0, 'noise', 'average', 1, 0),
     # Its style sums five layers of weight 100, ours is their mean. Its variation is 1e-3 / 2 of sums over 0 .. 255.
     'neural_style': Preset('neural_style', 5.0, 500.0, 1e-3 / 2 * 255**2, 'noise', 'max', 1, 0),
