@@ -1,7 +1,8 @@
 """Losses that optax lacks: one value per example."""
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +56,49 @@ def cross_entropy(scores: jax.Array, labels: jax.Array, *, smoothing: float = 0.
     targets = soft_targets(labels, scores.shape[-1], scores.dtype)
     targets = (1 - smoothing) * targets + smoothing / scores.shape[-1]
     return -jnp.sum(_shared(targets, jax.nn.log_softmax(scores)), axis=-1)
+
+
+Normalisation = Literal['share', 'paper', 'neural_style']
+"""Of the losses of features: a share of what the target is, or as `content_loss` and `style_loss` say."""
+
+
+def gram_matrices(maps: jax.Array) -> jax.Array:
+    """Products of channels, mean over the places, (batch, channels, channels), of maps (batch, ..., channels)."""
+    flat = maps.reshape(maps.shape[0], -1, maps.shape[-1])
+    return jnp.einsum('bpi,bpj->bij', flat, flat) / flat.shape[1]
+
+
+def content_loss(maps: jax.Array, wanted: jax.Array, *, normalisation: Normalisation = 'paper') -> jax.Array:
+    """The squared distance of features, (batch,): Gatys, Ecker and Bethge 2015, arXiv:1508.06576.
+
+    maps, wanted: (batch, ...). 'paper' is half of it, 'neural_style' its mean, 'share' a share of the squares of
+    `wanted`.
+    """
+    missed = _summed(jnp.square(maps - wanted))
+    if normalisation == 'paper':
+        return missed / 2
+    return missed / math.prod(wanted.shape[1:]) if normalisation == 'neural_style' else _share(missed, wanted)
+
+
+def style_loss(grams: jax.Array, wanted: jax.Array, *, normalisation: Normalisation = 'paper') -> jax.Array:
+    """The squared distance of Gram matrices, (batch,): Gatys, Ecker and Bethge 2015, arXiv:1508.06576.
+
+    grams, wanted: (batch, N, N) as `gram_matrices` gives them, or (1, N, N) for all images. 'paper' is a quarter of it
+    over N^2, which for images of one size is the paper's; 'neural_style' that times 4 / N^2; 'share' a share of the
+    squares of `wanted`.
+    """
+    missed, channels = _summed(jnp.square(grams - wanted)), float(wanted.shape[-1])
+    if normalisation == 'paper':
+        return missed / (4 * channels**2)
+    return missed / channels**4 if normalisation == 'neural_style' else _share(missed, wanted)
+
+
+def _share(missed: jax.Array, wanted: jax.Array) -> jax.Array:
+    return missed / jnp.maximum(_summed(jnp.square(wanted)), jnp.finfo(missed.dtype).tiny)
+
+
+def _summed(values: jax.Array) -> jax.Array:
+    return values.reshape(values.shape[0], -1).sum(-1)
 
 
 def _shared(shares: jax.Array, values: jax.Array) -> jax.Array:

@@ -37,6 +37,7 @@ SUPPLIED = {  # what a user puts below data_dir, made small
 }
 
 
+NOT_BELOW_DATA_DIR = {'synthetic', 'digit_pairs', 'arrays', 'unlabelled'}  # what reads nothing there
 IN_MEMORY = {
     'images': np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8),
     'labels': np.arange(40) % 2,
@@ -120,7 +121,7 @@ def test_both_ways_of_feeding_agree(prepared):
     assert 'tensorflow' not in sys.modules
 
 
-@pytest.mark.parametrize('name', sorted(set(SOURCES) - {'synthetic', 'digit_pairs', 'arrays'}))
+@pytest.mark.parametrize('name', sorted(set(SOURCES) - NOT_BELOW_DATA_DIR))
 def test_missing_data_says_what_to_do(name, tmp_path, own_folder):
     (tmp_path / 'file').touch()
     with pytest.raises(DataError, match='--data_dir') as caught:

@@ -81,7 +81,7 @@ def test_its_layers_can_be_described(name, required):
     made = experiment.load(name, {'smoke': True, **required.get(name, {})}).experiment
     table = layer_table(made.model, made.input_shape)
     outputs = getattr(made.model, 'num_keypoints', made.data.num_classes)  # of each image, or of each place
-    if 'high_resolution' in made.data.row_fields:
+    if made.task.any_size:  # it makes pictures
         outputs = made.data.image_shape[2]  # of each pixel
     if not made.task.model_inputs:  # a net that is asked scores the choices that it is given
         assert any(layer.output_shape[-1:] == (outputs,) for layer in table)

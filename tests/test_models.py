@@ -1,8 +1,8 @@
 """The contract of every classifier: found by globbing, so a new family is tested by being there.
 
 Real widths and depths are in test_models_reference.py, nets with a trunk in test_models_trunk.py, nets that make images
-larger in test_models_enlarging.py, with a loss network in test_models_perceptual_enlargement.py; here nets are narrow
-and shallow, and really run.
+larger in test_models_enlarging.py, with a loss network in test_models_perceptual_enlargement.py, nets that repaint them
+in test_models_fast_style.py; here nets are narrow and shallow, and really run.
 """
 
 import importlib
@@ -32,7 +32,8 @@ FIRST = {family: next(iter(module.VARIANTS.values()))() for family, module in MO
 JUDGED = [family for family, model in FIRST.items() if hasattr(model, 'trunk') and hasattr(model, 'scale')]
 TRUNKED = [family for family, model in FIRST.items() if hasattr(model, 'trunk') and family not in JUDGED]
 ENLARGING = [family for family, model in FIRST.items() if hasattr(model, 'scale') and family not in JUDGED]
-FAMILIES = [family for family in MODULES if family not in (*TRUNKED, *ENLARGING, *JUDGED)]
+REPAINTING = ['fast_style']
+FAMILIES = [family for family in MODULES if family not in (*TRUNKED, *ENLARGING, *JUDGED, *REPAINTING)]
 # Values for fields of that name. The third convolution of a stage is what sets VGG's configuration C apart.
 TINY = {'width': 1 / 16, 'stage_sizes': (1, 1), 'modules': ('3a', '4a', '4d')}
 TINY_INCEPTION = {'width': 1 / 16, 'modules': ('mixed_5b', 'mixed_6a', 'mixed_6b', 'mixed_7a', 'mixed_7b')}

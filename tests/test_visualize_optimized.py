@@ -11,12 +11,14 @@ import pytest
 from scipy import ndimage
 
 from cnn_jax.errors import CnnJaxError, DivergedError
+from cnn_jax.losses import gram_matrices
 from cnn_jax.streams import numbered
 from cnn_jax.tracing import layers
 from cnn_jax.tracing.static import Static
 from cnn_jax.visualize.optimized import kept, many, natural, objectives, parameterisation, presets, regularisers, step
 from cnn_jax.visualize.optimized import transformations as moves
 from cnn_jax.visualize.optimized.ascent import RESCUED, ZERO, ascend
+from cnn_jax.visualize.optimized.inputs import Inputs
 from cnn_jax.visualize.optimized.objectives import units
 from cnn_jax.visualize.optimized.recipe import PIXELS, Recipe
 from cnn_jax.visualize.optimized.steps import Steps
@@ -59,7 +61,12 @@ def plain(size=SIZE, mean=0.0) -> natural.Natural:
     ones = jnp.ones(channels)
     shape = (height, width // 2 + 1, channels)
     return natural.Natural(
-        0 * ones, ones, mean * ones, jnp.eye(channels), jnp.ones(shape), jnp.ones(()), (height, width)
+        Inputs(0 * ones, jnp.eye(channels)),
+        mean * ones,
+        jnp.eye(channels),
+        jnp.ones(shape),
+        jnp.ones(()),
+        (height, width),
     )
 
 
@@ -183,7 +190,7 @@ def test_colours_and_spectrum_are_those_of_the_images():
     rng = np.random.default_rng(0)
     mixing = np.array([[0.2, 0, 0], [0.1, 0.05, 0], [0, 0.02, 0.1]])
     pixels = 0.5 + rng.normal(size=(40, 8, 9, 3)) @ mixing.T
-    found = natural.of_images(pixels, np.zeros(3), np.ones(3))
+    found = natural.of_images(pixels, Inputs(jnp.zeros(3), jnp.eye(3)))
     covariance = np.cov(pixels.reshape(-1, 3), rowvar=False)
     np.testing.assert_allclose(found.colors @ found.colors.T, covariance, rtol=0.02, atol=1e-4)
     squares = np.square(pixels - pixels.mean((0, 1, 2))).sum((1, 2, 3))
@@ -313,7 +320,7 @@ def test_objectives_are_added_and_weighed():
     seeds = jax.grad(lambda x: objectives.Strength('a')(lambda _: x).sum())(values)
     np.testing.assert_allclose(seeds, values, rtol=1e-6)
     np.testing.assert_allclose(objectives.Match(values, 'b')(read), -1.0, rtol=1e-5)
-    np.testing.assert_allclose(objectives.GramMatch(objectives.gram(values), 'a')(read), 0, atol=1e-6)
+    np.testing.assert_allclose(objectives.GramMatch(gram_matrices(values), 'a')(read), 0, atol=1e-6)
 
 
 def test_diversity_of_copies_and_of_orthogonal_images():

@@ -94,12 +94,18 @@ def test_no_step_of_a_dream_returns_the_image_and_others_raise_the_objective():
     dreamt = deep_dream.visualize(*net, images=images, training=training, layer='conv1', steps=5, octaves=2)
     assert dreamt['octaves'].tolist() == [[6, 6], [8, 8]]
     assert dreamt['after'] > dreamt['before'] == still['before']
-    guided = deep_dream.visualize(*net, images=images, training=training, layer='conv1', steps=5, octaves=1, guide=3)
+    guided = deep_dream.visualize(*net, images=images, training=training, layer='conv1', steps=5, octaves=1, guide='3')
     assert guided['after'] > guided['before']
-    once = deep_dream.visualize(*net, images=images, training=training, layer='conv1', steps=1, octaves=1, jitter=0.0)
     slope = jax.grad(lambda x: strength(net, x))(images)
-    expected = np.clip(images + 1.5 / 255 * slope / np.abs(slope).mean(), 0, 1)
-    np.testing.assert_allclose(once['images'], expected, atol=1e-5)
+    pixels = np.concatenate([training.source[row]['image'].reshape(-1, 3) for row in range(48)]) / 255
+    for colored, change in ((False, np.eye(3)), (True, np.cov(pixels, rowvar=False, bias=True))):
+        once = deep_dream.visualize(
+            *net, images=images, training=training, layer='conv1', steps=1, octaves=1, jitter=0.0,
+            natural_colors=colored,
+        )  # fmt: skip
+        way = slope @ change
+        expected = np.clip(images + 1.5 / 255 * way / np.abs(way).mean(), 0, 1)
+        np.testing.assert_allclose(once['images'], expected, atol=1e-4)
 
 
 def strength(net: tuple[Any, Any], images: jax.Array) -> jax.Array:

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.losses import gram_matrices
 from cnn_jax.models import vgg
 from cnn_jax.visualize import style
 from cnn_jax.visualize.engine import picture_file
 from cnn_jax.visualize.optimized import descent
 from cnn_jax.visualize.optimized.inputs import measured
-from cnn_jax.visualize.optimized.objectives import gram
 
 GOLDEN = Path(__file__).parents[2] / 'shared' / 'golden'
 LAYERS = {'content_layers': ('conv2_1',), 'style_layers': ('conv1_1', 'conv2_1')}
@@ -93,9 +93,9 @@ def test_losses_and_gradients_are_those_of_the_stored_oracle(theirs, ours):
 def test_a_gram_matrix_knows_which_channels_meet_and_not_where():
     maps = np.random.default_rng(0).normal(size=(1, 4, 5, 3)).astype(np.float32)
     shuffled = np.random.default_rng(1).permutation(maps.reshape(1, 20, 3), axis=1).reshape(1, 5, 4, 3)
-    found = np.asarray(gram(jnp.asarray(maps)))
+    found = np.asarray(gram_matrices(jnp.asarray(maps)))
     np.testing.assert_allclose(found, np.einsum('bhwi,bhwj->bij', maps, maps) / 20, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(gram(jnp.asarray(shuffled)), found, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(gram_matrices(jnp.asarray(shuffled)), found, rtol=1e-5, atol=1e-6)
 
 
 def test_an_image_has_no_loss_where_it_is_the_target(net):
@@ -112,6 +112,27 @@ def test_the_content_alone_does_not_move(net, painting):
         found = transferred(net, painting, pixels, style_weight=0.0, variation=0.0, steps=3, optimizer=optimizer)
         np.testing.assert_array_equal(found['images'][0], pixels / np.float32(255))
         assert found['notes'] == [descent.LEAST]
+
+
+@pytest.mark.parametrize('steps', [0, 4])
+def test_no_step_or_the_content_alone_gives_the_content_back_at_two_sizes(net, painting, steps):
+    pixels = photograph(41, 66)
+    found = transferred(net, painting, pixels, style_weight=0.0, variation=0.0, steps=steps, octaves=2)
+    np.testing.assert_allclose(found['images'][0], pixels / np.float32(255), atol=1e-6)
+    assert found['octave'].tolist() == [[1, 2]]
+    with pytest.raises(CnnJaxError, match='octaves: 3 given'):
+        transferred(net, painting, pixels, steps=0, octaves=3)
+
+
+def test_strokes_of_the_smaller_size_are_handed_on(net, painting):
+    pixels = photograph(41, 66)
+    found = transferred(net, painting, pixels, steps=7, octaves=2)
+    assert found['octave'].tolist() == [[1.0] * 4 + [2.0] * 5]
+    first, later = (found['loss'][0, found['octave'][0] == number] for number in (1, 2))
+    assert (np.diff(first) <= 0).all()
+    assert (np.diff(later) <= 0).all()
+    alone = transferred(net, painting, pixels, steps=0, octaves=1)
+    assert later[0] != alone['loss'][0, 0]
 
 
 @pytest.mark.parametrize('shape', [(12, 17), (19, 16)])

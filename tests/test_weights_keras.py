@@ -36,7 +36,7 @@ def backbone(tmp_path):
 def test_a_backbone_is_read_and_what_it_lacks_is_said(backbone):
     path, arrays = backbone
     shapes, lines = variable_shapes(MODEL, (8, 8, 3)), []
-    with pytest.raises(CnnJaxError, match=r'has no fc6, fc7, fc8, so it knows no classes; --method=style needs none'):
+    with pytest.raises(CnnJaxError, match=r'has no fc6, fc7, fc8, so it knows no classes; --mode=visualize needs none'):
         weights.variables_for(MODEL, path, shapes, report=lines.append)
     found = weights.variables_for(MODEL, path, shapes, report=lines.append, headless=True)
     assert {f'params/{name}/{leaf}' for name, part in found['params'].items() for leaf in part} == {*arrays}

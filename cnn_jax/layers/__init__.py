@@ -6,7 +6,7 @@ from cnn_jax.layers.conv_norm import ConvNorm, conv_stage
 from cnn_jax.layers.conv_transpose import Conv2DTranspose
 from cnn_jax.layers.dense import Dense
 from cnn_jax.layers.dropout import Dropout
-from cnn_jax.layers.norm import BatchNorm, LocalResponseNorm
+from cnn_jax.layers.norm import BatchNorm, InstanceNorm, LocalResponseNorm
 from cnn_jax.layers.pool import AdaptiveAvgPool, AvgPool, MaxPool
 from cnn_jax.layers.pyramid import FeaturePyramid, Pyramid, enlarged
 from cnn_jax.layers.regularizers import l1, l1_l2, l2
@@ -21,6 +21,7 @@ __all__ = [
     'Dense',
     'Dropout',
     'FeaturePyramid',
+    'InstanceNorm',
     'LocalResponseNorm',
     'MaxPool',
     'Pyramid',

@@ -1,4 +1,4 @@
-"""Normalisation: over the batch (`BatchNorm`) and across channels (`LocalResponseNorm`)."""
+"""Normalisation: over the batch (`BatchNorm`), an image (`InstanceNorm`), and across channels (`LocalResponseNorm`)."""
 
 import re
 from collections.abc import Callable
@@ -96,6 +96,29 @@ class BatchNorm(nn.Module):
                 f'{self.name or "BatchNorm"}: mode={self.mode!r}, inputs of shape {shape} on a device: {num_values} '
                 "value(s) a channel in training, and a variance needs 2; give more images, or mode='frozen'"
             )
+
+
+class InstanceNorm(nn.Module):
+    """Normalises each channel of each image to mean 0 and variance 1 over its places, then scale, bias and activation.
+
+    Takes (batch, height, width, channels), in training and in evaluation alike: an image knows of no other, and there
+    are no running averages. A channel of one value becomes the bias. Statistics are float32 (float64 for float64
+    inputs) whatever the inputs are; the result has the inputs' dtype.
+    Ulyanov, Vedaldi and Lempitsky 2016, arXiv:1607.08022.
+    """
+
+    epsilon: float = 1e-5
+    activation: Activation | str | None = None
+
+    def __post_init__(self) -> None:
+        arguments.resolve(self)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        scale = self.param('scale', nn.initializers.ones_init(), (inputs.shape[-1],), jnp.float32)
+        bias = self.param('bias', nn.initializers.zeros_init(), (inputs.shape[-1],), jnp.float32)
+        return arguments.activate(self.activation, ops.instance_norm(inputs, scale, bias, epsilon=self.epsilon))
 
 
 class LocalResponseNorm(nn.Module):

@@ -25,7 +25,8 @@ class VGG(nn.Module):
     """Five stages of convolutions, each ended by a 2x2 pool, and three dense layers; the defaults are configuration D.
 
     Takes standardised images (batch, height, width, channels), returns logits (batch, num_classes); with `maps`, as the
-    trunk of another net, the output of each stage's pool, the finest first, and no dense layer. The size of fc6
+    trunk of another net, the output of each stage's pool, the finest first, and no dense layer; with `outputs` the maps
+    of these convolutions by name, after their activation, and nothing above them. The size of fc6
     follows the images unless `head_size` fixes it (torchvision: 7). Counts are for 224x224x3 images and 1,000 classes;
     MACs are multiply-adds of one image; errors in % are the paper's Table 3 (one scale, evaluated densely), and in
     brackets torchvision's accuracy of the same net, centre crop.
@@ -58,15 +59,19 @@ class VGG(nn.Module):
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
     remat: bool = False  # recompute each stage in the backward pass instead of storing what is inside
     maps: bool = False  # the stages' outputs in the place of logits
+    outputs: tuple[str, ...] = ()  # convolutions whose maps are returned by name, such as conv3_3
     pool: Literal['max', 'average'] = 'max'  # average for style transfer, Gatys et al. 2015 (arXiv:1508.06576)
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> Any:
         stage = nn.remat(VGG._stage, static_argnums=(2, 3)) if self.remat else VGG._stage
-        x, maps = images, []
+        x, maps, named = images, [], {}
         for number in range(1, len(self.stage_sizes) + 1):
-            x = stage(self, x, number, train)  # 112x112x64, 56x56x128, 28x28x256, 14x14x512, 7x7x512
+            x, found = stage(self, x, number, train)  # 112x112x64, 56x56x128, 28x28x256, 14x14x512, 7x7x512
             maps.append(x)
+            named |= found
+        if self.outputs:
+            return self._checked(named)
         if self.maps:
             return tuple(maps)
         if self.head_size is not None:
@@ -78,7 +83,14 @@ class VGG(nn.Module):
         logits = self._dense(self.num_classes, 'fc8', None)(x)  # num_classes
         return logits if self.dtype is None else logits.astype(jnp.float32)
 
-    def _stage(self, x: jax.Array, number: int, train: bool) -> jax.Array:
+    def _checked(self, named: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        if missing := [name for name in self.outputs if name not in named]:
+            raise ValueError(f'outputs: {", ".join(missing)} given; this VGG has no such convolution')
+        return {name: named[name] for name in self.outputs}
+
+    def _stage(self, x: jax.Array, number: int, train: bool) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """What its pool makes, and the maps of its convolutions that are among `outputs`."""
+        named = {}
         filters = max(1, round(self.filters[number - 1] * self.width))
         for layer in range(1, self.stage_sizes[number - 1] + 1):
             pointwise = self.pointwise_last and layer == 3
@@ -94,10 +106,12 @@ class VGG(nn.Module):
                 dtype=self.dtype,
                 name=f'conv{number}_{layer}',
             )(x)
+            if (name := f'conv{number}_{layer}') in self.outputs:
+                named[name] = x
             if self.local_response_norm and (number, layer) == (1, 1):
                 x = LocalResponseNorm(name='norm1')(x)
         pool = {'max': MaxPool, 'average': AvgPool}[self.pool]
-        return pool(2, name=f'pool{number}')(x)
+        return pool(2, name=f'pool{number}')(x), named
 
     def _dense(self, features: int, name: str, activation: Callable[[jax.Array], jax.Array] | None) -> Dense:
         initializer = self.kernel_initializer

@@ -101,14 +101,13 @@ def visualize(
         CnnJaxError: an unknown method, layer, unit, image or question.
         DataError: the data is needed and not there.
     """
-    from cnn_jax.data.formats import seal
     from cnn_jax.devices import mapping
     from cnn_jax.report import write_pictures
     from cnn_jax.training import restore
     from cnn_jax.visualize.engine import draw, methods
-    from cnn_jax.workdir.config import default_path, existing_config, make_folder
+    from cnn_jax.weights.trunk import without_head
+    from cnn_jax.workdir.config import default_path, make_folder
     from cnn_jax.workdir.config_file import read_config
-    from cnn_jax.workdir.seals import differences
 
     if method is not None:
         draw.make_method(method, settings)  # an unknown name is an error before anything is read
@@ -118,12 +117,10 @@ def visualize(
     variables, note = restore.trained_variables(
         loaded, trained, init_from, mapping.make_mesh(), log, which=checkpoint, headless=method in methods.OF_NO_CLASS
     )
+    model = without_head(loaded.experiment.model) if 'lacks' in note else loaded.experiment.model
     with log.working('reading the images'):
-        subject = _subject(loaded, variables, note, data_dir, image, questions, log)
-    if trained is not None and subject.examples is not None:
-        now = {'test': seal.of_source(subject.examples.source)}
-        for line in differences(existing_config(trained), now):
-            log.say(line)
+        subject = _subject(loaded, model, variables, note, data_dir, image, questions, method, log)
+    _say_of_data(subject, method, trained, log)
     workdir = workdir or default_path(loaded.name)
     folder = workdir / 'figures'
     make_folder(workdir)
@@ -154,20 +151,24 @@ def visualize(
 
 def _subject(
     loaded: 'Loaded',
+    model: Any,
     variables: Any,
     note: Mapping[str, Any],
     data_dir: Path,
     image: str | None,
     questions: Path | None,
+    method: str | None,
     log: Log,
 ) -> 'Subject':
     """The images to look at; of a question its own, and the net that is asked it."""
     from cnn_jax.prediction import asking
     from cnn_jax.prediction.load import of_experiment
+    from cnn_jax.visualize.engine import methods
     from cnn_jax.visualize.engine.subject import make_subject
 
-    experiment, net, number = loaded.experiment, of_experiment(loaded, variables, loaded.name), 0
-    lines = asking.read_lines(net, questions, None) if questions is not None else []
+    experiment, number = loaded.experiment, 0
+    net = None if questions is None else of_experiment(loaded, variables, loaded.name)
+    lines = [] if net is None or questions is None else asking.read_lines(net, questions, None)
     if lines:
         number = int(image or 0) if (image or '0').isdecimal() else -1
         if not 0 <= number < len(lines):
@@ -175,7 +176,7 @@ def _subject(
         log.say(f'question {number} of 0 to {len(lines) - 1}: {lines[number].question}')
         image = str(Path(lines[number].file).absolute())
     subject = make_subject(
-        experiment.model,
+        model,
         variables,
         task=experiment.task,
         data=experiment.data,
@@ -183,10 +184,27 @@ def _subject(
         about={'experiment': loaded.name, 'options': loaded.options, **note},
         data_dir=data_dir,
         image=image,
+        optional=method in methods.OF_NO_IMAGE,
     )
-    if not lines:
+    if net is None or not lines:
         return subject
     return asking.put(net, subject, lines[number])._replace(chosen=f'{subject.chosen}_question{number}')
+
+
+def _say_of_data(subject: 'Subject', method: str | None, trained: Path | None, log: Log) -> None:
+    """Says what stands in for missing training images, and where the test images are not those of the run."""
+    from cnn_jax.data.formats import seal
+    from cnn_jax.visualize.engine import methods
+    from cnn_jax.visualize.engine.examples import Absent
+    from cnn_jax.visualize.optimized.natural import PUBLISHED
+    from cnn_jax.workdir.config import existing_config
+    from cnn_jax.workdir.seals import differences
+
+    if method is not None and methods.measures(methods.load(method)) and isinstance(subject.to_measure(), Absent):
+        log.say(PUBLISHED)
+    if trained is not None and subject.examples is not None:
+        for line in differences(existing_config(trained), {'test': seal.of_source(subject.examples.source)}):
+            log.say(line)
 
 
 def _show(task: Task, name: str, words: str) -> None:

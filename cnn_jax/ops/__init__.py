@@ -21,6 +21,7 @@ from cnn_jax.ops.norm import (
     batch_norm,
     batch_norm_training,
     fold_batch_norm,
+    instance_norm,
     running_statistics,
     values_per_statistic,
 )
@@ -46,6 +47,7 @@ __all__ = [
     'global_avg_pool',
     'gradient_support',
     'implementation',
+    'instance_norm',
     'l2_pool',
     'local_contrast_norm',
     'local_response_norm',

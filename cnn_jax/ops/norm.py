@@ -93,6 +93,22 @@ def batch_norm_training(
     return outputs.reshape(images.shape), Statistics(*means)
 
 
+def instance_norm(images: jax.Array, scale: jax.Array, offset: jax.Array, *, epsilon: float = 1e-5) -> jax.Array:
+    """Returns each image normalised by its own statistics, each channel by itself: Ulyanov et al. 2016, 1607.08022.
+
+    images: (batch, height, width, channels); scale, offset: (channels,). Statistics are float32 at least, in two
+    readings, so that the variance keeps its digits where the mean is large.
+
+    Raises: ValueError unless the vectors have one number per channel.
+    """
+    _check_vectors(images, scale=scale, offset=offset)
+    wide = images.astype(jnp.promote_types(images.dtype, accumulator(images.dtype)))
+    centred = wide - jnp.mean(wide, (1, 2), keepdims=True)
+    variance = jnp.mean(jnp.square(centred), (1, 2), keepdims=True)
+    scale, offset = (_row(jnp.asarray(vector, wide.dtype), wide) for vector in (scale, offset))
+    return (centred * lax.rsqrt(variance + epsilon) * scale + offset).astype(images.dtype)
+
+
 def values_per_statistic(shape: tuple[int, ...], num_ghosts: int = 1, axis_name: AxisName = None) -> int:
     """Returns how many values each statistic of `batch_norm_training` is of, over all devices along `axis_name`.
 

@@ -50,7 +50,8 @@ def write(experiment: Experiment, step: TrainStep, source: Any, folder: Path, *,
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {'inputs': inputs['image'], **targets, 'pixels': pixels, 'index': index[:MOST]}
     np.savez_compressed(folder / f'{NAME}.npz', **arrays)
-    sheet(pixels, task.captions(targets, data)).save(folder / f'{NAME}.png')
+    captions = task.captions(targets, data) or [''] * len(pixels)  # where rows carry nothing beside the image
+    sheet(pixels, captions).save(folder / f'{NAME}.png')
     return folder / f'{NAME}.png'
 
 

@@ -158,7 +158,7 @@ def _called(
 ) -> tuple[Any, Any]:
     """The jaxpr of a call with the layers marked, and the shapes of what it returns; adds to `learned`."""
 
-    waiting = set(until)
+    waiting, reached = set(until), []
 
     def begun(call: Called) -> None:
         if call.path:
@@ -170,6 +170,7 @@ def _called(
             if call.module.variables:
                 learned.add(call.name)
         waiting.discard(call.name)
+        reached.append(call.name)
         if until and not waiting:
             raise _Ended(call.first_output)
 
@@ -195,6 +196,10 @@ def _called(
         raise
     except Exception as error:  # whatever a module of somebody's own raises
         check_shortage(error)
+        if waiting:
+            size = 'x'.join(map(str, images.shape[1:3]))
+            there = unknown('layer', min(waiting), [name for name in reached if name])
+            raise CnnJaxError(f'{there} (those that images of {size} pixels reach in this net)') from error
         raise CnnJaxError(evaluating.refusal(model, images, error)) from error
 
 

@@ -112,7 +112,7 @@ def trained_variables(
     which: str = LATEST,
     headless: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The variables that a mode without training looks at, on the devices, and where they are from.
+    """The variables that a mode without training looks at, on the devices, and a note: where from, what they lack.
 
     Args:
         folder: a run.
@@ -141,7 +141,10 @@ def trained_variables(
         variables = weights_from(init_from, loaded.experiment, like, report=log.say, headless=headless)
     log.say(f'{loaded.name} with the weights of {init_from}')
     there = {kind: {name: like[kind][name] for name in part} for kind, part in variables.items()}
-    return jax.device_put(variables, shardings_of(there)), {'init_from': str(init_from)}
+    note = {'init_from': str(init_from)}
+    if lacks := sorted({*like['params']} - {*variables['params']}):
+        note['lacks'] = ', '.join(lacks)
+    return jax.device_put(variables, shardings_of(there)), note
 
 
 def weights_from(

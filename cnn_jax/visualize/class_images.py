@@ -14,7 +14,7 @@ import numpy as np
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.tracing import scores
 from cnn_jax.visualize.engine import image_rows
-from cnn_jax.visualize.engine.examples import Examples
+from cnn_jax.visualize.engine.examples import Absent, Examples
 from cnn_jax.visualize.optimized import many
 from cnn_jax.visualize.optimized.ascent import Words, in_words
 from cnn_jax.visualize.optimized.natural import Natural, measured
@@ -29,7 +29,7 @@ def visualize(
     model: Any,
     variables: Any,
     *,
-    training: Examples,
+    training: Examples | Absent,
     unit: int | None = None,
     told: Words | None = None,
     presets: tuple[str, ...] = ('lucid',),  # plain, simonyan, yosinski1 to yosinski4, lucid, maco, robust

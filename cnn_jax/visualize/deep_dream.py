@@ -1,10 +1,15 @@
 """DeepDream: an image changed so that a layer makes more of what it sees in it.
 
     python -m cnn_jax.main --mode=visualize --workdir=RUN --method=deep_dream --image=sky.jpg --layer=stage3_block2
-    python -m cnn_jax.main --mode=visualize --workdir=RUN --method=deep_dream --image=sky.jpg --set.frames=60
+    ... --image=sky.jpg --set.size=320 --set.frames=60
+    ... --image=sky.jpg --set.size=320 --set.guide=flowers.jpg
 
 Mordvintsev, Olah and Tyka 2015, github.com/google/deepdream: octaves, steps over the mean gradient, random shifts, and
-half the sum of squares of the layer. A film zooms in by a twentieth for each frame, and is a GIF beside the picture.
+half the sum of squares of the layer. A guide is a picture whose features are looked for in the place of the layer's
+own. Differs: a step goes along the colours of the run's images, by their covariance, unless `natural_colors` is off; as
+published, a net of photographs paints edges in neon. A film zooms in by a twentieth for each frame, and is a GIF beside
+the picture. The image of a file is shown to the net as evaluation prepares it, a square; with a `size` it is dreamt
+whole.
 """
 
 import dataclasses
@@ -18,19 +23,20 @@ import numpy as np
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.streams import numbered, stream
 from cnn_jax.tracing import last, scores
-from cnn_jax.visualize.engine import image_rows
-from cnn_jax.visualize.engine.examples import Examples
+from cnn_jax.visualize.engine import gallery_sheet, image_rows, picture_file
+from cnn_jax.visualize.engine.examples import Absent, Examples
 from cnn_jax.visualize.optimized.ascent import Words, ascend, in_words
 from cnn_jax.visualize.optimized.natural import Natural, measured
 from cnn_jax.visualize.optimized.objectives import Guide, Objective, Strength, units
 from cnn_jax.visualize.optimized.recipe import PIXELS, Recipe
-from cnn_jax.visualize.optimized.step import net_of
+from cnn_jax.visualize.optimized.step import features, net_of
 from cnn_jax.visualize.optimized.steps import Steps
 from cnn_jax.visualize.optimized.transformations import Jitter, boxed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PRINTS = 'images'  # also written as they are
 ZOOM = 0.05  # of a film, for each frame
 LEAST_SIDE = 20  # pixels of the smallest octave, where their number is not given
 
@@ -40,7 +46,8 @@ def visualize(
     variables: Any,
     *,
     images: Any,
-    training: Examples,
+    training: Examples | Absent,
+    photograph: np.ndarray | None = None,
     layer: str | None = None,
     unit: int | None = None,
     told: Words | None = None,
@@ -49,16 +56,20 @@ def visualize(
     steps: int = 10,  # in each octave
     step: float = 1.5 / 255,  # mean change of a pixel in a step, where 1 is from black to white
     jitter: float = 1 / 8,  # share of each side that the image is rolled by at most
-    guide: int | None = None,  # number of a training image whose features are looked for
+    natural_colors: bool = True,  # steps go along the colours of photographs; False: as published, to neon
+    size: int | None = None,  # pixels of the long side of the picture, whole; None: as the net is shown it
+    guide: str | None = None,  # an image file, or the number of a training image, whose features are looked for
     frames: int = 0,  # of a film that zooms into the first image
     seed: int = 0,  # of the shifts
 ) -> dict[str, np.ndarray]:
     """Returns `images` (batch, height, width, channels) in 0 .. 1, `originals`, `before` and `after`, the objective of
     each, `layer`, `octaves` (height, width), and `film` (frames, height, width, channels), where one is asked for.
 
-    images: model inputs. layer: None: the last with maps. unit: this channel of it alone, its mean.
+    images: model inputs. photograph: uint8 (height, width, channels) of any size, which takes the place of the images
+    where a `size` is given. layer: None: the last with maps. unit: this channel of it alone, its mean.
 
-    Raises: CnnJaxError for an unknown layer or unit, or inputs that are no scaled pixels; DivergedError.
+    Raises: CnnJaxError for an unknown layer or unit, a guide that is not there, or inputs that are no scaled pixels;
+    DivergedError.
     """
     natural = measured(training)
     net = scores.net_of(model, variables, natural.blank)
@@ -66,15 +77,18 @@ def visualize(
     scores.check_targets(unit, net.program.types[net.output(layer)].shape, layer)
     if min(steps, frames) < 0 or scale <= 1:
         raise CnnJaxError(f'steps {steps}, frames {frames}, scale {scale} given; they are at least 0, 0 and above 1')
+    originals = (
+        natural.images(jnp.asarray(images)) if size is None else jnp.asarray(picture_file.whole(photograph, size))
+    )
+    natural = natural.of_size(*originals.shape[1:3])
     dream = _Dream(
         model,
         variables,
         dataclasses.replace(natural, mean=jnp.zeros_like(natural.mean)),
-        Recipe(PIXELS, Steps('normalised', step), steps, (Jitter(jitter),), clip=True),
+        Recipe(PIXELS, Steps('normalised', step), steps, (Jitter(jitter),), colored=natural_colors, clip=True),
         _objective(model, variables, training, layer, unit, guide),
         _octaves(model, variables, natural, layer, octaves, scale),
     )
-    originals = natural.images(jnp.asarray(images))
     key, count = stream(jax.random.key(seed), 'visualize/deep_dream'), len(originals)
     found = dream.of(originals, numbered(key, jnp.arange(count)), told)
     film = []
@@ -158,27 +172,43 @@ def _is_taken(model: Any, variables: Any, natural: Natural, layer: str) -> bool:
 
 
 def _objective(
-    model: Any, variables: Any, training: Examples, layer: str, unit: int | None, guide: int | None
+    model: Any, variables: Any, training: Examples | Absent, layer: str, unit: int | None, guide: str | None
 ) -> Callable[[int], Objective]:
     if unit is not None:
         return lambda count: units(np.full(count, unit), layer, 'mean')
     if guide is None:
         return lambda count: Strength(layer)
-    if not 0 <= guide < len(training.source):
-        raise CnnJaxError(f'guide: {guide} given; the training images are 0 to {len(training.source) - 1}')
-    inputs = training.preprocess(training.source[guide]['image'][None])
-    features = scores.read(model, variables, inputs, (layer,))[0]
-    flat = features.reshape(-1, features.shape[-1])
+    inputs = training.preprocess(_guide(guide, training)[None])
+    found = features(model, variables, inputs, (layer,))[0]
+    flat = found.reshape(-1, found.shape[-1])
     return lambda count: Guide(flat, layer)
 
 
+def _guide(guide: str, training: Examples | Absent) -> np.ndarray:
+    """The pixels of a guide, uint8: of a file, no larger than what the net is shown, or of a training image."""
+    if not guide.isdigit():
+        shape = training.image_shape if isinstance(training, Absent) else training.source[0]['image'].shape
+        return picture_file.resized(picture_file.read(guide, '--set.guide', shape[-1]), max(shape[:2]))
+    if isinstance(training, Absent):
+        raise CnnJaxError(f'guide: {guide} given, and the training images are not there; give an image file')
+    if int(guide) >= len(training.source):
+        raise CnnJaxError(f'guide: {guide} given; the training images are 0 to {len(training.source) - 1}')
+    return training.source[int(guide)]['image']
+
+
 def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0, titles: Sequence[str] = ()) -> 'Figure':
-    """Each image beside what became of it, with the objective before and after."""
-    rows = []
-    for number, (before, after) in enumerate(zip(arrays['before'], arrays['after'], strict=True)):
-        pair = np.stack([arrays['originals'][number], arrays['images'][number]])
-        title = titles[number] if number < len(titles) else 'image'
-        rows.append(image_rows.Row('', pair, [[title, f'{before:.4g}'], ['dreamt', f'{after:.4g}']]))
+    """A single image small, and large what became of it; several beside what became of them; with the objective."""
     sizes = ', '.join(f'{high}x{wide}' for high, wide in arrays['octaves'])
     heading = f'DeepDream of {arrays["layer"]}, octaves {sizes}: images, and what became of them, with the objective'
+    pairs = list(zip(arrays['before'], arrays['after'], strict=True))
+    named = [titles[number] if number < len(titles) else 'image' for number in range(len(pairs))]
+    if len(pairs) == 1:
+        small, large = f'{named[0]}, {pairs[0][0]:.4g}', f'dreamt, {pairs[0][1]:.4g}'
+        return gallery_sheet.draw(
+            [(small, arrays['originals'][0])], [(large, arrays['images'][0])], notes=[heading], width=width
+        )
+    rows = []
+    for number, (before, after) in enumerate(pairs):
+        pair = np.stack([arrays['originals'][number], arrays['images'][number]])
+        rows.append(image_rows.Row('', pair, [[named[number], f'{before:.4g}'], ['dreamt', f'{after:.4g}']]))
     return image_rows.draw(rows, heading=heading, width=width)

@@ -19,7 +19,8 @@ from cnn_jax.errors import CnnJaxError
 from cnn_jax.tracing import scores
 from cnn_jax.tracing.layers import Net
 from cnn_jax.visualize.engine import image_rows
-from cnn_jax.visualize.engine.examples import Examples
+from cnn_jax.visualize.engine.examples import Absent, Examples
+from cnn_jax.visualize.engine.picture_file import whole
 from cnn_jax.visualize.optimized import many
 from cnn_jax.visualize.optimized.ascent import Words, in_words
 from cnn_jax.visualize.optimized.natural import Natural, measured
@@ -28,6 +29,7 @@ from cnn_jax.visualize.optimized.parameterisation import Pixels
 from cnn_jax.visualize.optimized.presets import recipe
 from cnn_jax.visualize.optimized.recipe import Recipe
 from cnn_jax.visualize.optimized.regularisers import Powers, TotalVariation
+from cnn_jax.visualize.optimized.step import features
 from cnn_jax.visualize.optimized.steps import Steps
 
 if TYPE_CHECKING:
@@ -43,13 +45,15 @@ def visualize(
     variables: Any,
     *,
     images: Any,
-    training: Examples,
+    training: Examples | Absent,
+    photograph: np.ndarray | None = None,
     layer: str | None = None,
     told: Words | None = None,
     layers: int = 5,  # that are inverted, spread from the first to the last, where no --layer is given
     steps: int = 300,
     variation: float | None = None,  # cost of the image's own total variation; None: 0.01, 0.05 or 0.2, by depth
     powers: float = 1.0,  # times the published weight of the sixth powers
+    size: int | None = None,  # pixels of the long side of the picture, whole; None: as the net is shown it
     caricature: bool = False,  # exaggerates what the layer sees in the image
     seed: int = 0,  # of the noise that it begins with
     chunk: int | None = None,  # images at once; None: what a GiB holds
@@ -58,19 +62,22 @@ def visualize(
     distances of the features as shares of their squares, `pixel_errors`, root mean squares in 0 .. 1, and `notes`, all
     (layers, batch), `layers`, and what was logged, `LAYER_objective` and others (steps, batch).
 
-    images: model inputs.
+    images: model inputs. photograph: uint8 (height, width, channels) of any size, which takes the place of the images
+    where a `size` is given.
 
     Raises: CnnJaxError for an unknown layer, or inputs that are no scaled pixels; DivergedError.
     """
-    natural, inputs = measured(training), jnp.asarray(images)
+    natural = measured(training)
     net = scores.net_of(model, variables, natural.blank)
     names = [layer] if layer is not None else _spread(net, layers)
-    originals, found, residuals = np.asarray(natural.images(inputs)), {}, []
+    originals = np.asarray(natural.images(jnp.asarray(images)) if size is None else whole(photograph, size))
+    natural, found, residuals = natural.of_size(*originals.shape[1:3]), {}, []
+    inputs = natural.inputs(jnp.asarray(originals))
     for name in names:
-        features = scores.read(model, variables, inputs, (name,))[0]
+        wanted = features(model, variables, inputs, (name,))[0]
 
-        def objective_of(rows: np.ndarray, features: Any = features, name: str = name) -> Objective:
-            return Caricature(features[rows], name) if caricature else Match(features[rows], name)
+        def objective_of(rows: np.ndarray, wanted: Any = wanted, name: str = name) -> Objective:
+            return Caricature(wanted[rows], name) if caricature else Match(wanted[rows], name)
 
         cost = _variation(net, name, variation)
         made = recipe('lucid', natural.size) if caricature else inversion(natural, originals, cost, powers)
@@ -78,8 +85,8 @@ def visualize(
             model, variables, objective_of, len(inputs), many.with_steps(made, steps), natural, seed=seed, chunk=chunk,
             told=in_words(told, name),
         )  # fmt: skip
-        there = scores.read(model, variables, natural.inputs(jnp.asarray(found[name].images)), (name,))[0]
-        residuals.append(_residual(np.asarray(there), np.asarray(features)))
+        there = features(model, variables, natural.inputs(jnp.asarray(found[name].images)), (name,))[0]
+        residuals.append(_residual(np.asarray(there), np.asarray(wanted)))
     pictures = np.stack([one.images for one in found.values()])
     return {
         'images': pictures,

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax.errors import CnnJaxError
+from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.tracing import scores
 from cnn_jax.visualize import top_patches
 from cnn_jax.visualize.embedding import two_dimensions
 from cnn_jax.visualize.engine import image_rows
-from cnn_jax.visualize.engine.examples import Examples, features
+from cnn_jax.visualize.engine.examples import Absent, Examples, features
 from cnn_jax.visualize.optimized import many
 from cnn_jax.visualize.optimized.ascent import Words, in_words
 from cnn_jax.visualize.optimized.natural import measured
@@ -38,7 +38,7 @@ def visualize(
     model: Any,
     variables: Any,
     *,
-    training: Examples,
+    training: Examples | Absent,
     layer: str | None = None,
     unit: int = 0,
     told: Words | None = None,
@@ -57,6 +57,8 @@ def visualize(
 
     Raises: CnnJaxError for an unknown layer or unit, or fewer exciting images than facets; DivergedError.
     """
+    if isinstance(training, Absent):
+        raise DataError('multifaceted needs images that excite the unit, and the data set is not there')
     natural = measured(training)
     net = scores.net_of(model, variables, natural.blank)
     count = net.program.types[net.output(layer)].shape[-1]

@@ -20,41 +20,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.streams import stream
-from cnn_jax.tracing import scores
 from cnn_jax.visualize.engine import picture_file
-from cnn_jax.visualize.engine.picture_file import resized
-from cnn_jax.visualize.optimized import styles
+from cnn_jax.visualize.engine.picture_file import LEAST_SIZE, resized
+from cnn_jax.visualize.optimized import painting, styles
 from cnn_jax.visualize.optimized.ascent import Words
-from cnn_jax.visualize.optimized.descent import Descended, Loss, Optimizer, descend
-from cnn_jax.visualize.optimized.inputs import Inputs, measured
-from cnn_jax.visualize.optimized.regularisers import TotalVariation
-from cnn_jax.visualize.optimized.styles import Normalisation, Targets
+from cnn_jax.visualize.optimized.descent import Descended, Optimizer
+from cnn_jax.visualize.optimized.inputs import measured
+from cnn_jax.visualize.optimized.painting import Preset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PRINTS = 'images'  # also written as they are
 CONTENT_LAYERS = ('conv4_2',)
 STYLE_LAYERS = ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1')
 
 
-@dataclasses.dataclass(frozen=True)
-class Preset:
-    """What counts how much, and where a picture starts."""
-
-    normalisation: Normalisation
-    content: float
-    style: float  # of the mean of the layers
-    variation: float  # of the mean over pixels of squared differences, the channels summed, in 0 .. 1
-    start: Literal['content', 'noise']
-    pool: Literal['max', 'average']
-
-
 PRESETS = {
-    'share': Preset('share', 1.0, 10.0, 20.0, 'content', 'average'),
-    'gatys': Preset('paper', 1.0, 1e3, 0.0, 'noise', 'average'),
+    'share': Preset('share', 1.0, 4.0, 40.0, 'content', 'average', 2, 16),
+    'gatys': Preset('paper', 1.0, 1e3, 0.0, 'noise', 'average', 1, 0),
     # Its style sums five layers of weight 100, ours is their mean. Its variation is 1e-3 / 2 of sums over 0 .. 255.
-    'neural_style': Preset('neural_style', 5.0, 500.0, 1e-3 / 2 * 255**2, 'noise', 'max'),
+    'neural_style': Preset('neural_style', 5.0, 500.0, 1e-3 / 2 * 255**2, 'noise', 'max', 1, 0),
 }
 
 
@@ -101,13 +87,15 @@ def visualize(
     content_layers: tuple[str, ...] = CONTENT_LAYERS,
     style_layers: tuple[str, ...] = STYLE_LAYERS,
     optimizer: Optimizer = 'lbfgs',
-    steps: int = 300,
+    octaves: int | None = None,  # sizes, each half of the next, the smallest first; None: the preset's, of 64 and more
+    steps: int = 300,  # of all octaves together
     size: int = 320,  # pixels of the long side of all images; smaller ones stay as they are
     original_colors: bool = False,  # the content's colours, of the picture the brightness alone
     seed: int = 0,  # of the noise
 ) -> dict[str, np.ndarray]:
     """Returns `images` (weights, height, width, channels) in 0 .. 1, `content`, `style_1` .., `weights`, `notes`, and
-    what was logged: `loss`, `content_loss`, `style_loss`, `variation_loss`, (weights, steps + 1), weighted.
+    what was logged, (weights, steps + octaves): `loss`, `content_loss`, `style_loss`, `variation_loss`, weighted, and
+    `octave`, from 1, whose losses they are.
 
     photograph: uint8 (height, width, channels). preprocess: uint8 images to model inputs.
 
@@ -118,57 +106,34 @@ def visualize(
     given = {'content': content_weight, 'style': style_weight, 'variation': variation, 'start': start, 'pool': pool}
     chosen = dataclasses.replace(chosen, **{name: one for name, one in given.items() if one is not None})
     model = _pooled(model, chosen.pool, asked=pool is not None)
-    photograph = resized(photograph, size)
-    painted = [resized(picture_file.read(one, '--set.style', photograph.shape[-1]), size) for one in style]
-    inputs = measured(preprocess, photograph)
-    shown, *sources = (inputs(jnp.asarray(one[None]) / 255) for one in (photograph, *painted))
-    wanted = styles.targets(
-        model, variables, shown, sources, content_layers=content_layers, style_layers=style_layers, blend=blend
-    )
-    first = photograph[None] / 255 if chosen.start == 'content' else _noise(photograph.shape, seed)
+    pixels = [resized(photograph, size)]
+    pixels += [resized(picture_file.read(one, '--set.style', photograph.shape[-1]), size) for one in style]
+    inputs = measured(preprocess, pixels[0])
+    wanted = painting.wanted(
+        model, variables, inputs, pixels, painting.count_octaves(pixels[0], octaves, chosen.octaves),
+        content_layers=content_layers, style_layers=style_layers, blend=blend, margin=chosen.margin,
+    )  # fmt: skip
     found = []
     for number, weight in enumerate(weights):
         own = dataclasses.replace(chosen, style=chosen.style * weight)
         title = f'picture {number + 1} of {len(weights)}, ' if len(weights) > 1 else ''
         found.append(
-            descend(
-                loss_of(model, variables, inputs, wanted, own), first.astype(np.float32),
-                optimizer=optimizer, steps=steps, told=_in_words(told, title, steps),
+            painting.painted(
+                model, variables, inputs, wanted, own, optimizer=optimizer, steps=steps, seed=seed,
+                told=_in_words(told, title, steps),
             )
         )  # fmt: skip
     pictures = np.concatenate([one.image for one in found])
     if original_colors:
-        pictures = np.stack([picture_file.recoloured(one, photograph) for one in pictures])
+        pictures = np.stack([picture_file.recoloured(one, pixels[0]) for one in pictures])
     return {
         'images': pictures,
-        'content': photograph / np.float32(255),
-        **{f'style_{number + 1}': one / np.float32(255) for number, one in enumerate(painted)},
+        'content': pixels[0] / np.float32(255),
+        **{f'style_{number}': one / np.float32(255) for number, one in enumerate(pixels[1:], 1)},
         'weights': np.array(weights),
         'notes': np.array([one.note for one in found]),
         **_histories(found),
     }
-
-
-def loss_of(model: Any, variables: Any, inputs: Inputs, wanted: Targets, preset: Preset) -> Loss:
-    """The compiled loss of an image (1, height, width, channels) in 0 .. 1, with its weighted parts and gradient."""
-    aims = wanted.objectives(preset.normalisation)
-    rough = TotalVariation(preset.variation)
-
-    @scores.precisely
-    @jax.jit
-    def loss(image: jax.Array, variables: Any, aims: Any) -> Any:
-        def parts(image: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-            shown, painted = styles.values(model, variables, inputs(image), aims)
-            each = {
-                'content_loss': -preset.content * shown[0],
-                'style_loss': -preset.style * painted[0],
-                'variation_loss': rough(image)[0],
-            }
-            return sum(each.values(), jnp.zeros(())), each
-
-        return jax.value_and_grad(parts, has_aux=True)(image)
-
-    return lambda image: loss(image, variables, aims)
 
 
 def _histories(found: list[Descended]) -> dict[str, np.ndarray]:
@@ -190,10 +155,6 @@ def _pooled(model: Any, pool: str, *, asked: bool) -> Any:
     return model
 
 
-def _noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
-    return np.asarray(jax.random.uniform(stream(jax.random.key(seed), 'visualize/style/start'), (1, *shape)))
-
-
 def _in_words(told: Words | None, title: str, steps: int) -> Callable[[int, float], None] | None:
     return None if told is None else lambda done, loss: told(f'{title}step {done}/{steps}, loss {loss:.4g}')
 
@@ -205,8 +166,8 @@ def _check(style: tuple[str, ...], blend: tuple[float, ...], weights: tuple[floa
         raise CnnJaxError(f'blend: {blend} given for {len(style)} styles; give a number for each, none negative')
     if not weights or min(weights) < 0 or not np.isfinite(weights).all():
         raise CnnJaxError(f'weights: {weights} given; give one or more numbers, none negative')
-    if steps < 0 or size < 16:
-        raise CnnJaxError(f'steps {steps}, size {size} given; they are at least 0 and 16')
+    if steps < 0 or size < LEAST_SIZE:
+        raise CnnJaxError(f'steps {steps}, size {size} given; they are at least 0 and {LEAST_SIZE}')
 
 
 def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':

@@ -2,41 +2,49 @@
 
     python -m cnn_jax.main --mode=visualize --workdir=RUN --method=units --layer=conv3
     python -m cnn_jax.main --mode=visualize --workdir=RUN --method=units --layer=conv3 --unit=4 --set.diverse=4
+    python -m cnn_jax.main --mode=visualize --experiment=vgg_imagenet --preprocessing=weights --init_from=FILE \
+        --method=units --layer=conv4_3 --set.most=16 --set.size=96 --set.steps=128
 
 Yosinski et al. 2015, arXiv:1506.06579; diverse, negative and mixed directions: Olah et al. 2017,
 doi:10.23915/distill.00007. A picture alone says little of a unit: people tell what it looks for more often from real
-patches (Borowski et al. 2021, arXiv:2010.12606).
+patches (Borowski et al. 2021, arXiv:2010.12606). Without the data set there are none, and the pictures stand alone.
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.streams import numbered, stream
 from cnn_jax.tracing import last, scores
 from cnn_jax.visualize import top_patches
 from cnn_jax.visualize.engine import image_rows
-from cnn_jax.visualize.engine.examples import Examples
+from cnn_jax.visualize.engine.examples import Absent, Examples
+from cnn_jax.visualize.engine.picture_file import LEAST_SIZE
 from cnn_jax.visualize.optimized import many
 from cnn_jax.visualize.optimized.ascent import Words, in_words
-from cnn_jax.visualize.optimized.natural import measured
+from cnn_jax.visualize.optimized.natural import Natural, measured
 from cnn_jax.visualize.optimized.objectives import Direction, Diverse, Objective, Unit
+from cnn_jax.visualize.optimized.parameterisation import Phases
 from cnn_jax.visualize.optimized.presets import recipe
+from cnn_jax.visualize.optimized.step import features
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 8  # units beside each other
+NOISE = 8  # images of noise by which activations are measured where there are no real ones
 
 
 def visualize(
     model: Any,
     variables: Any,
     *,
-    training: Examples,
-    examples: Examples,
+    training: Examples | Absent,
+    examples: Examples | None = None,
     layer: str | None = None,
     unit: int | None = None,
     told: Words | None = None,
@@ -48,6 +56,7 @@ def visualize(
     mixed_with: int | None = None,  # another unit of the layer: images for both at once
     most: int = 64,  # units, the first ones, where no --unit is given
     patches: int = 2,  # real patches beside each
+    size: int | None = None,  # pixels of a side of the pictures; None: what the net is shown
     steps: int | None = None,  # None: those of the preset
     seed: int = 0,  # of the start and of the random moves
     patience: int | None = None,  # ends after so many steps without a better objective; None: goes on to the end
@@ -55,7 +64,8 @@ def visualize(
 ) -> dict[str, np.ndarray]:
     """Returns `images` (kinds, units, height, width, channels) in 0 .. 1, and `activations` (kinds, units), the largest
     of the unit's map in each; `kinds`, what each row is; `patches` (units, patches, ...) uint8, the best of the test
-    images, and `real`, the unit's activation in them; `units`, `layer`, `notes` (kinds, units), `history_...`.
+    images, and `real`, the unit's activation in them, neither where no examples are given; `units`, `layer`, `notes`
+    (kinds, units), `history_...`.
 
     layer: None: the last with maps. unit: this channel alone.
 
@@ -66,9 +76,11 @@ def visualize(
     layer = layer or last.last_map(net)
     count = net.program.types[net.output(layer)].shape[-1]
     units = np.arange(min(max(most, 1), count)) if unit is None else np.array([_checked(unit, count, layer)])
-    best = _real(model, variables, examples, layer, units, max(patches, 1))
+    best = {} if examples is None else _real(model, variables, examples, layer, units, max(patches, 1))
+    natural = natural if size is None else natural.of_size(*_square(size))
+    strongest = best['real'][:, 0] if best else _of_noise(model, variables, natural, layer, units)
     kinds, objective_of = _objectives(
-        layer, place, units, best['real'][:, 0], (negative, max(diverse, 1), diversity),
+        layer, place, units, strongest, (negative, max(diverse, 1), diversity),
         None if mixed_with is None else np.eye(count, dtype=np.float32)[_checked(mixed_with, count, layer)],
     )  # fmt: skip
     numbers = (units[:, None] + count * np.arange(len(kinds))[None]).ravel()
@@ -95,6 +107,19 @@ def _checked(unit: int, count: int, layer: str) -> int:
     return unit
 
 
+def _square(size: int) -> tuple[int, int]:
+    if size < LEAST_SIZE:
+        raise CnnJaxError(f'--set.size={size} given; it is at least {LEAST_SIZE} pixels')
+    return size, size
+
+
+def _of_noise(model: Any, variables: Any, natural: Natural, layer: str, units: np.ndarray) -> np.ndarray:
+    """(units,) the largest activation in images of the run's spectrum and colours with random phases."""
+    keys, phases = numbered(stream(jax.random.key(0), 'visualize/units/noise'), jnp.arange(NOISE)), Phases()
+    images = jnp.clip(phases.images(phases.start(keys, natural), natural), 0, 1)
+    return _activations(model, variables, natural.inputs(images), layer).max(0)[units]
+
+
 def _real(
     model: Any, variables: Any, examples: Examples, layer: str, units: np.ndarray, count: int
 ) -> dict[str, np.ndarray]:
@@ -117,7 +142,7 @@ def _objectives(
 ) -> tuple[list[str], many.Objectives]:
     """What each image of a unit is, and the objective of some images.
 
-    Activations count as shares of the best real one, so that diversity weighs the same in all nets.
+    Activations count as shares of the best real one, or in noise, so that diversity weighs the same in all nets.
     """
     negative, diverse, diversity = wanted
     kinds = ['optimised', *(f'another, {number}' for number in range(2, diverse + 1))]
@@ -141,7 +166,7 @@ def _objectives(
 
 def _activations(model: Any, variables: Any, inputs: Any, layer: str) -> np.ndarray:
     """The largest activation of each channel, (images, channels)."""
-    found = scores.in_chunks(lambda images: scores.read(model, variables, images, (layer,))[0], (inputs,), 64)
+    found = scores.in_chunks(lambda images: features(model, variables, images, (layer,))[0], (inputs,), 16)
     return np.asarray(found).reshape(len(inputs), -1, found.shape[-1]).max(1)
 
 
@@ -153,10 +178,11 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
         for kind, images, activations in zip(arrays['kinds'], arrays['images'], arrays['activations'], strict=True):
             told = zip(units[part], activations[part], strict=True)
             rows.append(image_rows.Row(str(kind), images[part], [[f'{number}: {value:.3g}'] for number, value in told]))
-        for rank in range(arrays['patches'].shape[1]):
+        for rank in range(arrays['patches'].shape[1] if 'patches' in arrays else 0):
             values = [[f'{value:.3g}'] for value in arrays['real'][part, rank]]
             rows.append(image_rows.Row(f'real, {rank + 1}', arrays['patches'][part, rank] / 255, values))
-    heading = f'units of {arrays["layer"]}, each with its activation: optimised images, and the best test patches'
+    beside = ', and the best test patches' if 'patches' in arrays else ''
+    heading = f'units of {arrays["layer"]}, each with its activation: optimised images{beside}'
     notes = {note: int((arrays['notes'] == note).sum()) for note in np.unique(arrays['notes']).tolist() if note}
     said = [f'{note} ({count} of {arrays["notes"].size} images)' for note, count in notes.items()]
     return image_rows.draw(rows, heading=heading, notes=said, width=width)

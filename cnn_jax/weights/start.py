@@ -138,8 +138,8 @@ def _without_head(
     shapes = any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(like))
     if shapes and not headless:
         raise CnnJaxError(
-            f'{what} has no {layers}, so it knows no classes; --method=style needs none, else train them first '
-            f'(--init_from={what})'
+            f'{what} has no {layers}, so it knows no classes; --mode=visualize needs none for --method=deep_dream, '
+            f'units, invert and style; else train them first (--init_from={what})'
         )
     report(f'{layers}: not in {what}; ' + ('no classes' if shapes else 'starting anew'))
     leaves = flatten(like).items()

@@ -17,6 +17,11 @@ def trunk_of(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {collection: part[TRUNK] for collection, part in tree.items() if TRUNK in part}
 
 
+def without_head(model: Any) -> Any:
+    """The net that variables without dense layers are of: the same, ended at its maps, for images of any size."""
+    return model.clone(maps=True) if hasattr(model, 'maps') else model
+
+
 def own_trunk(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
     """Of our arrays, 'params/trunk/conv1/kernel', those of the trunk by the names of a net, and the other modules.
 

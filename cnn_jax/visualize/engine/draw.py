@@ -13,6 +13,7 @@ from cnn_jax.data.pipeline import Data
 from cnn_jax.devices.stop import Stopped
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.files.whole import written_beside
 from cnn_jax.options import resolve
 from cnn_jax.tasks.task import Task
 from cnn_jax.tracing import scores
@@ -123,7 +124,17 @@ def draw_method(
             drawing.save_figure(picture.figure, folder, f'{file}{picture.ending}', picture.arrays, written)
             if picture.film is not None:
                 drawing.save_film(picture.film, folder, f'{file}{picture.ending}')
+            if picture.prints is not None:
+                _print(picture.prints, folder, f'{file}{picture.ending}')
     return file
+
+
+def _print(pictures: np.ndarray, folder: Path, name: str) -> None:
+    """Writes NAME_picture.png, or NAME_picture_1.png and so on, of pictures in 0 .. 1, pixel for pixel."""
+    for number, one in enumerate(pictures, 1):
+        ending = f'_{number}' * (len(pictures) > 1)
+        with written_beside(folder / f'{name}_picture{ending}.png') as temporary:
+            temporary.write_bytes(drawing.as_png(np.round(255 * np.clip(one, 0, 1)).astype(np.uint8)))
 
 
 def make_method(name: str, settings: Mapping[str, Any] = {}, told: Callable[[str], None] | None = None) -> Method:
@@ -131,7 +142,8 @@ def make_method(name: str, settings: Mapping[str, Any] = {}, told: Callable[[str
     module = methods.load(name)
     known = methods.settings(module)
     if settings and not known:
-        raise CnnJaxError(f'--set.{next(iter(settings))}: {name} has no settings; leave it out')
+        why = ': an attribution is judged as it is' if hasattr(module, 'attribute') else ''
+        raise CnnJaxError(f'--set.{next(iter(settings))}: {name} has no settings{why}; leave it out')
     chosen = {key: value for key, value in resolve(known, settings, 'set').items() if key in settings}
     return Attribution(name, module) if hasattr(module, 'attribute') else Visualization(name, module, chosen, told)
 

@@ -44,6 +44,13 @@ class Examples:
         return scores.check_images(self.preprocess(images[index]))
 
 
+class Absent(NamedTuple):
+    """Stands for images of a data set that is not there: how they would be prepared, and their shape."""
+
+    preprocess: Callable[[np.ndarray], Any]
+    image_shape: tuple[int, int, int]
+
+
 class Features(NamedTuple):
     """Rows of a data set in the space of a layer."""
 

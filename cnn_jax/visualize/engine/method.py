@@ -19,6 +19,7 @@ class Picture(NamedTuple):
     settings: dict[str, Any]
     ending: str = ''  # of the file's name, where a method draws several pictures
     film: np.ndarray | None = None  # (frames, height, width, 1 or 3) in 0 .. 1, written as a GIF
+    prints: np.ndarray | None = None  # (pictures, height, width, 1 or 3) in 0 .. 1, each a PNG file, pixel for pixel
 
 
 class Method(Protocol):

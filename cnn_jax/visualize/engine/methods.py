@@ -17,7 +17,8 @@ _FOLDER = Path(__file__).parent.parent
 GIVEN = {
     'images', 'photograph', 'preprocess', 'examples', 'training', 'targets', 'probability', 'layer', 'unit', 'told',
 }  # by the engine  # fmt: skip
-OF_NO_CLASS = {'style'}  # of a net whose head is missing too
+OF_NO_CLASS = {'deep_dream', 'invert', 'style', 'units'}  # of a net whose head is missing too
+OF_NO_IMAGE = {'class_images', 'units'}  # made of nothing: where the data set is not there no image is needed either
 OF_MAPS = {'cam', 'grad_cam', 'grad_cam_plus_plus', 'guided_grad_cam', 'occlusion_panels'}
 
 
@@ -48,6 +49,16 @@ def load(name: str) -> Any:
 def parameters(function: Callable) -> tuple[str, ...]:
     """The names of a function's arguments."""
     return tuple(inspect.signature(function).parameters)
+
+
+def required(function: Callable) -> tuple[str, ...]:
+    """The names of a function's arguments that have no default."""
+    return tuple(row.name for row in inspect.signature(function).parameters.values() if row.default is row.empty)
+
+
+def measures(module: Any) -> bool:
+    """Whether a method measures the training images."""
+    return hasattr(module, 'visualize') and 'training' in parameters(module.visualize)
 
 
 def accepted(function: Callable, given: Mapping[str, Any]) -> dict[str, Any]:

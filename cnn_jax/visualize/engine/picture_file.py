@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from cnn_jax.data.formats import image
+from cnn_jax.errors import CnnJaxError
 from cnn_jax.visualize.engine.image_file import decoded
+
+LEAST_SIZE = 16  # pixels of the long side of a picture that is optimised
 
 
 def read(file: str | Path, flag: str, channels: int = 3) -> np.ndarray:
@@ -30,6 +33,18 @@ def resized(pixels: np.ndarray, size: int) -> np.ndarray:
     shape = max(1, round(width * scale)), max(1, round(height * scale))
     picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
     return np.asarray(picture.resize(shape, Image.Resampling.LANCZOS)).reshape(shape[1], shape[0], channels)
+
+
+def whole(photograph: np.ndarray | None, size: int) -> np.ndarray:
+    """A picture as the one of a batch, float32 (1, height, width, channels) in 0 .. 1, no longer than `size`.
+
+    Raises: CnnJaxError where there is no picture, or for a size that shows nothing.
+    """
+    if photograph is None:
+        raise CnnJaxError(f'--set.size={size} is of a picture, and there is none; add --image=FILE')
+    if size < LEAST_SIZE:
+        raise CnnJaxError(f'--set.size={size} given; it is at least {LEAST_SIZE} pixels')
+    return resized(photograph, size)[None] / np.float32(255)
 
 
 def recoloured(picture: np.ndarray, colors: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.tasks.task import Task
 from cnn_jax.tracing import scores
 from cnn_jax.visualize.engine import image_file, picture_file
-from cnn_jax.visualize.engine.examples import Examples
+from cnn_jax.visualize.engine.examples import Absent, Examples
 from cnn_jax.visualize.engine.shuffling import shuffled
 
 NUM_IMAGES = 3  # of the test split, where no --image is given
@@ -42,6 +42,10 @@ class Subject(NamedTuple):
     photograph: Callable[[], np.ndarray] | None = None  # reads the file that was given, whole: uint8
     preprocess: Callable[[np.ndarray], jax.Array] | None = None  # uint8 images of any size to model inputs
 
+    def to_measure(self) -> Examples | Absent:
+        """The images whose colours and spectrum pictures take: of training, else of the test, else none are there."""
+        return self.training() or self.examples or Absent(self.preprocess or np.asarray, self.pixels.shape[1:])
+
 
 def make_subject(
     model: Any,
@@ -53,6 +57,7 @@ def make_subject(
     about: dict[str, Any],
     data_dir: Path,
     image: str | None,
+    optional: bool = False,
 ) -> Subject:
     """The subject of a call: trained variables, with images of the test split or of a file.
 
@@ -63,15 +68,23 @@ def make_subject(
         data_dir: where the data set lies; it may be absent where `image` is a file.
         image: a file, or the number of a test image; None: the first ones of different classes. A test image that is
             asked something is alone, with a question of its own.
+        optional: without a data set and a file there are no images, and no error.
+
+    Raises:
+        CnnJaxError: no such image.
+        DataError: the data is needed and not there.
     """
     inputs_of = preprocessing(preprocess)
     class_names = in_words(data.class_names)
     examples, pixels, photograph, titles = None, None, None, []
     try:
         examples = Examples(data.open('test', data_dir), inputs_of, group=task.group)
-    except DataError:
-        if image is None or image.isdigit():
+    except DataError as error:
+        if image is None and not optional:
+            raise DataError(f'{error}; or give a picture of yours: --image=FILE') from error
+        if image is not None and image.isdigit():
             raise
+        pixels = np.zeros((0, *data.image_shape), np.uint8)
     if image is not None and not image.isdigit():
         file = Path(image).expanduser()
         pixels, titles = image_file.load(file, data)[None], [file.name]

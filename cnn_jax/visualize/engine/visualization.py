@@ -5,8 +5,10 @@ from typing import Any
 
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.visualize.engine import explaining, methods
+from cnn_jax.visualize.engine.examples import Absent, Examples
 from cnn_jax.visualize.engine.method import Picture
 from cnn_jax.visualize.engine.subject import Subject
+from cnn_jax.visualize.optimized.natural import PUBLISHED
 
 
 class Visualization:
@@ -25,15 +27,12 @@ class Visualization:
     def draw(self, subject: Subject, layer: str | None, unit: int | None) -> Iterator[Picture]:
         if unit is not None and not {'unit', 'targets'} & set(self._takes):
             raise CnnJaxError(f'--unit is not for --method={self.name}; leave it out')
-        if 'examples' in self._takes and subject.examples is None:
+        if 'examples' in methods.required(self._module.visualize) and subject.examples is None:
             raise DataError(f'{self.name} needs the test images, and the data set is not there')
-        training = subject.training() if 'training' in self._takes else None
-        measured = training or subject.examples
-        if 'training' in self._takes and measured is None:
-            raise DataError(f'{self.name} needs training images to measure, and the data set is not there')
+        measured = subject.to_measure() if 'training' in self._takes else None
         given = {'images': subject.images, 'layer': layer, 'unit': unit, 'examples': subject.examples}
         given |= {'training': measured, 'told': self._told}
-        if 'photograph' in self._takes:
+        if 'photograph' in self._takes and len(subject.pixels):
             given['photograph'] = subject.pixels[0] if subject.photograph is None else subject.photograph()
         given['preprocess'] = subject.preprocess
         given['probability'] = subject.task.likelihoods
@@ -49,5 +48,12 @@ class Visualization:
         settings = {**methods.defaults(self._module.visualize), **self._chosen, 'layer': layer}
         settings.pop('told', None)
         if 'training' in self._takes:
-            settings['measured on'] = 'training images' if training else 'test images'
-        yield Picture(self._module.draw(arrays, **style), arrays, settings, film=arrays.get('film'))
+            settings['measured on'] = _measured_on(subject, measured)
+        prints = arrays[self._module.PRINTS] if hasattr(self._module, 'PRINTS') else None
+        yield Picture(self._module.draw(arrays, **style), arrays, settings, film=arrays.get('film'), prints=prints)
+
+
+def _measured_on(subject: Subject, measured: Examples | Absent | None) -> str:
+    if isinstance(measured, Absent):
+        return PUBLISHED
+    return 'test images' if measured is subject.examples else 'training images'

@@ -12,11 +12,11 @@ import numpy as np
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.streams import numbered, stream
 from cnn_jax.tracing import program as programs
-from cnn_jax.tracing import scores
 from cnn_jax.visualize.optimized.ascent import Ascended, Told, ascend
 from cnn_jax.visualize.optimized.natural import Natural
 from cnn_jax.visualize.optimized.objectives import Objective
 from cnn_jax.visualize.optimized.recipe import Recipe
+from cnn_jax.visualize.optimized.step import net_of
 
 BUDGET_BYTES = 2**30  # of the arrays of the net, forwards and backwards
 Objectives = Callable[[np.ndarray], Objective]  # of some targets, by their rows
@@ -71,7 +71,7 @@ def check_chunk(chunk: int | None) -> int | None:
 
 def affordable(model: Any, variables: Any, layers: tuple[str | None, ...], recipe: Recipe, natural: Natural) -> int:
     """How many images fit into BUDGET_BYTES at once: the arrays of the net up to the layers, twice, for each view."""
-    net = scores.net_of(model, variables, natural.blank)
+    net = net_of(model, variables, natural.blank, layers)
     program = programs.prune(net.program, [net.output(one) for one in layers])
     of_images = programs.depends(program, [net.images])
     made = [program.types[number] for one in program.steps for number in one.outputs if number in of_images]

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from cnn_jax.losses import gram_matrices
+
 Array = jax.Array
 Read = Callable[[str | None], Array]  # the output of a layer, (batch, ...); None: the scores
 Place = Literal['centre', 'mean', 'largest']
@@ -172,14 +174,14 @@ class Caricature(Objective):
 class GramMatch(Objective):
     """Minus the squared distance of a layer's Gram matrix to another, as a share of that one's squares.
 
-    grams: (batch, channels, channels), as `gram` gives them.
+    grams: (batch, channels, channels), as `losses.gram_matrices` gives them.
     """
 
     grams: Array
     layer: str | None = field(default=None, metadata=STATIC)
 
     def __call__(self, read: Read) -> Array:
-        missed = _summed(jnp.square(gram(read(self.layer)) - self.grams))
+        missed = _summed(jnp.square(gram_matrices(read(self.layer)) - self.grams))
         return -missed / jnp.maximum(_summed(jnp.square(self.grams)), jnp.finfo(missed.dtype).tiny)
 
 
@@ -203,7 +205,7 @@ class Diverse(Objective):
         values = read(self.layer)
         largest = values.reshape(len(values), -1, values.shape[-1]).max(1)
         on = self.counted * (jnp.take_along_axis(largest, self.channels[:, None], 1)[:, 0] > 0)
-        grams = gram(values)
+        grams = gram_matrices(values)
         flat = grams.reshape(-1, self.group, grams.shape[1] * grams.shape[2])
         unit = flat / jnp.maximum(jnp.linalg.norm(flat, axis=-1, keepdims=True), 1e-12)
         pairs = on.reshape(-1, self.group, 1) * on.reshape(-1, 1, self.group) * (1 - jnp.eye(self.group))[None]
@@ -227,12 +229,6 @@ def dot_cosine(values: Array, vectors: Array, power: float) -> Array:
         return dot
     lengths = jnp.linalg.norm(values, axis=-1) * jnp.linalg.norm(vectors, axis=-1)
     return dot * jnp.maximum(0.1, dot / jnp.maximum(lengths, 1e-6)) ** power
-
-
-def gram(values: Array) -> Array:
-    """Products of channels, mean over the places, (batch, channels, channels)."""
-    flat = values.reshape(len(values), -1, values.shape[-1])
-    return jnp.einsum('bpi,bpj->bij', flat, flat) / flat.shape[1]
 
 
 def _summed(values: Array) -> Array:

@@ -24,6 +24,8 @@ class Recipe:
         changes: made to the pixels after each step, in order; for `Pixels` alone.
         scaled: the objective is divided by the norm of its first gradient, and multiplied by the norm of the run's
             images: steps and penalties are then the same for all nets.
+        colored: gradients are multiplied by the covariance of the colours, so that steps go along the colours of the
+            run's images, and few to neon; for `Pixels` alone.
         clip: the pixels stay between black and white; for `Pixels` alone.
     """
 
@@ -35,8 +37,9 @@ class Recipe:
     penalties: tuple[tuple[str, Penalty], ...] = ()
     changes: tuple[Change, ...] = ()
     scaled: bool = False
+    colored: bool = False
     clip: bool = False
 
     def __post_init__(self) -> None:
-        if (self.changes or self.clip) and not isinstance(self.parameterisation, Pixels):
-            raise ValueError(f'changes and clip are of pixels; got {self.parameterisation}')
+        if (self.changes or self.colored or self.clip) and not isinstance(self.parameterisation, Pixels):
+            raise ValueError(f'changes, colored and clip are of pixels; got {self.parameterisation}')

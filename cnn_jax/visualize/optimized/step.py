@@ -9,7 +9,7 @@ import optax
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.streams import numbered, stream
-from cnn_jax.tracing import layers, relu
+from cnn_jax.tracing import layers, relu, scores
 from cnn_jax.tracing.static import Static
 from cnn_jax.visualize.optimized.natural import Natural
 from cnn_jax.visualize.optimized.objectives import Objective
@@ -73,6 +73,9 @@ def step(
         other, _ = _gradient(static, recipe, scene, state, weights, rule)
         found = jnp.where(weights.rescued.reshape(-1, *[1] * (found.ndim - 1)), other, found)
     numbers['gradient'] = jnp.linalg.norm(found.reshape(len(found), -1), axis=-1)
+    if recipe.colored:
+        covariance = scene.natural.colors @ scene.natural.colors.T
+        found = jnp.einsum('bhwc,cd->bhwd', found, covariance)
     optimizer = recipe.steps.make(recipe.num_steps)
     updates, moments = optimizer.update(-found, state.moments, state.parameters)
     parameters: Any = optax.apply_updates(state.parameters, updates)
@@ -145,3 +148,17 @@ def net_of(model: Any, variables: Any, inputs: Any, names: tuple[str | None, ...
         if len(wanted) < len(names):
             raise
         return layers.trace(model, variables, inputs, until=wanted)
+
+
+@functools.partial(jax.jit, static_argnames=('static', 'names'))
+def _features(static: Static, variables: Any, inputs: Array, names: tuple[str, ...]) -> list[Array]:
+    net = net_of(static.model, variables, inputs, names)
+    return net.run(variables, inputs, [net.output(one) for one in names])
+
+
+def features(model: Any, variables: Any, inputs: Any, names: tuple[str, ...]) -> list[Array]:
+    """The outputs of layers for model inputs of any size; of the net only the part below them is run.
+
+    Raises: CnnJaxError for an unknown layer.
+    """
+    return scores.precisely(_features)(Static(model), variables, jnp.asarray(inputs), names=names)

@@ -7,17 +7,16 @@ size is the paper's sum((F'F - A'A)^2) / (4 N^2 M^2).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from cnn_jax.tracing import scores
-from cnn_jax.visualize.optimized.objectives import STATIC, Objective, Read, Sum, gram
-from cnn_jax.visualize.optimized.step import net_of
+from cnn_jax.losses import Normalisation, content_loss, gram_matrices, style_loss
+from cnn_jax.visualize.optimized.objectives import STATIC, Objective, Read, Sum
+from cnn_jax.visualize.optimized.step import features, net_of
 
 Array = jax.Array
-Normalisation = Literal['share', 'paper', 'neural_style']
 
 
 @jax.tree_util.register_dataclass
@@ -33,12 +32,7 @@ class Content(Objective):
     normalisation: Normalisation = field(default='paper', metadata=STATIC)
 
     def __call__(self, read: Read) -> Array:
-        missed = _summed(jnp.square(read(self.layer) - self.features))
-        if self.normalisation == 'paper':
-            return -missed / 2
-        if self.normalisation == 'neural_style':
-            return -missed / self.features[0].size
-        return -_share(missed, _summed(jnp.square(self.features)))
+        return -content_loss(read(self.layer), self.features, normalisation=self.normalisation)
 
 
 @jax.tree_util.register_dataclass
@@ -46,7 +40,7 @@ class Content(Objective):
 class Style(Objective):
     """Minus the squared distance of Gram matrices: by the paper, by neural-style (4 / N^2 of it), or as a share.
 
-    grams: (batch, channels, channels) as `gram` gives them, or (1, channels, channels) for all images.
+    grams: (batch, channels, channels) as `losses.gram_matrices` gives them, or (1, channels, channels) for all images.
     """
 
     grams: Array
@@ -54,13 +48,7 @@ class Style(Objective):
     normalisation: Normalisation = field(default='paper', metadata=STATIC)
 
     def __call__(self, read: Read) -> Array:
-        missed = _summed(jnp.square(gram(read(self.layer)) - self.grams))
-        channels = float(self.grams.shape[-1])
-        if self.normalisation == 'paper':
-            return -missed / (4 * channels**2)
-        if self.normalisation == 'neural_style':
-            return -missed / channels**4
-        return -_share(missed, _summed(jnp.square(self.grams)))
+        return -style_loss(gram_matrices(read(self.layer)), self.grams, normalisation=self.normalisation)
 
 
 class Targets(NamedTuple):
@@ -91,22 +79,10 @@ def targets(
     blend: how much each of the styles counts; empty: all the same.
     """
     parts = jnp.asarray(blend or (1.0,) * len(styles)) / sum(blend or (1.0,) * len(styles))
-    found = [[gram(one) for one in features(model, variables, style, style_layers)] for style in styles]
+    found = [[gram_matrices(one) for one in features(model, variables, style, style_layers)] for style in styles]
     mixed = [jnp.tensordot(parts, jnp.stack(row), 1) for row in zip(*found, strict=True)]
     shown = features(model, variables, content, content_layers)
     return Targets(dict(zip(content_layers, shown, strict=True)), dict(zip(style_layers, mixed, strict=True)))
-
-
-def features(model: Any, variables: Any, inputs: Any, layers: tuple[str, ...]) -> list[Array]:
-    """The outputs of layers by name; of the net only the part below them is run. CnnJaxError for an unknown layer."""
-
-    @scores.precisely
-    @jax.jit
-    def read(variables: Any, inputs: Array) -> list[Array]:
-        net = net_of(model, variables, inputs, layers)
-        return net.run(variables, inputs, [net.output(one) for one in layers])
-
-    return read(variables, jnp.asarray(inputs))
 
 
 def values(model: Any, variables: Any, inputs: Array, objectives: Sequence[Objective]) -> list[Array]:
@@ -115,11 +91,3 @@ def values(model: Any, variables: Any, inputs: Array, objectives: Sequence[Objec
     net = net_of(model, variables, inputs, names)
     found = dict(zip(names, net.run(variables, inputs, [net.output(one) for one in names]), strict=True))
     return [one(found.__getitem__) for one in objectives]
-
-
-def _share(missed: Array, whole: Array) -> Array:
-    return missed / jnp.maximum(whole, jnp.finfo(missed.dtype).tiny)
-
-
-def _summed(values: Array) -> Array:
-    return values.reshape(len(values), -1).sum(-1)

@@ -1,0 +1,167 @@
+"""Nets that repaint images: any size, every variable, instance norm against numpy, and what a loss network sees."""
+
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from test_models import random_variables
+
+from cnn_jax.errors import CnnJaxError
+from cnn_jax.layers import InstanceNorm
+from cnn_jax.models import fast_style
+from cnn_jax.models.fast_style import FastStyle, Perceptual, mirrored
+from cnn_jax.models.vgg import VGG
+from cnn_jax.weights.convert import variable_shapes
+from cnn_jax.weights.native import build_model, describe_model
+
+RNG = np.random.default_rng(0)
+NET = FastStyle(filters=4, residual_blocks=1)
+LAYERS = ('conv1_1', 'conv2_1')
+TRUNK = VGG(stage_sizes=(1, 1), width=1 / 16, outputs=LAYERS)
+WHOLE = Perceptual(net=NET, trunk=TRUNK, content_layers=LAYERS[1:], style_layers=LAYERS, style_size=16)
+
+
+def unit_images(*shape: int) -> jax.Array:
+    return jnp.asarray(RNG.uniform(size=shape), jnp.float32)
+
+
+@pytest.fixture(scope='module')
+def variables() -> Any:
+    return random_variables(WHOLE, jax.ShapeDtypeStruct((2, 20, 24, 3), jnp.float32))
+
+
+@pytest.mark.parametrize('offset', [0.0, 1000.0])
+def test_instance_norm_is_numpys(offset):
+    images = (RNG.normal(2.0, 3.0, (3, 5, 4, 2)) + offset).astype(np.float32)
+    scale, bias = np.array([1.5, -2.0], np.float32), np.array([0.5, 3.0], np.float32)
+    wide = images.astype(np.float64)
+    centred = wide - wide.mean((1, 2), keepdims=True)
+    expected = centred / np.sqrt(centred.var((1, 2), keepdims=True) + 1e-5) * scale + bias
+    found: Any = InstanceNorm().apply({'params': {'scale': scale, 'bias': bias}}, jnp.asarray(images))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_instance_norm_knows_no_other_image_and_keeps_the_type():
+    images = unit_images(3, 6, 5, 4)
+    layer = InstanceNorm(activation='relu')
+    variables = layer.init(jax.random.key(0), images)
+    alone = jnp.concatenate([layer.apply(variables, one[None]) for one in images])  # pyright: ignore[reportArgumentType]
+    together: Any = layer.apply(variables, images)
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+    assert together.min() == 0
+    half: Any = layer.apply(variables, images.astype(jnp.bfloat16))
+    assert half.dtype == jnp.bfloat16
+    flat: Any = layer.apply(variables, jnp.full((1, 3, 3, 4), 7.0))
+    np.testing.assert_array_equal(flat, np.zeros((1, 3, 3, 4)))
+
+
+@pytest.mark.parametrize(('height', 'width'), [(16, 16), (17, 30), (19, 21), (32, 18)])
+def test_a_picture_has_the_size_of_its_image(height, width):
+    images = jax.ShapeDtypeStruct((2, height, width, 3), jnp.float32)
+    found = jax.eval_shape(lambda x: NET.init_with_output(jax.random.key(0), x, train=False)[0], images)
+    assert found.shape == (2, height, width, 3)
+    assert found.dtype == jnp.float32
+
+
+def test_an_image_that_is_too_small_is_one_line():
+    with pytest.raises(CnnJaxError, match=r'15 x 40 given; this net takes 16 pixels') as raised:
+        jax.eval_shape(lambda x: NET.init(jax.random.key(0), x, train=False), jnp.zeros((1, 15, 40, 3)))
+    assert '\n' not in str(raised.value)
+
+
+def test_pictures_stay_near_black_and_white_and_borders_are_mirrored(variables):
+    strong = jax.tree.map(lambda leaf: 50 * leaf, variables['params']['net'])
+    found: Any = NET.apply({'params': strong}, unit_images(1, 18, 22, 3), train=False)
+    assert np.abs(np.asarray(found) - 0.5).max() <= fast_style.REACH + 1e-6
+    image = unit_images(1, 4, 5, 1)
+    expected = np.pad(np.asarray(image), [(0, 0), (2, 2), (2, 2), (0, 0)], 'reflect')
+    np.testing.assert_array_equal(mirrored(image, 2), expected)
+
+
+def test_one_step_reaches_every_variable_of_the_net(variables):
+    images = unit_images(2, 20, 24, 3)
+
+    @jax.jit
+    def gradients(params):
+        def total(params):
+            found: Any = WHOLE.apply({**variables, 'params': params}, images, train=True)
+            return sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(found))
+
+        return jax.grad(total)(params)
+
+    for path, leaf in jax.tree.leaves_with_path(gradients(variables['params'])):
+        norm = float(optax.tree.norm(leaf))
+        assert np.isfinite(norm), path
+        assert norm, path
+
+
+def test_the_loss_network_sees_both_and_the_style(variables):
+    """Against calls of the trunk by hand, in the order of the channels that it takes."""
+    style = unit_images(16, 16, 3)
+    variables = {**variables, 'constants': {'style': style}}
+    images = unit_images(2, 20, 24, 3)
+    found: Any = WHOLE.apply(variables, images, train=False)
+
+    def seen(pictures) -> Any:
+        inputs = 255 * pictures[..., ::-1] - np.array([[[[103.939, 116.779, 123.68]]]], np.float32)
+        return TRUNK.apply({'params': variables['params']['trunk']}, inputs, train=False)
+
+    of_images, of_pictures, of_style = seen(images), seen(found['image']), seen(style[None])
+    np.testing.assert_allclose(found['content']['conv2_1'], of_images['conv2_1'], rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(found['shown']['conv2_1'], of_pictures['conv2_1'], rtol=1e-4, atol=1e-3)
+    for name in LAYERS:
+        flat = np.asarray(of_style[name]).reshape(256 // 4 ** LAYERS.index(name), -1)
+        expected = np.broadcast_to(flat.T @ flat / len(flat), found['style'][name].shape)
+        np.testing.assert_allclose(found['style'][name], expected, rtol=1e-3, atol=1e-2)
+
+
+def test_whoever_reads_the_picture_runs_no_loss_network(variables):
+    images = jax.ShapeDtypeStruct((1, 20, 24, 3), jnp.float32)
+
+    def flops(function):
+        costs: Any = jax.jit(function).lower(variables, images).compile().cost_analysis()
+        return costs['flops']
+
+    def read(variables, images):
+        found: Any = WHOLE.apply(variables, images, train=False)
+        return found['image']
+
+    alone = flops(lambda variables, images: NET.apply({'params': variables['params']['net']}, images, train=False))
+    assert flops(read) == alone
+
+
+def test_a_vgg_gives_the_maps_that_are_named():
+    named = VGG(stage_sizes=(2, 1, 1), width=1 / 16, outputs=('conv1_2', 'conv3_1'))
+    images = unit_images(1, 16, 12, 3)
+    variables = named.init(jax.random.key(0), images, train=False)
+    assert {*variables['params']} == {'conv1_1', 'conv1_2', 'conv2_1', 'conv3_1'}
+    found: Any = named.apply(variables, images, train=False)
+    assert {name: one.shape for name, one in found.items()} == {'conv1_2': (1, 16, 12, 4), 'conv3_1': (1, 4, 3, 16)}
+    assert min(one.min() for one in found.values()) == 0  # after the activation
+    with pytest.raises(ValueError, match='conv4_1 given; this VGG has no such convolution'):
+        jax.eval_shape(lambda: named.clone(outputs=('conv4_1',)).init(jax.random.key(0), images, train=False))
+
+
+@pytest.mark.parametrize('model', [make() for make in fast_style.VARIANTS.values()], ids=[*fast_style.VARIANTS])
+def test_a_variant_comes_back_from_what_a_file_of_weights_keeps(model):
+    header = describe_model(model)
+    assert header['options'] == {}
+    assert build_model(header) == model
+    assert build_model(describe_model(WHOLE)) == WHOLE
+
+
+def test_docstrings_say_what_the_design_asks_for():
+    text = ' '.join(f'{FastStyle.__doc__} {Perceptual.__doc__}'.split())
+    for word in ('(batch, ', 'Differs from the paper', 'arXiv:', 'Learned parameters: '):
+        assert word in text, word
+    counts = re.findall(r'`([\w-]+)` ([\d,]+) at (\d+)x(\d+)x(\d+)', text)
+    assert len(counts) == 3
+    for name, count, height, width, channels in counts:
+        params = variable_shapes(fast_style.VARIANTS[name](), (int(height), int(width), int(channels)))['params']
+        assert sum(leaf.size for leaf in jax.tree.leaves(params)) == int(count.replace(',', '')), name
+    trunk = variable_shapes(Perceptual().trunk, (64, 64, 3))['params']
+    assert sum(leaf.size for leaf in jax.tree.leaves(trunk)) == 7_635_264
