@@ -184,9 +184,7 @@ class Task:
         return dict.fromkeys(('answer',), '') | dict(answer)
 
     def records(self, row: Mapping[str, Any], number: int, class_names: Sequence[str]) -> list[dict[str, Any]]:
-        """What a picture, the `number`-th of all, adds to the list of a .json file: its row, or the field's format.
-        row: `file` and what `decode` gives, or `error`.
-        """
+        """What a picture, the `number`-th, adds to a .json file: its `row` of answer or error, or the field's format."""
         return [dict(row)]
 
     def files(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
@@ -248,20 +246,15 @@ class Task:
     def captions(self, targets: Results, data: Data) -> list[str]:
         """A short text for each image of `targets`."""
         count = len(next(iter(targets.values()))) if targets else 0
-        return [
-            self.truth({name: values[place] for name, values in targets.items()}, data.class_names)
-            for place in range(count)
-        ]
+        rows = ({name: values[place] for name, values in targets.items()} for place in range(count))
+        return [self.truth(row, data.class_names) for row in rows]
 
     # What a comparison asks.
 
     def headline_over(self, results: Results, data: Data) -> Callable[[np.ndarray], float]:
         """The headline over some images, given by their places in `results`, which may repeat."""
-
-        def headline(rows: np.ndarray) -> float:
-            return self.summarise({name: values[rows] for name, values in results.items()}, data)[self.headline.name]
-
-        return headline
+        name = self.headline.name
+        return lambda rows: self.summarise({key: values[rows] for key, values in results.items()}, data)[name]
 
     def right(self, results: Results) -> np.ndarray | None:
         """Whether each image is answered right, (images,) bool; None where an answer is more or less right."""
