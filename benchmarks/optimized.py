@@ -29,6 +29,7 @@ from cnn_jax.models import vgg
 from cnn_jax.streams import numbered
 from cnn_jax.tracing.static import Static
 from cnn_jax.visualize.optimized import natural, step
+from cnn_jax.visualize.optimized.inputs import Inputs
 from cnn_jax.visualize.optimized.objectives import units
 from cnn_jax.visualize.optimized.recipe import PIXELS, Recipe
 from cnn_jax.visualize.optimized.steps import Steps
@@ -46,7 +47,7 @@ def ours(model: Any, variables: Any, count: int) -> Run:
     """Our steps for `count` units at once."""
     size = (SIZE, SIZE // 2 + 1, 3)
     flat = natural.Natural(
-        jnp.zeros(3), jnp.ones(3), jnp.full(3, 0.5), jnp.eye(3), jnp.ones(size), jnp.ones(()), (SIZE, SIZE)
+        Inputs(jnp.zeros(3), jnp.eye(3)), jnp.full(3, 0.5), jnp.eye(3), jnp.ones(size), jnp.ones(()), (SIZE, SIZE)
     )
     scene = step.Scene(
         variables, flat, units(np.arange(count), LAYER, 'mean'), numbered(jax.random.key(0), jnp.arange(count))

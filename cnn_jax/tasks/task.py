@@ -184,7 +184,7 @@ class Task:
         return dict.fromkeys(('answer',), '') | dict(answer)
 
     def records(self, row: Mapping[str, Any], number: int, class_names: Sequence[str]) -> list[dict[str, Any]]:
-        """What a picture, the `number`-th, adds to a .json file: its `row` of answer or error, or the field's format."""
+        """What a picture, the `number`-th, adds to a .json file: its `row`, of answer or error, or the field's form."""
         return [dict(row)]
 
     def files(self, evaluation: Evaluation, data: Data) -> dict[str, Any]:
