@@ -15,6 +15,7 @@ from benchmarks.plain_torch_tasks import Batch, Pyramid, Trunk, Twin
 WORDS = 34
 UNITS, EMBEDDING, HEADS = 128, 64, 8
 FILTERS = 64  # of the pyramid
+WAVES = 2
 
 
 class Words(nn.Module):
@@ -31,7 +32,7 @@ class QuestionAnswerer(nn.Module):
         super().__init__()
         self.trunk, self.pyramid = Trunk(), Pyramid(FILTERS)
         self.words, self.lstm, self.norm = Words(), Memory(EMBEDDING), nn.LayerNorm(UNITS, eps=1e-6)
-        self.statement, self.seen = nn.Linear(UNITS + EMBEDDING, UNITS), nn.Linear(FILTERS + 2, UNITS)
+        self.statement, self.seen = nn.Linear(UNITS + EMBEDDING, UNITS), nn.Linear(FILTERS + 2 + 4 * WAVES, UNITS)
         self.key, self.value, self.query, self.mean = (nn.Linear(UNITS, UNITS) for _ in range(4))
         self.gate, self.found = nn.Linear(UNITS, 2 * UNITS), nn.Linear(2 * UNITS, UNITS)
         self.score = nn.Linear(UNITS, 1)
@@ -43,7 +44,7 @@ class QuestionAnswerer(nn.Module):
         words = (self.words(choices) * there).sum(-2) / there.sum(-2).clip(1)
         question = self.norm(self._read(questions.flatten(0, 1))).view(batch, asked, 1, UNITS).expand(-1, -1, count, -1)
         statement = F.relu(self.statement(torch.cat([question, words], -1)))
-        cells = F.relu(self.seen(cells_of(F.max_pool2d(self.pyramid(self.trunk(images)), 4))[0]))
+        cells = F.relu(self.seen(cells_of(F.max_pool2d(self.pyramid(self.trunk(images)), 4), WAVES)[0]))
         query, key, value = (
             part.view(batch, -1, HEADS, UNITS // HEADS).transpose(1, 2)
             for part in (self.query(statement.flatten(1, 2)), self.key(cells), self.value(cells))

@@ -106,12 +106,14 @@ class Captioner(nn.Module):
         }
 
 
-def cells_of(grid: Any) -> tuple[Any, int]:
-    """A map (batch, channels, side, side) as cells (batch, side * side, channels + 2), with x and y from -1 to 1."""
+def cells_of(grid: Any, waves: int = 0) -> tuple[Any, int]:
+    """A map (batch, channels, side, side) as cells (batch, side * side, channels + 2 + 4 waves) that say where they are."""
     batch, _, side, _ = grid.shape
     at = 2 * (torch.arange(side) + 0.5) / side - 1
-    places = torch.stack(torch.meshgrid(at, at, indexing='xy'), -1)[None].expand(batch, -1, -1, -1)
-    return torch.cat([grid.permute(0, 2, 3, 1), places], -1).flatten(1, 2), side
+    places = torch.stack(torch.meshgrid(at, at, indexing='xy'), -1)
+    angles = [torch.pi / 2 * wave * places for wave in range(1, waves + 1)]
+    found = torch.cat([places, *(part for angle in angles for part in (angle.sin(), angle.cos()))], -1)
+    return torch.cat([grid.permute(0, 2, 3, 1), found[None].expand(batch, -1, -1, -1)], -1).flatten(1, 2), side
 
 
 def caption_loss(outputs: Any, batch: Batch) -> Any:

@@ -51,3 +51,9 @@ def test_places_go_from_left_to_right_and_from_the_top_down():
     grid = with_places(jnp.zeros((1, 2, 4, 3)))
     np.testing.assert_allclose(grid[0, 1, :, 3], [-0.75, -0.25, 0.25, 0.75])
     np.testing.assert_allclose(grid[0, :, 1, 4], [-0.5, 0.5])
+    waves = with_places(jnp.zeros((1, 2, 4, 3)), waves=2)
+    assert waves.shape[-1] == 3 + 2 + 8
+    np.testing.assert_array_equal(waves[..., :5], grid)
+    x = np.array([-0.75, -0.25, 0.25, 0.75]) * np.pi / 2
+    np.testing.assert_allclose(waves[0, 0, :, 5], np.sin(x), rtol=1e-5)
+    np.testing.assert_allclose(waves[0, 1, :, 11], np.cos(2 * x), rtol=1e-5, atol=1e-6)

@@ -33,9 +33,16 @@ def seen_by(
     return nn.max_pool(fine, window, window, 'SAME')
 
 
-def with_places(grid: jax.Array) -> jax.Array:
-    """A map (batch, rows, columns, channels) with two more channels: x and y of each cell, from -1 to 1."""
+def with_places(grid: jax.Array, *, waves: int = 0) -> jax.Array:
+    """A map (batch, rows, columns, channels) with 2 + 4 `waves` more channels, which say where each cell is.
+
+    They are x and y, from -1 to 1, and of each wave the sines, then the cosines of x and y: a half wave over the map
+    first, then a whole one, and so on. A place that is one of two numbers is learnt late by attention.
+    """
     batch, rows, columns, _ = grid.shape
     x, y = (2 * (jnp.arange(count) + 0.5) / count - 1 for count in (columns, rows))
-    places = jnp.stack(jnp.meshgrid(x, y), -1)[None].astype(grid.dtype)
-    return jnp.concatenate([grid, jnp.broadcast_to(places, (batch, rows, columns, 2))], -1)
+    places = jnp.stack(jnp.meshgrid(x, y), -1)
+    angles = [jnp.pi / 2 * wave * places for wave in range(1, waves + 1)]
+    found = jnp.concatenate([places, *(part for angle in angles for part in (jnp.sin(angle), jnp.cos(angle)))], -1)
+    found = jnp.broadcast_to(found[None].astype(grid.dtype), (batch, rows, columns, found.shape[-1]))
+    return jnp.concatenate([grid, found], -1)

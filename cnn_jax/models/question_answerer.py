@@ -34,8 +34,8 @@ class QuestionAnswerer(nn.Module):
     and a choice read behind it; that a choice is judged with the question is as in Jabri et al. 2016, "Revisiting
     visual question answering baselines", arXiv:1606.08390.
 
-    Learned parameters: `resnet50` 31,741,697 at 224x224x3, `cifar8` 388,081 at 48x48x1,
-    `resnet50_boxes` 29,752,065 at 224x224x3.
+    Learned parameters: `resnet50` 31,745,793 at 224x224x3, `cifar8` 389,105 at 48x48x1,
+    `resnet50_boxes` 29,756,161 at 224x224x3.
 
     Raises:
         ValueError: units are no multiple of heads.
@@ -64,7 +64,7 @@ class QuestionAnswerer(nn.Module):
         if questions is None or choices is None:
             questions, choices = nothing_asked(images, boxes=self.boxes)
         options = {'finest': self.finest, 'shrink': not self.boxes, 'dtype': self.dtype}
-        grid = with_places(seen_by(self.trunk(images, train=train), train=train, **options))
+        grid = with_places(seen_by(self.trunk(images, train=train), train=train, **options), waves=2)
         dense = partial(nn.Dense, self.units, dtype=self.dtype)
         wide = nn.initializers.normal(1.0)  # a word that is nearly 0 is learnt late
         embed = nn.Embed(self.num_words, self.embedding, dtype=self.dtype, embedding_init=wide, name='words')
