@@ -107,7 +107,7 @@ class Captioner(nn.Module):
 
 
 def cells_of(grid: Any, waves: int = 0) -> tuple[Any, int]:
-    """A map (batch, channels, side, side) as cells (batch, side * side, channels + 2 + 4 waves), told where they are."""
+    """A map (batch, channels, side, side) as cells (batch, side * side, channels + 2 + 4 waves), with their places."""
     batch, _, side, _ = grid.shape
     at = 2 * (torch.arange(side) + 0.5) / side - 1
     places = torch.stack(torch.meshgrid(at, at, indexing='xy'), -1)
