@@ -21,6 +21,7 @@ from cnn_jax.errors import CnnJaxError
 from cnn_jax.main import main
 from cnn_jax.models.question_answerer import QuestionAnswerer
 from cnn_jax.models.resnet import ResNet
+from cnn_jax.prediction import run
 from cnn_jax.prediction.load import of_experiment
 from cnn_jax.tasks.question_answering import asking
 
@@ -181,3 +182,12 @@ def test_a_bad_line_is_named(trained, text, words, capsys):
 def test_pictures_without_a_question_are_refused(trained, capsys):
     assert main(['--mode=predict', f'--workdir={trained}/run', f'--images={trained}/a.png']) == 2
     assert 'a picture needs a question; give --questions=FILE.jsonl' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('column', 'value', 'shown'), [
+    ('probability', 0.5, '50.00%'), ('share of sky', 0.25, '25.00%'), ('log_probability', -1.4696, '-1.47'),
+    ('head x', 0.7, '0.70'), ('choice', 2, '2'),
+])  # fmt: skip
+def test_the_console_says_percent_of_probabilities_and_shares_alone(column, value, shown):
+    cells = {'file': 'a.png', column: value, 'error': ''}
+    assert run._short(cells) == [('file', 'a.png'), (column, shown)]

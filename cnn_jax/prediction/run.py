@@ -124,4 +124,11 @@ def _short(cells: dict[str, Any]) -> list[tuple[str, str]]:
     """The first columns of a row, as a console has room for."""
     kept = [(name, value) for name, value in cells.items() if value != '' or name != 'error'][:3]
     kept += [('', cells['error'])] if cells['error'] else []
-    return [(name, f'{value:.2%}' if isinstance(value, float) else str(value)) for name, value in kept]
+    return [(name, _in_words(name, value)) for name, value in kept]
+
+
+def _in_words(name: str, value: Any) -> str:
+    """A cell of the console: what its column calls a probability or a share as percent, other numbers as they are."""
+    if not isinstance(value, float):
+        return str(value)
+    return f'{value:.2%}' if name.startswith(('probability', 'share')) else f'{value:.2f}'
