@@ -3,12 +3,13 @@
     python -m cnn_jax.main --experiment=scenes_detect --workdir=runs/detect
     python -m cnn_jax.main --experiment=scenes_vqa --init_from=runs/detect
 
-Expect 43.0 % of the test questions right with `--config.epochs=3` (one seed; a guess reaches 25): counts are learnt,
-99 %, places begin to be, 39 %, and the other kinds are not yet.
+Expect 86.9 % of the test questions right (± 7.9, five seeds: what is where is learnt suddenly, in some late), 25.6 %
+without the image, after three minutes on two cores.
 
-Model: the question read by an LSTM, its gated product with the trunk's last map, and the answers of Visual7W's telling
-task (Zhu et al. 2016, arXiv:1511.03416). No question can be answered from its choices (`data/scenery/questions.py`);
-what the same net answers without the image, and with another image, stands beside each number.
+Model: the question read by an LSTM, and how true it is with each choice by attention over the trunk's pyramid and a
+gated product; the answers of Visual7W's telling task (Zhu et al. 2016, arXiv:1511.03416). No question can be answered
+from its choices (`data/scenery/questions.py`); what the same net answers without the image, and with another image,
+stands beside each number.
 """
 
 from typing import Literal
