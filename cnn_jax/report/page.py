@@ -15,7 +15,7 @@ def write_report(run: Run) -> Path:
 
     Returns the path of the page.
     """
-    layers = describe.layer_table(run.model, run.input_shape, variables=run.variables)
+    layers = describe.layer_table(run.model, run.input_shape, variables=run.variables or None)
     name = str(run.config.get('experiment', run.workdir.name))
     parts = {
         'its numbers': lambda: [sections.cards(run, layers)],
