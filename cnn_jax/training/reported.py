@@ -12,6 +12,7 @@ from cnn_jax.devices.feed import Feed
 from cnn_jax.errors import CnnJaxError, DataError, StorageError
 from cnn_jax.experiment import Loaded
 from cnn_jax.report import write_report
+from cnn_jax.report.microscope import Look
 from cnn_jax.training import restore, shown
 from cnn_jax.training.choice import best_checkpoints
 from cnn_jax.training.setup import Setup
@@ -61,8 +62,21 @@ class Reporter:
         run = shown.as_run(experiment, self._workdir, self._variables, self._results, self._feed)
         if self._feed is not None:
             run = shown.with_cases(run, experiment, self._feed)
-        with self._log.working('the page'):
-            return write_report(run)
+        with self._log.working('the page') as task:
+            return write_report(run, self._look(), told=lambda words: setattr(task, 'part', words))
+
+    def _look(self) -> Look | None:
+        """At the test images where the run has looked at them with these weights, else at those for choices."""
+        experiment = self._loaded.experiment
+        if self._step is None:
+            return None
+        split = 'test' if self._results else experiment.data.choosing_split
+        try:
+            feed = self._feed or self._setup.open_feed(seed=0)
+            return shown.look_of(experiment, feed, split, step=self._step, workdir=self._workdir, costly=True)
+        except DataError as error:
+            self._log.say(f'the page is without the microscope: {error}')
+            return None
 
     def _read(self) -> None:
         """The weights and what they do, where there is a newer checkpoint than the last time."""

@@ -95,7 +95,10 @@ def _write_report(
             if methods:
                 _draw_pictures(loaded, result, run, log, told)
             told.next('the page')
-            return write_report(run)
+            look = None
+            if methods:
+                look = shown.look_of(experiment, result.feed, 'test', step=result.step, workdir=workdir, costly=False)
+            return write_report(run, look)
     except Exception as error:
         reason = f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'
         log.say(f'warning: the report could not be written: {reason}; everything else is in {workdir}')

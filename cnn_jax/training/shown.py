@@ -10,10 +10,14 @@ import numpy as np
 
 from cnn_jax.devices.feed import Feed
 from cnn_jax.experiment import Experiment
+from cnn_jax.report.microscope import Look
 from cnn_jax.steps.predict import make_predict_step
 from cnn_jax.tasks.cases import Case, places_of
 from cnn_jax.tasks.results import Results
 from cnn_jax.tasks.run import Run
+from cnn_jax.visualize.engine.examples import Examples
+from cnn_jax.visualize.engine.subject import preprocessing
+from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.config import existing_config
 from cnn_jax.workdir.log import read_metrics
 
@@ -45,6 +49,22 @@ def as_run(
         return Run(**about)
     worst = task.worst(results)
     return Run(**about, results=results, worst=worst, images=feed.images('test', results['index'][worst]))
+
+
+def look_of(experiment: Experiment, feed: Feed, split: str, *, step: int, workdir: Path, costly: bool) -> Look:
+    """What the microscope of a run looks at.
+
+    Args:
+        experiment: of the run.
+        feed: its data.
+        split: the images.
+        step: of the weights.
+        workdir: whose checkpoints are listed.
+        costly: see `Look`.
+    """
+    examples = Examples(feed.source(split), preprocessing(experiment.preprocess), group=experiment.task.group)
+    steps = Checkpoints(workdir / 'checkpoints').steps()
+    return Look(examples, split, step, steps, costly)
 
 
 def with_cases(run: Run, experiment: Experiment, feed: Feed) -> Run:

@@ -1,0 +1,10 @@
+"""The microscope of a run: what its layers, units and images show in the browser, as scripts beside the page.
+
+From `file://` a browser refuses fetch, modules, and reading a canvas back. So the numbers stand in scripts, one for the
+run, one for the images and one for each layer, which the page loads when it needs them.
+"""
+
+from cnn_jax.report.microscope.look import Look
+from cnn_jax.report.microscope.write import DATA, suits, write
+
+__all__ = ['DATA', 'Look', 'suits', 'write']
