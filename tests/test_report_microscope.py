@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cnn_jax.report import Run, microscope, write_report
-from cnn_jax.report.microscope import activity, kernels, scripts, units
+from cnn_jax.report.microscope import activity, data as written, kernels, scripts, units
 from cnn_jax.report.microscope.activity import class_correlations
 from cnn_jax.tasks import classification, multilabel
 from cnn_jax.visualize import top_patches
@@ -217,6 +217,22 @@ def test_the_cheap_look_has_no_patches_and_takes_old_layers_away(tmp_path):
     assert not (folder / 'layer_9.js').exists()
     assert scripts.read_script(folder / 'layer_0.js')['top'] == {'images': [], 'values': [], 'boxes': []}
     assert not scripts.read_script(folder / 'run.js')['patches']
+
+
+def test_of_a_wide_layer_the_first_units_are_kept_and_the_rest_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(units, 'MOST_UNITS', 3)
+    write_report(make_run(tmp_path), look())
+    layer = scripts.read_script(tmp_path / 'report' / 'data' / 'layer_2.js')
+    assert (layer['units'], layer['shown']) == (5, 3)
+    assert layer['maps']['shape'][1] == len(layer['mean']) == len(layer['top']['images']) == 3
+
+
+def test_large_maps_are_means_of_squares():
+    maps = np.random.default_rng(0).random((2, 65, 64, 3))
+    kept = written._kept(maps)
+    assert (kept['shrunk'], kept['shape']) == (3, [2, 3, 21, 21])
+    want = maps[1, 3:6, 60:63, 2].mean()
+    assert scripts.unpack(kept)[1, 2, 1, 20] == pytest.approx(want, abs=kept['limit'] / 500)
 
 
 def test_other_tasks_have_no_microscope(tmp_path):

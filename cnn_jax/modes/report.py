@@ -61,6 +61,7 @@ def _write_page(command: Command, workdir: Path) -> None:
         command.stop.poll('stopped; the page is as it was last written')
 
     loaded, given, log = command.load(), command.flags, command.log
+    log.listen()  # the parts of the page that fail say so
     if given.follow:
         check_follows(workdir)
     reporter = Reporter(loaded, workdir, checkpoint=given.checkpoint, data_dir=command.data_dir, log=log, poll=poll)

@@ -5,6 +5,6 @@ run, one for the images and one for each layer, which the page loads when it nee
 """
 
 from cnn_jax.report.microscope.look import Look
-from cnn_jax.report.microscope.write import DATA, suits, write
+from cnn_jax.report.microscope.data import DATA, suits, write
 
 __all__ = ['DATA', 'Look', 'suits', 'write']

@@ -53,20 +53,12 @@ def watch(model: Any, variables: Any, examples: Examples, names: Sequence[str]) 
     """The activity of those layers on all examples, in batches, with one program."""
     parts: dict[str, list[Activity]] = {name: [] for name in names}
     rows, labels, outputs, sources = [], [], [], {}
-    reads = None
     for part, images, groups in examples.batches():
-        inputs = examples.inputs(images)
-        if reads is None:
-            net = scores.net_of(model, variables, inputs)
-            read_inputs = [name for name in names if net.layer(name).input is not None]
-            reads = (*names, None, *(net.layer(name).input for name in read_inputs))
-        found = [np.asarray(array, np.float32) for array in scores.read(model, variables, inputs, reads)]
-        for name, values in zip(names, found, strict=False):
+        found = _read(model, variables, examples.inputs(images), names)
+        for name, values in found.layers.items():
             parts[name].append(_of_batch(as_maps(values[: len(part)])))
-        if not rows:
-            made = dict(zip(names, found, strict=False))
-            sources = _sources(made, dict(zip(read_inputs, found[len(names) + 1 :], strict=True)))
-        outputs.append(found[len(names)][: len(part)])
+        sources = sources or _sources(found)
+        outputs.append(found.outputs[: len(part)])
         rows.append(part)
         labels.append(groups)
     layers = {name: _joined(found) for name, found in parts.items()}
@@ -82,9 +74,8 @@ def maps_of(model: Any, variables: Any, examples: Examples, names: Sequence[str]
     """The maps (images, height, width, channels) of all examples, in memory: for a few images."""
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for part, images, _ in examples.batches():
-        found = scores.read(model, variables, examples.inputs(images), tuple(names))
-        for name, values in zip(names, found, strict=True):
-            parts[name].append(as_maps(np.asarray(values, np.float32)[: len(part)]))
+        for name, values in _read(model, variables, examples.inputs(images), names).layers.items():
+            parts[name].append(as_maps(values[: len(part)]))
     return {name: np.concatenate(found) for name, found in parts.items()}
 
 
@@ -102,13 +93,32 @@ def _joined(parts: Sequence[Activity]) -> Activity:
     return Activity(means, peaks, places, low, high)
 
 
-def _sources(outputs: dict[str, np.ndarray], inputs: dict[str, np.ndarray]) -> dict[str, str]:
+class _Read(NamedTuple):
+    """Of a batch: what layers return and read, by name, and the scores."""
+
+    layers: dict[str, np.ndarray]
+    inputs: dict[str, np.ndarray]
+    outputs: np.ndarray
+
+
+def _read(model: Any, variables: Any, inputs: Any, names: Sequence[str]) -> _Read:
+    """Always all of it, so that one program serves all who look."""
+    net = scores.net_of(model, variables, inputs)
+    before = {name: number for name in names if (number := net.layer(name).input) is not None}
+    reads = (*names, None, *before.values())
+    found = [np.asarray(array, np.float32) for array in scores.read(model, variables, inputs, reads)]
+    count = len(names)
+    layers = dict(zip(names, found[:count], strict=True))
+    return _Read(layers, dict(zip(before, found[count + 1 :], strict=True)), found[count])
+
+
+def _sources(read: _Read) -> dict[str, str]:
     """Which earlier layer's output each layer reads: the same numbers, in the same order."""
-    names, found = list(outputs), {}
-    for name, read in inputs.items():
+    names, found = list(read.layers), {}
+    for name, values in read.inputs.items():
         for earlier in reversed(names[: names.index(name)]):
-            made = outputs[earlier]
-            if made.size == read.size and np.array_equal(made.reshape(read.shape), read):
+            made = read.layers[earlier]
+            if made.size == values.size and np.array_equal(made.reshape(values.shape), values):
                 found[name] = earlier
                 break
     return found

@@ -70,9 +70,18 @@ def _points(run: Run, split: str, name: str) -> tuple[list[float], list[float]]:
 
 
 def colours() -> dict[str, list[list[int]]]:
-    """The colours of signed and of unsigned values, 256 each, as on the figures."""
-    shades = np.linspace(0, 1, 256)
-    return {
-        name: np.rint(255 * np.asarray(scale(shades))[:, :3]).astype(int).tolist()
-        for name, scale in (('signed', drawing.diverging()), ('unsigned', drawing.sequential()))
+    """The colours of signed and of unsigned values, 256 each, on light pages as on the figures, and on dark ones.
+
+    On a dark page zero is dark, as the page is; both ends keep their hue and grow lighter by equal steps in Oklab.
+    """
+    half = np.linspace(0, 1, 128)[:, None]
+    dark, blue, orange = (np.array(colour) for colour in ((0.29, 0, 0), (0.80, -0.05, -0.11), (0.80, 0.07, 0.11)))
+    shades = np.concatenate([blue + half * (dark - blue), dark + half * (orange - dark)])
+    rise = dark + np.linspace(0, 1, 256)[:, None] * (orange - dark)
+    found = {
+        'signed': np.asarray(drawing.diverging()(np.linspace(0, 1, 256)))[:, :3],
+        'unsigned': np.asarray(drawing.sequential()(np.linspace(0, 1, 256)))[:, :3],
+        'signed_dark': drawing.oklab_to_rgb(shades),
+        'unsigned_dark': drawing.oklab_to_rgb(rise),
     }
+    return {name: np.rint(255 * table).astype(int).tolist() for name, table in found.items()}

@@ -34,8 +34,8 @@ def top_patches(model: Any, variables: Any, input_shape: tuple[int, int, int], l
     """For each unit the images with its highest peaks, one patch of each: exactly what the strongest place sees."""
     units = min(MOST_UNITS, activity.peaks.shape[1])
     images = strongest(activity, NUM_PATCHES)[:, :units]
-    values = np.take_along_axis(activity.peaks, images, 0)
-    places = np.take_along_axis(activity.places, images[..., None], 0)
+    values = np.take_along_axis(activity.peaks[:, :units], images, 0)
+    places = np.take_along_axis(activity.places[:, :units], images[..., None], 0)
     seen = receptive_field.seen_by(model, variables, input_shape, layer)
     boxes = [seen.box(row, column) for row, column in places.reshape(-1, 2).tolist()]
     return Top(images, values, np.array(boxes).reshape(*images.shape, 4))

@@ -9,13 +9,20 @@ const charts = {
     const steps = series.flatMap(function (split) { return curve.splits[split][0]; }).concat(checkpoints);
     const values = series.flatMap(function (split) { return curve.splits[split][1]; });
     const last = Math.max.apply(null, steps.concat(1));
-    const low = curve.percent ? Math.min.apply(null, values) : 0;
     const end = curve.percent ? 1 : Math.max.apply(null, values) || 1;
+    const least = Math.min.apply(null, values);
+    const log = !curve.percent && least > 0 && end > 20 * least;
+    const low = log ? least : curve.percent ? charts.lowest(curve, series) : Math.min(0, least);
+    function scaled(value) { return log ? Math.log(value) : value; }
     function across(at) { return left + (wide - left - right) * at / last; }
-    function down(value) { return top + (high - top - bottom) * (1 - (value - low) / ((end - low) || 1)); }
+    function down(value) {
+      const share = (scaled(Math.max(value, low)) - scaled(low)) / ((scaled(end) - scaled(low)) || 1);
+      return top + (high - top - bottom) * (1 - share);
+    }
+    const middle = log ? Math.sqrt(low * end) : (low + end) / 2;
     function words(value) { return curve.percent ? Math.round(100 * value) + ' %' : short(value); }
     const svg = make('svg', { viewBox: '0 0 ' + wide + ' ' + high, role: 'img', 'aria-label': curve.title + ' over the steps', class: 'curve' });
-    [low, (low + end) / 2, end].forEach(function (value) {
+    [low, middle, end].forEach(function (value) {
       svg.append(make('line', { x1: left, x2: wide - right, y1: down(value), y2: down(value), class: 'rule' }));
       svg.append(make('text', { x: left - 7, y: down(value) + 4, 'text-anchor': 'end' }, words(value)));
     });
@@ -28,6 +35,14 @@ const charts = {
     svg.append(make('text', { x: left, y: high - 8 }, '0'));
     svg.append(make('text', { x: wide - right, y: high - 8, 'text-anchor': 'end' }, 'step ' + Math.round(last)));
     return make('figure', {}, make('h3', {}, curve.title.charAt(0).toUpperCase() + curve.title.slice(1)), charts.legend(series), svg);
+  },
+
+  // Where a curve of shares begins: just below the first evaluations, so that the end can be read.
+  lowest: function (curve, series) {
+    const judged = series.filter(function (split) { return split !== 'train'; });
+    const values = (judged.length ? judged : series).flatMap(function (split) { return curve.splits[split][1]; });
+    const least = Math.min.apply(null, values);
+    return Math.max(0, Math.floor(20 * (least - 0.05)) / 20);
   },
 
   // The line of a split; a single point is a mark.
@@ -51,11 +66,11 @@ const charts = {
     }));
   },
 
-  // How the mean activation of a unit is spread in each class: a row for each, on one scale.
+  // How the mean activation of a unit is spread in each class: a row for each, as high as its largest bin.
   histogram: function (histogram) {
-    const most = Math.max.apply(null, histogram.counts.flat().concat(1));
     const rows = histogram.classes.map(function (number, row) {
       const counts = histogram.counts[row];
+      const most = Math.max.apply(null, counts.concat(1));
       const bars = counts.map(function (count, bin) {
         const height = count ? Math.max(1.5, 24 * count / most) : 0;
         return make('rect', { x: 12 * bin + 1, y: 25 - height, width: 10, height: height });

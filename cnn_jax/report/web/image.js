@@ -54,7 +54,7 @@ CNN_JAX.imageStrip = function (choose) {
     return make('a', { href: CNN_JAX.link(Object.assign({ image: image.row }, overview)), title: words, class: wrong ? 'wrong' : null, 'aria-current': place === now ? 'true' : null },
       make('img', { src: image.source, alt: words }));
   }).filter(Boolean);
-  const box = choose ? make('label', { class: 'choice' }, make('input', { type: 'checkbox', checked: onlyWrong, onchange: function () { go({ wrong: onlyWrong ? null : 1 }); } }), make('span', {}, 'misclassified only')) : null;
+  const box = choose ? make('label', { class: 'choice' }, make('input', { type: 'checkbox', checked: onlyWrong, onchange: function () { go({ wrong: onlyWrong ? null : 1 }); } }), make('span', {}, 'misclassified only (marked below)')) : null;
   const none = links.length ? null : make('p', { class: 'note' }, 'None of the kept images is misclassified.');
   return make('div', { class: 'strip-box' }, box, make('div', { class: 'strip' }, links), none);
 };

@@ -7,7 +7,7 @@ CNN_JAX.views.layer = {
   // What can be shown of a layer: [key, words].
   lenses: function (layer) {
     const found = [['map', 'map of the image']];
-    if (layer.kernels || layer.incoming) found.push(['weights', layer.kernels ? 'weights' : 'strongest incoming weights']);
+    if (layer.kernels || layer.incoming) found.push(['weights', layer.kernels ? 'weights' : 'strongest weights']);
     found.push(['mean', 'mean activation']);
     if (layer.top.images.length) found.push(['patches', 'top patch']);
     return found;

@@ -12,6 +12,7 @@ CNN_JAX.views.overview = {
       return make('li', {}, finding.text + ' ', finding.hash ? make('a', { href: '#' + finding.hash }, 'Show it') : null);
     })));
     place.append(CNN_JAX.imageStrip(false));
+    place.append(make('p', { class: 'note' }, 'The network from left to right: the first maps of each layer for the chosen image. Choose a layer to look closer.'));
     place.append(make('div', { class: 'network' }, run.layers.map(CNN_JAX.views.overview.layer)));
     place.append(make('div', { class: 'figures' }, run.curves.map(function (curve) { return charts.curve(curve, run.checkpoints, run.step); })));
     if (run.checkpoints.length) {
@@ -26,13 +27,14 @@ CNN_JAX.views.overview = {
     const image = CNN_JAX.chosenPlace();
     const most = layer.maps.shape[2] === 1 ? 64 : 16;
     const units = Array.from({ length: Math.min(layer.shown, most) }, function (_, unit) { return unit; });
-    const pictures = units.map(function (unit) {
-      return paint.canvas(paint.picture(layer.maps, [image, unit]), layer.maps.limit, about.name + ' unit ' + unit);
-    });
+    const maps = units.map(function (unit) { return paint.picture(layer.maps, [image, unit]); });
+    // On the layer's scale a quiet image would be blank; the numbers are on the layer's own page.
+    const limit = Math.max.apply(null, maps.map(paint.largest));
+    const pictures = maps.map(function (map, unit) { return paint.canvas(map, limit, about.name + ' unit ' + unit); });
     const small = layer.maps.shape[2] === 1 && layer.maps.shape[3] === 1;
     return make('a', { class: 'stage', href: CNN_JAX.link({ layer: about.name, unit: null, page: null }) },
       make('strong', {}, about.name), make('span', { class: 'more' }, about.kind + ', ' + about.shape.join(' x ')),
       make('span', { class: small ? 'cells' : 'thumbs' }, pictures),
-      make('span', { class: 'more' }, (layer.all_dead ? layer.all_dead + ' dead, ' : '') + about.field + ' pixels seen'));
+      make('span', { class: 'more' }, (layer.all_dead ? layer.all_dead + ' dead, ' : '') + 'sees ' + about.field + ' pixels across'));
   },
 };

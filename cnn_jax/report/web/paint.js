@@ -27,6 +27,12 @@ const paint = {
     return { packed: packed, height: height, width: width, bytes: paint.bytes(packed).subarray(number * size, (number + 1) * size) };
   },
 
+  // 256 colours for the theme of the page; paper is light.
+  table: function (signed) {
+    const dark = matchMedia('(prefers-color-scheme: dark)').matches && !matchMedia('print').matches;
+    return CNN_JAX.data.run.colours[(signed ? 'signed' : 'unsigned') + (dark ? '_dark' : '')];
+  },
+
   // The largest magnitude in a picture.
   largest: function (picture) {
     return picture.bytes.reduce(function (most, byte) {
@@ -40,7 +46,7 @@ const paint = {
     const context = canvas.getContext('2d');
     const drawn = context.createImageData(picture.width, picture.height);
     const signed = picture.packed.signed;
-    const table = CNN_JAX.data.run.colours[signed ? 'signed' : 'unsigned'];
+    const table = paint.table(signed);
     picture.bytes.forEach(function (byte, place) {
       const share = limit ? paint.value(picture.packed, byte) / limit : 0;
       const shade = Math.round(signed ? 127.5 + 127.5 * share : 255 * share);
@@ -70,13 +76,12 @@ const paint = {
 
   // The colours with their numbers; limit null: each picture has its own end.
   bar: function (signed, limit) {
-    const table = CNN_JAX.data.run.colours[signed ? 'signed' : 'unsigned'];
+    const table = paint.table(signed);
     const stops = [0, 32, 64, 96, 128, 160, 192, 224, 255].map(function (shade) { return 'rgb(' + table[shade].join(',') + ')'; });
     const end = limit === null ? 'largest of the unit' : short(limit);
     const start = !signed ? '0' : limit === null ? '\u2212 largest' : short(-limit);
     return make('div', { class: 'bar' }, make('span', {}, start),
-      make('span', { class: 'shades', style: 'background: linear-gradient(to right,' + stops.join(',') + ')' }),
-      signed ? make('span', { class: 'more' }, '0 in the middle') : null, make('span', {}, end));
+      make('span', { class: 'shades', style: 'background: linear-gradient(to right,' + stops.join(',') + ')' }), make('span', {}, end));
   },
 
   // A part of an image, `across` pixels wide at most. box: top, left, bottom, right.

@@ -68,6 +68,8 @@
   }
 
   window.addEventListener('hashchange', draw);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
+  matchMedia('print').addEventListener('change', draw);
   document.addEventListener('keydown', key);
   CNN_JAX.need(['run'], draw);
 })();
