@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from cnn_jax.report import Run, microscope, write_report
-from cnn_jax.report.microscope import activity, data as written, kernels, scripts, units
+from cnn_jax.report.microscope import activity, kernels, scripts, units
+from cnn_jax.report.microscope import data as written
 from cnn_jax.report.microscope.activity import class_correlations
 from cnn_jax.tasks import classification, multilabel
 from cnn_jax.visualize import top_patches

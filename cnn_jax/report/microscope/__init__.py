@@ -4,7 +4,7 @@ From `file://` a browser refuses fetch, modules, and reading a canvas back. So t
 run, one for the images and one for each layer, which the page loads when it needs them.
 """
 
-from cnn_jax.report.microscope.look import Look
 from cnn_jax.report.microscope.data import DATA, suits, write
+from cnn_jax.report.microscope.look import Look
 
 __all__ = ['DATA', 'Look', 'suits', 'write']

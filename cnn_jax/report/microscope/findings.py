@@ -53,7 +53,7 @@ def _confused(watched: Watched, class_names: Sequence[str], split: str) -> dict[
     wrong = counts - np.diag(np.diag(counts))
     if not wrong.any():
         return {'text': f'None of {len(answers):,} {split} images is taken for another class.', 'hash': 'page=image'}
-    truth, answer = np.unravel_index(wrong.argmax(), wrong.shape)
+    truth, answer = map(int, np.unravel_index(wrong.argmax(), wrong.shape))
     share = percent(wrong[truth, answer] / counts[truth].sum())
     text = (
         f'{class_names[truth]!r} is taken for {class_names[answer]!r} {times(int(wrong[truth, answer]))}, the most of '
