@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cnn_jax.report import Run, microscope, write_report
-from cnn_jax.report.microscope import activity, kernels, scripts, units
+from cnn_jax.report.microscope import activity, kernels, pictures, scripts, units
 from cnn_jax.report.microscope import data as written
 from cnn_jax.report.microscope.activity import class_correlations
 from cnn_jax.tasks import classification, multilabel
@@ -164,6 +164,22 @@ def test_dead_units_are_found_and_counted(data):
     assert '1 in conv1, 1 in pool2' in data['run']['findings'][0]['text']
 
 
+def test_every_finding_leads_to_a_view_that_is_there(data):
+    rows = [data['images']['all'][place]['row'] for place in data['images']['chosen']]
+    assert len(data['run']['findings']) == 3
+    for finding in data['run']['findings']:
+        view = dict(part.split('=') for part in finding['hash'].split('&'))
+        assert 'image' not in view or int(view['image']) in rows
+        assert 'layer' not in view or view['layer'] in [layer['name'] for layer in data['run']['layers']]
+
+
+def test_the_worst_confusion_is_counted(data, outputs):
+    labels, answers = Rows().labels, outputs['fc4'].argmax(1)
+    pairs = [(one, other) for one in range(3) for other in range(3) if one != other]
+    most = max(int(((labels == one) & (answers == other)).sum()) for one, other in pairs)
+    assert f' {most} times, the most of all confusions' in data['run']['findings'][2]['text']
+
+
 def test_top_patches_are_those_of_the_method(data, run):
     for number, name in ((0, 'conv1'), (2, 'conv3'), (3, 'fc4')):
         want = top_patches.visualize(
@@ -234,6 +250,14 @@ def test_large_maps_are_means_of_squares():
     assert (kept['shrunk'], kept['shape']) == (3, [2, 3, 21, 21])
     want = maps[1, 3:6, 60:63, 2].mean()
     assert scripts.unpack(kept)[1, 2, 1, 20] == pytest.approx(want, abs=kept['limit'] / 500)
+
+
+def test_a_large_image_is_a_small_picture():
+    image = np.full((300, 200, 3), 90, np.uint8)
+    kind, _, text = pictures.source_of(image).partition(',')
+    with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
+        assert (kind, picture.size) == ('data:image/jpeg;base64', (64, 96))
+        np.testing.assert_allclose(np.asarray(picture), 90, atol=2)
 
 
 def test_other_tasks_have_no_microscope(tmp_path):

@@ -13,6 +13,7 @@ from cnn_jax.describe import Layer
 from cnn_jax.drawing.page import page_path
 from cnn_jax.report.microscope import overview, units
 from cnn_jax.report.microscope.activity import Watched, maps_of, watch
+from cnn_jax.report.microscope.findings import worst_confusion
 from cnn_jax.report.microscope.look import Look
 from cnn_jax.report.microscope.pictures import Shown, pictures
 from cnn_jax.report.microscope.scripts import pack, write_script
@@ -23,7 +24,7 @@ from cnn_jax.visualize.engine.examples import Examples
 DATA = 'data'  # the folder beside the page
 MOST_IMAGES = 1000  # that are looked at
 MOST_CHOSEN, FEWEST_CHOSEN = 40, 4  # images whose maps are kept
-MAP_BYTES = 1 << 20  # of all maps that are kept
+MAP_BYTES = 4 << 20  # of all maps that are kept
 MOST_SIDE = 32  # pixels of a kept map; larger ones are averaged
 
 
@@ -49,7 +50,7 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
     variables = jax.device_put(run.variables)  # once, not for each batch
     watched = watch(run.model, variables, examples, names)
     shapes = {layer.name: _map_shape(layer) for layer in table}
-    chosen = _chosen(watched, sum(_kept_bytes(shape) for shape in shapes.values()))
+    chosen = _chosen(watched, len(class_names), sum(_kept_bytes(shape) for shape in shapes.values()))
     maps = maps_of(run.model, variables, examples.only(watched.rows[chosen]), names)
     tops = {name: units.no_patches() for name in names}
     if look.costly:
@@ -92,11 +93,14 @@ def _kept_bytes(shape: tuple[int, int, int]) -> int:
     return min(height, MOST_SIDE) * min(width, MOST_SIDE) * min(channels, units.MOST_UNITS)
 
 
-def _chosen(watched: Watched, bytes_of_one: int) -> np.ndarray:
-    """The places of the images whose maps are kept: at most half of them mistakes, the rest of all classes."""
+def _chosen(watched: Watched, num_classes: int, bytes_of_one: int) -> np.ndarray:
+    """The places of the images whose maps are kept: half of them mistakes if there are, the rest of all classes."""
     most = min(max(MAP_BYTES // max(1, bytes_of_one), FEWEST_CHOSEN), MOST_CHOSEN, len(watched.rows))
     right = watched.outputs.argmax(1) == watched.labels
-    wrong = np.flatnonzero(~right)[: most // 2]
+    confused = worst_confusion(watched, num_classes)
+    first = [] if confused is None else [confused[2]]  # a finding leads to it
+    mistakes = most - min(int(right.sum()), most - most // 2)
+    wrong = np.array(list(dict.fromkeys([*first, *np.flatnonzero(~right).tolist()])), int)[:mistakes]
     turns = np.zeros(len(right), int)  # the how manieth of its class an image is
     for label in np.unique(watched.labels):
         turns[watched.labels == label] = np.arange(int((watched.labels == label).sum()))

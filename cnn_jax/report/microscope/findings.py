@@ -9,6 +9,8 @@ import numpy as np
 from cnn_jax.drawing.words import percent, times
 from cnn_jax.report.microscope.activity import Watched, class_correlations
 
+MOST_NAMED = 3  # layers with dead units
+
 
 def findings(watched: Watched, class_names: Sequence[str], split: str) -> list[dict[str, str]]:
     """Dead units, the most class-selective unit and the worst confusion: `text`, and `hash` of the view."""
@@ -23,7 +25,10 @@ def _dead(watched: Watched, split: str) -> dict[str, str]:
     worst = max(counts, key=lambda name: counts[name])
     if not counts[worst]:
         return {'text': f'No unit is dead: each of {total:,} changes over {images}.', 'hash': ''}
-    where = ', '.join(f'{count} in {name}' for name, count in counts.items() if count)
+    ranked = sorted((name for name in counts if counts[name]), key=lambda name: -counts[name])
+    where = ', '.join(f'{counts[name]:,} in {name}' for name in ranked[:MOST_NAMED])
+    if others := ranked[MOST_NAMED:]:
+        where += f', {sum(counts[name] for name in others):,} in {len(others)} more'
     text = f'{sum(counts.values()):,} of {total:,} units are dead, the same at every place of {images}: {where}.'
     return {'text': text, 'hash': f'layer={quote(worst)}'}
 
@@ -46,18 +51,28 @@ def _selective(watched: Watched, class_names: Sequence[str]) -> dict[str, str] |
     return {'text': text, 'hash': f'layer={quote(name)}&unit={unit}'}
 
 
-def _confused(watched: Watched, class_names: Sequence[str], split: str) -> dict[str, str] | None:
-    answers, count = watched.outputs.argmax(1), len(class_names)
-    counts = np.bincount(watched.labels.astype(np.int64) * count + answers, minlength=count * count)
-    counts = counts.reshape(count, count)
+def worst_confusion(watched: Watched, num_classes: int) -> tuple[int, int, int] | None:
+    """The most frequent mistake: the true class, the answer, and the place of its first image; None without any."""
+    answers = watched.outputs.argmax(1)
+    counts = np.bincount(watched.labels.astype(np.int64) * num_classes + answers, minlength=num_classes**2)
+    counts = counts.reshape(num_classes, num_classes)
     wrong = counts - np.diag(np.diag(counts))
     if not wrong.any():
-        return {'text': f'None of {len(answers):,} {split} images is taken for another class.', 'hash': 'page=image'}
+        return None
     truth, answer = map(int, np.unravel_index(wrong.argmax(), wrong.shape))
-    share = percent(wrong[truth, answer] / counts[truth].sum())
+    return truth, answer, int(np.flatnonzero((watched.labels == truth) & (answers == answer))[0])
+
+
+def _confused(watched: Watched, class_names: Sequence[str], split: str) -> dict[str, str]:
+    found = worst_confusion(watched, len(class_names))
+    if found is None:
+        text = f'None of {len(watched.rows):,} {split} images is taken for another class.'
+        return {'text': text, 'hash': 'page=image'}
+    truth, answer, first = found
+    of_class = watched.labels == truth
+    count = int((watched.outputs[of_class].argmax(1) == answer).sum())
     text = (
-        f'{class_names[truth]!r} is taken for {class_names[answer]!r} {times(int(wrong[truth, answer]))}, the most of '
-        f'all confusions: {share} of the images of that class.'
+        f'{class_names[truth]!r} is taken for {class_names[answer]!r} {times(count)}, the most of all confusions: '
+        f'{percent(count / int(of_class.sum()))} of the images of that class.'
     )
-    first = int(watched.rows[(watched.labels == truth) & (answers == answer)][0])
-    return {'text': text, 'hash': f'image={first}'}
+    return {'text': text, 'hash': f'image={int(watched.rows[first])}'}

@@ -1,9 +1,12 @@
 """The images that the page shows: pixels, what is right, and what the net says."""
 
+import base64
+import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.drawing.page import image_source
@@ -12,7 +15,8 @@ from cnn_jax.report.microscope.scripts import rounded
 from cnn_jax.tasks.run import Run
 from cnn_jax.visualize.engine.examples import Examples
 
-LARGEST = 96  # pixels of a side on the page
+LARGEST = 96  # pixels of a side on the page; larger images are made smaller
+QUALITY = 85  # of JPEG
 MOST_SCORES = 10  # classes that are listed for an image, the likeliest first
 
 
@@ -23,7 +27,7 @@ class Shown(NamedTuple):
         row: in the split.
         label, answer: classes.
         top: [class, probability], the likeliest first.
-        source: a PNG as the `src` of an `img`.
+        source: the `src` of an `img`, see `source_of`.
         size: height and width of what the net is shown, to which boxes belong.
     """
 
@@ -49,11 +53,21 @@ def pictures(
             label=int(watched.labels[place]),
             answer=int(outputs[number].argmax()),
             top=[[int(one), rounded(probabilities[number, one : one + 1])[0]] for one in likeliest[number]],
-            source=image_source(drawing.as_png(pixels[number], LARGEST)),
+            source=source_of(pixels[number]),
             size=(pixels.shape[1], pixels.shape[2]),
         )
         for number, place in enumerate(places)
     ]
+
+
+def source_of(image: np.ndarray) -> str:
+    """A uint8 image as the `src` of an `img`: exactly, or of a larger one a small JPEG."""
+    if max(image.shape[:2]) <= LARGEST:
+        return image_source(drawing.as_png(image))
+    picture, buffer = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), io.BytesIO()
+    picture.thumbnail((LARGEST, LARGEST))
+    picture.save(buffer, 'JPEG', quality=QUALITY)
+    return f'data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}'
 
 
 def _pixels(examples: Examples, rows: np.ndarray) -> np.ndarray:
