@@ -11,7 +11,9 @@ import pytest
 from cnn_jax.devices.stop import Stopped
 from cnn_jax.main import main
 from cnn_jax.report import runs
+from cnn_jax.report.microscope import scripts
 from cnn_jax.training import reported
+from cnn_jax.training import run as training_run
 from cnn_jax.workdir.lock import WorkdirLock, is_held
 from cnn_jax.workdir.log import Log
 
@@ -187,3 +189,17 @@ def test_the_list_has_each_run_escapes_its_names_and_links_its_page(run, capsys)
     assert '&lt;script&gt;alert(1)' in page
     assert page.count('<script') == 1  # our own
     assert not os.path.exists(folder / 'config.json')
+
+
+def test_a_run_ends_with_the_cheap_part_of_its_microscope(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_run, 'PICTURES_FROM', 2)
+    assert main([f'--experiment={TINY}', f'--workdir={tmp_path}', '--config.num_steps=2']) == 0
+    data = tmp_path / 'report' / 'data'
+    assert 'id="microscope"' in (tmp_path / 'report' / 'index.html').read_text(encoding='utf-8')
+    assert scripts.read_script(data / 'layer_0.js')['top']['images'] == []
+    about = scripts.read_script(data / 'run.js')
+    assert (about['split'], about['step'], about['checkpoints']) == ('test', 2, [2])
+    assert main(['--mode=report', f'--workdir={tmp_path}']) == 0
+    assert scripts.read_script(data / 'layer_0.js')['top']['images'] != []
+    assert main(['--mode=visualize', f'--workdir={tmp_path}', '--method=filters']) == 0
+    assert 'id="microscope"' in (tmp_path / 'report' / 'index.html').read_text(encoding='utf-8')
