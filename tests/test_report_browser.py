@@ -19,6 +19,7 @@ VIEWS = {
     'overview': '',
     'layer': '#layer=conv3&lens=patches&sort=selectivity',
     'weights': '#layer=conv1&lens=weights&scale=unit',
+    'kept': '#layer=pool2&lens=weights&sort=norm&scale=unit',  # what was chosen for a layer that has weights
     'unit': '#layer=conv3&unit=2',
     'dead': '#layer=conv1&unit=1',
     'image': '#page=image',
@@ -81,7 +82,7 @@ def opened(folder, tmp_path_factory):
 @pytest.mark.parametrize('name', VIEWS)
 def test_every_view_opens_without_an_error_and_fits_a_phone(opened, name):
     found = opened(VIEWS[name], width=390)
-    assert found['view'] == {'weights': 'layer', 'dead': 'unit'}.get(name, name)
+    assert found['view'] == {'weights': 'layer', 'kept': 'layer', 'dead': 'unit'}.get(name, name)
     assert found['width'] == 390
     assert found['overflow'] <= 0
     assert found['unnamed'] == 0

@@ -31,10 +31,12 @@ CNN_JAX.views.layer = {
     const lenses = CNN_JAX.views.layer.lenses(layer);
     const lens = lenses.some(function (entry) { return entry[0] === state.lens; }) ? state.lens : layer.kernels ? 'weights' : 'map';
     const sorts = [['index', 'index'], ['selectivity', 'selectivity'], ['mean', 'mean activation']].concat(layer.norm ? [['norm', 'norm of the weights']] : []);
+    // The order stays when another layer is looked at, which may not have it.
+    const sort = sorts.some(function (entry) { return entry[0] === state.sort; }) ? state.sort : 'index';
     place.append(make('h2', {}, layer.name));
     place.append(make('p', { class: 'note' }, CNN_JAX.views.layer.words(layer, about)));
     const controls = [choice('Lens', lenses, lens, function (key) { go({ lens: key }); }),
-      choice('Sort by', sorts, state.sort || 'index', function (key) { go({ sort: key }); })];
+      choice('Sort by', sorts, sort, function (key) { go({ sort: key }); })];
     if (lens === 'map' || lens === 'weights') {
       controls.push(choice('Colours to', [['layer', 'the largest of the layer'], ['unit', 'the largest of the unit']], state.scale || 'layer', function (key) { go({ scale: key }); }));
     }
@@ -42,8 +44,8 @@ CNN_JAX.views.layer = {
     if (lens === 'map') place.append(CNN_JAX.imageStrip(false));
     CNN_JAX.views.layer.addBar(place, layer, lens, state.scale === 'unit');
     if (!layer.top.images.length) place.append(CNN_JAX.howToPatches());
-    const units = CNN_JAX.views.layer.sorted(layer, state.sort);
-    place.append(make('div', { class: 'wall' }, units.map(function (unit) { return CNN_JAX.views.layer.tile(layer, unit, lens, state); })));
+    const units = CNN_JAX.views.layer.sorted(layer, sort);
+    place.append(make('div', { class: 'wall' }, units.map(function (unit) { return CNN_JAX.views.layer.tile(layer, unit, lens, sort, state.scale === 'unit'); })));
   },
 
   words: function (layer, about) {
@@ -59,12 +61,12 @@ CNN_JAX.views.layer = {
     if (packed && !colour) place.append(paint.bar(packed.signed, each ? null : packed.limit));
   },
 
-  tile: function (layer, unit, lens, state) {
+  tile: function (layer, unit, lens, sort, each) {
     const dead = layer.dead.indexOf(unit) >= 0;
     const named = 'for ' + CNN_JAX.className(layer.selective_for[unit]);
-    const more = dead ? 'dead' : state.sort === 'norm' ? 'norm ' + short(layer.norm[unit]) : lens === 'mean' || state.sort === 'mean' ? short(layer.mean[unit]) : short(layer.selectivity[unit]) + ' ' + named;
+    const more = dead ? 'dead' : sort === 'norm' ? 'norm ' + short(layer.norm[unit]) : lens === 'mean' || sort === 'mean' ? short(layer.mean[unit]) : short(layer.selectivity[unit]) + ' ' + named;
     return make('a', { class: dead ? 'tile dead' : 'tile', href: CNN_JAX.link({ unit: unit }), title: layer.name + ' unit ' + unit + ', ' + more },
-      CNN_JAX.unitPicture(layer, unit, lens, state.scale === 'unit'), make('span', { class: 'label' }, make('b', {}, String(unit)), ' ' + more));
+      CNN_JAX.unitPicture(layer, unit, lens, each), make('span', { class: 'label' }, make('b', {}, String(unit)), ' ' + more));
   },
 };
 

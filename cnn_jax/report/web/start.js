@@ -32,7 +32,12 @@
       if (state.layer !== undefined && CNN_JAX.layerNumber(state.layer) < 0) {
         fresh.append(make('p', { class: 'note', role: 'alert' }, 'This net has no layer ' + state.layer + '.'));
       }
-      CNN_JAX.views[view].show(fresh, state);
+      try {
+        CNN_JAX.views[view].show(fresh, state);
+      } catch (error) {
+        console.error(error);
+        fresh.append(make('p', { class: 'note', role: 'alert' }, 'This view cannot be drawn: ' + error.message + '.'));
+      }
       place.replaceChildren(fresh);
       place.hidden = false;
       place.dataset.view = view;
