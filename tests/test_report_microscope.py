@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from cnn_jax.report import Run, microscope, write_report
-from cnn_jax.report.microscope import activity, kernels, pictures, scripts, units
+from cnn_jax.report.microscope import activity, boxes, kernels, pictures, scripts, units
 from cnn_jax.report.microscope import data as written
 from cnn_jax.report.microscope.activity import class_correlations
 from cnn_jax.tasks import classification, multilabel
+from cnn_jax.tracing import receptive_field
 from cnn_jax.visualize import top_patches
 from cnn_jax.visualize.engine.examples import Examples
 
@@ -190,6 +191,28 @@ def test_top_patches_are_those_of_the_method(data, run):
         np.testing.assert_array_equal(np.array(rows).T, want['rows'])
         np.testing.assert_allclose(np.array(top['values']).T, want['values'], rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(np.array(top['boxes']).swapaxes(0, 1), want['boxes'])
+
+
+@pytest.mark.parametrize('layer', ['conv1', 'pool2', 'conv3', 'fc4'])
+def test_boxes_of_many_places_are_those_of_each(run, monkeypatch, layer):
+    size = {'conv1': 10, 'pool2': 5, 'conv3': 5, 'fc4': 1}[layer]
+    places = np.stack(np.meshgrid(np.arange(size), np.arange(size), indexing='ij'), -1).reshape(-1, 2)[::-1]
+    each = boxes.boxes_of(run.model, run.variables, run.input_shape, layer, places)
+    asked = []
+    whole = receptive_field.Seen.box
+    monkeypatch.setattr(boxes, 'FEW', 0)
+    monkeypatch.setattr(receptive_field.Seen, 'box', lambda self, *place: asked.append(place) or whole(self, *place))
+    many = boxes.boxes_of(run.model, run.variables, run.input_shape, layer, places)
+    np.testing.assert_array_equal(many, each)
+    assert len(asked) <= 5
+
+
+def test_a_field_that_is_not_regular_is_asked_for_each_place(run, monkeypatch):
+    places = np.stack(np.meshgrid(np.arange(5), np.arange(5), indexing='ij'), -1).reshape(-1, 2)
+    each = boxes.boxes_of(run.model, run.variables, run.input_shape, 'conv3', places)
+    monkeypatch.setattr(boxes, 'FEW', 0)
+    monkeypatch.setattr(boxes, '_regular', lambda *given: np.zeros((25, 4), int))  # wrong
+    np.testing.assert_array_equal(boxes.boxes_of(run.model, run.variables, run.input_shape, 'conv3', places), each)
 
 
 def test_kernels_and_where_they_come_from(data, run):

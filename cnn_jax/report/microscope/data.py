@@ -25,6 +25,7 @@ DATA = 'data'  # the folder beside the page
 MOST_IMAGES = 1000  # that are looked at
 MOST_CHOSEN, FEWEST_CHOSEN = 40, 4  # images whose maps are kept
 MAP_BYTES = 4 << 20  # of all maps that are kept
+READ_BYTES = 512 << 20  # of a batch of images in all layers
 MOST_SIDE = 32  # pixels of a kept map; larger ones are averaged
 
 
@@ -45,7 +46,7 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
     table = _shown_layers(run, look.examples)
     names = tuple(layer.name for layer in table)
     class_names = in_words(tuple(run.class_names))
-    examples = look.examples.first(MOST_IMAGES)
+    examples = look.examples.first(MOST_IMAGES).at_most(READ_BYTES // _read_bytes(table))
     told('what each unit does')
     variables = jax.device_put(run.variables)  # once, not for each batch
     watched = watch(run.model, variables, examples, names)
@@ -81,6 +82,11 @@ def _shown_layers(run: Run, examples: Examples) -> list[Layer]:
         if known.batched and len(known.shape) in (2, 4):
             found[layer.name] = layer
     return list(found.values())
+
+
+def _read_bytes(table: Sequence[Layer]) -> int:
+    """What is read of one image: the layers, and as much again of what goes into them; float32."""
+    return 2 * 4 * sum(int(np.prod(layer.output_shape)) for layer in table)
 
 
 def _map_shape(layer: Layer) -> tuple[int, int, int]:

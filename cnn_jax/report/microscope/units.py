@@ -8,9 +8,9 @@ import numpy as np
 from cnn_jax.describe import Layer
 from cnn_jax.report.microscope import kernels
 from cnn_jax.report.microscope.activity import Activity, Watched, class_correlations, strongest
+from cnn_jax.report.microscope.boxes import boxes_of
 from cnn_jax.report.microscope.scripts import pack, rounded
 from cnn_jax.tasks.run import Run
-from cnn_jax.tracing import receptive_field
 
 MOST_UNITS = 128  # of a layer; the page says how many there are
 NUM_PATCHES = 8  # of a unit
@@ -36,9 +36,8 @@ def top_patches(model: Any, variables: Any, input_shape: tuple[int, int, int], l
     images = strongest(activity, NUM_PATCHES)[:, :units]
     values = np.take_along_axis(activity.peaks[:, :units], images, 0)
     places = np.take_along_axis(activity.places[:, :units], images[..., None], 0)
-    seen = receptive_field.seen_by(model, variables, input_shape, layer)
-    boxes = [seen.box(row, column) for row, column in places.reshape(-1, 2).tolist()]
-    return Top(images, values, np.array(boxes).reshape(*images.shape, 4))
+    boxes = boxes_of(model, variables, input_shape, layer, places.reshape(-1, 2))
+    return Top(images, values, boxes.reshape(*images.shape, 4))
 
 
 def about_layer(

@@ -48,6 +48,10 @@ class Examples:
         there = [row for row in rows[:most] if self.source[int(row)].get('readable', True)]
         return self.only(np.array(there, int))
 
+    def at_most(self, batch_size: int) -> 'Examples':
+        """The same in batches that are no larger than that; of one at least."""
+        return replace(self, batch_size=max(1, min(self.batch_size, batch_size)))
+
     def inputs(self, images: np.ndarray) -> jax.Array:
         """Model inputs, padded with copies of the last image to a full batch, so that one program serves all."""
         index = np.minimum(np.arange(self.batch_size), len(images) - 1)
