@@ -275,6 +275,16 @@ def test_large_maps_are_means_of_squares():
     assert scripts.unpack(kept)[1, 2, 1, 20] == pytest.approx(want, abs=kept['limit'] / 500)
 
 
+def test_a_net_of_no_numbers_has_a_page_that_says_what_is_missing(tmp_path, caplog):
+    run = make_run(tmp_path)
+    nothing = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), run.variables)
+    text = write_report(dataclasses.replace(run, variables=nothing), look()).read_text(encoding='utf-8')
+    assert 'id="microscope"' not in text
+    assert 'Learning curves' in text
+    assert 'without the microscope' in caplog.text
+    assert 'not finite' in caplog.text
+
+
 def test_a_large_image_is_a_small_picture():
     image = np.full((300, 200, 3), 90, np.uint8)
     kind, _, text = pictures.source_of(image).partition(',')

@@ -14,6 +14,8 @@ from cnn_jax.report import runs
 from cnn_jax.report.microscope import scripts
 from cnn_jax.training import reported
 from cnn_jax.training import run as training_run
+from cnn_jax.workdir.config import existing_config, load_run
+from cnn_jax.workdir.config_file import write_config
 from cnn_jax.workdir.lock import WorkdirLock, is_held
 from cnn_jax.workdir.log import Log
 
@@ -66,6 +68,18 @@ def test_a_run_that_never_looked_at_the_test_split_has_a_page_without_it(run):
     assert json.loads((run / 'config.json').read_text())['test_openings'] == []
 
 
+def test_a_page_learns_that_the_test_split_was_opened_meanwhile(run):
+    config = existing_config(run)
+    write_config(run, config | {'test_openings': []})
+    loaded = load_run(config, path=run, report=print)
+    reporter = reported.Reporter(loaded, run, checkpoint='latest', data_dir=run, log=Log(None), poll=lambda: None)
+    assert 'not evaluated' in reporter.write(costly=False).read_text(encoding='utf-8')
+    write_config(run, config)
+    text = reporter.write(costly=False).read_text(encoding='utf-8')
+    assert 'not evaluated' not in text
+    assert '23 test images right' in text
+
+
 def test_before_the_first_checkpoint_there_is_a_page_too(run, capsys):
     shutil.rmtree(run / 'checkpoints')
     (run / 'report' / 'index.html').unlink()
@@ -79,15 +93,15 @@ def test_follow_ends_with_the_run_and_writes_a_last_page(run, monkeypatch):
     lock.acquire()
 
     class Counted:
-        def write(self):
-            written.append(is_held(run))
+        def write(self, costly=True):
+            written.append((is_held(run), costly))
             if len(written) == 2:
                 lock.release()
             return run
 
     monkeypatch.setattr(reported, 'EVERY_SECONDS', 0.0)
     assert reported.follow(Counted(), run, Log(None), lambda: None) == run  # pyright: ignore[reportArgumentType]
-    assert written == [True, True, False]
+    assert written == [(True, False), (True, False), (False, True)]
 
 
 def test_follow_hears_a_signal(run, monkeypatch):
@@ -95,7 +109,7 @@ def test_follow_hears_a_signal(run, monkeypatch):
         raise Stopped(15, 'stopped')
 
     class Written:
-        def write(self):
+        def write(self, costly=True):
             return run
 
     lock = WorkdirLock(run)

@@ -50,8 +50,10 @@ class Reporter:
         self._results: Mapping[str, np.ndarray] = {}
         self._feed: Feed | None = None
 
-    def write(self) -> Path:
+    def write(self, *, costly: bool = True) -> Path:
         """Writes the page as the folder is now; its path.
+
+        costly: with what takes long in the microscope, see `Look`.
 
         Raises:
             CnnJaxError: there is no such checkpoint.
@@ -63,9 +65,9 @@ class Reporter:
         if self._feed is not None:
             run = shown.with_cases(run, experiment, self._feed)
         with self._log.working('the page') as task:
-            return write_report(run, self._look(), told=lambda words: setattr(task, 'part', words))
+            return write_report(run, self._look(costly), told=lambda words: setattr(task, 'part', words))
 
-    def _look(self) -> Look | None:
+    def _look(self, costly: bool) -> Look | None:
         """At the test images where the run has looked at them with these weights, else at those for choices."""
         experiment = self._loaded.experiment
         if self._step is None:
@@ -73,17 +75,18 @@ class Reporter:
         split = 'test' if self._results else experiment.data.choosing_split
         try:
             feed = self._feed or self._setup.open_feed(seed=0)
-            return shown.look_of(experiment, feed, split, step=self._step, workdir=self._workdir, costly=True)
+            return shown.look_of(experiment, feed, split, step=self._step, workdir=self._workdir, costly=costly)
         except DataError as error:
             self._log.say(f'the page is without the microscope: {error}')
             return None
 
     def _read(self) -> None:
-        """The weights and what they do, where there is a newer checkpoint than the last time."""
+        """The weights and what they do, where that is not what was read the last time."""
         if self._which == restore.LATEST and not self._steps():
             self._log.say(f'no checkpoint in {self._workdir} yet: the page is without what the net has learned')
             return
-        if self._which == restore.LATEST and self._step is not None and self._steps()[-1] == self._step:
+        known = self._which == restore.LATEST and self._steps()[-1] == self._step
+        if known and self._was_opened(self._step) == bool(self._results):  # the test comes after the last checkpoint
             return
         with self._log.working('reading the checkpoint'):
             step, state = restore.read_state(
@@ -96,7 +99,7 @@ class Reporter:
         regular = Checkpoints(self._workdir / 'checkpoints').steps()
         return regular or best_checkpoints(self._workdir).steps()
 
-    def _was_opened(self, step: int) -> bool:
+    def _was_opened(self, step: int | None) -> bool:
         """Whether the run has looked at the test split with these weights."""
         return any(entry.get('step') == step for entry in existing_config(self._workdir).get('test_openings', ()))
 
@@ -113,11 +116,12 @@ class Reporter:
 def follow(reporter: Reporter, workdir: Path, log: Log, poll: Callable[[], None]) -> Path:
     """Writes the page again each minute until nobody trains in the folder, and once more then; its path.
 
+    Until then it is the cheap one: the run and its page share the machine.
     What cannot be read for once, such as a checkpoint that the run removes meanwhile, is said and tried again.
     """
     while is_held(workdir):
         try:
-            log.say(f'{time.strftime("%H:%M:%S")}  {reporter.write()}')
+            log.say(f'{time.strftime("%H:%M:%S")}  {reporter.write(costly=False)}')
         except StorageError as error:
             log.say(f'{time.strftime("%H:%M:%S")}  not this time: {error}')
         _wait(workdir, poll)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cnn_jax.errors import CnnJaxError
 from cnn_jax.tracing import scores
 from cnn_jax.visualize.engine.examples import Examples
 
@@ -50,12 +51,17 @@ class Watched(NamedTuple):
 
 
 def watch(model: Any, variables: Any, examples: Examples, names: Sequence[str]) -> Watched:
-    """The activity of those layers on all examples, in batches, with one program."""
+    """The activity of those layers on all examples, in batches, with one program.
+
+    Raises: CnnJaxError where a layer gives what is no number.
+    """
     parts: dict[str, list[Activity]] = {name: [] for name in names}
     rows, labels, outputs, sources = [], [], [], {}
     for part, images, groups in examples.batches():
         found = _read(model, variables, examples.inputs(images), names)
         for name, values in found.layers.items():
+            if not np.isfinite(values).all():
+                raise CnnJaxError(f'what {name} gives is not finite')
             parts[name].append(_of_batch(as_maps(values[: len(part)])))
         sources = sources or _sources(found)
         outputs.append(found.outputs[: len(part)])
