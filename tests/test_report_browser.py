@@ -12,6 +12,7 @@ from test_report_microscope import NAMES, look, make_run
 
 from cnn_jax.report import write_report
 from cnn_jax.report.microscope import scripts
+from cnn_jax.report.runs import Listed, write_index
 
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'chrome'))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason='no Chromium is installed: the pages were not opened')
@@ -59,22 +60,32 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def opened(folder, tmp_path_factory):
-    """What the probe found in a view, at a width of the window."""
+def dumped(tmp_path_factory):
+    """What stands in the element `probe` of a page after its scripts."""
 
-    def look_at(hash_, width=1200):
+    def dump(page):
         assert BROWSER is not None
         options = '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking'
         options += ' --disable-component-update --disable-sync --virtual-time-budget=3000 --enable-logging=stderr'
         home = tmp_path_factory.mktemp('home')
-        frame = folder / 'frame.html'
-        frame.write_text(FRAME.replace('$HASH', html.escape(hash_)).replace('$WIDTH', str(width)), encoding='utf-8')
         command = [BROWSER, *options.split(), f'--user-data-dir={home}', '--window-size=1300,1000', '--dump-dom']
-        done = subprocess.run([*command, frame.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+        done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
         assert 'CONSOLE' not in done.stderr, done.stderr
         probe = re.search(r'<pre id="probe">(.+?)</pre>', done.stdout, re.DOTALL)
         assert probe is not None
         return json.loads(html.unescape(probe[1]))
+
+    return dump
+
+
+@pytest.fixture(scope='module')
+def opened(folder, dumped):
+    """What the probe found in a view, at a width of the window."""
+
+    def look_at(hash_, width=1200):
+        frame = folder / 'frame.html'
+        frame.write_text(FRAME.replace('$HASH', html.escape(hash_)).replace('$WIDTH', str(width)), encoding='utf-8')
+        return dumped(frame)
 
     return look_at
 
@@ -127,3 +138,24 @@ def test_what_is_not_there_is_said(opened, folder):
         assert 'data/layer_2.js is missing' in opened('#layer=conv3')['text']
     finally:
         moved.rename(folder / 'data' / 'layer_2.js')
+
+
+def test_the_list_of_runs_sorts_by_a_click_what_was_not_evaluated_last(dumped, tmp_path):
+    def listed(name, top1):
+        metrics = [{'step': 9, 'seconds': 1.0, 'split': 'test', 'top1': top1}] if top1 is not None else []
+        return Listed(tmp_path / name, {'experiment': 'lenet', 'options': {}, 'started': name}, metrics)
+
+    page = write_index(tmp_path, [listed('a', 0.9), listed('b', None), listed('c', 0.05), listed('d', 0.1)])
+    probe = """<script>
+      const place = document.createElement('pre');
+      const orders = ['Result', 'Result', 'Started'].map(function (name) {
+        const heads = Array.from(document.querySelectorAll('th button'));
+        heads.find(function (one) { return one.textContent === name; }).click();
+        return Array.from(document.querySelectorAll('tbody th'), function (cell) { return cell.textContent; }).join('');
+      });
+      place.id = 'probe';
+      place.textContent = JSON.stringify(orders);
+      document.body.append(place);
+    </script></body>"""
+    page.write_text(page.read_text(encoding='utf-8').replace('</body>', probe), encoding='utf-8')
+    assert dumped(page) == ['cdab', 'adcb', 'abcd']

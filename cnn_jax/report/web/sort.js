@@ -9,11 +9,10 @@ document.querySelectorAll('table.runs').forEach(function (table) {
     return cell.dataset.value === undefined ? cell.textContent : Number(cell.dataset.value);
   }
 
-  function compare(one, other) {
-    // Rows without a number, as of runs that were not evaluated, come last.
+  function compare(one, other, turn) {
+    // Rows without a number, as of runs that were not evaluated, come last either way.
     if (typeof one !== typeof other) return typeof one === 'number' ? -1 : 1;
-    if (typeof one === 'number') return one - other;
-    return one.localeCompare(other, undefined, { numeric: true });
+    return turn * (typeof one === 'number' ? one - other : one.localeCompare(other, undefined, { numeric: true }));
   }
 
   heads.forEach(function (head, column) {
@@ -25,8 +24,7 @@ document.querySelectorAll('table.runs').forEach(function (table) {
       head.setAttribute('aria-sort', down ? 'descending' : 'ascending');
       const rows = Array.from(body.rows);
       rows.sort(function (one, other) {
-        const found = compare(keyOf(one, column), keyOf(other, column));
-        return down ? -found : found;
+        return compare(keyOf(one, column), keyOf(other, column), down ? -1 : 1);
       });
       rows.forEach(function (row) { body.appendChild(row); });
     });
