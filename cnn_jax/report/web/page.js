@@ -94,7 +94,7 @@ function make(tag, attributes) {
   return element;
 }
 
-// A number in at most four digits that count.
+// A number in three digits that count.
 function short(value) {
   if (value === null || value === undefined) return '-';
   return String(Number(value.toPrecision(3))).replace('-', '\u2212');
