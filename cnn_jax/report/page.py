@@ -1,23 +1,29 @@
 """The page of a run: which sections it has, and their order."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cnn_jax import describe
 from cnn_jax.drawing.page import page_path, put_page
 from cnn_jax.files.whole import write_whole
-from cnn_jax.report import augmented, gallery, sections, tables
+from cnn_jax.report import augmented, gallery, microscope, sections, tables, web
+from cnn_jax.report.microscope import Look
 from cnn_jax.report.parts import part
 from cnn_jax.tasks.run import Run
 
 
-def write_report(run: Run) -> Path:
+def write_report(run: Run, look: Look | None = None, *, told: Callable[[str], None] = lambda words: None) -> Path:
     """Writes `report/index.html` below the work folder, and the figures with their numbers into `figures/`.
 
     Returns the path of the page.
+
+    look: for the microscope, whose scripts go into `report/data/`; None: the page is without it. told: hears what is
+    looked at.
     """
-    layers = describe.layer_table(run.model, run.input_shape, variables=run.variables)
+    layers = describe.layer_table(run.model, run.input_shape, variables=run.variables or None)
     name = str(run.config.get('experiment', run.workdir.name))
     parts = {
+        'the microscope': lambda: [_microscope(run, look, told)],
         'its numbers': lambda: [sections.cards(run, layers)],
         'the curves': lambda: [sections.curves(run)],
         'what the task shows': lambda: run.task.sections(run),
@@ -36,6 +42,13 @@ def write_report(run: Run) -> Path:
         sections=[html for name, make in parts.items() for html in part(name, make, otherwise=[])],
         footer=sections.footer(run),
     )
+
+
+def _microscope(run: Run, look: Look | None, told: Callable[[str], None]) -> str:
+    if look is None or not run.variables or not microscope.suits(run.task):
+        return ''
+    microscope.write(run, look, told=told)
+    return web.section()
 
 
 def write_pictures(workdir: Path, *, heading: str, source: str) -> Path:

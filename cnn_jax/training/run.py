@@ -1,29 +1,23 @@
 """A whole run: the work folder is claimed, the experiment trained and evaluated, the report written."""
 
-import dataclasses
 import json
 import time
 import traceback
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import jax
-import numpy as np
+from typing import TYPE_CHECKING
 
 from cnn_jax.devices import mapping, processes
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.drawing.words import duration
 from cnn_jax.experiment import Experiment, Loaded
-from cnn_jax.steps.predict import make_predict_step
-from cnn_jax.tasks.cases import Case, places_of
-from cnn_jax.tasks.results import Results, unread_lines
+from cnn_jax.tasks.results import unread_lines
+from cnn_jax.training import shown
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.train import Trained, train
 from cnn_jax.workdir import openings
 from cnn_jax.workdir.claim import claimed
 from cnn_jax.workdir.config import COMPARED, describe_run, existing_config
-from cnn_jax.workdir.log import Log, read_metrics
+from cnn_jax.workdir.log import Log
 from cnn_jax.workdir.progress import Task
 
 if TYPE_CHECKING:
@@ -83,67 +77,33 @@ def _write_report(
     loaded: Loaded, setup: Setup, result: Trained, workdir: Path, log: Log, *, pictures: bool
 ) -> Path | None:
     """Writes the page of the run; a run whose page fails is still a good run."""
-    from cnn_jax.report import Run, write_report
+    from cnn_jax.report import write_report
     from cnn_jax.visualize.engine.draw import AT_THE_END
 
     variables = mapping.fetch(result.state.variables)  # by all processes: each may hold a piece
     if not processes.is_main_process():
         return None
-    task, results = loaded.experiment.task, result.evaluations['test'].results
-    worst = task.worst(results)
-    run = Run(
-        workdir=workdir,
-        task=task,
-        config=existing_config(workdir),  # which has the time of the first start
-        metrics=read_metrics(workdir),
-        results=results,
-        worst=worst,
-        images=result.feed.images('test', results['index'][worst]),
-        model=loaded.experiment.model,
-        variables=variables,
-        image_shape=loaded.experiment.data.image_shape,
-        input_shape=loaded.experiment.input_shape,
-    )
-    methods = AT_THE_END if pictures and draws(loaded.experiment) else ()
+    experiment, results = loaded.experiment, result.evaluations['test'].results
+    run = shown.as_run(experiment, workdir, variables, results, result.feed)
+    methods = AT_THE_END if pictures and draws(experiment) else ()
     try:
         with log.working('drawing', pictures + len(methods) + 1) as told:
             if pictures:
                 told.next('training images')
                 _draw_augmented(loaded, setup, result, run)
-                if task.draws:
-                    run = dataclasses.replace(run, cases=_cases(loaded.experiment, result, variables, results))
+                run = shown.with_cases(run, experiment, result.feed)
             if methods:
                 _draw_pictures(loaded, result, run, log, told)
             told.next('the page')
-            return write_report(run)
+            look = None
+            if methods:
+                look = shown.look_of(experiment, result.feed, 'test', step=result.step, workdir=workdir, costly=False)
+            return write_report(run, look)
     except Exception as error:
         reason = f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'
         log.say(f'warning: the report could not be written: {reason}; everything else is in {workdir}')
         log.note(''.join(traceback.format_exception(error)))
         return None
-
-
-def _cases(experiment: Experiment, result: Trained, variables: Any, results: Results) -> dict[str, list[Case]]:
-    """Single images with all that is known of them, for pictures."""
-    source, found = result.feed.source('test'), {}
-    for kind, places in places_of(results).items():
-        rows = [source[int(row)] for row in results['index'][places]]
-        answers = [None] * len(rows)
-        if experiment.task.answers_are_images:  # too large to be kept of a whole split
-            answers = _answers(experiment, variables, rows, results['index'][places])
-        found[kind] = [
-            Case(row['image'], {name: values[place] for name, values in results.items()}, row, answer)
-            for place, row, answer in zip(places, rows, answers, strict=True)
-        ]
-    return found
-
-
-def _answers(experiment: Experiment, variables: Any, rows: Sequence[Mapping[str, Any]], index: np.ndarray) -> list[Any]:
-    """What the net says of some rows of a split, `index`."""
-    batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    batch |= {'index': index.astype(np.int32), 'epoch': np.zeros(len(rows), np.int32)}
-    answers = jax.device_get(jax.jit(make_predict_step(experiment))(variables, batch))
-    return [jax.tree.map(lambda values, row=row: values[row], answers) for row in range(len(rows))]
 
 
 def _draw_augmented(loaded: Loaded, setup: Setup, result: Trained, run: 'Run') -> None:

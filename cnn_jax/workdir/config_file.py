@@ -11,6 +11,7 @@ from cnn_jax.files.whole import write_whole
 
 FILE = 'config.json'
 LOCK = 'config.lock'  # held while it is read and written
+DEEPEST = 4  # folders below one of runs: an ablation is runs/NAME/CELL/SEED
 MOST_BYTES = 16 * 2**20  # ImageNet's class names take 40 kB
 ALWAYS, WITH_SPLITS = ('experiment', 'options'), ('class_names', 'folder')  # what a run has, and newer ones
 MEND = 'put it back from a copy, or use another --workdir'
@@ -81,6 +82,11 @@ def read_config(path: Path) -> dict[str, Any] | None:
     if missing := [name for name in needed if name not in config]:
         raise StorageError(f'cannot read {file}: it has no {", ".join(missing)}, so it is not that of a run; {MEND}')
     return config
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """The work folders of the runs below a folder, by name."""
+    return sorted(file.parent for depth in range(1, DEEPEST + 1) for file in folder.glob('*/' * depth + FILE))
 
 
 def read_object(file: Path, *, mend: str) -> dict[str, Any]:

@@ -59,3 +59,23 @@ class WorkdirLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def is_held(workdir: Path) -> bool:
+    """Whether a run trains in a work folder now; False too where the file system has no locks.
+
+    A free lock is taken and let go again at once, for there is no other way to ask; a held one is not touched.
+    """
+    try:
+        file = not_through_links(workdir / 'LOCK', os.O_RDWR)
+    except OSError:  # nothing ever trained here, or we may not write here
+        return False
+    try:
+        file_lock.take(file)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+    return False

@@ -1,7 +1,7 @@
 """Images of a data set, a batch at a time, and what a layer makes of them."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -37,6 +37,20 @@ class Examples:
                 np.stack([one['image'] for one in found]),
                 np.array([self.group(one) for one in found], np.int32),
             )
+
+    def only(self, rows: np.ndarray) -> 'Examples':
+        """Those rows of the data set."""
+        return replace(self, rows=np.asarray(rows))
+
+    def first(self, most: int) -> 'Examples':
+        """The first rows that can be read, so many at most."""
+        rows = np.arange(len(self.source)) if self.rows is None else np.asarray(self.rows)
+        there = [row for row in rows[:most] if self.source[int(row)].get('readable', True)]
+        return self.only(np.array(there, int))
+
+    def at_most(self, batch_size: int) -> 'Examples':
+        """The same in batches that are no larger than that; of one at least."""
+        return replace(self, batch_size=max(1, min(self.batch_size, batch_size)))
 
     def inputs(self, images: np.ndarray) -> jax.Array:
         """Model inputs, padded with copies of the last image to a full batch, so that one program serves all."""

@@ -1,0 +1,10 @@
+"""The microscope of a run: what its layers, units and images show in the browser, as scripts beside the page.
+
+From `file://` a browser refuses fetch, modules, and reading a canvas back. So the numbers stand in scripts, one for the
+run, one for the images and one for each layer, which the page loads when it needs them.
+"""
+
+from cnn_jax.report.microscope.data import DATA, suits, write
+from cnn_jax.report.microscope.look import Look
+
+__all__ = ['DATA', 'Look', 'suits', 'write']

@@ -1,0 +1,60 @@
+'use strict';
+// One image: what the net says of it, and the maps of all layers.
+
+CNN_JAX.views.image = {
+  needs: function () { return ['images'].concat(CNN_JAX.layerScripts()); },
+
+  show: function (place, state) {
+    const images = CNN_JAX.data.images;
+    const chosen = CNN_JAX.chosenPlace();
+    const image = images.all[images.chosen[chosen]];
+    const wrong = image.label !== image.answer;
+    place.append(make('h2', {}, 'Image ' + image.row));
+    if (state.image !== undefined && Number(state.image) !== image.row) {
+      place.append(make('p', { class: 'note', role: 'alert' }, 'The maps of image ' + state.image + ' are not kept; this is another one.'));
+    }
+    place.append(CNN_JAX.imageStrip(true));
+    place.append(make('div', { class: 'panels' },
+      make('figure', {}, make('h3', {}, CNN_JAX.className(image.label) + (wrong ? ', taken for ' + CNN_JAX.className(image.answer) : '')), make('div', { class: 'large' }, paint.whole(image, null))),
+      make('figure', {}, make('h3', {}, 'What the net says'), charts.scores(image))));
+    const limits = CNN_JAX.layerScripts().map(function (name) { return CNN_JAX.data[name].maps.limit; });
+    const all = state.scale === 'all';
+    place.append(make('div', { class: 'controls' }, choice('Colours to', [['layer', 'the largest of each layer'], ['all', 'the largest of all layers']], all ? 'all' : 'layer', function (key) { go({ scale: key }); })));
+    CNN_JAX.data.run.layers.forEach(function (about, number) {
+      const layer = CNN_JAX.layer(number);
+      place.append(CNN_JAX.views.image.row(layer, chosen, all ? Math.max.apply(null, limits) : layer.maps.limit));
+    });
+  },
+
+  row: function (layer, image, limit) {
+    const small = layer.maps.shape[2] === 1 && layer.maps.shape[3] === 1;
+    const maps = Array.from({ length: layer.shown }, function (_, unit) {
+      const picture = paint.picture(layer.maps, [image, unit]);
+      const largest = paint.largest(picture);
+      const link = { href: CNN_JAX.link({ layer: layer.name, unit: unit, page: null, scale: null }), title: 'unit ' + unit + ', largest ' + short(largest) };
+      return make('a', link, paint.canvas(picture, limit, layer.name + ' unit ' + unit));
+    });
+    return make('div', { class: 'maps' }, make('h3', {}, make('a', { href: CNN_JAX.link({ layer: layer.name, page: null, scale: null }) }, layer.name)),
+      paint.bar(layer.maps.signed, limit), make('div', { class: small ? 'cells' : 'thumbs' }, maps));
+  },
+};
+
+// The chosen images in a row; with `choose` also the switch for mistakes alone.
+CNN_JAX.imageStrip = function (choose) {
+  const images = CNN_JAX.data.images;
+  const state = CNN_JAX.state();
+  const now = CNN_JAX.chosenPlace();
+  const onlyWrong = choose && state.wrong === '1';
+  const links = images.chosen.map(function (number, place) {
+    const image = images.all[number];
+    const wrong = image.label !== image.answer;
+    if (onlyWrong && !wrong) return null;
+    const words = 'image ' + image.row + ': ' + CNN_JAX.className(image.label) + (wrong ? ', taken for ' + CNN_JAX.className(image.answer) : '');
+    const overview = !state.layer && !choose ? { page: 'overview' } : {};
+    return make('a', { href: CNN_JAX.link(Object.assign({ image: image.row }, overview)), title: words, class: wrong ? 'wrong' : null, 'aria-current': place === now ? 'true' : null },
+      make('img', { src: image.source, alt: words }));
+  }).filter(Boolean);
+  const box = choose ? make('label', { class: 'choice' }, make('input', { type: 'checkbox', checked: onlyWrong, onchange: function () { go({ wrong: onlyWrong ? null : 1 }); } }), make('span', {}, 'misclassified only (marked below)')) : null;
+  const none = links.length ? null : make('p', { class: 'note' }, 'None of the kept images is misclassified.');
+  return make('div', { class: 'strip-box' }, box, make('div', { class: 'strip' }, links), none);
+};

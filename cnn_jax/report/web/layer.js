@@ -1,0 +1,93 @@
+'use strict';
+// All units of a layer as a wall, through one of several lenses.
+
+CNN_JAX.views.layer = {
+  needs: function (state) { return ['images', 'layer_' + CNN_JAX.layerNumber(state.layer)]; },
+
+  // What can be shown of a layer: [key, words].
+  lenses: function (layer) {
+    const found = [['map', 'map of the image']];
+    if (layer.kernels || layer.incoming) found.push(['weights', layer.kernels ? 'weights' : 'strongest weights']);
+    found.push(['mean', 'mean activation']);
+    if (layer.top.images.length) found.push(['patches', 'top patch']);
+    return found;
+  },
+
+  // Numbers of units in the order that was chosen; dead ones come last.
+  sorted: function (layer, by) {
+    const units = Array.from({ length: layer.shown }, function (_, unit) { return unit; });
+    const values = { selectivity: layer.selectivity, norm: layer.norm, mean: layer.mean }[by];
+    if (!values) return units;
+    const dead = new Set(layer.dead);
+    return units.sort(function (one, other) {
+      return dead.has(one) - dead.has(other) || values[other] - values[one] || one - other;
+    });
+  },
+
+  show: function (place, state) {
+    const number = CNN_JAX.layerNumber(state.layer);
+    const layer = CNN_JAX.layer(number);
+    const about = CNN_JAX.data.run.layers[number];
+    const lenses = CNN_JAX.views.layer.lenses(layer);
+    const lens = lenses.some(function (entry) { return entry[0] === state.lens; }) ? state.lens : layer.kernels ? 'weights' : 'map';
+    const sorts = [['index', 'index'], ['selectivity', 'selectivity'], ['mean', 'mean activation']].concat(layer.norm ? [['norm', 'norm of the weights']] : []);
+    // The order stays when another layer is looked at, which may not have it.
+    const sort = sorts.some(function (entry) { return entry[0] === state.sort; }) ? state.sort : 'index';
+    place.append(make('h2', {}, layer.name));
+    place.append(make('p', { class: 'note' }, CNN_JAX.views.layer.words(layer, about)));
+    const controls = [choice('Lens', lenses, lens, function (key) { go({ lens: key }); }),
+      choice('Sort by', sorts, sort, function (key) { go({ sort: key }); })];
+    if (lens === 'map' || lens === 'weights') {
+      controls.push(choice('Colours to', [['layer', 'the largest of the layer'], ['unit', 'the largest of the unit']], state.scale || 'layer', function (key) { go({ scale: key }); }));
+    }
+    place.append(make('div', { class: 'controls' }, controls));
+    if (lens === 'map') place.append(CNN_JAX.imageStrip(false));
+    CNN_JAX.views.layer.addBar(place, layer, lens, state.scale === 'unit');
+    if (!layer.top.images.length) place.append(CNN_JAX.howToPatches());
+    const units = CNN_JAX.views.layer.sorted(layer, sort);
+    place.append(make('div', { class: 'wall' }, units.map(function (unit) { return CNN_JAX.views.layer.tile(layer, unit, lens, sort, state.scale === 'unit'); })));
+  },
+
+  words: function (layer, about) {
+    const dead = layer.all_dead ? layer.all_dead + ' of ' + layer.units + ' units are dead: they have one value at every place of all images. ' : 'None of ' + layer.units + ' units is dead. ';
+    const part = layer.shown < layer.units ? 'The first ' + layer.shown + ' are shown. ' : '';
+    const shrunk = layer.maps.shrunk > 1 ? 'Maps are means of squares of ' + layer.maps.shrunk + ' places. ' : '';
+    return about.kind + ', output ' + about.shape.join(' x ') + '. ' + dead + part + shrunk + 'Selectivity is the correlation of a unit with the class that it goes with best.';
+  },
+
+  addBar: function (place, layer, lens, each) {
+    const packed = lens === 'map' ? layer.maps : lens === 'weights' && (layer.kernels || layer.incoming.kernels);
+    const colour = lens === 'weights' && layer.kernels && layer.kernels.shape[1] === 3;
+    if (packed && !colour) place.append(paint.bar(packed.signed, each ? null : packed.limit));
+  },
+
+  tile: function (layer, unit, lens, sort, each) {
+    const dead = layer.dead.indexOf(unit) >= 0;
+    const named = 'for ' + CNN_JAX.className(layer.selective_for[unit]);
+    const more = dead ? 'dead' : sort === 'norm' ? 'norm ' + short(layer.norm[unit]) : lens === 'mean' || sort === 'mean' ? short(layer.mean[unit]) : short(layer.selectivity[unit]) + ' ' + named;
+    return make('a', { class: dead ? 'tile dead' : 'tile', href: CNN_JAX.link({ unit: unit }), title: layer.name + ' unit ' + unit + ', ' + more },
+      CNN_JAX.unitPicture(layer, unit, lens, each), make('span', { class: 'label' }, make('b', {}, String(unit)), ' ' + more));
+  },
+};
+
+// A unit through a lens.
+CNN_JAX.unitPicture = function (layer, unit, lens, each) {
+  const label = layer.name + ' unit ' + unit + ', ' + lens;
+  if (lens === 'mean') {
+    const most = Math.max.apply(null, layer.mean.map(Math.abs)) || 1;
+    const share = layer.mean[unit] / most;
+    return make('span', { class: 'meter', role: 'img', 'aria-label': label }, make('span', { class: share < 0 ? 'below' : 'above', style: 'height:' + 100 * Math.abs(share) + '%' }));
+  }
+  if (lens === 'patches') {
+    const image = CNN_JAX.data.images.all[layer.top.images[unit][0]];
+    return make('span', { class: 'frame' }, paint.patch(image, layer.top.boxes[unit][0], 84));
+  }
+  if (lens === 'weights' && layer.kernels && layer.kernels.shape[1] === 3) return paint.colourKernel(layer.kernels, unit, each, label);
+  const packed = lens === 'map' ? layer.maps : layer.kernels || layer.incoming.kernels;
+  const picture = paint.picture(packed, lens === 'map' ? [CNN_JAX.chosenPlace(), unit] : [unit, 0]);
+  return paint.canvas(picture, each ? paint.largest(picture) : packed.limit, label);
+};
+
+CNN_JAX.howToPatches = function () {
+  return make('p', { class: 'note' }, 'For the patches that excite each unit most: ', make('code', {}, 'python -m cnn_jax.main --mode=report --workdir=RUN'));
+};

@@ -1,0 +1,80 @@
+'use strict';
+// Draws the view that the address names, and again when it changes; the keys.
+
+(function () {
+  const place = document.getElementById('microscope');
+
+  function viewOf(state) {
+    if (state.page === 'overview') return 'overview';
+    if (state.layer !== undefined && CNN_JAX.layerNumber(state.layer) >= 0) return state.unit !== undefined ? 'unit' : 'layer';
+    return state.page === 'image' || state.image !== undefined ? 'image' : 'overview';
+  }
+
+  // The way to every view, and where we are.
+  function navigation(view, state) {
+    const layers = CNN_JAX.data.run.layers.map(function (layer) { return [layer.name, layer.name]; });
+    const pick = choice('Layer', [['', 'choose']].concat(layers), view === 'layer' || view === 'unit' ? state.layer : '', function (name) {
+      if (name) go({ layer: name }, CNN_JAX.kept());
+    });
+    pick.querySelector('select').id = 'layers';
+    return make('nav', { class: 'views', 'aria-label': 'Microscope' },
+      make('a', { href: '#page=overview', 'aria-current': view === 'overview' ? 'page' : null }, 'Overview'),
+      make('a', { href: '#page=image', 'aria-current': view === 'image' ? 'page' : null }, 'Images'), pick);
+  }
+
+  function draw() {
+    const state = CNN_JAX.state();
+    const view = viewOf(state);
+    CNN_JAX.need(CNN_JAX.views[view].needs(state), function () {
+      if (view !== viewOf(CNN_JAX.state())) return;
+      const fresh = make('div', {});
+      fresh.append(navigation(view, state));
+      if (state.layer !== undefined && CNN_JAX.layerNumber(state.layer) < 0) {
+        fresh.append(make('p', { class: 'note', role: 'alert' }, 'This net has no layer ' + state.layer + '.'));
+      }
+      try {
+        CNN_JAX.views[view].show(fresh, state);
+      } catch (error) {
+        console.error(error);
+        fresh.append(make('p', { class: 'note', role: 'alert' }, 'This view cannot be drawn: ' + error.message + '.'));
+      }
+      place.replaceChildren(fresh);
+      place.hidden = false;
+      place.dataset.view = view;
+      document.body.classList.toggle('looking-closer', view !== 'overview');
+    });
+  }
+
+  // The next or the previous of what is looked at.
+  function turn(by) {
+    const state = CNN_JAX.state();
+    const view = viewOf(state);
+    const layers = CNN_JAX.data.run.layers;
+    if (view === 'unit') {
+      const count = CNN_JAX.layer(CNN_JAX.layerNumber(state.layer)).shown;
+      go({ unit: Math.min(count - 1, Math.max(0, Number(state.unit) + by)) });
+    } else if (view === 'layer') {
+      const number = CNN_JAX.layerNumber(state.layer) + by;
+      if (number >= 0 && number < layers.length) go({ layer: layers[number].name });
+    } else {
+      const images = CNN_JAX.data.images;
+      const next = Math.min(images.chosen.length - 1, Math.max(0, CNN_JAX.chosenPlace() + by));
+      go({ image: images.all[images.chosen[next]].row });
+    }
+  }
+
+  function key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+    const view = place.dataset.view;
+    if (event.key === '/') { event.preventDefault(); document.getElementById('layers').focus(); }
+    if (view !== 'overview' && event.key === 'ArrowRight') turn(1);
+    if (view !== 'overview' && event.key === 'ArrowLeft') turn(-1);
+    if (event.key === 'Escape') location.hash = view === 'unit' ? CNN_JAX.link({ unit: null }) : '#page=overview';
+  }
+
+  window.addEventListener('hashchange', draw);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
+  matchMedia('print').addEventListener('change', draw);
+  document.addEventListener('keydown', key);
+  CNN_JAX.need(['run'], draw);
+})();

@@ -1,0 +1,76 @@
+'use strict';
+// One unit: the patches that excite it most, how it tells classes apart, what comes into it.
+
+CNN_JAX.views.unit = {
+  needs: function (state) { return ['images', 'layer_' + CNN_JAX.layerNumber(state.layer)]; },
+
+  show: function (place, state) {
+    const number = CNN_JAX.layerNumber(state.layer);
+    const layer = CNN_JAX.layer(number);
+    const unit = Number(state.unit);
+    if (!(Number.isInteger(unit) && unit >= 0 && unit < layer.shown)) {
+      place.append(make('p', { class: 'note' }, layer.name + ' has units 0 to ' + (layer.shown - 1) + ' here.'));
+      return;
+    }
+    const around = [unit > 0 ? make('a', { href: CNN_JAX.link({ unit: unit - 1 }) }, '\u2190 ' + (unit - 1)) : null,
+      unit + 1 < layer.shown ? make('a', { href: CNN_JAX.link({ unit: unit + 1 }) }, unit + 1 + ' \u2192') : null];
+    place.append(make('h2', {}, make('a', { href: CNN_JAX.link({ unit: null }) }, layer.name), ' unit ' + unit), make('p', { class: 'around' }, around));
+    place.append(make('p', { class: 'note' }, CNN_JAX.views.unit.words(layer, unit)));
+    place.append(make('div', { class: 'panels' }, CNN_JAX.views.unit.patches(layer, unit),
+      make('figure', {}, make('h3', {}, 'Activation in each class'), charts.histogram(layer.histograms[unit])),
+      CNN_JAX.views.unit.weights(layer, unit, number), CNN_JAX.views.unit.map(layer, unit)));
+  },
+
+  words: function (layer, unit) {
+    if (layer.dead.indexOf(unit) >= 0) return 'Dead: its value is ' + short(layer.low[unit]) + ' at every place of all images.';
+    return 'Goes best with ' + CNN_JAX.className(layer.selective_for[unit]) + ' (correlation ' + short(layer.selectivity[unit]) + '). Mean activation ' +
+      short(layer.mean[unit]) + ', from ' + short(layer.low[unit]) + ' to ' + short(layer.high[unit]) + '.';
+  },
+
+  // The top patches; the one that is pointed at or has the focus is shown in its whole image.
+  patches: function (layer, unit) {
+    const figure = make('figure', { class: 'tops' }, make('h3', {}, 'Patches that excite it most'));
+    if (!layer.top.images.length) return make('figure', {}, make('h3', {}, 'Patches that excite it most'), CNN_JAX.howToPatches());
+    const around = make('div', { class: 'around-patch', 'aria-live': 'polite' });
+    function look(place) {
+      const image = CNN_JAX.data.images.all[layer.top.images[unit][place]];
+      around.replaceChildren(paint.whole(image, layer.top.boxes[unit][place]), make('p', {}, 'image ' + image.row + ', ' + CNN_JAX.className(image.label),
+        make('br'), 'activation ' + short(layer.top.values[unit][place])));
+    }
+    const list = make('div', { class: 'patches' }, layer.top.images[unit].map(function (number, place) {
+      const image = CNN_JAX.data.images.all[number];
+      const label = 'image ' + image.row + ', ' + CNN_JAX.className(image.label) + ', activation ' + short(layer.top.values[unit][place]);
+      return make('button', { type: 'button', title: label, onmouseenter: function () { look(place); }, onfocus: function () { look(place); }, onclick: function () { look(place); } },
+        make('span', { class: 'frame' }, paint.patch(image, layer.top.boxes[unit][place], 84)), make('span', { class: 'label' }, short(layer.top.values[unit][place])));
+    }));
+    look(0);
+    figure.append(make('div', { class: 'looking' }, list, around));
+    return figure;
+  },
+
+  // Its own kernel, or the strongest of those that come in, with links to the units that they read.
+  weights: function (layer, unit, number) {
+    if (layer.kernels) {
+      const colour = layer.kernels.shape[1] === 3;
+      return make('figure', {}, make('h3', {}, 'Weights'), make('div', { class: 'large' }, CNN_JAX.unitPicture(layer, unit, 'weights', true)),
+        colour ? null : paint.bar(layer.kernels.signed, paint.largest(paint.picture(layer.kernels, [unit, 0]))), make('figcaption', {}, 'Norm ' + short(layer.norm[unit]) + '.'));
+    }
+    if (!layer.incoming) return null;
+    const incoming = layer.incoming;
+    const source = layer.source === null ? -1 : CNN_JAX.layerNumber(layer.source);
+    const tiles = incoming.channels[unit].map(function (channel, place) {
+      const picture = paint.picture(incoming.kernels, [unit, place]);
+      const inside = [paint.canvas(picture, incoming.kernels.limit, 'kernel from channel ' + channel), make('span', { class: 'label' }, make('b', {}, String(channel)), ' norm ' + short(incoming.norms[unit][place]))];
+      if (source < 0) return make('span', { class: 'tile' }, inside);
+      return make('a', { class: 'tile', href: CNN_JAX.link({ layer: layer.source, unit: channel }, CNN_JAX.kept()) }, inside);
+    });
+    return make('figure', {}, make('h3', {}, 'Strongest weights' + (layer.source === null ? '' : ' from ' + layer.source)), make('div', { class: 'wall' }, tiles), paint.bar(incoming.kernels.signed, incoming.kernels.limit));
+  },
+
+  map: function (layer, unit) {
+    const images = CNN_JAX.data.images;
+    const image = images.all[images.chosen[CNN_JAX.chosenPlace()]];
+    const pair = make('div', { class: 'pair' }, paint.whole(image, null), CNN_JAX.unitPicture(layer, unit, 'map', false));
+    return make('figure', {}, make('h3', {}, 'Map of image ' + image.row), pair, paint.bar(layer.maps.signed, layer.maps.limit));
+  },
+};
