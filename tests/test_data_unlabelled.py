@@ -47,7 +47,7 @@ def test_a_folder_is_read_however_deep_and_each_file_is_in_one_split(folder, dat
     assert data.splits == {'train': 6, 'validation': 3, 'test': 3}
     found = [color for split in data.splits for color in colours(data.open(split, data_dir))]
     assert sorted(found) == [20 * number for number in range(12)]
-    assert data.read_file((folder / '3.png').read_bytes()).shape == (30, 43, 3)  # whole, for a prediction
+    assert data.read_file((folder / '3.png').read_bytes()).shape == (16, 16, 3)  # a prediction reads it whole
 
 
 def test_a_bad_file_is_passed_over_and_counted(folder, data_dir, caplog):

@@ -42,6 +42,7 @@ OPERATIONS = {
     'response': (lambda x, _: ops.local_response_norm(x), (3, 3, 7), None),
     'contrast': (lambda x, _: ops.local_contrast_norm(x, window=3), (6, 6, 3), None),
     'batch_norm': (lambda x, k: ops.batch_norm(x, k[0], k[1], k[2], 1 + k[3] ** 2), (3, 3, 5), (4, 5)),
+    'instance_norm': (lambda x, k: ops.instance_norm(x, k[0], k[1]), (4, 3, 5), (2, 5)),
     'pixel_shuffle': (lambda x, _: ops.pixel_shuffle(x, scale=2), (3, 4, 8), None),
     'bicubic': (lambda x, _: ops.bicubic(x, scale=2), (4, 5, 3), None),
     'correlate': (lambda x, _: filters.correlate2d(x, filters.gaussian(3, sigma=1)), (6, 6, 3), None),

@@ -16,7 +16,6 @@ from cnn_jax.data.bundled import Photograph, find
 from cnn_jax.data.formats import crops, image, remembered, tree
 from cnn_jax.data.formats.encoded import BadImages
 from cnn_jax.data.formats.image_header import SUFFIXES, BadImage, read_header
-from cnn_jax.data.formats.shrunk import read_whole
 from cnn_jax.data.formats.tree import Item
 from cnn_jax.data.photograph_blocks import PHOTOGRAPHS
 from cnn_jax.data.pipeline import Data
@@ -84,7 +83,6 @@ def load(
         fields={},
         open=open_split,
         prepare=prepare,
-        decode=read_whole,
         streamed=True,
     )
 
