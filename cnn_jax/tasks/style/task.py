@@ -16,10 +16,10 @@ from cnn_jax.drawing.overlay import beside
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.losses import Normalisation, content_loss, style_loss
 from cnn_jax.statistics.metric import LOSS, Metric
-from cnn_jax.tasks import cases
 from cnn_jax.tasks.cases import Case
 from cnn_jax.tasks.results import Batch, Evaluation, Results
 from cnn_jax.tasks.run import Run
+from cnn_jax.tasks.style import page
 from cnn_jax.tasks.task import Task
 
 CONTENT = Metric('content_loss', 'loss of the content', '', False)
@@ -139,7 +139,7 @@ class Style(Task):
         return beside(*(np.broadcast_to(one, (*one.shape[:2], 3)) for one in (np.asarray(case.image), picture)))
 
     def sections(self, run: Run) -> list[str]:
-        return cases.sections(run)
+        return page.sections(run)
 
     def short_result(self, run: Run) -> str:
         value = run.last('loss', 'test')
