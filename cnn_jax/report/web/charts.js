@@ -12,11 +12,11 @@ const charts = {
     const end = curve.percent ? 1 : Math.max.apply(null, values) || 1;
     const least = Math.min.apply(null, values);
     const log = !curve.percent && least > 0 && end > 20 * least;
-    const low = log ? least : curve.percent ? charts.lowest(curve, series) : Math.min(0, least);
+    const low = log ? least : curve.percent ? Math.floor(20 * least) / 20 : Math.min(0, least);
     function scaled(value) { return log ? Math.log(value) : value; }
     function across(at) { return left + (wide - left - right) * at / last; }
     function down(value) {
-      const share = (scaled(Math.max(value, low)) - scaled(low)) / ((scaled(end) - scaled(low)) || 1);
+      const share = (scaled(value) - scaled(low)) / ((scaled(end) - scaled(low)) || 1);
       return top + (high - top - bottom) * (1 - share);
     }
     const middle = log ? Math.sqrt(low * end) : (low + end) / 2;
@@ -35,14 +35,6 @@ const charts = {
     svg.append(make('text', { x: left, y: high - 8 }, '0'));
     svg.append(make('text', { x: wide - right, y: high - 8, 'text-anchor': 'end' }, 'step ' + Math.round(last)));
     return make('figure', {}, make('h3', {}, curve.title.charAt(0).toUpperCase() + curve.title.slice(1)), charts.legend(series), svg);
-  },
-
-  // Where a curve of shares begins: just below the first evaluations, so that the end can be read.
-  lowest: function (curve, series) {
-    const judged = series.filter(function (split) { return split !== 'train'; });
-    const values = (judged.length ? judged : series).flatMap(function (split) { return curve.splits[split][1]; });
-    const least = Math.min.apply(null, values);
-    return Math.max(0, Math.floor(20 * (least - 0.05)) / 20);
   },
 
   // The line of a split; a single point is a mark.
