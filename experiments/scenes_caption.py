@@ -3,13 +3,13 @@
     python -m cnn_jax.main --experiment=scenes_detect --workdir=runs/detect
     python -m cnn_jax.main --experiment=scenes_caption --init_from=runs/detect
 
-Expect 85.1 % of exact sentences on the test scenes (± 1.7, five seeds), a BLEU-4 of 96.5, after two minutes on two cores;
-the commonest sentence alone is right for 0.9 %.
+Expect 85.1 % of exact sentences on the test scenes (± 1.7, five seeds), a BLEU-4 of 96.5, after two minutes on two
+cores; the commonest sentence alone is right for 0.9 %.
 
-Model: Show, Attend and Tell (Xu et al. 2015, arXiv:1502.03044) on the pyramid of a narrow trunk, or Show and Tell (Vinyals et
-al. 2015, arXiv:1411.4555) with `--noconfig.attention`. Both papers start from a trunk that another task has trained, as
-here `--init_from` does. The digits are real scans, the backgrounds real photographs; layout and sentences are generated
-(`data/scenes.py`).
+Model: Show, Attend and Tell (Xu et al. 2015, arXiv:1502.03044) on the pyramid of a narrow trunk, or Show and Tell
+(Vinyals et al. 2015, arXiv:1411.4555) with `--noconfig.attention`. Both papers start from a trunk that another task has
+trained, as here `--init_from` does. The digits are real scans, the backgrounds real photographs; layout and sentences
+are generated (`data/scenes.py`).
 """
 
 from typing import Literal
