@@ -99,7 +99,11 @@ def known_metrics() -> dict[str, Metric]:
     def all_of(kind: type[Task]) -> list[type[Task]]:
         return [one for child in kind.__subclasses__() for one in (child, *all_of(child))]
 
-    found = [metric for kind in all_of(Task) for metric in getattr(kind, 'metrics', ())]
+    def of(kind: type[Task]) -> Sequence[Metric]:  # their order may depend on a setting, which has a default then
+        found = getattr(kind, 'metrics', ())
+        return kind().metrics if isinstance(found, property) else found
+
+    found = [metric for kind in all_of(Task) for metric in of(kind)]
     return {metric.name: metric for metric in sorted(found, key=lambda metric: -len(metric.title))}
 
 
