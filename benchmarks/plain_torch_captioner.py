@@ -49,7 +49,7 @@ class Speaker(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.words, self.lstm = Words(), Memory(EMBEDDING + CHANNELS)
-        self.keys, self.query = nn.Linear(CHANNELS, UNITS), nn.Linear(UNITS, UNITS)
+        self.query = nn.Linear(UNITS, UNITS)
         self.energy, self.gate = nn.Linear(UNITS, 1, bias=False), nn.Linear(UNITS, CHANNELS)
         self.from_hidden = nn.Linear(UNITS, EMBEDDING)
         self.from_image = nn.Linear(CHANNELS, EMBEDDING, bias=False)
@@ -73,14 +73,14 @@ class Captioner(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.trunk, self.pyramid, self.speaker = Trunk(), Pyramid(CHANNELS - 2), Speaker()
-        self.first_cell, self.first_hidden = nn.Linear(CHANNELS, UNITS), nn.Linear(CHANNELS, UNITS)
+        self.first_cell, self.first_hidden, self.keys = (nn.Linear(CHANNELS, UNITS) for _ in range(3))
 
     def forward(self, images: Any, captions: Any = None) -> dict[str, Any]:
         """With captions (batch, 1, length) the scores behind the right words, else the best word each time."""
         cells, side = cells_of(F.max_pool2d(self.pyramid(self.trunk(images)), 4))
         mean = cells.mean(1)
         carry = torch.tanh(self.first_cell(mean)), torch.tanh(self.first_hidden(mean))
-        fixed = (self.speaker.keys(cells), *self.speaker.lstm.whole())
+        fixed = (self.keys(cells), *self.speaker.lstm.whole())
         ended = torch.zeros(len(cells), dtype=torch.bool)
         words, total = ended.long(), mean.new_zeros(len(cells))
         scores, attention, said = [], [], []

@@ -20,11 +20,21 @@ from cnn_jax.models.vgg import VGG
 NEVER = -1e9  # the logarithm of no probability, finite so that sums of it are numbers
 
 
+class Seen(NamedTuple):
+    """The cells of images (batch, places, channels) and their keys (batch, places, units), which attention compares.
+
+    No word changes the keys: they are made once, outside of the steps. Without attention they have no units.
+    """
+
+    cells: jax.Array
+    keys: jax.Array
+
+
 class Speaker(nn.Module):
     """One step: the word before, the memory, and the cells of the image; the scores of the next word.
 
-    Takes a carry, words (sentences,) and cells (sentences, places, channels); returns the carry, scores (sentences,
-    words) and the attention (sentences, places), which sums to 1.
+    Takes a carry, words (sentences,) and what is `Seen`; returns the carry, scores (sentences, words) and the attention
+    (sentences, places), which sums to 1.
     """
 
     num_words: int
@@ -34,23 +44,23 @@ class Speaker(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, carry: Any, words: jax.Array, cells: jax.Array) -> tuple[Any, tuple[jax.Array, jax.Array]]:
-        dense = partial(nn.Dense, dtype=self.dtype)
+    def __call__(self, carry: Any, words: jax.Array, seen: Seen) -> tuple[Any, tuple[jax.Array, jax.Array]]:
+        cells, dense = seen.cells, partial(nn.Dense, dtype=self.dtype)
         hidden = carry[1]
         word = nn.Embed(self.num_words, self.embedding, dtype=self.dtype, name='words')(words)
         if self.attention:
-            keys = nn.tanh(dense(self.units, name='keys')(cells) + dense(self.units, name='query')(hidden)[:, None])
+            keys = nn.tanh(seen.keys + dense(self.units, name='query')(hidden)[:, None])
             weights = nn.softmax(dense(1, use_bias=False, name='energy')(keys)[..., 0].astype(jnp.float32))
             gate = nn.sigmoid(dense(cells.shape[-1], name='gate')(hidden))
-            seen = gate * jnp.sum(weights[..., None] * cells, 1)
+            looked = gate * jnp.sum(weights[..., None] * cells, 1)
         else:
             weights = jnp.full(cells.shape[:2], 1 / cells.shape[1], jnp.float32)
-            seen = jnp.zeros((words.shape[0], 0), word.dtype)
+            looked = jnp.zeros((words.shape[0], 0), word.dtype)
         cell = nn.OptimizedLSTMCell(self.units, dtype=self.dtype, name='lstm')
-        carry, hidden = cell(carry, jnp.concatenate([word, seen], -1))
+        carry, hidden = cell(carry, jnp.concatenate([word, looked], -1))
         said = word + dense(self.embedding, name='from_hidden')(hidden)
         if self.attention:
-            said = said + dense(self.embedding, use_bias=False, name='from_image')(seen)
+            said = said + dense(self.embedding, use_bias=False, name='from_image')(looked)
         return carry, (dense(self.num_words, name='scores')(said).astype(jnp.float32), weights)
 
 
@@ -92,18 +102,19 @@ class Captioner(nn.Module):
         start = tuple(
             nn.tanh(nn.Dense(self.units, dtype=self.dtype, name=name)(mean)) for name in ('first_cell', 'first_hidden')
         )
-        found = {}
+        keys = nn.Dense(self.units, dtype=self.dtype, name='keys')(cells) if self.attention else cells[..., :0]
+        seen, found = Seen(cells, keys), {}
         if captions is not None:
             count = captions.shape[1]
-            spread = (repeated(start, count), captions.reshape(batch * count, -1), repeated(cells, count))
+            spread = (repeated(start, count), captions.reshape(batch * count, -1), repeated(seen, count))
             scores, _ = teach(speaker, *spread)
             found['given'] = scores.reshape(*captions.shape, self.num_words)
         if not train or captions is None:
             if self.is_initializing():  # a search makes no parameters
                 searched = Searched(jnp.full((batch, 1, self.length), END, jnp.int32), jnp.zeros((batch, 1)))
             else:
-                searched = search(speaker, start, cells, self.beams, self.length)
-            scores, attention = teach(speaker, start, searched.sentences[:, 0], cells)
+                searched = search(speaker, start, seen, self.beams, self.length)
+            scores, attention = teach(speaker, start, searched.sentences[:, 0], seen)
             found |= searched._asdict()
             found |= {'scores': scores, 'attention': attention.reshape(batch, -1, rows, columns)}
         return found
@@ -121,21 +132,21 @@ def repeated(tree: Any, count: int) -> Any:
     return jax.tree.map(lambda values: jnp.repeat(values, count, 0), tree)
 
 
-def teach(speaker: Speaker, carry: Any, sentences: jax.Array, cells: jax.Array) -> tuple[jax.Array, jax.Array]:
+def teach(speaker: Speaker, carry: Any, sentences: jax.Array, seen: Seen) -> tuple[jax.Array, jax.Array]:
     """The scores (sentences, length, words) of each word behind the right ones before it, and the attention."""
     before = jnp.pad(sentences[:, :-1], ((0, 0), (1, 0)), constant_values=END)
 
     def step(speaker: Speaker, carry: Any, words: jax.Array) -> Any:
-        return speaker(carry, words, cells)
+        return speaker(carry, words, seen)
 
     scan = nn.scan(step, variable_broadcast='params', split_rngs={'params': False}, in_axes=1, out_axes=1)
     return scan(speaker, carry, before)[1]
 
 
-def search(speaker: Speaker, carry: Any, cells: jax.Array, beams: int, length: int) -> Searched:
+def search(speaker: Speaker, carry: Any, seen: Seen, beams: int, length: int) -> Searched:
     """The most probable sentences that a search finds which keeps `beams` of them after each word; 1 is greedy."""
-    batch, words = cells.shape[0], speaker.num_words
-    wide = repeated(cells, beams)
+    batch, words = seen.cells.shape[0], speaker.num_words
+    wide = repeated(seen, beams)
 
     def step(speaker: Speaker, state: Any, place: jax.Array) -> Any:
         carry, said, total, ended = state
@@ -152,7 +163,9 @@ def search(speaker: Speaker, carry: Any, cells: jax.Array, beams: int, length: i
         ended = jnp.take_along_axis(ended, origin, 1) | (word == END)
         return (carry, said, total, ended), None
 
-    no = (cells[:, :1, 0] > 0) & False  # False of each image: what a scan carries belongs to the images from the start
+    no = (
+        seen.cells[:, :1, 0] > 0
+    ) & False  # False of each image: what a scan carries belongs to the images from the start
     ended = jnp.broadcast_to(no, (batch, beams))
     total = jnp.where(ended | (jnp.arange(beams)[None] == 0), 0.0, NEVER)  # all beams begin as one
     said = jnp.broadcast_to(jnp.where(no, END, END)[..., None], (batch, beams, length)).astype(jnp.int32)
