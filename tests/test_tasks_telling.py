@@ -35,10 +35,13 @@ def test_an_evaluation_is_the_same_at_any_batch_size_on_any_number_of_devices(na
     assert one.summary == pytest.approx(many.summary, rel=1e-5)
     assert one.summary['images'] == len(many.results['index']) == 32
     for key, values in one.results.items():
+        others = many.results[key]
+        if key == 'sentences':  # a net that has learnt nothing keeps others of one probability, by its last digit
+            values, others = values[:, 0], others[:, 0]
         if values.dtype.kind == 'f':
-            np.testing.assert_allclose(many.results[key], values, rtol=1e-4, atol=1e-5, err_msg=key)
+            np.testing.assert_allclose(others, values, rtol=1e-4, atol=1e-5, err_msg=key)
         else:
-            np.testing.assert_array_equal(many.results[key], values, err_msg=key)
+            np.testing.assert_array_equal(others, values, err_msg=key)
     answers = one.results['sentences'] if name == 'scenes_caption' else one.results['prediction']
     assert len(np.unique(answers.reshape(32, -1), axis=0)) > 1  # it is no net that says the same of all
 
