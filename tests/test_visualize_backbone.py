@@ -13,11 +13,11 @@ from PIL import Image
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.main import main
 from cnn_jax.models import vgg
+from cnn_jax.models.vgg import CAFFE_MEAN
 from cnn_jax.visualize import deep_dream, invert, multifaceted, units
 from cnn_jax.visualize.engine.examples import Absent
 from cnn_jax.visualize.optimized import inputs as maps
 from cnn_jax.visualize.optimized import natural
-from cnn_jax.weights.keras_file import CAFFE_MEAN
 
 RNG = np.random.default_rng(0)
 SIZES = {'stage_sizes': (1, 2), 'filters': (4, 6), 'num_classes': 2, 'hidden_units': 4}

@@ -37,7 +37,7 @@ def with_places(grid: jax.Array, *, waves: int = 0) -> jax.Array:
     """A map (batch, rows, columns, channels) with 2 + 4 `waves` more channels, which say where each cell is.
 
     They are x and y, from -1 to 1, and of each wave the sines, then the cosines of x and y: a half wave over the map
-    first, then a whole one, and so on. A place that is one of two numbers is learnt late by attention.
+    first, then a whole one, and so on. Attention learns late to tell places by x and y alone.
     """
     batch, rows, columns, _ = grid.shape
     x, y = (2 * (jnp.arange(count) + 0.5) / count - 1 for count in (columns, rows))

@@ -12,7 +12,7 @@ from cnn_jax.errors import CnnJaxError
 from cnn_jax.layers import Conv2D, InstanceNorm, enlarged
 from cnn_jax.layers.variables import Initializer, make_weight
 from cnn_jax.losses import gram_matrices
-from cnn_jax.models.vgg import VGG
+from cnn_jax.models.vgg import CAFFE_MEAN, VGG, as_judged
 
 STRIDE = 4  # of the deepest maps: two convolutions of stride 2
 LEAST = 16  # pixels of a side: a mirror must have something to show
@@ -90,8 +90,8 @@ class Perceptual(nn.Module):
     style_layers: tuple[str, ...] = ('conv1_2', 'conv2_2', 'conv3_3', 'conv4_3')
     style_size: int = 256
     style_initializer: Initializer = nn.initializers.zeros_init()
-    mean: tuple[float, ...] = (103.939 / 255, 116.779 / 255, 123.68 / 255)
-    std: tuple[float, ...] = (1 / 255, 1 / 255, 1 / 255)
+    mean: tuple[float, ...] = tuple(value / 255 for value in CAFFE_MEAN)
+    std: tuple[float, ...] = (1 / 255,) * 3
     blue_first: bool = True
 
     @nn.compact
@@ -112,9 +112,7 @@ class Perceptual(nn.Module):
 
     def _seen(self, images: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         """The trunk's maps by name."""
-        ordered = images[..., ::-1] if self.blue_first else images
-        mean, std = (jnp.asarray(one, images.dtype)[None, None, None] for one in (self.mean, self.std))
-        return self.trunk((ordered - mean) / std, train=train)
+        return self.trunk(as_judged(images, self.mean, self.std, blue_first=self.blue_first), train=train)
 
 
 def mirrored(images: jax.Array, count: int) -> jax.Array:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax.models.edsr import EDSR
-from cnn_jax.models.vgg import VGG
+from cnn_jax.models.vgg import CAFFE_MEAN, VGG, as_judged
 from cnn_jax.ops import bicubic
 from cnn_jax.tracing.record import Called, record
 
@@ -38,8 +38,8 @@ class PerceptualEnlargement(nn.Module):
     trunk: nn.Module = VGG(stage_sizes=(2, 2), maps=True, pool='average')
     layer: str = 'conv2_2'
     pixel_weight: float = 0.5
-    mean: tuple[float, ...] = (103.939 / 255, 116.779 / 255, 123.68 / 255)
-    std: tuple[float, ...] = (1 / 255, 1 / 255, 1 / 255)
+    mean: tuple[float, ...] = tuple(value / 255 for value in CAFFE_MEAN)
+    std: tuple[float, ...] = (1 / 255,) * 3
     blue_first: bool = True
 
     @property
@@ -68,15 +68,13 @@ class PerceptualEnlargement(nn.Module):
 
     def _seen(self, images: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
         """The maps of `layer`, and what the trunk is given; ValueError where it has no layer of that name."""
-        ordered = images[..., ::-1] if self.blue_first else images
-        mean, std = (jnp.asarray(one, images.dtype).reshape(1, 1, 1, -1) for one in (self.mean, self.std))
         found: list[jax.Array] = []
 
         def ended(call: Called) -> None:
             if call.module.name == self.layer and call.first_output is not None:
                 found.append(call.first_output)
 
-        given = (ordered - mean) / std
+        given = as_judged(images, self.mean, self.std, blue_first=self.blue_first)
         with record(ended):
             self.trunk(given, train=train)
         if not found:

@@ -20,6 +20,8 @@ from cnn_jax.layers import (
 )
 from cnn_jax.layers.variables import Initializer
 
+CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red, of ImageNet's images at 0 .. 255
+
 
 class VGG(nn.Module):
     """Five stages of convolutions, each ended by a 2x2 pool, and three dense layers; the defaults are configuration D.
@@ -125,6 +127,18 @@ _PLAIN: dict[str, Callable[..., nn.Module]] = {
     'D': VGG,
     'E': partial(VGG, stage_sizes=(2, 2, 4, 4, 4)),
 }
+
+
+def as_judged(images: jax.Array, mean: tuple[float, ...], std: tuple[float, ...], *, blue_first: bool) -> jax.Array:
+    """Images (batch, height, width, channels) in 0 .. 1 as a loss network takes them: (image - mean) / std.
+
+    mean, std: in the order of its channels. blue_first: whether these are blue, green, red.
+    """
+    ordered = images[..., ::-1] if blue_first else images
+    wide_mean, wide_std = (jnp.asarray(one, images.dtype)[None, None, None] for one in (mean, std))
+    return (ordered - wide_mean) / wide_std
+
+
 VARIANTS: dict[str, Callable[..., nn.Module]] = {
     **_PLAIN,
     'A-LRN': partial(VGG, stage_sizes=(1, 1, 2, 2, 2), local_response_norm=True),

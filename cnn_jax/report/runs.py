@@ -53,24 +53,18 @@ def _summary(listed: Sequence[Listed]) -> str:
 
 def differing(listed: Sequence[Listed]) -> list[dict[str, Any]]:
     """For each run its seed and options that are not the same in all listed runs of its experiment."""
+    settings = [_settings(run) for run in listed]
+    known: dict[str, set[str]] = {}
+    for run, own in zip(listed, settings, strict=True):
+        known.setdefault(run.config['experiment'], set()).update(own)
     values: dict[tuple[str, str], set[str]] = {}
-    for run in listed:
-        for name, value in _settings(run).items():
-            values.setdefault((run.config['experiment'], name), set()).add(json.dumps(value, sort_keys=True))
-    counts: dict[str, int] = {}
-    for run in listed:
-        counts[run.config['experiment']] = counts.get(run.config['experiment'], 0) + 1
-    present: dict[tuple[str, str], int] = {}
-    for run in listed:
-        for name in _settings(run):
-            present[run.config['experiment'], name] = present.get((run.config['experiment'], name), 0) + 1
-
-    def differs(experiment: str, name: str) -> bool:  # an older run may not know an option at all
-        return len(values[experiment, name]) > 1 or present[experiment, name] < counts[experiment]
-
+    for run, own in zip(listed, settings, strict=True):
+        for name in known[run.config['experiment']]:  # an older run may not know an option at all
+            said = json.dumps(own[name], sort_keys=True) if name in own else ''
+            values.setdefault((run.config['experiment'], name), set()).add(said)
     return [
-        {name: value for name, value in _settings(run).items() if differs(run.config['experiment'], name)}
-        for run in listed
+        {name: value for name, value in own.items() if len(values[run.config['experiment'], name]) > 1}
+        for run, own in zip(listed, settings, strict=True)
     ]
 
 

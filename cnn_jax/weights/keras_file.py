@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.errors import StorageError, check_shortage
+from cnn_jax.models.vgg import CAFFE_MEAN
 from cnn_jax.weights.preprocessing import Preprocessing
 
 MAGIC = b'\x89HDF\r\n\x1a\n'
 BLOCKS, MOST_LAYERS = 5, 4  # of VGG, convolutions of a block
 MOST_BYTES = 2**26  # of an array; the largest of VGG has 9.4 MB
-CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red, of ImageNet's images at 0 .. 255
 
 
 def is_keras(path: Path) -> bool:
