@@ -3,7 +3,7 @@
     python -m cnn_jax.main --experiment=scenes_detect --workdir=runs/detect
     python -m cnn_jax.main --experiment=scenes_point --init_from=runs/detect
 
-Expect 99.4 % of the test questions right (± 0.2, five seeds), 24.9 % without the image, after a minute on two cores.
+Expect 99.3 % of the test questions right (± 0.1, five seeds), 24.3 % without the image, after a minute on two cores.
 
 Model: the question read by an LSTM, its gated product with the trunk's pyramid pooled over each box, and the answers of
 Visual7W's pointing task (Zhu et al. 2016, arXiv:1511.03416). The four boxes are all around digits, and questions

@@ -29,19 +29,16 @@ def test_an_evaluation_is_the_same_at_any_batch_size_on_any_number_of_devices(na
     for devices, size in ((1, 32), (3, 9)):
         setup = Setup(run, data_dir=data_dir, num_devices=devices, eval_batch_size=size)
         variables = setup.initial_state(0).variables
-        variables = jax.tree.map(lambda leaf: leaf * 1.5, variables)  # sentences of several words
+        variables = jax.tree.map(lambda leaf: leaf * 1.3, variables)  # of more, sentences loop, and their ends are ties
         found.append(setup.evaluate(variables, setup.open_feed(0)))
     one, many = found
     assert one.summary == pytest.approx(many.summary, rel=1e-5)
     assert one.summary['images'] == len(many.results['index']) == 32
     for key, values in one.results.items():
-        others = many.results[key]
-        if key == 'sentences':  # a net that has learnt nothing keeps others of one probability, by its last digit
-            values, others = values[:, 0], others[:, 0]
         if values.dtype.kind == 'f':
-            np.testing.assert_allclose(others, values, rtol=1e-4, atol=1e-5, err_msg=key)
+            np.testing.assert_allclose(many.results[key], values, rtol=1e-4, atol=1e-5, err_msg=key)
         else:
-            np.testing.assert_array_equal(others, values, err_msg=key)
+            np.testing.assert_array_equal(many.results[key], values, err_msg=key)
     answers = one.results['sentences'] if name == 'scenes_caption' else one.results['prediction']
     assert len(np.unique(answers.reshape(32, -1), axis=0)) > 1  # it is no net that says the same of all
 
@@ -133,7 +130,7 @@ def test_behind_the_right_words_and_alone_a_net_says_what_it_has_memorised(beams
 def test_a_wider_search_never_finds_a_less_probable_sentence_here():
     """Of four images and a net that is not sure: a beam may lose in general, one that holds all beginnings may not."""
     net, variables = memorised()
-    unsure = jax.tree.map(lambda leaf: leaf * 0.6, variables)
+    unsure = jax.tree.map(lambda leaf: leaf * 1.4, variables)
 
     def best(beams: int) -> np.ndarray:
         apply: Any = jax.jit(functools.partial(net.clone(beams=beams, length=3).apply, train=False))
