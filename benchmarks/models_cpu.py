@@ -22,12 +22,14 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks import timing
 from benchmarks.model_case import CASES, QUICK
+from cnn_jax.devices import large_pages
 
 # Ours over torch, as the project's issue on primitives has it.
 TARGETS = {
@@ -46,11 +48,16 @@ STEP = 0.03  # of what the first step changes the loss by; the gradient of ResNe
 
 
 class Worker:
-    """A process that has one framework and one model; see benchmarks.model_worker."""
+    """A process that has one framework and one model; see benchmarks.model_worker.
 
-    def __init__(self, framework: str, model: str, changes: dict[str, int]):
-        command = [sys.executable, '-m', 'benchmarks.model_worker', framework, model, json.dumps(changes)]
+    A framework of ours has large pages for malloc, as our command line gives them; another what it comes with.
+    """
+
+    def __init__(self, framework: str, model: str, given: Sequence[str], module: str = 'benchmarks.model_worker'):
+        command = [sys.executable, '-m', module, framework, model, *given]
         single = {'OMP_NUM_THREADS': '1', 'MKL_NUM_THREADS': '1', 'JAX_PLATFORMS': 'cpu'}
+        if framework.startswith('ours') and large_pages.are_missing(os.environ):
+            single[large_pages.TUNABLES] = large_pages.SETTING
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **single}
         )
@@ -106,7 +113,7 @@ def measure(model: str, frameworks: list[str], *, rounds: int, quick: bool) -> l
     changes = {name: number for name, number in QUICK.items() if quick and getattr(case, name)}
     try:
         for framework in (one for one in frameworks if not (case.is_task and one == 'linen')):
-            workers.append(Worker(framework, model, changes))
+            workers.append(Worker(framework, model, [json.dumps(changes)]))
         apart = differences(workers)
         rows = []
         for part in max((worker.parts for worker in workers), key=len):
