@@ -31,7 +31,6 @@ from cnn_jax.devices import large_pages
 
 # Pixels on a side of the images, and torchvision's net.
 NETS = {'resnet18': 64, 'resnet50': 224, 'vgg16': 224, 'googlenet': 224, 'alexnet': 224}
-NEEDS = {'torch': 'torchvision', 'torch frozen': 'torchvision', 'torch inductor': 'torchvision'}
 WAYS = ('ours', 'ours folded', 'torch', 'torch frozen', 'torch inductor', 'onnxruntime', 'openvino')
 NO_NORM = ('vgg16', 'alexnet')  # nothing to fold
 TARGETS = {1: 1.1, 8: 1.0, 32: 1.0}  # ours over the best peer, by batch
@@ -121,9 +120,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if hasattr(os, 'sched_setaffinity'):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    able = [way for way in arguments.ways if way.startswith('ours') or importlib.util.find_spec(NEEDS.get(way, way))]
-    if not importlib.util.find_spec('torchvision'):
-        sys.exit('torchvision is not installed here: pip install -r requirements-bench.txt')
+    missing = [name for name in ('torchvision', 'onnxruntime', 'openvino') if not importlib.util.find_spec(name)]
+    if missing:
+        sys.exit(f'not installed here: {", ".join(missing)}; pip install -r requirements-bench.txt')
     print('CPU milliseconds per image; the last column is ours, and ours folded, over the best peer')
     print(f'{"net":>10} {"of":>3}' + ''.join(f'{way:>15}' for way in WAYS))
     rows = []
@@ -131,7 +130,7 @@ def main() -> None:
         for arch in arguments.nets:
             path = Path(folder) / f'{arch}.npz'
             write_values(arch, path)
-            ways = [way for way in able if way != 'ours folded' or arch not in NO_NORM]
+            ways = [way for way in arguments.ways if way != 'ours folded' or arch not in NO_NORM]
             rounds, seconds = (1, 0.02) if arguments.quick else (arguments.rounds, 1.0)
             for batch in arguments.batches:
                 rows.append(measure(arch, batch, ways, path, rounds=rounds, seconds=seconds))

@@ -85,7 +85,7 @@ def onnxruntime(arch: str, arrays: dict[str, np.ndarray], images: np.ndarray) ->
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(file.getvalue(), options, providers=['CPUExecutionProvider'])
     ready = np.ascontiguousarray(given.contiguous().numpy())
-    return lambda images: session.run(None, {'images': ready})[0]
+    return lambda images: np.asarray(session.run(None, {'images': ready})[0])
 
 
 def openvino(arch: str, arrays: dict[str, np.ndarray], images: np.ndarray) -> Infer:
