@@ -3,10 +3,11 @@
     python -m benchmarks.models_cpu [--models lenet5 resnet18 --rounds=5]
 
 Each framework runs in a process of its own; all are pinned to the same core and take turns; a figure is the median,
-over the rounds, of the process CPU time of a step, per image. torch is eager, float32, channels_last. Inference has
-batch norm folded for ours only; there is no dropout. LeNet-5 also trains a whole epoch of 60,000 images, reading the
-data included: ours from its feed, torch from a DataLoader over tensors, and over PIL images, which is how torchvision's
-MNIST makes them.
+over the rounds, of the process CPU time of a step, per image. torch is eager, float32, channels_last. Ours has large
+pages for malloc, as the command line gives them; torch as it comes, and with large pages beside it. Inference has batch
+norm folded for ours only, see `benchmarks.deployed`; there is no dropout. LeNet-5 also trains a whole epoch of 60,000
+images, reading the data included: ours from its feed, torch from a DataLoader over tensors, and over PIL images, which
+is how torchvision's MNIST makes them.
 The nets of the scene tasks are timed with their losses, and in inference with what reads boxes, masks and key points.
 The three start from the same values: their logits and their first two losses are compared before anything is timed.
 To have torch beside us: pip install -r requirements-bench.txt into an environment of its own. --quick checks that all
@@ -22,12 +23,14 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks import timing
 from benchmarks.model_case import CASES, QUICK
+from cnn_jax.devices import large_pages
 
 # Ours over torch, as the project's issue on primitives has it.
 TARGETS = {
@@ -45,12 +48,22 @@ LOGITS, LOSS = 1e-4, 1e-5  # largest relative differences
 STEP = 0.03  # of what the first step changes the loss by; the gradient of ResNet-50 in float32 is 2 % off float64's
 
 
-class Worker:
-    """A process that has one framework and one model; see benchmarks.model_worker."""
+PAGED = ' in large pages'
+COLUMNS = ('linen', 'ours', 'torch', f'torch{PAGED}')
 
-    def __init__(self, framework: str, model: str, changes: dict[str, int]):
-        command = [sys.executable, '-m', 'benchmarks.model_worker', framework, model, json.dumps(changes)]
+
+class Worker:
+    """A process that has one framework and one model; see benchmarks.model_worker.
+
+    Ours has large pages for malloc, as our command line gives them; another framework has what it comes with, but
+    where its name is 'torch in large pages'.
+    """
+
+    def __init__(self, framework: str, model: str, given: Sequence[str], module: str = 'benchmarks.model_worker'):
+        command = [sys.executable, '-m', module, framework.removesuffix(PAGED), model, *given]
         single = {'OMP_NUM_THREADS': '1', 'MKL_NUM_THREADS': '1', 'JAX_PLATFORMS': 'cpu'}
+        if framework.startswith('ours') or framework.endswith(PAGED):
+            single[large_pages.TUNABLES] = large_pages.SETTING
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **single}
         )
@@ -106,7 +119,7 @@ def measure(model: str, frameworks: list[str], *, rounds: int, quick: bool) -> l
     changes = {name: number for name, number in QUICK.items() if quick and getattr(case, name)}
     try:
         for framework in (one for one in frameworks if not (case.is_task and one == 'linen')):
-            workers.append(Worker(framework, model, changes))
+            workers.append(Worker(framework, model, [json.dumps(changes)]))
         apart = differences(workers)
         rows = []
         for part in max((worker.parts for worker in workers), key=len):
@@ -132,13 +145,15 @@ def row(model: str, part: str, seconds: dict[str, list[float]], images: int, mor
     """Medians in milliseconds per image, ratios, and the spread of the rounds."""
     medians = {name: statistics.median(turns) / images * 1e3 for name, turns in seconds.items()}
     ours = medians['ours']
+    over = {peer: round(ours / medians[peer], 2) for peer in ('torch', f'torch{PAGED}') if peer in medians}
     return {
         'model': model,
         'part': part,
         'ms_per_image': {name: round(number, 4) for name, number in medians.items()},
         'spread': {name: round((max(turns) - min(turns)) / min(turns), 3) for name, turns in seconds.items()},
         'linen_over_ours': round(medians['linen'] / ours, 2) if 'linen' in medians else None,
-        'ours_over_torch': round(ours / medians['torch'], 2) if 'torch' in medians else None,
+        'ours_over_torch': over.get('torch'),
+        'ours_over_torch_in_large_pages': over.get(f'torch{PAGED}'),
         'target': TARGETS.get((model, part)),
         'date': time.strftime('%Y-%m-%d'),
         **more,
@@ -148,7 +163,7 @@ def row(model: str, part: str, seconds: dict[str, list[float]], images: int, mor
 def text(row: dict[str, Any]) -> str:
     """One line of the table."""
     medians, compiling = row['ms_per_image'], row['compile_seconds']
-    cells = [f'{medians[name]:9.3f}' if name in medians else ' ' * 9 for name in ('linen', 'ours', 'torch')]
+    cells = [f'{medians[name]:9.3f}' if name in medians else ' ' * 9 for name in COLUMNS]
     gain = f'{row["linen_over_ours"]:7.2f}x' if row['linen_over_ours'] else ' ' * 8
     ratio = f'{row["ours_over_torch"]:6.2f}' if row['ours_over_torch'] else ' ' * 6
     target = f'{row["target"]:7.2f}' if row['target'] else ' ' * 7
@@ -164,7 +179,8 @@ def write(rows: list[dict[str, Any]]) -> None:
     rows = [row for row in old if row['model'] not in measured] + rows
     packages = [name for name in ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'torch') if importlib.util.find_spec(name)]
     versions = {name: importlib.metadata.version(name) for name in packages}
-    result = {'machine': timing.machine(), 'date': time.strftime('%Y-%m-%d'), 'versions': versions, 'rows': rows}
+    machine = {**timing.machine(), 'malloc': f'ours {large_pages.SETTING}'}
+    result = {'machine': machine, 'date': time.strftime('%Y-%m-%d'), 'versions': versions, 'rows': rows}
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + '\n')
     print(f'written to {path}')
@@ -172,17 +188,17 @@ def write(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Prints the table and writes the results."""
-    timing.pin_one_core()
+    timing.pin_one_core(large_pages=False)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--models', nargs='+', choices=CASES, default=list(CASES))
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--quick', action='store_true')
     arguments = parser.parse_args()
-    frameworks = ['linen', 'ours', *(['torch'] if importlib.util.find_spec('torch') else [])]
+    frameworks = ['linen', 'ours', *(['torch', f'torch{PAGED}'] if importlib.util.find_spec('torch') else [])]
     if 'torch' not in frameworks:
         print('torch is not installed here (requirements-bench.txt): without it')
     print('CPU milliseconds per image; compile: CPU seconds of the first call, in the order of the columns')
-    names = ''.join(f'{name:>9}' for name in ('linen', 'ours', 'torch'))
+    names = ''.join(f'{name:>9}' for name in ('linen', 'ours', 'torch', 'paged'))
     print(f'{"model":9} {"part":20}{names}{"gain":>8}{"ours/torch":>12}{"target":>7}   compile')
     rows = []
     for model in arguments.models:

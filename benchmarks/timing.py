@@ -16,15 +16,17 @@ import numpy as np
 RESULTS = Path(__file__).parent / 'results'
 
 
-def pin_one_core() -> None:
+def pin_one_core(*, large_pages: bool = True) -> None:
     """Pins this process to one core and starts it again with large pages for malloc. Call before anything else.
+
+    large_pages: whether to start again; a benchmark of processes says itself what each of them has.
 
     Without large pages the kernel's page faults on fresh buffers cost more than many of the operations: glibc gives a
     buffer above 32 MB back each time. Does what the platform can: on Linux both, elsewhere nothing.
     """
     if hasattr(os, 'sched_setaffinity'):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    if sys.platform == 'linux' and 'GLIBC_TUNABLES' not in os.environ:
+    if large_pages and sys.platform == 'linux' and 'GLIBC_TUNABLES' not in os.environ:
         os.environ['GLIBC_TUNABLES'] = 'glibc.malloc.hugetlb=1'
         os.execv(sys.executable, sys.orig_argv)
 

@@ -18,7 +18,7 @@ from typing import Any
 from absl import flags
 
 from cnn_jax import modes
-from cnn_jax.devices import cluster, compilation, ending
+from cnn_jax.devices import cluster, compilation, ending, large_pages
 from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.drawing.words import printable
 from cnn_jax.errors import MEMORY, CnnJaxError, ShortageError, StorageError, check_shortage, closest, unknown
@@ -290,6 +290,7 @@ def _option_meant(name: str, experiment: str | None) -> str | None:
 
 def program() -> None:
     """The command `cnn_jax`."""
+    large_pages.start_again()
     compilation.hush()
     ending.end(main())
 

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnn_jax.devices import cluster
+from cnn_jax.devices import cluster, large_pages
 from cnn_jax.errors import CnnJaxError, PeerError
 
 HEARTBEAT_SECONDS = 30  # a process that is silent for so long is lost
@@ -151,5 +151,7 @@ def describe_devices() -> str:
     if jax.process_count() > 1:
         text += f' in {jax.process_count()} processes'
     if devices[0].platform == 'cpu':
+        if large_pages.are_in_use(os.environ):
+            text += f', memory in large pages ({large_pages.SWITCH}=0: without)'
         text += "; for a GPU: pip install 'jax[cuda13]'"
     return text
