@@ -4,11 +4,11 @@
 
 Peers: torch eager, traced and frozen, and by Inductor with frozen parameters; onnxruntime; OpenVINO; each with
 torchvision's net, one thread, float32, and its settings as they come. Ours is what `cnn_jax.load` answers with, on the
-same values; "ours folded" has batch norm folded. Every way has a process of its own; all are pinned to one core and
-take turns; a figure is the median, over the rounds, of the process CPU time, in milliseconds per image. A process of
-ours has large pages for malloc, as the command line gives it where the kernel has them; the others have what they come
-with. All logits are compared before anything is timed. The peers: pip install -r requirements-bench.txt into an
-environment of its own. Rows that were not measured now stay in benchmarks/results/deployed.json.
+same values. Every way has a process of its own; all are pinned to one core and take turns; a figure is the median,
+over the rounds, of the process CPU time, in milliseconds per image. A process of ours has large pages for malloc, as
+the command line gives it where the kernel has them; the others have what they come with. All logits are compared before
+anything is timed. The peers: pip install -r requirements-bench.txt into an environment of its own. Rows that were not
+measured now stay in benchmarks/results/deployed.json.
 """
 
 import argparse
@@ -31,8 +31,7 @@ from cnn_jax.devices import large_pages
 
 # Pixels on a side of the images, and torchvision's net.
 NETS = {'resnet18': 64, 'resnet50': 224, 'vgg16': 224, 'googlenet': 224, 'alexnet': 224}
-WAYS = ('ours', 'ours folded', 'torch', 'torch frozen', 'torch inductor', 'onnxruntime', 'openvino')
-NO_NORM = ('vgg16', 'alexnet')  # nothing to fold
+WAYS = ('ours', 'torch', 'torch frozen', 'torch inductor', 'onnxruntime', 'openvino')
 TARGETS = {1: 1.1, 8: 1.0, 32: 1.0}  # ours over the best peer, by batch
 LOGITS = 1e-4  # the largest relative difference
 
@@ -73,8 +72,7 @@ def measure(arch: str, batch: int, ways: list[str], path: Path, *, rounds: int, 
             worker.close()
     by_way = dict(zip(ways, zip(*turns, strict=True), strict=True))
     medians = {way: round(statistics.median(taken) / batch * 1e3, 3) for way, taken in by_way.items()}
-    peers = {way: taken for way, taken in medians.items() if not way.startswith('ours')}
-    best = min(peers, key=lambda way: peers[way]) if peers else None
+    best = min((way for way in medians if way != 'ours'), key=lambda way: medians[way], default=None)
     return {
         'net': arch,
         'size': NETS[arch],
@@ -83,7 +81,7 @@ def measure(arch: str, batch: int, ways: list[str], path: Path, *, rounds: int, 
         'spread': {way: round((max(taken) - min(taken)) / min(taken), 3) for way, taken in by_way.items()},
         'first_call_seconds': first,
         'best_peer': best,
-        'ours_over_best': {w: round(medians[w] / peers[best], 2) for w in medians if w not in peers} if best else {},
+        'ours_over_best': round(medians['ours'] / medians[best], 2) if best and 'ours' in medians else None,
         'target': TARGETS.get(batch),
         'logits_apart': float(f'{apart:.1e}'),
         'date': time.strftime('%Y-%m-%d'),
@@ -93,8 +91,7 @@ def measure(arch: str, batch: int, ways: list[str], path: Path, *, rounds: int, 
 def text(row: dict[str, Any]) -> str:
     """One line of the table."""
     cells = ''.join(f'{row["ms_per_image"].get(way, float("nan")):>15.3f}' for way in WAYS)
-    ratios = ', '.join(f'{ratio:.2f}' for ratio in row['ours_over_best'].values())
-    return f'{row["net"]:>10} {row["batch"]:>3}{cells}   {ratios}'
+    return f'{row["net"]:>10} {row["batch"]:>3}{cells}   {row["ours_over_best"]}'
 
 
 def write(rows: list[dict[str, Any]]) -> None:
@@ -123,17 +120,16 @@ def main() -> None:
     missing = [name for name in ('torchvision', 'onnxruntime', 'openvino') if not importlib.util.find_spec(name)]
     if missing:
         sys.exit(f'not installed here: {", ".join(missing)}; pip install -r requirements-bench.txt')
-    print('CPU milliseconds per image; the last column is ours, and ours folded, over the best peer')
+    print('CPU milliseconds per image; the last column is ours over the best peer')
     print(f'{"net":>10} {"of":>3}' + ''.join(f'{way:>15}' for way in WAYS))
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for arch in arguments.nets:
             path = Path(folder) / f'{arch}.npz'
             write_values(arch, path)
-            ways = [way for way in arguments.ways if way != 'ours folded' or arch not in NO_NORM]
             rounds, seconds = (1, 0.02) if arguments.quick else (arguments.rounds, 1.0)
             for batch in arguments.batches:
-                rows.append(measure(arch, batch, ways, path, rounds=rounds, seconds=seconds))
+                rows.append(measure(arch, batch, arguments.ways, path, rounds=rounds, seconds=seconds))
                 print(text(rows[-1]), flush=True)
     if not arguments.quick:
         write(rows)

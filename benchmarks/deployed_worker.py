@@ -24,19 +24,15 @@ from benchmarks.model_worker import timed
 Infer = Callable[[np.ndarray], np.ndarray]
 
 
-def ours(arch: str, arrays: dict[str, np.ndarray], images: np.ndarray, *, fold: bool = False) -> Infer:
-    """As `cnn_jax.load(...).logits` of preprocessed images has it; with batch norm folded where asked for."""
+def ours(arch: str, arrays: dict[str, np.ndarray], images: np.ndarray) -> Infer:
+    """As a net of `cnn_jax.load` answers: batch norm folded, one compiled program."""
     import jax
-    import jax.numpy as jnp
 
     from cnn_jax import weights
-    from cnn_jax.layers.fold import fold_batch_norm
+    from cnn_jax.layers.fold import fold_once
 
     model, variables = weights.torchvision(arch, arrays)
-    variables = jax.device_put(variables)
-    if fold:
-        model, variables = fold_batch_norm(model, variables, jnp.asarray(images))
-        variables = jax.tree.map(jnp.copy, variables)
+    model, variables = fold_once(model, jax.device_put(variables), images)
     apply = jax.jit(lambda variables, images: model.apply(variables, images, train=False))
     return lambda images: np.asarray(apply(variables, images))
 
@@ -102,10 +98,7 @@ def openvino(arch: str, arrays: dict[str, np.ndarray], images: np.ndarray) -> In
 
 FORMS: dict[str, Callable[[str, dict[str, np.ndarray], np.ndarray], Infer]] = {
     'ours': ours,
-    'ours folded': partial(ours, fold=True),
-    **{
-        name: lambda *given, name=name: torch_form(name, *given) for name in ('torch', 'torch frozen', 'torch inductor')
-    },
+    **{form: partial(torch_form, form) for form in ('torch', 'torch frozen', 'torch inductor')},
     'onnxruntime': onnxruntime,
     'openvino': openvino,
 }

@@ -38,6 +38,13 @@ jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 
 
+def pytest_configure() -> None:
+    """What `nohup` or a shell's `&` ignores is heard again: the processes that are told to stop here inherit it."""
+    for number in stop.numbers():
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
 @pytest.fixture(scope='session', autouse=True)
 def pictures_where_asked() -> Iterator[None]:
     """No run draws pictures, however long it is; a test that looks at them asks."""

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from cnn_jax.layers import ConvNorm
-from cnn_jax.layers.fold import fold_batch_norm
-from cnn_jax.models import googlenet, resnet, vgg
+from cnn_jax.layers.fold import Folded, fold_batch_norm, fold_once
+from cnn_jax.models import googlenet, lenet, resnet, vgg
 from cnn_jax.models.fcn import FCN
 
 
@@ -132,3 +132,13 @@ def test_training_is_refused():
     folded, fewer = fold_batch_norm(Net(), variables, images)
     with pytest.raises(ValueError, match='train=True given'):
         folded.apply(fewer, images, train=True)
+
+
+def test_folded_once_is_the_same_and_what_has_no_norms_stays():
+    images, variables = make(Net())
+    (model, fewer), (once, fewer_at_once) = (f(Net(), variables, images) for f in (fold_batch_norm, fold_once))
+    assert isinstance(once, Folded)
+    np.testing.assert_allclose(once.apply(fewer_at_once, images), model.apply(fewer, images), rtol=1e-6, atol=1e-6)
+    plain = lenet.LeNet(10)
+    given = {'params': {}}
+    assert fold_once(plain, given, images) == (plain, given)

@@ -61,6 +61,21 @@ def fold_batch_norm(model: nn.Module, variables: Any, images: Any) -> tuple[Fold
     return Folded(model, tuple(norms)), unflatten_dict(flat)
 
 
+def fold_once(model: nn.Module, variables: Any, images: Any) -> tuple[nn.Module, dict[str, Any]]:
+    """As `fold_batch_norm`, in one program, for variables that stay as they are; a model without norms stays itself."""
+    if 'batch_stats' not in variables:
+        return model, variables
+    folded: list[Folded] = []
+
+    def fold(variables: Any) -> dict[str, Any]:
+        made, fewer = fold_batch_norm(model, variables, images)
+        folded.append(made)
+        return fewer
+
+    fewer = jax.jit(fold)(variables)
+    return folded[0], fewer
+
+
 def _add_bias(
     folded: tuple[Path, ...], call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext
 ) -> Any:

@@ -17,6 +17,7 @@ from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.data.formats.view import Seen, View
 from cnn_jax.devices import mapping
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.layers.fold import fold_once
 from cnn_jax.prediction import asking, seeing
 from cnn_jax.steps.predict import make_predict_step
 from cnn_jax.steps.recipe import Parts
@@ -105,7 +106,7 @@ class Net:
                     f'images: {inputs.dtype} {inputs.shape} given; what the model takes is floating point '
                     '(images, height, width, channels)'
                 )
-            return self.answers(_joined([self._direct(self.variables, part) for part in _parts(inputs)]))
+            return self.answers(_joined([self._direct(self._folded[1], part) for part in _parts(inputs)]))
         single = not isinstance(images, list | tuple) and getattr(images, 'ndim', 0) != 4
         seen = [self.shown(image) for image in ([images] if single else images)]
         if question is not None:
@@ -128,7 +129,7 @@ class Net:
         given = {name: _padded(values, total) for name, values in {'image': pixels, **asked}.items()}
         numbers = {'index': np.arange(total, dtype=np.int32), 'epoch': np.zeros(total, np.int32)}
         batch = mapping.put_batch(self._mesh, {**given, **numbers, 'mask': np.arange(total) < count})
-        return jax.tree.map(lambda values: values[:count], mapping.fetch(self._mapped(self.variables, batch)))
+        return jax.tree.map(lambda values: values[:count], mapping.fetch(self._mapped(self._folded[1], batch)))
 
     def answers(self, outputs: Any, views: Sequence[View | None] = ()) -> list[dict[str, Any]]:
         """The answers of the task from `outputs`; of what is not finite {'error': why}.
@@ -255,12 +256,19 @@ class Net:
         return mapping.make_mesh()
 
     @functools.cached_property
+    def _folded(self) -> tuple[Any, dict[str, Any]]:
+        """Model and variables that answer: the same up to rounding, its batch norms folded into the convolutions."""
+        if self.task.model_inputs:  # beside the images
+            return self.model, self.variables
+        return fold_once(self.model, self.variables, jax.ShapeDtypeStruct((1, *self.input_shape), np.float32))
+
+    @functools.cached_property
     def _mapped(self) -> Callable[[Any, Any], Any]:
-        return mapping.map_eval(make_predict_step(self.parts), self._mesh)
+        return mapping.map_eval(make_predict_step(Parts(self._folded[0], self.task, self.preprocess)), self._mesh)
 
     @functools.cached_property
     def _direct(self) -> Callable[[Any, Any], Any]:
-        step = make_predict_step(Parts(self.model, self.task, lambda keys, batch: batch))
+        step = make_predict_step(Parts(self._folded[0], self.task, lambda keys, batch: batch))
 
         def direct(variables: Any, inputs: jax.Array) -> jax.Array:
             numbers = jnp.zeros(len(inputs), jnp.int32)
