@@ -40,9 +40,10 @@ jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 
 def pytest_configure() -> None:
     """What `nohup` or a shell's `&` ignores is heard again: the processes that are told to stop here inherit it."""
-    for number in stop.numbers():
-        if signal.getsignal(number) == signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    for name, handler in (('SIGINT', signal.default_int_handler), ('SIGHUP', signal.SIG_DFL)):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope='session', autouse=True)
