@@ -4,8 +4,10 @@
     python -m cnn_jax.main --mode=ablate --experiment=ablations/pretrained_trunk
 
 Published: He, Girshick and Dollar 2018, arXiv:1811.08883, section 5.2: with 1,000 images of COCO, training from random
-weights breaks down, and ends far below what starts from ImageNet. Desk size: 500 scenes with boxes; the classifier, the
-first command, has seen the classes of 10,000 scenes, and no box. There is no full size yet: COCO is no data set here.
+weights breaks down, and ends far below what starts from ImageNet; with more images the difference goes. Desk size: 100
+scenes with boxes, each seen 60 times; the classifier, the first command, has seen the classes of 10,000 scenes, and no
+box. With 500 scenes, each seen 40 times, nothing is left of the difference: -0.1 points of AP, -0.8 to +0.5 (five
+seeds). There is no full size yet: COCO is no data set here.
 """
 
 import dataclasses
@@ -35,9 +37,9 @@ ABLATION = Ablation(
 def experiment(
     *,
     trunk: str = SCRATCH,  # or a run or file that the trunk starts from
-    num_train: int = 500,  # scenes with boxes
+    num_train: int = 100,  # scenes with boxes
     batch_size: int = 32,
-    epochs: float = 40.0,
+    epochs: float = 60.0,
     learning_rate: float = 3e-3,  # at its peak
     smoke: bool = False,
 ) -> Experiment:
