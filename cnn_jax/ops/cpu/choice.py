@@ -23,6 +23,8 @@ BATCH_MINOR = Forms(batch_minor.forward, batch_minor.images_gradient, batch_mino
 MOST_CORES = 4
 NUM_CORES = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
+LEAST_TAP_CHANNELS = 16  # of a kernel whose gradient is one product per tap: with 3 XLA's own takes half the time
+
 # Sums over taps, slow when XLA fuses them with their neighbours.
 SUMS = (
     dense.shifted_products,
@@ -63,6 +65,8 @@ def choose(images: Shape, kernel: Shape, geometry: Geometry, dtype: Any) -> Form
         images_gradient = dense.columns_images_gradient
     if NUM_CORES <= MOST_CORES and dtype == jnp.float32 and winograd.pays_in_kernel_gradient(outputs, kernel, geometry):
         kernel_gradient = winograd.kernel_gradient
+    elif max(geometry.stride) > 1 and num_taps <= 9 and kernel[2] >= LEAST_TAP_CHANNELS:
+        kernel_gradient = dense.tap_products_kernel_gradient
     return Forms(forward, images_gradient, kernel_gradient)
 
 

@@ -4,6 +4,8 @@ Forward forms take (images, kernel, geometry); gradients of the images (gradient
 geometry); gradients of the kernel (images, gradient, shape of the kernel, geometry).
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -126,6 +128,24 @@ def tap_products_images_gradient(
         )
         parts.append(onto_images(back, rows, columns, images, geometry.stride))
     return total(parts, gradient, images)
+
+
+def tap_products_kernel_gradient(
+    images: jax.Array, gradient: jax.Array, kernel: Shape, geometry: Geometry
+) -> jax.Array:
+    """Returns the gradient of the convolution with respect to the kernel, one matrix product per tap.
+
+    With a stride, XLA moves the whole images to an order with the batch last: this takes half to four fifths of that.
+    """
+    images = lax.optimization_barrier(images)  # else XLA computes what made them once per tap
+    parts = {}
+    for i, j, rows, columns in taps(images.shape, kernel, geometry):
+        pixels = seen(images, rows, columns, geometry.stride).reshape(-1, kernel[2])
+        part = gradient[:, rows.first : rows.last, columns.first : columns.last].reshape(-1, kernel[3])
+        parts[i, j] = product(pixels, part, (0, 0)).astype(gradient.dtype)
+    unmet = jnp.zeros_like(gradient, shape=kernel[2:])
+    every = [parts.get(tap, unmet) for tap in itertools.product(*map(range, kernel[:2]))]
+    return jnp.stack(every).reshape(kernel)
 
 
 # Few channels: a matrix product would have one column or a handful.

@@ -31,7 +31,7 @@ SIDE = TILE + 2  # pixels a side
 CACHED_BYTES = 12e6  # of what is made at a time
 TOGETHER = 4  # images of a part, where the batch is only a name
 LEAST_CHANNELS, LEAST_FULL, LEAST_MACS, MOST_KERNEL = 24, 0.65, 5e6, 8192  # measured at 1 to 32 images
-LEAST_GRADIENT_CHANNELS, LEAST_GRADIENT_MACS = 16, 1.3e6  # measured at 8 and 32
+LEAST_GRADIENT_CHANNELS, LEAST_GRADIENT_MACS = 24, 1.3e6  # measured at 8 and 32
 
 
 def _transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
