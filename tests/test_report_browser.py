@@ -24,6 +24,7 @@ VIEWS = {
     'unit': '#layer=conv3&unit=2',
     'dead': '#layer=conv1&unit=1',
     'image': '#page=image',
+    'alive': '#page=alive&window=conv3&of=1&cam=conv3',
 }
 # Runs in the page when it has settled, and leaves what it found where `--dump-dom` shows it.
 PROBE = """<script>setTimeout(function () {
@@ -59,23 +60,22 @@ def folder(tmp_path_factory):
     return run.workdir / 'report'
 
 
+def dump(page, home):
+    """What stands in the element `probe` of a page after its scripts; home: an empty folder for the browser."""
+    assert BROWSER is not None
+    options = '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking'
+    options += ' --disable-component-update --disable-sync --virtual-time-budget=3000 --enable-logging=stderr'
+    command = [BROWSER, *options.split(), f'--user-data-dir={home}', '--window-size=1300,1000', '--dump-dom']
+    done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    assert 'CONSOLE' not in done.stderr, done.stderr
+    probe = re.search(r'<pre id="probe">(.+?)</pre>', done.stdout, re.DOTALL)
+    assert probe is not None
+    return json.loads(html.unescape(probe[1]))
+
+
 @pytest.fixture(scope='module')
 def dumped(tmp_path_factory):
-    """What stands in the element `probe` of a page after its scripts."""
-
-    def dump(page):
-        assert BROWSER is not None
-        options = '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking'
-        options += ' --disable-component-update --disable-sync --virtual-time-budget=3000 --enable-logging=stderr'
-        home = tmp_path_factory.mktemp('home')
-        command = [BROWSER, *options.split(), f'--user-data-dir={home}', '--window-size=1300,1000', '--dump-dom']
-        done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-        assert 'CONSOLE' not in done.stderr, done.stderr
-        probe = re.search(r'<pre id="probe">(.+?)</pre>', done.stdout, re.DOTALL)
-        assert probe is not None
-        return json.loads(html.unescape(probe[1]))
-
-    return dump
+    return lambda page: dump(page, tmp_path_factory.mktemp('home'))
 
 
 @pytest.fixture(scope='module')

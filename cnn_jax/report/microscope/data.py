@@ -11,12 +11,13 @@ from cnn_jax import describe
 from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.describe import Layer
 from cnn_jax.drawing.page import page_path
-from cnn_jax.report.microscope import overview, units
+from cnn_jax.report.microscope import alive, overview, units
 from cnn_jax.report.microscope.activity import Watched, maps_of, watch
 from cnn_jax.report.microscope.findings import worst_confusion
 from cnn_jax.report.microscope.look import Look
 from cnn_jax.report.microscope.pictures import Shown, pictures
 from cnn_jax.report.microscope.scripts import pack, write_script
+from cnn_jax.report.parts import part
 from cnn_jax.tasks.run import Run
 from cnn_jax.tracing import scores
 from cnn_jax.visualize.engine.examples import Examples
@@ -35,7 +36,7 @@ def suits(task: Any) -> bool:
 
 
 def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: None) -> None:
-    """Writes the scripts: `run.js`, `images.js` and one for each layer; earlier ones go.
+    """Writes the scripts: `run.js`, `images.js`, `alive.js` and one for each layer; earlier ones go.
 
     told: hears what is looked at.
 
@@ -67,6 +68,10 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
         own = units.about_layer(run, layer, watched, shapes, class_names)
         own |= {'maps': _kept(maps[layer.name]), 'top': _in_images(tops[layer.name], images)}
         scripts[f'layer_{number}'] = own
+    told('the net that runs in the page')
+    scripts['alive'] = part(
+        'the net that runs in it', lambda: _alive(run, examples, watched, chosen, table), otherwise={}
+    )
     _put(page_path(run.workdir).parent / DATA, scripts)
 
 
@@ -87,6 +92,12 @@ def _shown_layers(run: Run, examples: Examples) -> list[Layer]:
 def _read_bytes(table: Sequence[Layer]) -> int:
     """What is read of one image: the layers, and as much again of what goes into them; float32."""
     return 2 * 4 * sum(int(np.prod(layer.output_shape)) for layer in table)
+
+
+def _alive(
+    run: Run, examples: Examples, watched: Watched, chosen: np.ndarray, table: Sequence[Layer]
+) -> dict[str, Any]:
+    return alive.about_alive(run, examples.preprocess, table, alive.pixels_of(examples, watched, chosen))
 
 
 def _map_shape(layer: Layer) -> tuple[int, int, int]:

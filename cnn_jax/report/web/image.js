@@ -44,14 +44,14 @@ CNN_JAX.imageStrip = function (choose) {
   const images = CNN_JAX.data.images;
   const state = CNN_JAX.state();
   const now = CNN_JAX.chosenPlace();
+  const kept = !state.layer && !choose && state.page !== 'alive' ? { page: 'overview' } : {};
   const onlyWrong = choose && state.wrong === '1';
   const links = images.chosen.map(function (number, place) {
     const image = images.all[number];
     const wrong = image.label !== image.answer;
     if (onlyWrong && !wrong) return null;
     const words = 'image ' + image.row + ': ' + CNN_JAX.className(image.label) + (wrong ? ', taken for ' + CNN_JAX.className(image.answer) : '');
-    const overview = !state.layer && !choose ? { page: 'overview' } : {};
-    return make('a', { href: CNN_JAX.link(Object.assign({ image: image.row }, overview)), title: words, class: wrong ? 'wrong' : null, 'aria-current': place === now ? 'true' : null },
+    return make('a', { href: CNN_JAX.link(Object.assign({ image: image.row }, kept)), title: words, class: wrong ? 'wrong' : null, 'aria-current': place === now ? 'true' : null },
       make('img', { src: image.source, alt: words }));
   }).filter(Boolean);
   const box = choose ? make('label', { class: 'choice' }, make('input', { type: 'checkbox', checked: onlyWrong, onchange: function () { go({ wrong: onlyWrong ? null : 1 }); } }), make('span', {}, 'misclassified only (marked below)')) : null;

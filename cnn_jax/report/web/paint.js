@@ -43,16 +43,20 @@ const paint = {
   // A canvas of a picture. limit: the end of the colours.
   canvas: function (picture, limit, label) {
     const canvas = make('canvas', { width: picture.width, height: picture.height, role: 'img', 'aria-label': label });
+    return paint.fill(canvas, function (place) { return paint.value(picture.packed, picture.bytes[place]); }, limit, picture.packed.signed);
+  },
+
+  // Colours a canvas by the number of each place; limit: the end of the colours.
+  fill: function (canvas, value, limit, signed) {
     const context = canvas.getContext('2d');
-    const drawn = context.createImageData(picture.width, picture.height);
-    const signed = picture.packed.signed;
+    const drawn = context.createImageData(canvas.width, canvas.height);
     const table = paint.table(signed);
-    picture.bytes.forEach(function (byte, place) {
-      const share = limit ? paint.value(picture.packed, byte) / limit : 0;
+    for (let place = 0; place < canvas.width * canvas.height; place += 1) {
+      const share = limit ? value(place) / limit : 0;
       const shade = Math.round(signed ? 127.5 + 127.5 * share : 255 * share);
       const colour = table[Math.min(255, Math.max(0, shade))];
       drawn.data.set([colour[0], colour[1], colour[2], 255], 4 * place);
-    });
+    }
     context.putImageData(drawn, 0, 0);
     return canvas;
   },

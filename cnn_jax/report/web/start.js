@@ -5,7 +5,7 @@
   const place = document.getElementById('microscope');
 
   function viewOf(state) {
-    if (state.page === 'overview') return 'overview';
+    if (state.page === 'overview' || state.page === 'alive') return state.page;
     if (state.layer !== undefined && CNN_JAX.layerNumber(state.layer) >= 0) return state.unit !== undefined ? 'unit' : 'layer';
     return state.page === 'image' || state.image !== undefined ? 'image' : 'overview';
   }
@@ -19,7 +19,8 @@
     pick.querySelector('select').id = 'layers';
     return make('nav', { class: 'views', 'aria-label': 'Microscope' },
       make('a', { href: '#page=overview', 'aria-current': view === 'overview' ? 'page' : null }, 'Overview'),
-      make('a', { href: '#page=image', 'aria-current': view === 'image' ? 'page' : null }, 'Images'), pick);
+      make('a', { href: '#page=image', 'aria-current': view === 'image' ? 'page' : null }, 'Images'),
+      make('a', { href: '#page=alive', 'aria-current': view === 'alive' ? 'page' : null }, 'Alive'), pick);
   }
 
   function draw() {
