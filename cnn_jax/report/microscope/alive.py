@@ -110,9 +110,10 @@ def _computed(
         outputs, *maps = net.run(variables, inputs, [net.output(None), *numbers.values()], added=added)
         return outputs, maps
 
-    zeros = {numbers[name]: jnp.zeros(net.layers[name].shape, jnp.float32) for name in with_maps}
+    kinds = {numbers[name]: net.program.types[numbers[name]] for name in with_maps}
+    zeros = {number: jnp.zeros(kind.shape, kind.dtype) for number, kind in kinds.items()}
     outputs, pull, maps = jax.vjp(upper, zeros, has_aux=True)
-    (slopes,) = pull(weights)
+    (slopes,) = pull(weights.astype(outputs.dtype))
     assert run.task.probabilities is not None  # see `microscope.suits`
     found = {'inputs': inputs, 'scores': outputs, 'probabilities': run.task.probabilities(outputs)}
     found |= {f'layer:{name}': values for name, values in zip(names, maps, strict=True)}
