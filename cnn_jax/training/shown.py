@@ -62,9 +62,11 @@ def look_of(experiment: Experiment, feed: Feed, split: str, *, step: int, workdi
         workdir: whose checkpoints are listed.
         costly: see `Look`.
     """
-    examples = Examples(feed.source(split), preprocessing(experiment.preprocess), group=experiment.task.group)
+    preprocess = preprocessing(experiment.preprocess)
+    examples = Examples(feed.source(split), preprocess, group=experiment.task.group)
+    training = Examples(feed.source('train'), preprocess) if costly else None
     steps = Checkpoints(workdir / 'checkpoints').steps()
-    return Look(examples, split, step, steps, costly)
+    return Look(examples, split, step, steps, costly, training)
 
 
 def with_cases(run: Run, experiment: Experiment, feed: Feed) -> Run:

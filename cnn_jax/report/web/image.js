@@ -2,7 +2,7 @@
 // One image: what the net says of it, and the maps of all layers.
 
 CNN_JAX.views.image = {
-  needs: function () { return ['images'].concat(CNN_JAX.layerScripts()); },
+  needs: function () { return ['images', 'maps'].concat(CNN_JAX.layerScripts()); },
 
   show: function (place, state) {
     const images = CNN_JAX.data.images;
@@ -17,6 +17,8 @@ CNN_JAX.views.image = {
     place.append(make('div', { class: 'panels' },
       make('figure', {}, make('h3', {}, CNN_JAX.className(image.label) + (wrong ? ', taken for ' + CNN_JAX.className(image.answer) : '')), make('div', { class: 'large' }, paint.whole(image, null))),
       make('figure', {}, make('h3', {}, 'What the net says'), charts.scores(image))));
+    CNN_JAX.attributions.show(place, state, image);
+    place.append(make('h2', {}, 'What each layer makes of it'));
     const limits = CNN_JAX.layerScripts().map(function (name) { return CNN_JAX.data[name].maps.limit; });
     const all = state.scale === 'all';
     place.append(make('div', { class: 'controls' }, choice('Colours to', [['layer', 'the largest of each layer'], ['all', 'the largest of all layers']], all ? 'all' : 'layer', function (key) { go({ scale: key }); })));

@@ -10,6 +10,7 @@ CNN_JAX.views.layer = {
     if (layer.kernels || layer.incoming) found.push(['weights', layer.kernels ? 'weights' : 'strongest weights']);
     found.push(['mean', 'mean activation']);
     if (layer.top.images.length) found.push(['patches', 'top patch']);
+    if (layer.optimised && layer.optimised.images) found.push(['optimised', 'optimised image']);
     return found;
   },
 
@@ -82,12 +83,21 @@ CNN_JAX.unitPicture = function (layer, unit, lens, each) {
     const image = CNN_JAX.data.images.all[layer.top.images[unit][0]];
     return make('span', { class: 'frame' }, paint.patch(image, layer.top.boxes[unit][0], 84));
   }
+  if (lens === 'optimised') {
+    if (unit >= layer.optimised.images.shape[1]) return make('span', { class: 'frame more' }, 'not made');
+    return paint.pixels(layer.optimised.images, [0, unit], label);
+  }
   if (lens === 'weights' && layer.kernels && layer.kernels.shape[1] === 3) return paint.colourKernel(layer.kernels, unit, each, label);
   const packed = lens === 'map' ? layer.maps : layer.kernels || layer.incoming.kernels;
   const picture = paint.picture(packed, lens === 'map' ? [CNN_JAX.chosenPlace(), unit] : [unit, 0]);
   return paint.canvas(picture, each ? paint.largest(picture) : packed.limit, label);
 };
 
+// How a picture that is not there is made.
+CNN_JAX.howTo = function (words, command) {
+  return make('p', { class: 'note' }, words + ': ', make('code', {}, 'python -m cnn_jax.main ' + command));
+};
+
 CNN_JAX.howToPatches = function () {
-  return make('p', { class: 'note' }, 'For the patches that excite each unit most: ', make('code', {}, 'python -m cnn_jax.main --mode=report --workdir=RUN'));
+  return CNN_JAX.howTo('For the patches that excite each unit most, what it uses of them, and images made for it', '--mode=report --workdir=RUN');
 };

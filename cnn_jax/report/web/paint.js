@@ -61,6 +61,29 @@ const paint = {
     return canvas;
   },
 
+  // A part of a picture: the upper left corner, so high and wide.
+  corner: function (picture, height, width) {
+    const bytes = new Uint8Array(height * width);
+    for (let row = 0; row < height; row += 1) bytes.set(picture.bytes.subarray(row * picture.width, row * picture.width + width), row * width);
+    return { packed: picture.packed, height: height, width: width, bytes: bytes };
+  },
+
+  // An image of bytes (.., height, width, channels), in its own colours.
+  pixels: function (packed, places, label) {
+    const shape = packed.shape.slice(-3);
+    const number = places.reduce(function (sum, place, axis) { return sum * packed.shape[axis] + place; }, 0);
+    const start = number * shape[0] * shape[1] * shape[2];
+    const canvas = make('canvas', { width: shape[1], height: shape[0], role: 'img', 'aria-label': label });
+    const context = canvas.getContext('2d');
+    const drawn = context.createImageData(shape[1], shape[0]);
+    for (let place = 0; place < shape[0] * shape[1]; place += 1) {
+      for (let channel = 0; channel < 3; channel += 1) drawn.data[4 * place + channel] = paint.bytes(packed)[start + place * shape[2] + (shape[2] === 3 ? channel : 0)];
+      drawn.data[4 * place + 3] = 255;
+    }
+    context.putImageData(drawn, 0, 0);
+    return canvas;
+  },
+
   // A colour kernel (3 inputs) as one picture; grey is no weight. each: its own largest weight is the end of the colours.
   colourKernel: function (packed, unit, each, label) {
     const parts = [0, 1, 2].map(function (input) { return paint.picture(packed, [unit, input]); });

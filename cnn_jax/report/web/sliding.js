@@ -125,23 +125,7 @@ CNN_JAX.sliding = {
     function mark() {
       box.style.cssText = 'top:' + 100 * view.row / height + '%;left:' + 100 * view.column / width + '%;height:' + 100 / height + '%;width:' + 100 / width + '%';
     }
-    function move(row, column) {
-      view.row = Math.min(height - 1, Math.max(0, row));
-      view.column = Math.min(width - 1, Math.max(0, column));
-      mark();
-      moved();
-    }
-    canvas.addEventListener('pointermove', function (event) {
-      const place = canvas.getBoundingClientRect();
-      move(Math.floor((event.clientY - place.top) / place.height * height), Math.floor((event.clientX - place.left) / place.width * width));
-    });
-    canvas.addEventListener('keydown', function (event) {
-      const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-      if (!step) return;
-      event.preventDefault();
-      event.stopPropagation();
-      move(view.row + step[0], view.column + step[1]);
-    });
+    CNN_JAX.places(canvas, height, width, view, function () { mark(); moved(); });
     mark();
     return make('div', { class: 'whole map' }, canvas, box);
   },

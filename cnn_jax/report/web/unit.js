@@ -17,6 +17,7 @@ CNN_JAX.views.unit = {
     place.append(make('h2', {}, make('a', { href: CNN_JAX.link({ unit: null }) }, layer.name), ' unit ' + unit), make('p', { class: 'around' }, around));
     place.append(make('p', { class: 'note' }, CNN_JAX.views.unit.words(layer, unit)));
     place.append(make('div', { class: 'panels' }, CNN_JAX.views.unit.patches(layer, unit),
+      CNN_JAX.views.unit.guided(layer, unit), CNN_JAX.views.unit.optimised(layer, unit),
       make('figure', {}, make('h3', {}, 'Activation in each class'), charts.histogram(layer.histograms[unit])),
       CNN_JAX.views.unit.weights(layer, unit, number), CNN_JAX.views.unit.map(layer, unit)));
   },
@@ -45,6 +46,43 @@ CNN_JAX.views.unit = {
     }));
     look(0);
     figure.append(make('div', { class: 'looking' }, list, around));
+    return figure;
+  },
+
+  // The first of those patches beside what the unit uses of them.
+  guided: function (layer, unit) {
+    if (!layer.top.images.length) return null;
+    const figure = make('figure', {}, make('h3', {}, 'What it uses of them'));
+    if (!layer.guided) return make('figure', {}, make('h3', {}, 'What it uses of them'), make('p', { class: 'note' }, 'Guided backpropagation is left out: ' + layer.guided_left_out + '.'));
+    const packed = layer.guided[unit];
+    const pairs = Array.from({ length: packed.shape[0] }, function (_, place) {
+      const image = CNN_JAX.data.images.all[layer.top.images[unit][place]];
+      const box = layer.top.boxes[unit][place];
+      const picture = paint.corner(paint.picture(packed, [place]), box[2] - box[0], box[3] - box[1]);
+      const canvas = paint.canvas(picture, packed.limit, 'guided backpropagation, patch of image ' + image.row);
+      return make('div', { class: 'two' }, make('span', { class: 'frame' }, paint.patch(image, box, 84)), make('span', { class: 'frame' }, canvas));
+    });
+    figure.append(make('div', { class: 'twos' }, pairs), packed.limit ? paint.bar(packed.signed, packed.limit) : make('p', { class: 'note' }, 'No pixel changes this unit.'));
+    return figure;
+  },
+
+  // Images that were made for the unit, with how strongly it answers.
+  optimised: function (layer, unit) {
+    const made = layer.optimised;
+    const figure = make('figure', {}, make('h3', {}, 'Images made for it'));
+    const names = { optimised: 'excites it', negative: 'switches it off' };
+    if (made && made.left_out) figure.append(make('p', { class: 'note' }, 'Left out: ' + made.left_out + '.'));
+    else if (!made || unit >= made.images.shape[1]) {
+      figure.append(CNN_JAX.howTo('To make them', '--mode=visualize --workdir=RUN --method=units --layer=' + layer.name + ' --unit=' + unit + ' --set.negative=True --set.diverse=2'));
+    } else {
+      figure.append(make('div', { class: 'made' }, made.kinds.map(function (kind, number) {
+        const words = names[kind] || 'another that does';
+        return make('div', {}, paint.pixels(made.images, [number, unit], 'an image that ' + words), make('p', { class: 'label' }, make('b', {}, words), make('br'), 'activation ' + short(made.activations[number][unit])));
+      })));
+      const best = layer.top.images.length ? ' The best test image gives ' + short(layer.top.values[unit][0]) + '.' : '';
+      const notes = made.notes.map(function (kind) { return kind[unit]; }).filter(function (note, place, all) { return note && all.indexOf(note) === place; });
+      figure.append(make('figcaption', {}, 'Made by optimisation: ' + made.settings + '.' + best + notes.map(function (note) { return ' Of one: ' + note + '.'; }).join('')));
+    }
     return figure;
   },
 
