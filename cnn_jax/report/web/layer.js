@@ -10,7 +10,7 @@ CNN_JAX.views.layer = {
     if (layer.kernels || layer.incoming) found.push(['weights', layer.kernels ? 'weights' : 'strongest weights']);
     found.push(['mean', 'mean activation']);
     if (layer.top.images.length) found.push(['patches', 'top patch']);
-    if (layer.optimised && layer.optimised.images) found.push(['optimised', 'optimised image']);
+    if (layer.optimised?.images) found.push(['optimised', 'optimised image']);
     return found;
   },
 

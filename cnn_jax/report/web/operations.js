@@ -204,8 +204,8 @@ const operations = (function () {
     return value - down === 0.5 ? down + Math.abs(down % 2) : Math.round(value);
   }
 
-  function larger(a, b) { return a > b || a !== a ? a : b; }
-  function smaller(a, b) { return a < b || a !== a ? a : b; }
+  function larger(a, b) { return a > b || Number.isNaN(a) ? a : b; }
+  function smaller(a, b) { return a < b || Number.isNaN(a) ? a : b; }
 
   return {
     abs: each(Math.abs),
@@ -230,7 +230,7 @@ const operations = (function () {
     floor: each(Math.floor),
     ge: each(function (a, b) { return Number(a >= b); }),
     gt: each(function (a, b) { return Number(a > b); }),
-    integer_pow: each(function (a, b, c, settings) { return Math.pow(a, settings.y); }),
+    integer_pow: each(function (a, b, c, settings) { return a ** settings.y; }),
     le: each(function (a, b) { return Number(a <= b); }),
     log: each(Math.log),
     log1p: each(Math.log1p),

@@ -49,7 +49,7 @@ CNN_JAX.sliding = {
     const kernel = isProduct ? packed.shapes[inputs[1]] : null;
     return {
       layer: entry[0], isProduct: isProduct, isSum: name === 'reduce_window_sum', number: number, from: inputs[0], kernel: isProduct ? inputs[1] : null, bias: entry[2],
-      shape: packed.shapes[inputs[0]], made: packed.shapes[number], channels: kernel && kernel[3], read: kernel && kernel[2],
+      shape: packed.shapes[inputs[0]], made: packed.shapes[number], channels: kernel?.[3], read: kernel?.[2],
       size: isProduct ? kernel.slice(0, 2) : settings.window_dimensions.slice(1, 3),
       strides: isProduct ? settings.window_strides : settings.window_strides.slice(1, 3),
       padding: isProduct ? settings.padding : settings.padding.slice(1, 3),

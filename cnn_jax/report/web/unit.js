@@ -71,7 +71,7 @@ CNN_JAX.views.unit = {
     const made = layer.optimised;
     const figure = make('figure', {}, make('h3', {}, 'Images made for it'));
     const names = { optimised: 'excites it', negative: 'switches it off' };
-    if (made && made.left_out) figure.append(make('p', { class: 'note' }, 'Left out: ' + made.left_out + '.'));
+    if (made?.left_out) figure.append(make('p', { class: 'note' }, 'Left out: ' + made.left_out + '.'));
     else if (!made || unit >= made.images.shape[1]) {
       figure.append(CNN_JAX.howTo('To make them', '--mode=visualize --workdir=RUN --method=units --layer=' + layer.name + ' --unit=' + unit + ' --set.negative=True --set.diverse=2'));
     } else {
