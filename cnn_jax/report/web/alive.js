@@ -92,7 +92,7 @@ CNN_JAX.views.alive = {
       const off = alive.scores[number].reduce(function (most, score, place) { return Math.max(most, Math.abs(score - scores[place])); }, 0);
       same.textContent = 'Test image ' + here.drawn.row + ': the scores that the page computes are those of the run to within ' + off.toFixed(7) + '.';
     });
-    return make('figure', { class: 'drawing' }, make('h3', {}, 'Draw here'), pad.element, make('div', { class: 'controls' }, buttons), same);
+    return make('figure', { class: 'drawing' }, titled('Draw here', 'alive'), pad.element, make('div', { class: 'controls' }, buttons), same);
   },
 
   scoresPanel: function (look) {
@@ -113,13 +113,13 @@ CNN_JAX.views.alive = {
   // Grad-CAM over the drawing: only where it is positive something is laid over.
   camPanel: function (look, cams) {
     if (!cams.length) return null;
-    const title = make('h3', {});
+    const title = titled('', 'grad_cam');
     const box = make('div', {});
     look.parts.push(function (pass, probabilities, target) {
       const shape = pass.shape('cam:' + look.cam);
       const values = pass.output('cam:' + look.cam);
       const most = values.reduce(function (one, other) { return Math.max(one, other); }, 0);
-      title.textContent = 'Grad-CAM for ' + CNN_JAX.className(target);
+      title.querySelector('h3').textContent = 'Grad-CAM for ' + CNN_JAX.className(target);
       const map = make('canvas', { width: shape[2], height: shape[1], role: 'img', 'aria-label': 'Grad-CAM at ' + look.cam + ' for ' + CNN_JAX.className(target) });
       paint.fill(map, function (place) { return values[place]; }, most, false);
       box.replaceChildren(make('div', { class: 'large' }, map), paint.bar(false, most), make('p', { class: 'label' }, most > 0 ? 'How much each place speaks for the class, in units of its score.' : 'Nothing in this layer speaks for the class.'));

@@ -26,6 +26,7 @@ CNN_JAX.attributions = {
     place.append(make('div', { class: 'bar wide' }, make('span', {}, '\u2212 the largest'), here.shades(), make('span', {}, 'the largest of each map, which stands below it')));
     const row = make('div', { class: 'maps-row' }, here.ofImage(view));
     Object.keys(maps.methods).forEach(function (method) { row.append(here.ofMethod(view, method)); });
+    if (view.twins) place.append(titled('Twins', 'twins'));
     const told = make('div', { class: 'covered', 'aria-live': 'polite' }, make('p', { class: 'note' }, 'Point at a place of a map, or move there with the arrow keys: its values, and what the net says when the window there is covered.'));
     view.told.push(function () { here.cover(view, told); });
     place.append(row, told);
@@ -48,34 +49,35 @@ CNN_JAX.attributions = {
       box.hidden = false;
       box.style.cssText = 'top:' + 100 * window.top / size[0] + '%;left:' + 100 * window.left / size[1] + '%;height:' + 100 * (window.bottom - window.top) / size[0] + '%;width:' + 100 * (window.right - window.left) / size[1] + '%';
     });
-    return make('div', { class: 'of-method' }, make('h3', {}, 'Image ' + view.image.row), whole);
+    return make('div', { class: 'of-method' }, titled('Image ' + view.image.row, null), whole);
   },
 
   ofMethod: function (view, method) {
     const here = CNN_JAX.attributions;
     const found = CNN_JAX.data.maps.methods[method];
-    const title = make('h3', {}, here.names[method]);
+    const title = titled(here.names[method], method);
     if (found.left_out) return make('div', { class: 'of-method' }, title, make('p', { class: 'label' }, 'Left out: ' + found.left_out + '.'));
     const parts = [here.map(view, found.maps[view.number][view.target], here.names[method], here.units[method])];
     if (view.twins) {
       const same = found.correlation[view.number][view.target];
-      parts.push(here.map(view, found.twins[view.number][view.target], here.names[method] + ', twin', here.units[method]),
+      parts.push(here.map(view, found.twins[view.number][view.target], here.names[method] + ', twin', here.units[method], 'Twin: '),
         make('p', { class: 'label' }, same === null ? 'No rank correlation: one of them is flat.' : 'Rank correlation of both ' + short(same) + '.'));
     }
     return make('div', { class: 'of-method' }, title, parts);
   },
 
   // One map; its signs and its largest are its own.
-  map: function (view, packed, name, unit) {
+  map: function (view, packed, name, unit, before) {
+    const which = before || '';
     const picture = paint.picture(packed, []);
     const canvas = make('canvas', { width: picture.width, height: picture.height, tabindex: 0, role: 'application', 'aria-label': name + ' for ' + CNN_JAX.className(CNN_JAX.data.maps.targets[view.number][view.target]) + ': arrow keys move the place' });
     paint.fill(canvas, function (place) { return paint.value(packed, picture.bytes[place]); }, packed.limit, true);
     const mark = make('span', { class: 'box', hidden: true });
-    const words = make('p', { class: 'label' }, packed.limit ? 'largest ' + short(packed.limit) + ' ' + unit : 'zero everywhere');
+    const words = make('p', { class: 'label' }, which + (packed.limit ? 'largest ' + short(packed.limit) + ' ' + unit : 'zero everywhere'));
     view.told.push(function () {
       mark.hidden = false;
       mark.style.cssText = 'top:' + 100 * view.row / picture.height + '%;left:' + 100 * view.column / picture.width + '%;height:' + 100 / picture.height + '%;width:' + 100 / picture.width + '%';
-      words.textContent = 'here ' + short(paint.value(packed, picture.bytes[view.row * picture.width + view.column])) + ', largest ' + short(packed.limit) + ' ' + unit;
+      words.textContent = which + 'here ' + short(paint.value(packed, picture.bytes[view.row * picture.width + view.column])) + ', largest ' + short(packed.limit) + ' ' + unit;
     });
     CNN_JAX.places(canvas, picture.height, picture.width, view, function () { view.told.forEach(function (then) { then(); }); });
     return make('div', {}, make('div', { class: 'whole map' }, canvas, mark), words);

@@ -18,7 +18,7 @@ CNN_JAX.views.unit = {
     place.append(make('p', { class: 'note' }, CNN_JAX.views.unit.words(layer, unit)));
     place.append(make('div', { class: 'panels' }, CNN_JAX.views.unit.patches(layer, unit),
       CNN_JAX.views.unit.guided(layer, unit), CNN_JAX.views.unit.optimised(layer, unit),
-      make('figure', {}, make('h3', {}, 'Activation in each class'), charts.histogram(layer.histograms[unit])),
+      make('figure', {}, titled('Activation in each class', 'selectivity'), charts.histogram(layer.histograms[unit])),
       CNN_JAX.views.unit.weights(layer, unit, number), CNN_JAX.views.unit.map(layer, unit)));
   },
 
@@ -30,8 +30,9 @@ CNN_JAX.views.unit = {
 
   // The top patches; the one that is pointed at or has the focus is shown in its whole image.
   patches: function (layer, unit) {
-    const figure = make('figure', { class: 'tops' }, make('h3', {}, 'Patches that excite it most'));
-    if (!layer.top.images.length) return make('figure', {}, make('h3', {}, 'Patches that excite it most'), CNN_JAX.howToPatches());
+    const title = titled('Patches that excite it most', 'patches');
+    const figure = make('figure', { class: 'tops' }, title);
+    if (!layer.top.images.length) return make('figure', {}, title, CNN_JAX.howToPatches());
     const around = make('div', { class: 'around-patch', 'aria-live': 'polite' });
     function look(place) {
       const image = CNN_JAX.data.images.all[layer.top.images[unit][place]];
@@ -52,8 +53,11 @@ CNN_JAX.views.unit = {
   // The first of those patches beside what the unit uses of them.
   guided: function (layer, unit) {
     if (!layer.top.images.length) return null;
-    const figure = make('figure', {}, make('h3', {}, 'What it uses of them'));
-    if (!layer.guided) return make('figure', {}, make('h3', {}, 'What it uses of them'), make('p', { class: 'note' }, 'Guided backpropagation is left out: ' + layer.guided_left_out + '.'));
+    const figure = make('figure', {}, titled('What it uses of them', 'guided'));
+    if (!layer.guided) {
+      figure.append(make('p', { class: 'note' }, 'Guided backpropagation is left out: ' + layer.guided_left_out + '.'));
+      return figure;
+    }
     const packed = layer.guided[unit];
     const pairs = Array.from({ length: packed.shape[0] }, function (_, place) {
       const image = CNN_JAX.data.images.all[layer.top.images[unit][place]];
@@ -69,7 +73,7 @@ CNN_JAX.views.unit = {
   // Images that were made for the unit, with how strongly it answers.
   optimised: function (layer, unit) {
     const made = layer.optimised;
-    const figure = make('figure', {}, make('h3', {}, 'Images made for it'));
+    const figure = make('figure', {}, titled('Images made for it', 'optimised'));
     const names = { optimised: 'excites it', negative: 'switches it off' };
     if (made?.left_out) figure.append(make('p', { class: 'note' }, 'Left out: ' + made.left_out + '.'));
     else if (!made || unit >= made.images.shape[1]) {
