@@ -33,6 +33,12 @@ const paint = {
     return CNN_JAX.data.run.colours[(signed ? 'signed' : 'unsigned') + (dark ? '_dark' : '')];
   },
 
+  // How light a colour is, 0 to 1, as WCAG 2 reckons contrasts.
+  luminance: function (colour) {
+    const linear = colour.map(function (part) { return part <= 10 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4; });
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+  },
+
   // The largest magnitude in a picture.
   largest: function (picture) {
     return picture.bytes.reduce(function (most, byte) {

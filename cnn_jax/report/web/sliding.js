@@ -160,8 +160,8 @@ CNN_JAX.sliding = {
     const cells = values.map(function (value) {
       if (value === null) return make('span', { class: 'outside', title: 'padding' }, '0');
       const colour = colours[Math.min(255, Math.round(signed ? 127.5 + 127.5 * value / most : 255 * value / most))];
-      const light = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140;
-      return make('span', { style: 'background:rgb(' + colour.join(',') + ');color:' + (light ? '#111' : '#fff') }, CNN_JAX.sliding.digits(value));
+      const text = paint.luminance(colour) > 0.179 ? '#000' : '#fff'; // then the contrast is at least 4.5
+      return make('span', { style: 'background:rgb(' + colour.join(',') + ');color:' + text }, CNN_JAX.sliding.digits(value));
     });
     return make('div', {}, make('h3', {}, title), make('div', { class: 'numbers', style: 'grid-template-columns:repeat(' + size[1] + ',1fr)' }, cells));
   },
