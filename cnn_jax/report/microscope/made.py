@@ -42,6 +42,7 @@ def made(
         told(f'what {name} uses of its patches')
         found[name] = guided(run, look.examples, watched.rows, name, tops[name], watched.layers[name])
         if most and layer in learned and look.training is not None:
+            told(f'images for the units of {name}')
             found[name]['optimised'] = optimised(run, look.training, name, most, told)
     return found
 
