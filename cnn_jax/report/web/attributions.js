@@ -2,7 +2,7 @@
 // Maps of what counted for a class, all under one bar of colours, and what covering a place of the image does.
 
 CNN_JAX.attributions = {
-  names: { gradient: 'Gradient', guided_backprop: 'Guided backpropagation', grad_cam: 'Grad-CAM', occlusion: 'Occlusion' },
+  names: { gradient: 'Gradient', guided_backprop: 'Guided backprop', grad_cam: 'Grad-CAM', occlusion: 'Occlusion' },
   units: { gradient: 'score per unit of input', guided_backprop: 'score per unit of input', grad_cam: 'score per place', occlusion: 'score' },
 
   show: function (place, state, image) {
@@ -26,10 +26,10 @@ CNN_JAX.attributions = {
     place.append(make('div', { class: 'bar wide' }, make('span', {}, '\u2212 the largest'), here.shades(), make('span', {}, 'the largest of each map, which stands below it')));
     const row = make('div', { class: 'maps-row' }, here.ofImage(view));
     Object.keys(maps.methods).forEach(function (method) { row.append(here.ofMethod(view, method)); });
-    if (view.twins) place.append(titled('Twins', 'twins'));
     const told = make('div', { class: 'covered', 'aria-live': 'polite' }, make('p', { class: 'note' }, 'Point at a place of a map, or move there with the arrow keys: its values, and what the net says when the window there is covered.'));
     view.told.push(function () { here.cover(view, told); });
-    place.append(row, told);
+    const abouts = Object.keys(maps.methods).map(function (method) { return titled(here.names[method], method); });
+    place.append(row, make('div', { class: 'abouts' }, abouts, titled('Twins', 'twins')), told);
   },
 
   shades: function () {
@@ -49,13 +49,13 @@ CNN_JAX.attributions = {
       box.hidden = false;
       box.style.cssText = 'top:' + 100 * window.top / size[0] + '%;left:' + 100 * window.left / size[1] + '%;height:' + 100 * (window.bottom - window.top) / size[0] + '%;width:' + 100 * (window.right - window.left) / size[1] + '%';
     });
-    return make('div', { class: 'of-method' }, titled('Image ' + view.image.row, null), whole);
+    return make('div', { class: 'of-method' }, make('h3', {}, 'Image ' + view.image.row), whole);
   },
 
   ofMethod: function (view, method) {
     const here = CNN_JAX.attributions;
     const found = CNN_JAX.data.maps.methods[method];
-    const title = titled(here.names[method], method);
+    const title = make('h3', {}, here.names[method]);
     if (found.left_out) return make('div', { class: 'of-method' }, title, make('p', { class: 'label' }, 'Left out: ' + found.left_out + '.'));
     const parts = [here.map(view, found.maps[view.number][view.target], here.names[method], here.units[method])];
     if (view.twins) {
