@@ -238,7 +238,7 @@ def test_a_drawing_goes_through_the_net(folder, dumped):
     assert np.reshape(found['keyed'], (12, 12))[4:6, 6].max() > 100
     sums = [
         float(one.replace('\u2212', '-'))
-        for one in re.findall(r'(?:sum to|maps to|gives) (\u2212?[\d.]+)', found['sum'])
+        for one in re.findall(r'(?:sum to|maps to|gives) (\u2212?\d+(?:\.\d+)?)', found['sum'])
     ]
     assert sums[2] == pytest.approx(np.tanh(sums[1]), abs=0.02)  # conv3 has no bias, and a tanh
     assert found['hash'] == '#page=alive&window=conv3&of=1'  # the keys stayed on the pad

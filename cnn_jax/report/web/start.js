@@ -73,9 +73,11 @@
     if (event.key === 'Escape') location.hash = view === 'unit' ? CNN_JAX.link({ unit: null }) : '#page=overview';
   }
 
-  window.addEventListener('hashchange', draw);
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
-  matchMedia('print').addEventListener('change', draw);
+  function drawWhenThere() { CNN_JAX.need(['run'], draw); }
+
+  window.addEventListener('hashchange', drawWhenThere);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', drawWhenThere);
+  matchMedia('print').addEventListener('change', drawWhenThere);
   document.addEventListener('keydown', key);
-  CNN_JAX.need(['run'], draw);
+  drawWhenThere();
 })();
