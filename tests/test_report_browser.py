@@ -85,16 +85,9 @@ def dump(page, home, *more, milliseconds=3000):
     """What stands in the element `probe` of a page after its scripts; home: an empty folder for the browser."""
     assert BROWSER is not None
     options = '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking'
-    options += ' --disable-component-update --disable-sync --enable-logging=stderr'
-    command = [
-        BROWSER,
-        *options.split(),
-        *more,
-        f'--virtual-time-budget={milliseconds}',
-        f'--user-data-dir={home}',
-        '--window-size=1300,1000',
-        '--dump-dom',
-    ]
+    options += ' --disable-component-update --disable-sync --enable-logging=stderr --window-size=1300,1000 --dump-dom'
+    own = [f'--virtual-time-budget={milliseconds}', f'--user-data-dir={home}']
+    command = [BROWSER, *options.split(), *own, *more]
     done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
     assert 'CONSOLE' not in done.stderr, done.stderr
     probe = re.search(r'<pre id="probe">(.+?)</pre>', done.stdout, re.DOTALL)
@@ -192,6 +185,23 @@ def test_axe_finds_nothing_serious(folder, dumped, theme):
     is_dark, found = within(folder, dumped, script, flags=(flag,), milliseconds=60_000)
     assert is_dark == (theme == 'dark')
     assert [one for one in found if one[1] in ('serious', 'critical')] == []
+
+
+def test_a_choice_keeps_the_focus(folder, dumped):
+    script = (
+        WAIT
+        + """
+    location.hash = '#layer=conv3';
+    await wait();
+    const sort = document.querySelectorAll('#microscope select')[2];
+    sort.focus();
+    sort.value = 'selectivity';
+    sort.dispatchEvent(new Event('change'));
+    await wait();
+    const now = document.activeElement;
+    return [location.hash, now.tagName, now.value, now === sort];"""
+    )
+    assert within(folder, dumped, script) == ['#layer=conv3&sort=selectivity', 'SELECT', 'selectivity', False]
 
 
 def test_a_drawing_goes_through_the_net(folder, dumped):

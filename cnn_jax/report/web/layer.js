@@ -45,6 +45,7 @@ CNN_JAX.views.layer = {
     if (lens === 'map') place.append(CNN_JAX.imageStrip(false));
     CNN_JAX.views.layer.addBar(place, layer, lens, state.scale === 'unit');
     if (!layer.top.images.length) place.append(CNN_JAX.howToPatches());
+    if (lens === 'optimised') place.append(CNN_JAX.views.layer.aboutMade(layer));
     const units = CNN_JAX.views.layer.sorted(layer, sort);
     place.append(make('div', { class: 'wall' }, units.map(function (unit) { return CNN_JAX.views.layer.tile(layer, unit, lens, sort, state.scale === 'unit'); })));
   },
@@ -54,6 +55,14 @@ CNN_JAX.views.layer = {
     const part = layer.shown < layer.units ? 'The first ' + layer.shown + ' are shown. ' : '';
     const shrunk = layer.maps.shrunk > 1 ? 'Maps are means of squares of ' + layer.maps.shrunk + ' places. ' : '';
     return about.kind + ', output ' + about.shape.join(' x ') + '. ' + dead + part + shrunk + 'Selectivity is the correlation of a unit with the class that it goes with best.';
+  },
+
+  // How the images of units were made, and how those of others are.
+  aboutMade: function (layer) {
+    const count = layer.optimised.images.shape[1];
+    const words = 'Made by optimisation: ' + layer.optimised.settings + '.';
+    if (count >= layer.shown) return make('p', { class: 'note' }, words);
+    return CNN_JAX.howTo(words + ' Of the first ' + count + ' units; for another', '--mode=visualize --workdir=RUN --method=units --layer=' + layer.name + ' --unit=' + count);
   },
 
   addBar: function (place, layer, lens, each) {

@@ -23,6 +23,16 @@
       make('a', { href: '#page=alive', 'aria-current': view === 'alive' ? 'page' : null }, 'Alive'), pick);
   }
 
+  // Which control of the view has the focus: a choice draws the view anew, and the keyboard is to stay where it was.
+  function controls() { return Array.from(place.querySelectorAll('select, input, button, summary, canvas[tabindex]')); }
+
+  function focused() { return controls().indexOf(document.activeElement); }
+
+  function restore(number) {
+    const control = controls()[number];
+    if (control && control.tagName !== 'BUTTON') control.focus({ preventScroll: true });
+  }
+
   function draw() {
     const state = CNN_JAX.state();
     const view = viewOf(state);
@@ -39,8 +49,11 @@
         console.error(error);
         fresh.append(make('p', { class: 'note', role: 'alert' }, 'This view cannot be drawn: ' + error.message + '.'));
       }
+      const focus = focused();
+      const same = place.dataset.view === view;
       place.replaceChildren(fresh);
       place.hidden = false;
+      if (same) restore(focus);
       place.dataset.view = view;
       document.body.classList.toggle('looking-closer', view !== 'overview');
     });
