@@ -35,7 +35,7 @@ class Mixed(nn.Module):
     def __call__(self, images, *, train):
         x = Conv2D(8, 3, padding=1, activation=nn.silu, name='conv1')(images)
         x = LocalResponseNorm(name='norm1')(x)
-        x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+        x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
         skip, x = x, Conv2D(8, 3, padding=1, groups=2, activation=None, name='conv2')(x)
         x = jax.nn.relu(skip + nn.BatchNorm(use_running_average=not train, name='norm2')(x))
         x = nn.Conv(6, (3, 3), kernel_dilation=2, strides=2, name='conv3')(x)
