@@ -233,6 +233,12 @@ def test_a_drawing_goes_through_the_net(folder, dumped):
     found.keyed = Array.from(here.drawn.pixels);
     found.sum = document.querySelector('.sum').textContent;
     found.hash = location.hash;
+    location.hash = '#page=overview';
+    await wait();
+    here.drawn = null;
+    location.hash = found.hash;
+    await wait();
+    found.opened = Array.from(here.drawn.pixels);
     return found;"""
     )
     found = within(folder, dumped, script)
@@ -251,7 +257,8 @@ def test_a_drawing_goes_through_the_net(folder, dumped):
         for one in re.findall(r'(?:sum to|maps to|gives) (\u2212?\d+(?:\.\d+)?)', found['sum'])
     ]
     assert sums[2] == pytest.approx(np.tanh(sums[1]), abs=0.02)  # conv3 has no bias, and a tanh
-    assert found['hash'] == '#page=alive&window=conv3&of=1'  # the keys stayed on the pad
+    assert found['hash'].startswith('#page=alive&window=conv3&of=1&drawn=')  # the keys stayed on the pad
+    assert found['opened'] == found['keyed']
 
 
 def test_an_error_in_the_page_is_heard(opened, folder):

@@ -39,7 +39,7 @@ def suits(task: Any) -> bool:
 
 
 def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: None) -> None:
-    """Writes the scripts: `run.js`, `images.js`, `maps.js`, `alive.js` and one for each layer.
+    """Writes the scripts: `run.js`, `images.js`, `maps.js`, `alive.js` and two for each layer.
 
     Earlier ones go.
 
@@ -68,7 +68,7 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
     for number, layer in enumerate(table):
         own = units.about_layer(run, layer, watched, shapes, class_names)
         own |= {'maps': _kept(maps[layer.name]), 'top': _in_images(tops[layer.name], images)}
-        scripts[f'layer_{number}'] = own | of_units[layer.name]
+        scripts |= {f'layer_{number}': own | {'number': number}, f'made_{number}': of_units[layer.name]}
     scripts['maps'] = _of_images(run, examples, watched, chosen, table, told) if look.costly else {}
     told('the net that runs in the page')
     scripts['alive'] = _alive(run, examples, watched, chosen, table)

@@ -19,7 +19,7 @@ CNN_JAX.views.alive = {
     here.begin(state);
     const cams = CNN_JAX.data.run.layers.map(function (layer) { return layer.name; }).filter(function (name) { return 'cam:' + name in alive.program.outputs; });
     const look = { state: state, cam: cams.indexOf(state.cam) >= 0 ? state.cam : cams[cams.length - 1], parts: [] };
-    const pad = CNN_JAX.pad(alive.image, here.drawn.pixels, function () { here.drawn.touched = true; here.soon(look); });
+    const pad = CNN_JAX.pad(alive.image, here.drawn.pixels, function () { here.drawn.touched = true; here.soon(look); }, here.remember);
     place.append(make('div', { class: 'panels three' }, here.padPanel(pad, look), here.scoresPanel(look), here.camPanel(look, cams)));
     CNN_JAX.data.run.layers.forEach(function (layer) { place.append(here.row(look, layer)); });
     CNN_JAX.sliding.show(place, state, look);
@@ -32,8 +32,18 @@ CNN_JAX.views.alive = {
     const row = CNN_JAX.data.images.all[CNN_JAX.data.images.chosen[CNN_JAX.chosenPlace()]].row;
     const here = CNN_JAX.views.alive;
     here.program = here.program || programs.open(alive.program);
-    if (here.drawn && here.drawn.row === row) return;
-    here.drawn = { row: row, touched: false, pixels: here.pixelsOf(alive.rows.indexOf(row)) };
+    if (!here.drawn || here.drawn.row !== row) here.drawn = { row: row, touched: false, pixels: here.pixelsOf(alive.rows.indexOf(row)) };
+    const given = state.drawn === undefined ? null : CNN_JAX.pad.pixels(state.drawn, here.drawn.pixels.length, alive.image[2]);
+    if (!given) return;
+    here.drawn.pixels.set(given);
+    here.drawn.touched = true;
+  },
+
+  // Puts what is drawn into the address, so that a link opens it again; the view stays as it is.
+  remember: function () {
+    const drawn = CNN_JAX.views.alive.drawn;
+    const letters = drawn.touched ? CNN_JAX.pad.letters(drawn.pixels, CNN_JAX.data.alive.image[2]) : null;
+    history.replaceState(null, '', CNN_JAX.link({ drawn: letters }));
   },
 
   pixelsOf: function (number) {
@@ -76,6 +86,7 @@ CNN_JAX.views.alive = {
     function put(pixels, touched) {
       here.drawn.pixels.set(pixels);
       here.drawn.touched = touched;
+      here.remember();
       pad.show();
       here.compute(look);
     }

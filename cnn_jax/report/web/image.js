@@ -46,7 +46,7 @@ CNN_JAX.imageStrip = function (choose) {
   const images = CNN_JAX.data.images;
   const state = CNN_JAX.state();
   const now = CNN_JAX.chosenPlace();
-  const kept = !state.layer && !choose && state.page !== 'alive' ? { page: 'overview' } : {};
+  const kept = !state.layer && !choose && state.page !== 'alive' ? { page: 'overview', drawn: null } : { drawn: null };
   const onlyWrong = choose && state.wrong === '1';
   const links = images.chosen.map(function (number, place) {
     const image = images.all[number];

@@ -2,7 +2,10 @@
 // All units of a layer as a wall, through one of several lenses.
 
 CNN_JAX.views.layer = {
-  needs: function (state) { return ['images', 'layer_' + CNN_JAX.layerNumber(state.layer)]; },
+  needs: function (state) {
+    const number = CNN_JAX.layerNumber(state.layer);
+    return ['images', 'layer_' + number, 'made_' + number];
+  },
 
   // What can be shown of a layer: [key, words].
   lenses: function (layer) {
@@ -10,7 +13,7 @@ CNN_JAX.views.layer = {
     if (layer.kernels || layer.incoming) found.push(['weights', layer.kernels ? 'weights' : 'strongest weights']);
     found.push(['mean', 'mean activation']);
     if (layer.top.images.length) found.push(['patches', 'top patch']);
-    if (layer.optimised?.images) found.push(['optimised', 'optimised image']);
+    if (CNN_JAX.made(layer).optimised?.images) found.push(['optimised', 'optimised image']);
     return found;
   },
 
@@ -59,8 +62,9 @@ CNN_JAX.views.layer = {
 
   // How the images of units were made, and how those of others are.
   aboutMade: function (layer) {
-    const count = layer.optimised.images.shape[1];
-    const words = 'Made by optimisation: ' + layer.optimised.settings + '.';
+    const made = CNN_JAX.made(layer).optimised;
+    const count = made.images.shape[1];
+    const words = 'Made by optimisation: ' + made.settings + '.';
     if (count >= layer.shown) return make('p', { class: 'note' }, words);
     return CNN_JAX.howTo(words + ' Of the first ' + count + ' units; for another', '--mode=visualize --workdir=RUN --method=units --layer=' + layer.name + ' --unit=' + count);
   },
@@ -93,8 +97,9 @@ CNN_JAX.unitPicture = function (layer, unit, lens, each) {
     return make('span', { class: 'frame' }, paint.patch(image, layer.top.boxes[unit][0], 84));
   }
   if (lens === 'optimised') {
-    if (unit >= layer.optimised.images.shape[1]) return make('span', { class: 'frame more' }, 'not made');
-    return paint.pixels(layer.optimised.images, [0, unit], label);
+    const images = CNN_JAX.made(layer).optimised.images;
+    if (unit >= images.shape[1]) return make('span', { class: 'frame more' }, 'not made');
+    return paint.pixels(images, [0, unit], label);
   }
   if (lens === 'weights' && layer.kernels && layer.kernels.shape[1] === 3) return paint.colourKernel(layer.kernels, unit, each, label);
   const packed = lens === 'map' ? layer.maps : layer.kernels || layer.incoming.kernels;

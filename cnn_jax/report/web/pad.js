@@ -1,8 +1,9 @@
 'use strict';
 // A pad to draw on, as fine as the images of the run: pixels of 0 to 255, the same in all channels.
 
-// shape: height, width, channels. pixels: what is drawn on, changed in place. changed() hears of each stroke.
-CNN_JAX.pad = function (shape, pixels, changed) {
+// shape: height, width, channels. pixels: what is drawn on, changed in place. changed() hears of each bit of a stroke,
+// ended() of its end.
+CNN_JAX.pad = function (shape, pixels, changed, ended) {
   const [height, width, channels] = shape;
   const radius = Math.max(0.8, 0.05 * Math.max(height, width));
   const cursor = { row: Math.floor(height / 2), column: Math.floor(width / 2), shown: false };
@@ -61,7 +62,12 @@ CNN_JAX.pad = function (shape, pixels, changed) {
     line(last, next);
     last = next;
   });
-  ['pointerup', 'pointercancel'].forEach(function (name) { canvas.addEventListener(name, function () { last = null; }); });
+  ['pointerup', 'pointercancel'].forEach(function (name) {
+    canvas.addEventListener(name, function () {
+      if (last) ended();
+      last = null;
+    });
+  });
   canvas.addEventListener('blur', function () { cursor.shown = false; show(); });
   canvas.addEventListener('keydown', function (event) {
     const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], ' ': [0, 0] }[event.key];
@@ -72,10 +78,34 @@ CNN_JAX.pad = function (shape, pixels, changed) {
     cursor.shown = true;
     cursor.row = Math.min(height - 1, Math.max(0, cursor.row + steps[0]));
     cursor.column = Math.min(width - 1, Math.max(0, cursor.column + steps[1]));
-    if (event.shiftKey || event.key === ' ') line(from, { row: cursor.row + 0.5, column: cursor.column + 0.5 });
-    else show();
+    if (event.shiftKey || event.key === ' ') {
+      line(from, { row: cursor.row + 0.5, column: cursor.column + 0.5 });
+      ended();
+    } else show();
   });
   show();
   return { element: make('div', { class: 'pad-box' }, canvas, box), show: show };
 };
 CNN_JAX.pad.ink = 'light';
+
+// A drawing as letters for an address: runs of one value, two letters for it and then how many, of base 36. null where
+// it has colours, or would be too long.
+CNN_JAX.pad.letters = function (pixels, channels) {
+  const runs = [];
+  for (let place = 0; place < pixels.length; place += channels) {
+    for (let channel = 1; channel < channels; channel += 1) if (pixels[place + channel] !== pixels[place]) return null;
+    const last = runs[runs.length - 1];
+    if (last && last[0] === pixels[place]) last[1] += 1;
+    else runs.push([pixels[place], 1]);
+  }
+  const text = runs.map(function (run) { return run[0].toString(16).padStart(2, '0') + run[1].toString(36); }).join('.');
+  return text.length > 4000 ? null : text;
+};
+
+// What `letters` was given; null for what is no drawing of that size.
+CNN_JAX.pad.pixels = function (letters, size, channels) {
+  const found = letters.split('.').flatMap(function (run) {
+    return new Array(channels * Math.min(size, parseInt(run.slice(2), 36) || 0)).fill(parseInt(run.slice(0, 2), 16));
+  });
+  return found.length === size && found.every(Number.isFinite) ? Float32Array.from(found) : null;
+};

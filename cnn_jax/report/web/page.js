@@ -36,6 +36,9 @@ const CNN_JAX = {
 
   layer: function (number) { return CNN_JAX.data['layer_' + number]; },
 
+  // What was made for the units of a layer, in a script of its own: the first view does without it.
+  made: function (layer) { return CNN_JAX.data['made_' + layer.number] || {}; },
+
   // The number of a layer by its name; -1 for one that is not there.
   layerNumber: function (name) {
     return CNN_JAX.data.run.layers.findIndex(function (layer) { return layer.name === name; });

@@ -2,7 +2,10 @@
 // One unit: the patches that excite it most, how it tells classes apart, what comes into it.
 
 CNN_JAX.views.unit = {
-  needs: function (state) { return ['images', 'layer_' + CNN_JAX.layerNumber(state.layer)]; },
+  needs: function (state) {
+    const number = CNN_JAX.layerNumber(state.layer);
+    return ['images', 'layer_' + number, 'made_' + number];
+  },
 
   show: function (place, state) {
     const number = CNN_JAX.layerNumber(state.layer);
@@ -54,11 +57,12 @@ CNN_JAX.views.unit = {
   guided: function (layer, unit) {
     if (!layer.top.images.length) return null;
     const figure = make('figure', {}, titled('What it uses of them', 'guided'));
-    if (!layer.guided) {
-      figure.append(make('p', { class: 'note' }, 'Guided backpropagation is left out: ' + layer.guided_left_out + '.'));
+    const made = CNN_JAX.made(layer);
+    if (!made.guided) {
+      figure.append(make('p', { class: 'note' }, 'Guided backpropagation is left out: ' + made.guided_left_out + '.'));
       return figure;
     }
-    const packed = layer.guided[unit];
+    const packed = made.guided[unit];
     const pairs = Array.from({ length: packed.shape[0] }, function (_, place) {
       const image = CNN_JAX.data.images.all[layer.top.images[unit][place]];
       const box = layer.top.boxes[unit][place];
@@ -72,7 +76,7 @@ CNN_JAX.views.unit = {
 
   // Images that were made for the unit, with how strongly it answers.
   optimised: function (layer, unit) {
-    const made = layer.optimised;
+    const made = CNN_JAX.made(layer).optimised;
     const figure = make('figure', {}, titled('Images made for it', 'optimised'));
     const names = { optimised: 'excites it', negative: 'switches it off' };
     if (made?.left_out) figure.append(make('p', { class: 'note' }, 'Left out: ' + made.left_out + '.'));
