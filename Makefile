@@ -1,6 +1,6 @@
 # make run    trains LeNet-5 on the digits; ARGS='--config.epochs=5' adds options
 # make test   runs the test suite;          ARGS='-k conv' selects
-# make lint   ruff and pyright
+# make lint   ruff and pyright; biome, for the scripts and styles of the pages
 # Each target sets up .venv by itself.
 
 ifeq ($(OS),Windows_NT)
@@ -27,12 +27,13 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	node_modules/.bin/biome lint --error-on-warnings
 
 bench: .venv/dev
 	$(BIN)/python -m benchmarks.lenet_digits --seeds=5
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv node_modules runs
 
 $(BIN)/python$(EXE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -45,7 +46,8 @@ $(BIN)/python$(EXE):
 	$(PIP) -r requirements.txt
 	@touch $@
 
-.venv/dev: requirements-dev.txt .venv/run
+.venv/dev: requirements-dev.txt package-lock.json .venv/run
 	@echo "installing what the tests and linters need"
 	$(PIP) -r requirements-dev.txt
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --no-audit --no-fund
 	@touch $@

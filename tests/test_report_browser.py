@@ -1,17 +1,21 @@
-"""The microscope in a real browser, from `file://`: every view opens, its numbers are the arrays, links restore it."""
+"""The microscope in a real browser, from `file://`: every view opens, its numbers are the arrays, links restore it.
+
+All views also pass axe, an accessibility checker, in both themes.
+"""
 
 import html
 import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 from test_report_microscope import NAMES, look, make_run
 
 from cnn_jax.report import write_report
-from cnn_jax.report.microscope import scripts
+from cnn_jax.report.microscope import made, scripts
 from cnn_jax.report.runs import Listed, write_index
 
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'chrome'))), None)
@@ -24,7 +28,11 @@ VIEWS = {
     'unit': '#layer=conv3&unit=2',
     'dead': '#layer=conv1&unit=1',
     'image': '#page=image',
+    'maps': '#page=image&twins=1&class=1',
+    'alive': '#page=alive&window=conv3&of=1&cam=conv3',
+    'made': '#layer=conv1&lens=optimised',
 }
+AXE = Path(__file__).parent.parent / 'node_modules' / 'axe-core' / 'axe.min.js'
 # Runs in the page when it has settled, and leaves what it found where `--dump-dom` shows it.
 PROBE = """<script>setTimeout(function () {
   const layer = CNN_JAX.data.layer_2;
@@ -51,31 +59,48 @@ FRAME = """<!doctype html><iframe src="index.html$HASH" style="width: $WIDTHpx; 
 });</script>"""
 
 
+def made_up(run, training, layer, most, told):
+    """In the place of `made.optimised`, which takes long."""
+    images = np.random.default_rng(0).integers(0, 256, (3, 2, 12, 12, 1), dtype=np.uint8)  # of the first 2 units
+    return {
+        'images': scripts.pack_bytes(images),
+        'activations': [[1.5, 0.5], [1.25, 0.5], [-0.25, 0.5]],
+        'kinds': ['optimised', 'another, 2', 'negative'],
+        'notes': [['', 'zero gradient'], ['', ''], ['', '']],
+        'settings': 'made up',
+    }
+
+
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     run = make_run(tmp_path_factory.mktemp('browser'))
-    page = write_report(run, look())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(made, 'optimised', made_up)
+        page = write_report(run, look()._replace(training=look().examples))
     page.write_text(page.read_text(encoding='utf-8').replace('</body>', PROBE), encoding='utf-8')
     return run.workdir / 'report'
 
 
+def dump(page, home, *more, milliseconds=3000):
+    """What stands in the element `probe` of a page after its scripts; home: an empty folder for the browser."""
+    assert BROWSER is not None
+    options = '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking'
+    options += ' --disable-component-update --disable-sync --enable-logging=stderr --window-size=1300,1000 --dump-dom'
+    own = [f'--virtual-time-budget={milliseconds}', f'--user-data-dir={home}']
+    command = [BROWSER, *options.split(), *own, *more]
+    done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    assert 'CONSOLE' not in done.stderr, done.stderr
+    probe = re.search(r'<pre id="probe">(.+?)</pre>', done.stdout, re.DOTALL)
+    assert probe is not None
+    return json.loads(html.unescape(probe[1]))
+
+
 @pytest.fixture(scope='module')
 def dumped(tmp_path_factory):
-    """What stands in the element `probe` of a page after its scripts."""
+    def of(page, flags=(), **settings):
+        return dump(page, tmp_path_factory.mktemp('home'), *flags, **settings)
 
-    def dump(page):
-        assert BROWSER is not None
-        options = '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking'
-        options += ' --disable-component-update --disable-sync --virtual-time-budget=3000 --enable-logging=stderr'
-        home = tmp_path_factory.mktemp('home')
-        command = [BROWSER, *options.split(), f'--user-data-dir={home}', '--window-size=1300,1000', '--dump-dom']
-        done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-        assert 'CONSOLE' not in done.stderr, done.stderr
-        probe = re.search(r'<pre id="probe">(.+?)</pre>', done.stdout, re.DOTALL)
-        assert probe is not None
-        return json.loads(html.unescape(probe[1]))
-
-    return dump
+    return of
 
 
 @pytest.fixture(scope='module')
@@ -93,7 +118,9 @@ def opened(folder, dumped):
 @pytest.mark.parametrize('name', VIEWS)
 def test_every_view_opens_without_an_error_and_fits_a_phone(opened, name):
     found = opened(VIEWS[name], width=390)
-    assert found['view'] == {'weights': 'layer', 'kept': 'layer', 'dead': 'unit'}.get(name, name)
+    assert found['view'] == {'weights': 'layer', 'kept': 'layer', 'made': 'layer', 'dead': 'unit', 'maps': 'image'}.get(
+        name, name
+    )
     assert found['width'] == 390
     assert found['overflow'] <= 0
     assert found['unnamed'] == 0
@@ -116,6 +143,122 @@ def test_a_link_restores_the_view_and_names_stay_text(opened):
     first = opened(VIEWS['unit'])
     assert 'conv3 unit 2' in first['text']
     assert NAMES[1] in first['text']
+
+
+def within(folder, dumped, script, **settings):
+    """What a script, the body of an async function, returns in the page."""
+    page = folder / 'probed.html'
+    text = (folder / 'index.html').read_text(encoding='utf-8').replace(PROBE, '</body>')
+    probe = (
+        '<pre id="probe"></pre><script>(async function () {'
+        + script
+        + """})().then(function (found) {
+      document.getElementById('probe').textContent = JSON.stringify(found);
+    }, function (error) { console.error(error); });</script></body>"""
+    )
+    page.write_text(text.replace('</body>', probe), encoding='utf-8')
+    return dumped(page, **settings)
+
+
+WAIT = 'function wait() { return new Promise(function (then) { setTimeout(then, 400); }); }'
+
+
+@pytest.mark.skipif(not AXE.exists(), reason='axe-core is not installed: make lint installs it')
+@pytest.mark.parametrize('theme', ['dark', 'light'])
+def test_axe_finds_nothing_serious(folder, dumped, theme):
+    axe = AXE.read_text(encoding='utf-8').replace('</script>', '<\\/script>')
+    script = (
+        axe
+        + WAIT
+        + 'const found = []; for (const hash of '
+        + json.dumps(list(VIEWS.values()))
+        + """) {
+      location.hash = hash || '#page=overview';
+      await wait();
+      document.querySelectorAll('details').forEach(function (one) { one.open = true; });
+      const result = await axe.run(document, { resultTypes: ['violations'] });
+      result.violations.forEach(function (one) { found.push([hash, one.impact, one.id, one.nodes[0].html]); });
+    }
+    return [matchMedia('(prefers-color-scheme: dark)').matches, found];"""
+    )
+    flag = f'--blink-settings=preferredColorScheme={0 if theme == "dark" else 1}'
+    is_dark, found = within(folder, dumped, script, flags=(flag,), milliseconds=60_000)
+    assert is_dark == (theme == 'dark')
+    assert [one for one in found if one[1] in ('serious', 'critical')] == []
+
+
+def test_a_choice_keeps_the_focus(folder, dumped):
+    script = (
+        WAIT
+        + """
+    location.hash = '#layer=conv3';
+    await wait();
+    const sort = document.querySelectorAll('#microscope select')[2];
+    sort.focus();
+    sort.value = 'selectivity';
+    sort.dispatchEvent(new Event('change'));
+    await wait();
+    const now = document.activeElement;
+    return [location.hash, now.tagName, now.value, now === sort];"""
+    )
+    assert within(folder, dumped, script) == ['#layer=conv3&sort=selectivity', 'SELECT', 'selectivity', False]
+
+
+def test_a_drawing_goes_through_the_net(folder, dumped):
+    """By pointer and by keys; the page says what it computes, and a link to the view opens with the image again."""
+    script = (
+        WAIT
+        + """
+    location.hash = '#page=alive&window=conv3&of=1';
+    await wait();
+    const here = CNN_JAX.views.alive;
+    function scores() { return Array.from(here.pass.output('scores')); }
+    const said = document.querySelector('.drawing figcaption').textContent;
+    const found = { said: said, scores: scores(), image: Array.from(here.drawn.pixels) };
+    const pad = document.querySelector('.pad');
+    const place = pad.getBoundingClientRect();
+    pad.setPointerCapture = function () {};  // of a pointer that is none
+    function point(kind, x, y) {
+      const at = { clientX: place.left + x * place.width, clientY: place.top + y * place.height, pointerId: 1 };
+      pad.dispatchEvent(new PointerEvent(kind, at));
+    }
+    document.querySelector('.drawing button').click();
+    found.cleared = Array.from(here.drawn.pixels);
+    point('pointerdown', 0.25, 0.5); point('pointermove', 0.75, 0.5); point('pointerup', 0.75, 0.5);
+    await wait();
+    found.drawn = Array.from(here.drawn.pixels);
+    found.after = scores();
+    pad.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowUp', shiftKey: true }));
+    await wait();
+    found.keyed = Array.from(here.drawn.pixels);
+    found.sum = document.querySelector('.sum').textContent;
+    found.hash = location.hash;
+    location.hash = '#page=overview';
+    await wait();
+    here.drawn = null;
+    location.hash = found.hash;
+    await wait();
+    found.opened = Array.from(here.drawn.pixels);
+    return found;"""
+    )
+    found = within(folder, dumped, script)
+    data = scripts.read_script(folder / 'data' / 'alive.js')
+    assert re.search(r'to within 0\.00000\d\d\.', found['said'])
+    np.testing.assert_allclose(found['scores'], data['scores'][0], atol=1e-4)
+    np.testing.assert_array_equal(found['image'], scripts.unpack(data['pixels'])[0].ravel())
+    assert not any(found['cleared'])
+    drawn = np.reshape(found['drawn'], (12, 12))
+    assert drawn[5:7, 3:9].min() > 100
+    assert not drawn[:4].any()
+    assert found['after'] != found['scores']
+    assert np.reshape(found['keyed'], (12, 12))[4:6, 6].max() > 100
+    sums = [
+        float(one.replace('\u2212', '-'))
+        for one in re.findall(r'(?:sum to|maps to|gives) (\u2212?\d+(?:\.\d+)?)', found['sum'])
+    ]
+    assert sums[2] == pytest.approx(np.tanh(sums[1]), abs=0.02)  # conv3 has no bias, and a tanh
+    assert found['hash'].startswith('#page=alive&window=conv3&of=1&drawn=')  # the keys stayed on the pad
+    assert found['opened'] == found['keyed']
 
 
 def test_an_error_in_the_page_is_heard(opened, folder):

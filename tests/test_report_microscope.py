@@ -122,7 +122,8 @@ def outputs(run):
 
 
 def test_there_is_a_script_for_the_run_the_images_and_each_layer(data):
-    assert set(data) == {'run', 'images', 'layer_0', 'layer_1', 'layer_2', 'layer_3'}
+    of_layers = [f'{kind}_{number}' for kind in ('layer', 'made') for number in range(4)]
+    assert set(data) == {'run', 'images', 'maps', 'alive', *of_layers}
     assert [layer['name'] for layer in data['run']['layers']] == ['conv1', 'pool2', 'conv3', 'fc4']
     assert data['run']['checkpoints'] == [200, 400]
     assert data['run']['classes'] == list(NAMES)
@@ -256,6 +257,8 @@ def test_the_cheap_look_has_no_patches_and_takes_old_layers_away(tmp_path):
     write_report(make_run(tmp_path), look(costly=False))
     assert not (folder / 'layer_9.js').exists()
     assert scripts.read_script(folder / 'layer_0.js')['top'] == {'images': [], 'values': [], 'boxes': []}
+    assert scripts.read_script(folder / 'made_0.js') == {}
+    assert scripts.read_script(folder / 'maps.js') == {}
     assert not scripts.read_script(folder / 'run.js')['patches']
 
 

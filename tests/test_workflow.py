@@ -35,7 +35,7 @@ def test_the_tour_has_the_modes_that_are_promised(tmp_path):
 @pytest.mark.parametrize(('system', 'folder'), [('Linux', '.venv/bin'), ('Windows_NT', '.venv/Scripts')])
 def test_make_finds_its_environment_and_says_what_it_installs(tmp_path, system, folder):
     (tmp_path / 'Makefile').write_text((ROOT / 'Makefile').read_text(encoding='utf-8'), encoding='utf-8')
-    for name in ('requirements.txt', 'requirements-dev.txt'):
+    for name in ('requirements.txt', 'requirements-dev.txt', 'package-lock.json'):
         (tmp_path / name).touch()
     command = ['make', '-n', 'test', f'OS={system}']
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout

@@ -22,10 +22,10 @@ def write_report(run: Run, look: Look | None = None, *, told: Callable[[str], No
     """
     layers = describe.layer_table(run.model, run.input_shape, variables=run.variables or None)
     name = str(run.config.get('experiment', run.workdir.name))
+    seen = part('the microscope', lambda: _microscope(run, look, told), otherwise='')
     parts = {
-        'the microscope': lambda: [_microscope(run, look, told)],
         'its numbers': lambda: [sections.cards(run, layers)],
-        'the curves': lambda: [sections.curves(run)],
+        'the curves': lambda: [_without_scripts(sections.curves(run)) if seen else sections.curves(run)],
         'what the task shows': lambda: run.task.sections(run),
         'the first filters': lambda: [sections.first_filters(run, layers)],
         'the training images': lambda: [augmented.section(run.workdir)],
@@ -39,9 +39,14 @@ def write_report(run: Run, look: Look | None = None, *, told: Callable[[str], No
         kind=sections.kind(run),
         heading=name,
         result=' '.join(filter(None, (sections.result(run, type(run.model).__name__), sections.openings(run)))),
-        sections=[html for name, make in parts.items() for html in part(name, make, otherwise=[])],
+        sections=[seen, *(html for name, make in parts.items() for html in part(name, make, otherwise=[]))],
         footer=sections.footer(run),
     )
+
+
+def _without_scripts(html: str) -> str:
+    """What the microscope shows too, for a reader whose browser runs no scripts."""
+    return f'<noscript>{html}</noscript>' if html else ''
 
 
 def _microscope(run: Run, look: Look | None, told: Callable[[str], None]) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from cnn_jax.data.pipeline import Source
 from cnn_jax.devices.feed import Feed
+from cnn_jax.errors import DataError
 from cnn_jax.experiment import Experiment
 from cnn_jax.report.microscope import Look
 from cnn_jax.steps.predict import make_predict_step
@@ -62,9 +64,20 @@ def look_of(experiment: Experiment, feed: Feed, split: str, *, step: int, workdi
         workdir: whose checkpoints are listed.
         costly: see `Look`.
     """
-    examples = Examples(feed.source(split), preprocessing(experiment.preprocess), group=experiment.task.group)
+    preprocess = preprocessing(experiment.preprocess)
+    examples = Examples(feed.source(split), preprocess, group=experiment.task.group)
+    source = _training_images(feed) if costly else None
+    training = None if source is None else Examples(source, preprocess)
     steps = Checkpoints(workdir / 'checkpoints').steps()
-    return Look(examples, split, step, steps, costly)
+    return Look(examples, split, step, steps, costly, training)
+
+
+def _training_images(feed: Feed) -> Source | None:
+    """The training images; None where they are not there."""
+    try:
+        return feed.source('train')
+    except DataError:
+        return None
 
 
 def with_cases(run: Run, experiment: Experiment, feed: Feed) -> Run:

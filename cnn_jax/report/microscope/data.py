@@ -1,5 +1,7 @@
 """The scripts of a run's microscope, written into `report/data/`."""
 
+import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,14 @@ from cnn_jax import describe
 from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.describe import Layer
 from cnn_jax.drawing.page import page_path
-from cnn_jax.report.microscope import overview, units
+from cnn_jax.report.microscope import alive, made, overview, units
 from cnn_jax.report.microscope.activity import Watched, maps_of, watch
 from cnn_jax.report.microscope.findings import worst_confusion
 from cnn_jax.report.microscope.look import Look
+from cnn_jax.report.microscope.maps import about_maps
 from cnn_jax.report.microscope.pictures import Shown, pictures
 from cnn_jax.report.microscope.scripts import pack, write_script
+from cnn_jax.report.parts import part
 from cnn_jax.tasks.run import Run
 from cnn_jax.tracing import scores
 from cnn_jax.visualize.engine.examples import Examples
@@ -35,7 +39,9 @@ def suits(task: Any) -> bool:
 
 
 def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: None) -> None:
-    """Writes the scripts: `run.js`, `images.js` and one for each layer; earlier ones go.
+    """Writes the scripts: `run.js`, `images.js`, `maps.js`, `alive.js` and two for each layer.
+
+    Earlier ones go.
 
     told: hears what is looked at.
 
@@ -48,16 +54,12 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
     class_names = in_words(tuple(run.class_names))
     examples = look.examples.first(MOST_IMAGES).at_most(READ_BYTES // _read_bytes(table))
     told('what each unit does')
-    variables = jax.device_put(run.variables)  # once, not for each batch
-    watched = watch(run.model, variables, examples, names)
+    run = dataclasses.replace(run, variables=jax.device_put(run.variables))  # once, not for each batch
+    watched = watch(run.model, run.variables, examples, names)
     shapes = {layer.name: _map_shape(layer) for layer in table}
     chosen = _chosen(watched, len(class_names), sum(_kept_bytes(shape) for shape in shapes.values()))
-    maps = maps_of(run.model, variables, examples.only(watched.rows[chosen]), names)
-    tops = {name: units.no_patches() for name in names}
-    if look.costly:
-        for name in names:
-            told(f'the patches that excite {name}')
-            tops[name] = units.top_patches(run.model, variables, run.input_shape, name, watched.layers[name])
+    maps = maps_of(run.model, run.variables, examples.only(watched.rows[chosen]), names)
+    tops, of_units = _of_units(run, look, examples, watched, table, told)
     images = np.unique(np.concatenate([chosen, *(top.images.ravel() for top in tops.values())])).astype(int)
     told('the images')
     shown = pictures(run, examples, watched, images, class_names)
@@ -66,8 +68,51 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
     for number, layer in enumerate(table):
         own = units.about_layer(run, layer, watched, shapes, class_names)
         own |= {'maps': _kept(maps[layer.name]), 'top': _in_images(tops[layer.name], images)}
-        scripts[f'layer_{number}'] = own
+        scripts |= {f'layer_{number}': own | {'number': number}, f'made_{number}': of_units[layer.name]}
+    scripts['maps'] = _of_images(run, examples, watched, chosen, table, told) if look.costly else {}
+    told('the net that runs in the page')
+    scripts['alive'] = _alive(run, examples, watched, chosen, table)
     _put(page_path(run.workdir).parent / DATA, scripts)
+
+
+def _of_units(
+    run: Run,
+    look: Look,
+    examples: Examples,
+    watched: Watched,
+    table: Sequence[Layer],
+    told: Callable[[str], None],
+) -> tuple[dict[str, units.Top], dict[str, dict[str, Any]]]:
+    """What takes long, of each layer by name: the patches that excite its units most, and what is made for them."""
+    names = [layer.name for layer in table]
+    if not look.costly:
+        return {name: units.no_patches() for name in names}, {name: {} for name in names}
+    tops = {}
+    for name in names:
+        told(f'the patches that excite {name}')
+        tops[name] = units.top_patches(run.model, run.variables, run.input_shape, name, watched.layers[name])
+    return tops, made.made(run, look._replace(examples=examples), watched, table, tops, told)
+
+
+def _of_images(
+    run: Run,
+    examples: Examples,
+    watched: Watched,
+    chosen: np.ndarray,
+    table: Sequence[Layer],
+    told: Callable[[str], None],
+) -> dict[str, Any]:
+    macs = sum(layer.macs for layer in table)
+    make = functools.partial(about_maps, run, examples, watched, chosen, macs, told)
+    return part('the maps of images', make, otherwise={})
+
+
+def _alive(
+    run: Run, examples: Examples, watched: Watched, chosen: np.ndarray, table: Sequence[Layer]
+) -> dict[str, Any]:
+    pixels = alive.pixels_of(examples, watched, chosen)
+    make = functools.partial(alive.about_alive, run, examples.preprocess, table, pixels)
+    return part('the net that runs in it', make, otherwise={})
 
 
 def _shown_layers(run: Run, examples: Examples) -> list[Layer]:

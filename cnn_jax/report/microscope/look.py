@@ -14,7 +14,9 @@ class Look(NamedTuple):
         split: its name.
         step: of the weights.
         checkpoints: the steps that have one.
-        costly: whether the patches that excite each unit most are looked for, which takes the longest.
+        costly: whether what takes long is made: for each unit the patches that excite it most, what it uses of them,
+            and images made for it.
+        training: images whose colours and spectrum the made ones have; None: none are made.
     """
 
     examples: Examples
@@ -22,3 +24,4 @@ class Look(NamedTuple):
     step: int
     checkpoints: Sequence[int]
     costly: bool = True
+    training: Examples | None = None

@@ -9,6 +9,7 @@ from cnn_jax.describe import Layer, field_cells
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.report import tables
 from cnn_jax.report.microscope.activity import Watched
+from cnn_jax.report.microscope.cards import cards
 from cnn_jax.report.microscope.findings import findings
 from cnn_jax.report.microscope.look import Look
 from cnn_jax.report.microscope.scripts import rounded
@@ -35,6 +36,7 @@ def about_run(
         'findings': findings(watched, class_names, look.split),
         'command': tables.command(run.config),
         'colours': colours(),
+        'cards': cards(),
     }
 
 

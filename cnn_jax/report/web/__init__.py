@@ -3,7 +3,10 @@
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ('page', 'paint', 'charts', 'overview', 'layer', 'unit', 'image', 'start')  # in the order that they need
+_SCRIPTS = (
+    *('page', 'cards', 'paint', 'charts', 'arrays', 'operations', 'program', 'pad'),
+    *('overview', 'layer', 'unit', 'attributions', 'image', 'alive', 'sliding', 'start'),
+)  # in the order that they need
 
 
 def section() -> str:

@@ -2,7 +2,7 @@
 // One image: what the net says of it, and the maps of all layers.
 
 CNN_JAX.views.image = {
-  needs: function () { return ['images'].concat(CNN_JAX.layerScripts()); },
+  needs: function () { return ['images', 'maps'].concat(CNN_JAX.layerScripts()); },
 
   show: function (place, state) {
     const images = CNN_JAX.data.images;
@@ -17,6 +17,8 @@ CNN_JAX.views.image = {
     place.append(make('div', { class: 'panels' },
       make('figure', {}, make('h3', {}, CNN_JAX.className(image.label) + (wrong ? ', taken for ' + CNN_JAX.className(image.answer) : '')), make('div', { class: 'large' }, paint.whole(image, null))),
       make('figure', {}, make('h3', {}, 'What the net says'), charts.scores(image))));
+    CNN_JAX.attributions.show(place, state, image);
+    place.append(make('h2', {}, 'What each layer makes of it'));
     const limits = CNN_JAX.layerScripts().map(function (name) { return CNN_JAX.data[name].maps.limit; });
     const all = state.scale === 'all';
     place.append(make('div', { class: 'controls' }, choice('Colours to', [['layer', 'the largest of each layer'], ['all', 'the largest of all layers']], all ? 'all' : 'layer', function (key) { go({ scale: key }); })));
@@ -44,14 +46,14 @@ CNN_JAX.imageStrip = function (choose) {
   const images = CNN_JAX.data.images;
   const state = CNN_JAX.state();
   const now = CNN_JAX.chosenPlace();
+  const kept = !state.layer && !choose && state.page !== 'alive' ? { page: 'overview', drawn: null } : { drawn: null };
   const onlyWrong = choose && state.wrong === '1';
   const links = images.chosen.map(function (number, place) {
     const image = images.all[number];
     const wrong = image.label !== image.answer;
     if (onlyWrong && !wrong) return null;
     const words = 'image ' + image.row + ': ' + CNN_JAX.className(image.label) + (wrong ? ', taken for ' + CNN_JAX.className(image.answer) : '');
-    const overview = !state.layer && !choose ? { page: 'overview' } : {};
-    return make('a', { href: CNN_JAX.link(Object.assign({ image: image.row }, overview)), title: words, class: wrong ? 'wrong' : null, 'aria-current': place === now ? 'true' : null },
+    return make('a', { href: CNN_JAX.link(Object.assign({ image: image.row }, kept)), title: words, class: wrong ? 'wrong' : null, 'aria-current': place === now ? 'true' : null },
       make('img', { src: image.source, alt: words }));
   }).filter(Boolean);
   const box = choose ? make('label', { class: 'choice' }, make('input', { type: 'checkbox', checked: onlyWrong, onchange: function () { go({ wrong: onlyWrong ? null : 1 }); } }), make('span', {}, 'misclassified only (marked below)')) : null;

@@ -2,7 +2,10 @@
 // All units of a layer as a wall, through one of several lenses.
 
 CNN_JAX.views.layer = {
-  needs: function (state) { return ['images', 'layer_' + CNN_JAX.layerNumber(state.layer)]; },
+  needs: function (state) {
+    const number = CNN_JAX.layerNumber(state.layer);
+    return ['images', 'layer_' + number, 'made_' + number];
+  },
 
   // What can be shown of a layer: [key, words].
   lenses: function (layer) {
@@ -10,6 +13,7 @@ CNN_JAX.views.layer = {
     if (layer.kernels || layer.incoming) found.push(['weights', layer.kernels ? 'weights' : 'strongest weights']);
     found.push(['mean', 'mean activation']);
     if (layer.top.images.length) found.push(['patches', 'top patch']);
+    if (CNN_JAX.made(layer).optimised?.images) found.push(['optimised', 'optimised image']);
     return found;
   },
 
@@ -44,6 +48,7 @@ CNN_JAX.views.layer = {
     if (lens === 'map') place.append(CNN_JAX.imageStrip(false));
     CNN_JAX.views.layer.addBar(place, layer, lens, state.scale === 'unit');
     if (!layer.top.images.length) place.append(CNN_JAX.howToPatches());
+    if (lens === 'optimised') place.append(CNN_JAX.views.layer.aboutMade(layer));
     const units = CNN_JAX.views.layer.sorted(layer, sort);
     place.append(make('div', { class: 'wall' }, units.map(function (unit) { return CNN_JAX.views.layer.tile(layer, unit, lens, sort, state.scale === 'unit'); })));
   },
@@ -53,6 +58,15 @@ CNN_JAX.views.layer = {
     const part = layer.shown < layer.units ? 'The first ' + layer.shown + ' are shown. ' : '';
     const shrunk = layer.maps.shrunk > 1 ? 'Maps are means of squares of ' + layer.maps.shrunk + ' places. ' : '';
     return about.kind + ', output ' + about.shape.join(' x ') + '. ' + dead + part + shrunk + 'Selectivity is the correlation of a unit with the class that it goes with best.';
+  },
+
+  // How the images of units were made, and how those of others are.
+  aboutMade: function (layer) {
+    const made = CNN_JAX.made(layer).optimised;
+    const count = made.images.shape[1];
+    const words = 'Made by optimisation: ' + made.settings + '.';
+    if (count >= layer.shown) return make('p', { class: 'note' }, words);
+    return CNN_JAX.howTo(words + ' Of the first ' + count + ' units; for another', '--mode=visualize --workdir=RUN --method=units --layer=' + layer.name + ' --unit=' + count);
   },
 
   addBar: function (place, layer, lens, each) {
@@ -82,12 +96,22 @@ CNN_JAX.unitPicture = function (layer, unit, lens, each) {
     const image = CNN_JAX.data.images.all[layer.top.images[unit][0]];
     return make('span', { class: 'frame' }, paint.patch(image, layer.top.boxes[unit][0], 84));
   }
+  if (lens === 'optimised') {
+    const images = CNN_JAX.made(layer).optimised.images;
+    if (unit >= images.shape[1]) return make('span', { class: 'frame more' }, 'not made');
+    return paint.pixels(images, [0, unit], label);
+  }
   if (lens === 'weights' && layer.kernels && layer.kernels.shape[1] === 3) return paint.colourKernel(layer.kernels, unit, each, label);
   const packed = lens === 'map' ? layer.maps : layer.kernels || layer.incoming.kernels;
   const picture = paint.picture(packed, lens === 'map' ? [CNN_JAX.chosenPlace(), unit] : [unit, 0]);
   return paint.canvas(picture, each ? paint.largest(picture) : packed.limit, label);
 };
 
+// How a picture that is not there is made.
+CNN_JAX.howTo = function (words, command) {
+  return make('p', { class: 'note' }, words + ': ', make('code', {}, 'python -m cnn_jax.main ' + command));
+};
+
 CNN_JAX.howToPatches = function () {
-  return make('p', { class: 'note' }, 'For the patches that excite each unit most: ', make('code', {}, 'python -m cnn_jax.main --mode=report --workdir=RUN'));
+  return CNN_JAX.howTo('For the patches that excite each unit most, what it uses of them, and images made for it', '--mode=report --workdir=RUN');
 };

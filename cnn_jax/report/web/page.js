@@ -20,8 +20,8 @@ const CNN_JAX = {
     let count = missing.length;
     missing.forEach(function (name) {
       const arrived = function () { count -= 1; if (!count) then(); };
-      if (CNN_JAX.waiting[name]) return CNN_JAX.waiting[name].push(arrived);
-      CNN_JAX.waiting[name] = [arrived];
+      CNN_JAX.waiting[name] = (CNN_JAX.waiting[name] || []).concat(arrived);
+      if (CNN_JAX.waiting[name].length > 1) return;
       const script = document.createElement('script');
       script.src = 'data/' + name + '.js';
       script.onerror = function () { CNN_JAX.tell('data/' + name + '.js is missing: write the page again with --mode=report.'); };
@@ -35,6 +35,9 @@ const CNN_JAX = {
   },
 
   layer: function (number) { return CNN_JAX.data['layer_' + number]; },
+
+  // What was made for the units of a layer, in a script of its own: the first view does without it.
+  made: function (layer) { return CNN_JAX.data['made_' + layer.number] || {}; },
 
   // The number of a layer by its name; -1 for one that is not there.
   layerNumber: function (name) {
@@ -79,7 +82,7 @@ const CNN_JAX = {
 };
 
 // An element with attributes and children; texts become text, never HTML.
-function make(tag, attributes) {
+function make(tag, attributes, ...children) {
   const svg = ['svg', 'path', 'line', 'text', 'rect', 'title', 'g'].indexOf(tag) >= 0;
   const element = svg ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag);
   Object.keys(attributes || {}).forEach(function (key) {
@@ -88,7 +91,7 @@ function make(tag, attributes) {
     if (key.slice(0, 2) === 'on') element.addEventListener(key.slice(2), value);
     else element.setAttribute(key, value === true ? '' : value);
   });
-  Array.from(arguments).slice(2).flat().forEach(function (child) {
+  children.flat().forEach(function (child) {
     if (child !== null && child !== undefined) element.append(child);
   });
   return element;

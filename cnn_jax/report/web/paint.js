@@ -33,6 +33,12 @@ const paint = {
     return CNN_JAX.data.run.colours[(signed ? 'signed' : 'unsigned') + (dark ? '_dark' : '')];
   },
 
+  // How light a colour is, 0 to 1, as WCAG 2 reckons contrasts.
+  luminance: function (colour) {
+    const linear = colour.map(function (part) { return part <= 10 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4; });
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+  },
+
   // The largest magnitude in a picture.
   largest: function (picture) {
     return picture.bytes.reduce(function (most, byte) {
@@ -43,16 +49,43 @@ const paint = {
   // A canvas of a picture. limit: the end of the colours.
   canvas: function (picture, limit, label) {
     const canvas = make('canvas', { width: picture.width, height: picture.height, role: 'img', 'aria-label': label });
+    return paint.fill(canvas, function (place) { return paint.value(picture.packed, picture.bytes[place]); }, limit, picture.packed.signed);
+  },
+
+  // Colours a canvas by the number of each place; limit: the end of the colours.
+  fill: function (canvas, value, limit, signed) {
     const context = canvas.getContext('2d');
-    const drawn = context.createImageData(picture.width, picture.height);
-    const signed = picture.packed.signed;
+    const drawn = context.createImageData(canvas.width, canvas.height);
     const table = paint.table(signed);
-    picture.bytes.forEach(function (byte, place) {
-      const share = limit ? paint.value(picture.packed, byte) / limit : 0;
+    for (let place = 0; place < canvas.width * canvas.height; place += 1) {
+      const share = limit ? value(place) / limit : 0;
       const shade = Math.round(signed ? 127.5 + 127.5 * share : 255 * share);
       const colour = table[Math.min(255, Math.max(0, shade))];
       drawn.data.set([colour[0], colour[1], colour[2], 255], 4 * place);
-    });
+    }
+    context.putImageData(drawn, 0, 0);
+    return canvas;
+  },
+
+  // A part of a picture: the upper left corner, so high and wide.
+  corner: function (picture, height, width) {
+    const bytes = new Uint8Array(height * width);
+    for (let row = 0; row < height; row += 1) bytes.set(picture.bytes.subarray(row * picture.width, row * picture.width + width), row * width);
+    return { packed: picture.packed, height: height, width: width, bytes: bytes };
+  },
+
+  // An image of bytes (.., height, width, channels), in its own colours.
+  pixels: function (packed, places, label) {
+    const shape = packed.shape.slice(-3);
+    const number = places.reduce(function (sum, place, axis) { return sum * packed.shape[axis] + place; }, 0);
+    const start = number * shape[0] * shape[1] * shape[2];
+    const canvas = make('canvas', { width: shape[1], height: shape[0], role: 'img', 'aria-label': label });
+    const context = canvas.getContext('2d');
+    const drawn = context.createImageData(shape[1], shape[0]);
+    for (let place = 0; place < shape[0] * shape[1]; place += 1) {
+      for (let channel = 0; channel < 3; channel += 1) drawn.data[4 * place + channel] = paint.bytes(packed)[start + place * shape[2] + (shape[2] === 3 ? channel : 0)];
+      drawn.data[4 * place + 3] = 255;
+    }
     context.putImageData(drawn, 0, 0);
     return canvas;
   },

@@ -5,7 +5,7 @@
   const place = document.getElementById('microscope');
 
   function viewOf(state) {
-    if (state.page === 'overview') return 'overview';
+    if (state.page === 'overview' || state.page === 'alive') return state.page;
     if (state.layer !== undefined && CNN_JAX.layerNumber(state.layer) >= 0) return state.unit !== undefined ? 'unit' : 'layer';
     return state.page === 'image' || state.image !== undefined ? 'image' : 'overview';
   }
@@ -19,7 +19,18 @@
     pick.querySelector('select').id = 'layers';
     return make('nav', { class: 'views', 'aria-label': 'Microscope' },
       make('a', { href: '#page=overview', 'aria-current': view === 'overview' ? 'page' : null }, 'Overview'),
-      make('a', { href: '#page=image', 'aria-current': view === 'image' ? 'page' : null }, 'Images'), pick);
+      make('a', { href: '#page=image', 'aria-current': view === 'image' ? 'page' : null }, 'Images'),
+      make('a', { href: '#page=alive', 'aria-current': view === 'alive' ? 'page' : null }, 'Alive'), pick);
+  }
+
+  // Which control of the view has the focus: a choice draws the view anew, and the keyboard is to stay where it was.
+  function controls() { return Array.from(place.querySelectorAll('select, input, button, summary, canvas[tabindex]')); }
+
+  function focused() { return controls().indexOf(document.activeElement); }
+
+  function restore(number) {
+    const control = controls()[number];
+    if (control && control.tagName !== 'BUTTON') control.focus({ preventScroll: true });
   }
 
   function draw() {
@@ -38,8 +49,11 @@
         console.error(error);
         fresh.append(make('p', { class: 'note', role: 'alert' }, 'This view cannot be drawn: ' + error.message + '.'));
       }
+      const focus = focused();
+      const same = place.dataset.view === view;
       place.replaceChildren(fresh);
       place.hidden = false;
+      if (same) restore(focus);
       place.dataset.view = view;
       document.body.classList.toggle('looking-closer', view !== 'overview');
     });
@@ -72,9 +86,11 @@
     if (event.key === 'Escape') location.hash = view === 'unit' ? CNN_JAX.link({ unit: null }) : '#page=overview';
   }
 
-  window.addEventListener('hashchange', draw);
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
-  matchMedia('print').addEventListener('change', draw);
+  function drawWhenThere() { CNN_JAX.need(['run'], draw); }
+
+  window.addEventListener('hashchange', drawWhenThere);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', drawWhenThere);
+  matchMedia('print').addEventListener('change', drawWhenThere);
   document.addEventListener('keydown', key);
-  CNN_JAX.need(['run'], draw);
+  drawWhenThere();
 })();

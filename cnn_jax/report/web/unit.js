@@ -2,7 +2,10 @@
 // One unit: the patches that excite it most, how it tells classes apart, what comes into it.
 
 CNN_JAX.views.unit = {
-  needs: function (state) { return ['images', 'layer_' + CNN_JAX.layerNumber(state.layer)]; },
+  needs: function (state) {
+    const number = CNN_JAX.layerNumber(state.layer);
+    return ['images', 'layer_' + number, 'made_' + number];
+  },
 
   show: function (place, state) {
     const number = CNN_JAX.layerNumber(state.layer);
@@ -17,7 +20,8 @@ CNN_JAX.views.unit = {
     place.append(make('h2', {}, make('a', { href: CNN_JAX.link({ unit: null }) }, layer.name), ' unit ' + unit), make('p', { class: 'around' }, around));
     place.append(make('p', { class: 'note' }, CNN_JAX.views.unit.words(layer, unit)));
     place.append(make('div', { class: 'panels' }, CNN_JAX.views.unit.patches(layer, unit),
-      make('figure', {}, make('h3', {}, 'Activation in each class'), charts.histogram(layer.histograms[unit])),
+      CNN_JAX.views.unit.guided(layer, unit), CNN_JAX.views.unit.optimised(layer, unit),
+      make('figure', {}, titled('Activation in each class', 'selectivity'), charts.histogram(layer.histograms[unit])),
       CNN_JAX.views.unit.weights(layer, unit, number), CNN_JAX.views.unit.map(layer, unit)));
   },
 
@@ -29,8 +33,9 @@ CNN_JAX.views.unit = {
 
   // The top patches; the one that is pointed at or has the focus is shown in its whole image.
   patches: function (layer, unit) {
-    const figure = make('figure', { class: 'tops' }, make('h3', {}, 'Patches that excite it most'));
-    if (!layer.top.images.length) return make('figure', {}, make('h3', {}, 'Patches that excite it most'), CNN_JAX.howToPatches());
+    const title = titled('Patches that excite it most', 'patches');
+    const figure = make('figure', { class: 'tops' }, title);
+    if (!layer.top.images.length) return make('figure', {}, title, CNN_JAX.howToPatches());
     const around = make('div', { class: 'around-patch', 'aria-live': 'polite' });
     function look(place) {
       const image = CNN_JAX.data.images.all[layer.top.images[unit][place]];
@@ -45,6 +50,47 @@ CNN_JAX.views.unit = {
     }));
     look(0);
     figure.append(make('div', { class: 'looking' }, list, around));
+    return figure;
+  },
+
+  // The first of those patches beside what the unit uses of them.
+  guided: function (layer, unit) {
+    if (!layer.top.images.length) return null;
+    const figure = make('figure', {}, titled('What it uses of them', 'guided'));
+    const made = CNN_JAX.made(layer);
+    if (!made.guided) {
+      figure.append(make('p', { class: 'note' }, 'Guided backpropagation is left out: ' + made.guided_left_out + '.'));
+      return figure;
+    }
+    const packed = made.guided[unit];
+    const pairs = Array.from({ length: packed.shape[0] }, function (_, place) {
+      const image = CNN_JAX.data.images.all[layer.top.images[unit][place]];
+      const box = layer.top.boxes[unit][place];
+      const picture = paint.corner(paint.picture(packed, [place]), box[2] - box[0], box[3] - box[1]);
+      const canvas = paint.canvas(picture, packed.limit, 'guided backpropagation, patch of image ' + image.row);
+      return make('div', { class: 'two' }, make('span', { class: 'frame' }, paint.patch(image, box, 84)), make('span', { class: 'frame' }, canvas));
+    });
+    figure.append(make('div', { class: 'twos' }, pairs), packed.limit ? paint.bar(packed.signed, packed.limit) : make('p', { class: 'note' }, 'No pixel changes this unit.'));
+    return figure;
+  },
+
+  // Images that were made for the unit, with how strongly it answers.
+  optimised: function (layer, unit) {
+    const made = CNN_JAX.made(layer).optimised;
+    const figure = make('figure', {}, titled('Images made for it', 'optimised'));
+    const names = { optimised: 'excites it', negative: 'switches it off' };
+    if (made?.left_out) figure.append(make('p', { class: 'note' }, 'Left out: ' + made.left_out + '.'));
+    else if (!made || unit >= made.images.shape[1]) {
+      figure.append(CNN_JAX.howTo('To make them', '--mode=visualize --workdir=RUN --method=units --layer=' + layer.name + ' --unit=' + unit + ' --set.negative=True --set.diverse=2'));
+    } else {
+      figure.append(make('div', { class: 'made' }, made.kinds.map(function (kind, number) {
+        const words = names[kind] || 'another that does';
+        return make('div', {}, paint.pixels(made.images, [number, unit], 'an image that ' + words), make('p', { class: 'label' }, make('b', {}, words), make('br'), 'activation ' + short(made.activations[number][unit])));
+      })));
+      const best = layer.top.images.length ? ' The best test image gives ' + short(layer.top.values[unit][0]) + '.' : '';
+      const notes = made.notes.map(function (kind) { return kind[unit]; }).filter(function (note, place, all) { return note && all.indexOf(note) === place; });
+      figure.append(make('figcaption', {}, 'Made by optimisation: ' + made.settings + '.' + best + notes.map(function (note) { return ' Of one: ' + note + '.'; }).join('')));
+    }
     return figure;
   },
 

@@ -1,0 +1,112 @@
+"""What is made for each unit of the page: guided reconstructions and optimised images."""
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from test_report_microscope import COUNT, Rows, look, make_run, preprocess
+
+from cnn_jax import describe
+from cnn_jax.errors import DataError
+from cnn_jax.report.microscope import activity, made, scripts, units
+from cnn_jax.training import shown
+from cnn_jax.visualize import top_patches
+from cnn_jax.visualize import units as method
+from cnn_jax.visualize.engine.examples import Examples
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp('made'))
+
+
+def watched(run, layer):
+    return activity.watch(run.model, run.variables, look().examples, (layer,))
+
+
+def top_of(run, seen, layer):
+    return units.top_patches(run.model, run.variables, run.input_shape, layer, seen.layers[layer])
+
+
+def test_guided_pictures_are_those_of_the_method(run):
+    seen = watched(run, 'conv1')
+    top = top_of(run, seen, 'conv1')
+    found = made.guided(run, look().examples, seen.rows, 'conv1', top, seen.layers['conv1'])['guided']
+    want = top_patches.visualize(
+        run.model, run.variables, examples=look().examples, layer='conv1', num_patches=units.NUM_PATCHES
+    )['guided'].sum(-1)
+    assert len(found) == 4
+    for unit, packed in enumerate(found):
+        assert packed['shape'] == [made.NUM_GUIDED, 3, 3]
+        step = packed['limit'] / (254 if packed['signed'] else 510)
+        np.testing.assert_allclose(scripts.unpack(packed), want[unit, : made.NUM_GUIDED], atol=1.001 * step + 1e-7)
+
+
+def test_a_layer_above_other_nonlinearities_says_why_it_has_none(run):
+    seen = watched(run, 'conv3')
+    found = made.guided(run, look().examples, seen.rows, 'conv3', top_of(run, seen, 'conv3'), seen.layers['conv3'])
+    assert found['guided_left_out'].startswith('tanh lies between')
+
+
+def test_made_images_excite_their_units(run, monkeypatch):
+    monkeypatch.setattr(made, 'STEPS', 8)
+    found = made.optimised(run, look().examples, 'conv1', 3)
+    want = method.visualize(
+        run.model, run.variables, training=look().examples, layer='conv1', most=3, preset=made.PRESET, steps=8,
+        negative=True, diverse=2,
+    )  # fmt: skip
+    assert found['kinds'] == ['optimised', 'another, 2', 'negative']
+    np.testing.assert_array_equal(scripts.unpack(found['images']), np.round(255 * want['images']))
+    np.testing.assert_allclose(found['activations'], want['activations'], rtol=1e-3)
+    for unit in (0, 2):  # the other one is dead
+        excited, another, off = (one[unit] for one in found['activations'])
+        assert min(excited, another) > off
+    assert 'zero gradient' in found['notes'][0][1]
+    assert found['settings'] == 'preset robust, 8 steps, seed 0'
+
+
+def test_a_net_whose_inputs_are_no_pixels_says_why_it_has_none(run):
+    wild = Examples(Rows(), lambda images: np.sin(preprocess(images) * 40), batch_size=8)
+    assert 'cannot be undone' in made.optimised(run, wild, 'conv1', 1)['left_out']
+
+
+def test_without_training_images_none_are_made():
+    def source(split):
+        if split == 'train':
+            raise DataError('not there')
+        return Rows()
+
+    experiment: Any = SimpleNamespace(preprocess=lambda keys, batch: batch, task=SimpleNamespace(group=None))
+    feed: Any = SimpleNamespace(source=source)
+    found = shown.look_of(experiment, feed, 'test', step=1, workdir=Path('nowhere'), costly=True)
+    assert found.training is None
+    assert len(found.examples.source) == COUNT
+
+
+def test_how_many_images_a_net_affords(run, monkeypatch):
+    table = [
+        layer for layer in describe.layer_table(run.model, run.input_shape, variables=run.variables) if layer.depth
+    ]
+    assert made.num_optimised(run, table) == made.MOST_OPTIMISED
+    monkeypatch.setattr(made, 'MOST_BYTES', 9 * made.KINDS * 12 * 12)
+    assert made.num_optimised(run, table) == 2  # of layers with 4, 4, 5 and 3 units; three of each would be 12
+    monkeypatch.setattr(made, 'MOST_MACS', 1.0)
+    assert made.num_optimised(run, table) == 0
+
+
+def test_what_is_made_is_named_by_its_layer(run, monkeypatch):
+    monkeypatch.setattr(made, 'optimised', lambda run, training, layer, most, told: {'layer': layer, 'most': most})
+    monkeypatch.setattr(made, 'guided', lambda *given: {'guided': []})
+    table = describe.layer_table(run.model, run.input_shape, variables=run.variables)
+    table = [dataclasses.replace(layer) if dataclasses.is_dataclass(layer) else layer for layer in table if layer.depth]
+    names = [layer.name for layer in table]
+    seen = activity.watch(run.model, run.variables, look().examples, names)
+    tops = dict.fromkeys(names, units.no_patches())
+    training = look()._replace(training=look().examples)
+    found = made.made(run, training, seen, table, tops, lambda words: None)
+    assert [name for name in names if 'optimised' in found[name]] == ['conv1', 'conv3', 'fc4']  # a pool learns nothing
+    assert found['conv3']['optimised'] == {'layer': 'conv3', 'most': made.MOST_OPTIMISED}
+    assert all('optimised' not in one for one in made.made(run, look(), seen, table, tops, print).values())

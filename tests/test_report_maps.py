@@ -1,0 +1,108 @@
+"""The maps of the page's images: those of the methods, beside those of shuffled weights."""
+
+import jax
+import numpy as np
+import pytest
+from test_report_microscope import Rows, look, make_run, preprocess
+
+from cnn_jax.report.microscope import activity, maps, scripts
+from cnn_jax.tracing import scores
+from cnn_jax.visualize import grad_cam, gradient, honesty, occlusion
+from cnn_jax.visualize.engine.shuffling import shuffled
+
+LAYERS = ('conv1', 'pool2', 'conv3', 'fc4')
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp('maps'))
+
+
+@pytest.fixture(scope='module')
+def seen(run):
+    return activity.watch(run.model, run.variables, look().examples, LAYERS)
+
+
+@pytest.fixture(scope='module')
+def found(run, seen):
+    patch = pytest.MonkeyPatch()
+    patch.setattr(maps, 'MOST_IMAGES', 2)
+    try:
+        return maps.about_maps(run, look().examples, seen, np.arange(6), 1, lambda words: None)
+    finally:
+        patch.undo()
+
+
+def unpacked(packed):
+    step = packed['limit'] / (254 if packed['signed'] else 510)
+    return scripts.unpack(packed), 1.001 * step + 1e-7
+
+
+def of_method(run, found, attribute, variables):
+    """The maps of a method by itself, (images, targets, height, width)."""
+    images, targets = preprocess(Rows().images[found['rows']]), np.array(found['targets'])
+    each = [np.asarray(attribute(run.model, variables, images, one))[..., 0] for one in targets.T]
+    return np.stack(each, 1)
+
+
+@pytest.mark.parametrize(
+    ('name', 'attribute'), [('gradient', gradient), ('grad_cam', grad_cam), ('occlusion', occlusion)]
+)
+def test_maps_are_those_of_the_methods(run, found, name, attribute):
+    want = of_method(run, found, attribute.attribute, run.variables)
+    for image in range(2):
+        for target in range(3):
+            values, step = unpacked(found['methods'][name]['maps'][image][target])
+            np.testing.assert_allclose(values, want[image, target], atol=step)
+
+
+def test_occlusion_is_that_of_the_method(run, seen):
+    """Before it is packed: to rounding, of the net and of its twin."""
+    windows = maps.make_windows((12, 12), None, None)
+    images, targets = np.asarray(preprocess(Rows().images[:2])), np.array([[0, 1], [2, 0]])
+    for variables in (run.variables, shuffled(run.variables, None, 0)):
+        drops = maps._drops(maps._covered(run, variables, images, windows), targets, windows)
+        for place, one in enumerate(targets.T):
+            want = occlusion.attribute(run.model, variables, images, one)[..., 0]
+            np.testing.assert_allclose(drops[:, place], want, atol=1e-5)
+
+
+def test_twins_are_maps_of_shuffled_weights(run, found):
+    twin = of_method(run, found, gradient.attribute, shuffled(run.variables, None, maps.SEED))
+    trained = of_method(run, found, gradient.attribute, run.variables)
+    for image in range(2):
+        for target in range(3):
+            values, step = unpacked(found['methods']['gradient']['twins'][image][target])
+            np.testing.assert_allclose(values, twin[image, target], atol=step)
+            same = honesty.rank_correlation(np.abs(trained[image, target]), np.abs(twin[image, target]))
+            assert found['methods']['gradient']['correlation'][image][target] == pytest.approx(same, rel=0.06, abs=1e-3)
+
+
+def test_what_the_net_says_of_a_covered_image(run, found):
+    image = np.array(preprocess(Rows().images[found['rows'][1]][None]))
+    size, stride, counts = (found['windows'][name] for name in ('size', 'stride', 'counts'))
+    top, left = 2 * stride[0], 3 * stride[1]
+    image[:, top : top + size[0], left : left + size[1]] = 0
+    chances = np.asarray(jax.nn.softmax(scores.read(run.model, run.variables, image, (None,))[0]))[0]
+    listed = found['covered'][1][2 * counts[1] + 3]
+    assert [label for label, _ in listed] == np.argsort(-chances).tolist()
+    np.testing.assert_allclose([chance for _, chance in listed], np.sort(chances)[::-1], rtol=1e-2)
+
+
+def test_targets_are_the_likeliest_and_the_right_class(found, seen):
+    for row, targets in zip(found['rows'], found['targets'], strict=True):
+        assert targets[0] == seen.outputs[row].argmax()
+        assert seen.labels[row] in targets
+    outputs = -np.arange(9.0)
+    assert maps._targets(outputs, 7) == [0, 1, 2, 7]
+    assert maps._targets(outputs, 1) == [0, 1, 2, 3]
+
+
+def test_mistakes_and_right_answers_take_turns(seen):
+    right = seen.outputs.argmax(1) == seen.labels
+    chosen = np.concatenate([np.flatnonzero(right)[:6], np.flatnonzero(~right)[:6]])
+    assert right[maps._spread(np.sort(chosen), seen, 4)].sum() == 2
+
+
+def test_a_net_with_others_than_relus_says_what_is_left_out(found):
+    assert found['methods']['guided_backprop']['left_out'].startswith('tanh lies between')
