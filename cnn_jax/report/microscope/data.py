@@ -11,7 +11,7 @@ from cnn_jax import describe
 from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.describe import Layer
 from cnn_jax.drawing.page import page_path
-from cnn_jax.report.microscope import overview, units
+from cnn_jax.report.microscope import overview, space, units
 from cnn_jax.report.microscope.activity import Watched, maps_of, watch
 from cnn_jax.report.microscope.findings import worst_confusion
 from cnn_jax.report.microscope.look import Look
@@ -26,6 +26,7 @@ MOST_IMAGES = 1000  # that are looked at
 MOST_CHOSEN, FEWEST_CHOSEN = 40, 4  # images whose maps are kept
 MAP_BYTES = 4 << 20  # of all maps that are kept
 READ_BYTES = 512 << 20  # of a batch of images in all layers
+VECTOR_BYTES = 256 << 20  # of the vectors of all images in all layers
 MOST_SIDE = 32  # pixels of a kept map; larger ones are averaged
 
 
@@ -49,7 +50,7 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
     examples = look.examples.first(MOST_IMAGES).at_most(READ_BYTES // _read_bytes(table))
     told('what each unit does')
     variables = jax.device_put(run.variables)  # once, not for each batch
-    watched = watch(run.model, variables, examples, names)
+    watched = watch(run.model, variables, examples, names, vector_size=_vector_size(examples, names))
     shapes = {layer.name: _map_shape(layer) for layer in table}
     chosen = _chosen(watched, len(class_names), sum(_kept_bytes(shape) for shape in shapes.values()))
     maps = maps_of(run.model, variables, examples.only(watched.rows[chosen]), names)
@@ -67,6 +68,7 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
         own = units.about_layer(run, layer, watched, shapes, class_names)
         own |= {'maps': _kept(maps[layer.name]), 'top': _in_images(tops[layer.name], images)}
         scripts[f'layer_{number}'] = own
+    scripts |= space.about_space(examples, watched, class_names, laid=look.costly, told=told)
     _put(page_path(run.workdir).parent / DATA, scripts)
 
 
@@ -87,6 +89,11 @@ def _shown_layers(run: Run, examples: Examples) -> list[Layer]:
 def _read_bytes(table: Sequence[Layer]) -> int:
     """What is read of one image: the layers, and as much again of what goes into them; float32."""
     return 2 * 4 * sum(int(np.prod(layer.output_shape)) for layer in table)
+
+
+def _vector_size(examples: Examples, names: Sequence[str]) -> int:
+    count = len(examples.source) if examples.rows is None else len(examples.rows)
+    return VECTOR_BYTES // (4 * max(1, count) * len(names))
 
 
 def _map_shape(layer: Layer) -> tuple[int, int, int]:

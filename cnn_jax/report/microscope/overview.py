@@ -8,6 +8,7 @@ import numpy as np
 from cnn_jax.describe import Layer, field_cells
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.report import tables
+from cnn_jax.report.microscope import space
 from cnn_jax.report.microscope.activity import Watched
 from cnn_jax.report.microscope.findings import findings
 from cnn_jax.report.microscope.look import Look
@@ -30,6 +31,7 @@ def about_run(
         'patches': look.costly,
         'classes': list(class_names),
         'checkpoints': list(look.checkpoints),
+        'space': space.first_of(watched),
         'curves': curves(run),
         'layers': [about(layer) for layer in layers],
         'findings': findings(watched, class_names, look.split),

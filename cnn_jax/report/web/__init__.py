@@ -3,12 +3,13 @@
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ('page', 'paint', 'charts', 'overview', 'layer', 'unit', 'image', 'start')  # in the order that they need
+_SCRIPTS = ('page', 'paint', 'charts', 'overview', 'layer', 'unit', 'image', 'scatter', 'pointer', 'space', 'start')  # in the order that they need
+_STYLES = ('microscope', 'space')
 
 
 def section() -> str:
     """The microscope as HTML: an empty place that the scripts fill, with the styles and the scripts."""
-    style = (_HERE / 'microscope.css').read_text(encoding='utf-8')
+    style = '\n'.join((_HERE / f'{name}.css').read_text(encoding='utf-8') for name in _STYLES)
     code = '\n'.join((_HERE / f'{name}.js').read_text(encoding='utf-8') for name in _SCRIPTS)
     return (
         f'<style>\n{style}</style>\n<section id="microscope" aria-label="Microscope" hidden></section>\n'

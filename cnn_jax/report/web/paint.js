@@ -27,10 +27,12 @@ const paint = {
     return { packed: packed, height: height, width: width, bytes: paint.bytes(packed).subarray(number * size, (number + 1) * size) };
   },
 
-  // 256 colours for the theme of the page; paper is light.
+  // Whether the page is dark; paper is light.
+  isDark: function () { return matchMedia('(prefers-color-scheme: dark)').matches && !matchMedia('print').matches; },
+
+  // 256 colours for the theme of the page.
   table: function (signed) {
-    const dark = matchMedia('(prefers-color-scheme: dark)').matches && !matchMedia('print').matches;
-    return CNN_JAX.data.run.colours[(signed ? 'signed' : 'unsigned') + (dark ? '_dark' : '')];
+    return CNN_JAX.data.run.colours[(signed ? 'signed' : 'unsigned') + (paint.isDark() ? '_dark' : '')];
   },
 
   // The largest magnitude in a picture.

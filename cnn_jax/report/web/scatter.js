@@ -1,0 +1,240 @@
+'use strict';
+// Many points on a canvas, or the images at their places: moved, enlarged, chosen, and circled with a lasso.
+
+const scatter = {
+  // A scatter on a canvas that is not drawn before `points` is set. about: labels, looks and, for pictures, a sheet.
+  // told: what hears of a chosen point (`pick`), of circled ones (`circle`) and of a moved view (`view`).
+  make: function (canvas, about, told) {
+    const plot = { canvas: canvas, about: about, told: told, points: [], form: 'points', chosen: -1, only: null,
+      circled: new Set(), lasso: null, circling: false, centre: [0, 0], scale: 0, whole: 1, marks: {}, sheet: null };
+    if (about.pictures) {
+      plot.sheet = new Image();
+      plot.sheet.onload = function () { scatter.draw(plot); };
+      plot.sheet.src = about.pictures.source;
+    }
+    scatter.listen(plot);
+    new ResizeObserver(function () { scatter.draw(plot); }).observe(canvas);
+    return plot;
+  },
+
+  // Other points: [[across, up], ..]; the view stays where it has been moved by hand.
+  set: function (plot, points, form) {
+    plot.points = points;
+    plot.form = form;
+    plot.span = scatter.span(points);
+    if (!plot.moved) scatter.whole(plot);
+    scatter.draw(plot);
+  },
+
+  // The least and the largest of each axis.
+  span: function (points) {
+    return [0, 1].map(function (axis) {
+      return points.reduce(function (ends, point) {
+        return [Math.min(ends[0], point[axis]), Math.max(ends[1], point[axis])];
+      }, [Infinity, -Infinity]);
+    });
+  },
+
+  // All points in the view.
+  whole: function (plot) {
+    plot.moved = false;
+    plot.centre = plot.span.map(function (ends) { return (ends[0] + ends[1]) / 2; });
+    plot.scale = 0;
+  },
+
+  // Pixels of the page to a unit, so that all points would be in the view.
+  fitting: function (plot) {
+    const margin = plot.form === 'points' ? 26 : 6;
+    const wide = plot.span[0][1] - plot.span[0][0] || 1;
+    const high = plot.span[1][1] - plot.span[1][0] || 1;
+    const more = plot.form === 'grid' ? 1 : 0;  // half a cell on each side
+    return Math.min((plot.canvas.clientWidth - 2 * margin) / (wide + more), (plot.canvas.clientHeight - 2 * margin) / (high + more));
+  },
+
+  across: function (plot, point) { return plot.canvas.clientWidth / 2 + (point[0] - plot.centre[0]) * plot.scale; },
+  down: function (plot, point) { return plot.canvas.clientHeight / 2 - (point[1] - plot.centre[1]) * plot.scale; },
+
+  // The view as text, and back from it.
+  view: function (plot) {
+    return plot.moved ? plot.centre.concat(plot.scale / plot.whole).map(function (value) { return Number(value.toPrecision(4)); }).join(',') : null;
+  },
+
+  look: function (plot, text) {
+    const numbers = (text || '').split(',').map(Number);
+    if (numbers.length !== 3 || !numbers.every(Number.isFinite) || numbers[2] <= 0) return;
+    plot.centre = numbers.slice(0, 2);
+    plot.wanted = numbers[2];
+    plot.moved = true;
+  },
+
+  draw: function (plot) {
+    const canvas = plot.canvas, ratio = window.devicePixelRatio || 1;
+    const wide = canvas.clientWidth, high = canvas.clientHeight;
+    if (!wide || !plot.points.length) return;
+    if (canvas.width !== Math.round(wide * ratio) || canvas.height !== Math.round(high * ratio)) {
+      canvas.width = Math.round(wide * ratio);
+      canvas.height = Math.round(high * ratio);
+    }
+    plot.whole = scatter.fitting(plot);
+    if (plot.wanted) plot.scale = plot.wanted * plot.whole;
+    if (!plot.moved) plot.scale = plot.whole;
+    plot.wanted = null;
+    plot.context = canvas.getContext('2d');
+    plot.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    plot.context.clearRect(0, 0, wide, high);
+    plot.context.imageSmoothingEnabled = false;
+    if (plot.form === 'points') scatter.drawPoints(plot, ratio);
+    else scatter.drawImages(plot);
+    scatter.drawRings(plot);
+    if (plot.form === 'points') scatter.drawNames(plot);
+    if (plot.lasso) scatter.drawLasso(plot);
+  },
+
+  // A mark for each point, copied from one picture of each kind: 10,000 paths would take too long.
+  drawPoints: function (plot, ratio) {
+    const size = Math.max(5, Math.min(16, 7 * Math.sqrt(plot.scale / plot.whole) * Math.min(1, 40 / Math.sqrt(plot.points.length) + 0.5)));
+    const wide = plot.canvas.clientWidth, high = plot.canvas.clientHeight;
+    const dim = plot.only !== null || plot.circled.size > 0;
+    [false, true].forEach(function (strong) {
+      if (!strong && !dim) return;
+      plot.points.forEach(function (point, number) {
+        if (dim && scatter.stands(plot, number) !== strong) return;
+        const x = scatter.across(plot, point), y = scatter.down(plot, point);
+        if (x < -size || y < -size || x > wide + size || y > high + size) return;
+        const mark = scatter.mark(plot, plot.about.labels[number], size, ratio, dim && !strong);
+        plot.context.drawImage(mark, x - mark.width / ratio / 2, y - mark.height / ratio / 2, mark.width / ratio, mark.height / ratio);
+      });
+    });
+  },
+
+  // Whether a point is of what stands out.
+  stands: function (plot, number) {
+    return (plot.only === null || plot.about.labels[number] === plot.only) && (!plot.circled.size || plot.circled.has(number));
+  },
+
+  // The colour and the shape of a class; without its own it is a small grey circle.
+  lookOf: function (plot, label) {
+    const looks = plot.about.looks;
+    return { colour: looks[paint.isDark() ? 'dark' : 'light'][label] || '#8A9299', shape: looks.shapes[label] || 'circle' };
+  },
+
+  mark: function (plot, label, size, ratio, dim) {
+    const look = scatter.lookOf(plot, label);
+    const key = [look.colour, look.shape, size.toFixed(1), ratio, dim].join();
+    if (plot.marks[key]) return plot.marks[key];
+    const canvas = document.createElement('canvas');
+    canvas.width = canvas.height = Math.ceil((size + 3) * ratio);
+    const context = canvas.getContext('2d');
+    context.setTransform(ratio, 0, 0, ratio, canvas.width / 2, canvas.height / 2);
+    context.globalAlpha = dim ? 0.13 : 0.9;
+    context.fillStyle = look.colour;
+    context.fill(new Path2D(scatter.outline(look.shape, size / 2)));
+    plot.marks[key] = canvas;
+    return canvas;
+  },
+
+  // The outline of a shape around 0, as a path; shapes of the same weight for the eye.
+  outline: function (shape, r) {
+    function corners(count, turn, radii) {
+      return 'M' + Array.from({ length: count }, function (_, number) {
+        const angle = turn + 2 * Math.PI * number / count, radius = radii[number % radii.length];
+        return (radius * Math.cos(angle)).toFixed(2) + ' ' + (radius * Math.sin(angle)).toFixed(2);
+      }).join('L') + 'Z';
+    }
+    const half = Math.PI / 2, thin = 0.36 * r;
+    const plus = 'M' + [[-thin, -r], [thin, -r], [thin, -thin], [r, -thin], [r, thin], [thin, thin], [thin, r], [-thin, r], [-thin, thin], [-r, thin], [-r, -thin], [-thin, -thin]].map(function (at) { return at.join(' '); }).join('L') + 'Z';
+    const made = {
+      circle: function () { return 'M' + -r + ' 0A' + r + ' ' + r + ' 0 1 0 ' + r + ' 0A' + r + ' ' + r + ' 0 1 0 ' + -r + ' 0Z'; },
+      square: function () { return corners(4, Math.PI / 4, [1.25 * r]); },
+      diamond: function () { return corners(4, 0, [1.2 * r]); },
+      up: function () { return corners(3, -half, [1.25 * r]); },
+      down: function () { return corners(3, half, [1.25 * r]); },
+      plus: function () { return plus; },
+      star: function () { return corners(10, -half, [1.3 * r, 0.55 * r]); },
+      cross: function () { return corners(8, 0, [0.5 * r, 1.3 * r]); },
+    };
+    return made[shape]();
+  },
+
+  // Where the image of a number is in the sheet.
+  source: function (pictures, number) {
+    return [pictures.size[1] * (number % pictures.columns), pictures.size[0] * Math.floor(number / pictures.columns)];
+  },
+
+  // The size of an image on the page.
+  imageSize: function (plot) {
+    const size = plot.about.pictures.size, most = Math.max(size[0], size[1]);
+    const side = plot.form === 'grid' ? plot.scale : 22 * Math.sqrt(plot.scale / plot.whole);
+    return [side * size[0] / most, side * size[1] / most];
+  },
+
+  drawImages: function (plot) {
+    const pictures = plot.about.pictures, size = scatter.imageSize(plot);
+    if (!plot.sheet.complete) return;
+    plot.points.forEach(function (point, number) {
+      if (!point) return;
+      const x = scatter.across(plot, point) - size[1] / 2, y = scatter.down(plot, point) - size[0] / 2;
+      if (x > plot.canvas.clientWidth || y > plot.canvas.clientHeight || x < -size[1] || y < -size[0]) return;
+      const from = scatter.source(pictures, number);
+      plot.context.globalAlpha = number === plot.chosen || scatter.stands(plot, number) ? 1 : 0.15;
+      plot.context.drawImage(plot.sheet, from[0], from[1], pictures.size[1], pictures.size[0], x, y, size[1], size[0]);
+    });
+    plot.context.globalAlpha = 1;
+  },
+
+  // Around the chosen point, and around those that `rings` names.
+  drawRings: function (plot) {
+    const style = getComputedStyle(plot.canvas);
+    const rings = (plot.rings || []).map(function (ring) { return [ring[0], style.getPropertyValue(ring[1]), 2]; });
+    if (plot.chosen >= 0) rings.push([plot.chosen, style.getPropertyValue('--blue'), 3]);
+    rings.forEach(function (ring) {
+      const point = plot.points[ring[0]];
+      if (!point) return;
+      const x = scatter.across(plot, point), y = scatter.down(plot, point);
+      plot.context.strokeStyle = ring[1];
+      plot.context.lineWidth = ring[2];
+      plot.context.beginPath();
+      if (plot.form === 'points') plot.context.arc(x, y, ring[2] > 2 ? 10 : 8, 0, 7);
+      else plot.context.rect(x - scatter.imageSize(plot)[1] / 2, y - scatter.imageSize(plot)[0] / 2, scatter.imageSize(plot)[1], scatter.imageSize(plot)[0]);
+      plot.context.stroke();
+    });
+  },
+
+  // The name of each class at the middle of its points; one that would cover another is left out.
+  drawNames: function (plot) {
+    const places = {}, taken = [], style = getComputedStyle(plot.canvas);
+    plot.points.forEach(function (point, number) {
+      const label = plot.about.labels[number];
+      if (plot.about.looks.shapes[label] && (plot.only === null || plot.only === label)) (places[label] = places[label] || []).push(point);
+    });
+    plot.context.font = '600 13px system-ui, sans-serif';
+    plot.context.textAlign = 'center';
+    plot.context.textBaseline = 'middle';
+    plot.context.lineJoin = 'round';
+    Object.keys(places).sort(function (one, other) { return places[other].length - places[one].length; }).forEach(function (label) {
+      const middle = [0, 1].map(function (axis) {
+        const values = places[label].map(function (point) { return point[axis]; }).sort(function (one, other) { return one - other; });
+        return values[values.length >> 1];
+      });
+      const full = CNN_JAX.className(Number(label)), name = full.length > 18 ? full.slice(0, 17) + '\u2026' : full;
+      const x = scatter.across(plot, middle), y = scatter.down(plot, middle), half = plot.context.measureText(name).width / 2 + 4;
+      const covers = taken.some(function (box) { return Math.abs(box[0] - x) < box[2] + half && Math.abs(box[1] - y) < 16; });
+      if (covers) return;
+      taken.push([x, y, half]);
+      plot.context.lineWidth = 4;
+      plot.context.strokeStyle = style.getPropertyValue('--card');
+      plot.context.strokeText(name, x, y);
+      plot.context.fillStyle = style.getPropertyValue('--ink');
+      plot.context.fillText(name, x, y);
+    });
+  },
+
+  drawLasso: function (plot) {
+    plot.context.beginPath();
+    plot.lasso.forEach(function (at) { plot.context.lineTo(at[0], at[1]); });
+    plot.context.closePath();
+    plot.context.lineWidth = 1.5;
+    plot.context.strokeStyle = getComputedStyle(plot.canvas).getPropertyValue('--blue');
+    plot.context.stroke();
+  },
+};
