@@ -19,6 +19,7 @@ from cnn_jax.visualize.engine.examples import Examples
 from cnn_jax.visualize.engine.subject import preprocessing
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.config import existing_config
+from cnn_jax.workdir.history import History
 from cnn_jax.workdir.log import read_metrics
 
 
@@ -59,12 +60,12 @@ def look_of(experiment: Experiment, feed: Feed, split: str, *, step: int, workdi
         feed: its data.
         split: the images.
         step: of the weights.
-        workdir: whose checkpoints are listed.
+        workdir: whose checkpoints are listed, and whose history is looked at.
         costly: see `Look`.
     """
     examples = Examples(feed.source(split), preprocessing(experiment.preprocess), group=experiment.task.group)
     steps = Checkpoints(workdir / 'checkpoints').steps()
-    return Look(examples, split, step, steps, costly)
+    return Look(examples, split, step, steps, costly, History(workdir))
 
 
 def with_cases(run: Run, experiment: Experiment, feed: Feed) -> Run:

@@ -1,6 +1,6 @@
 """What the units of a net do on the images of a split: one pass, all layers at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,16 +53,17 @@ class Watched(NamedTuple):
 
 
 def watch(
-    model: Any, variables: Any, examples: Examples, names: Sequence[str], *, vector_size: int | None = None
+    model: Any, variables: Any, examples: Examples, names: Sequence[str], *, vectors: Mapping[str, int] | None = None
 ) -> Watched:
     """The activity of those layers on all examples, in batches, with one program.
 
-    vector_size: numbers of an image that are kept as its vector in each layer, see `as_vectors`; None: no vectors.
+    vectors: of which layers what is given is kept as vectors, of at most so many numbers (see `as_vectors`).
 
     Raises: CnnJaxError where a layer gives what is no number.
     """
     parts: dict[str, list[Activity]] = {name: [] for name in names}
-    vectors: dict[str, list[np.ndarray]] = {name: [] for name in names if vector_size is not None}
+    sizes = vectors or {}
+    kept: dict[str, list[np.ndarray]] = {name: [] for name in sizes}
     rows, labels, outputs, sources = [], [], [], {}
     for part, images, groups in examples.batches():
         found = _read(model, variables, examples.inputs(images), names)
@@ -71,14 +72,14 @@ def watch(
                 raise CnnJaxError(f'what {name} gives is not finite')
             maps = as_maps(values[: len(part)])
             parts[name].append(_of_batch(maps))
-            if vector_size is not None:
-                vectors[name].append(as_vectors(maps, vector_size))
+            if name in sizes:
+                kept[name].append(as_vectors(maps, sizes[name]))
         sources = sources or _sources(found)
         outputs.append(found.outputs[: len(part)])
         rows.append(part)
         labels.append(groups)
     layers = {name: _joined(found) for name, found in parts.items()}
-    joined = {name: np.concatenate(found) for name, found in vectors.items()}
+    joined = {name: np.concatenate(found) for name, found in kept.items()}
     return Watched(np.concatenate(rows), np.concatenate(labels), np.concatenate(outputs), layers, sources, joined)
 
 

@@ -11,7 +11,7 @@ from cnn_jax import describe
 from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.describe import Layer
 from cnn_jax.drawing.page import page_path
-from cnn_jax.report.microscope import overview, space, units
+from cnn_jax.report.microscope import overview, space, training, units
 from cnn_jax.report.microscope.activity import Watched, maps_of, watch
 from cnn_jax.report.microscope.findings import worst_confusion
 from cnn_jax.report.microscope.look import Look
@@ -50,7 +50,8 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
     examples = look.examples.first(MOST_IMAGES).at_most(READ_BYTES // _read_bytes(table))
     told('what each unit does')
     variables = jax.device_put(run.variables)  # once, not for each batch
-    watched = watch(run.model, variables, examples, names, vector_size=_vector_size(examples, names))
+    size = _vector_size(examples, names)
+    watched = watch(run.model, variables, examples, names, vectors=dict.fromkeys(names, size))
     shapes = {layer.name: _map_shape(layer) for layer in table}
     chosen = _chosen(watched, len(class_names), sum(_kept_bytes(shape) for shape in shapes.values()))
     maps = maps_of(run.model, variables, examples.only(watched.rows[chosen]), names)
@@ -69,6 +70,9 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
         own |= {'maps': _kept(maps[layer.name]), 'top': _in_images(tops[layer.name], images)}
         scripts[f'layer_{number}'] = own
     scripts |= space.about_space(examples, watched, class_names, laid=look.costly, told=told)
+    if look.costly and look.history is not None and look.history.steps():
+        pages = training.Pages(watched, shapes, chosen, size)
+        scripts['training'] = training.about_training(run, examples, look.history, pages, told=told)
     _put(page_path(run.workdir).parent / DATA, scripts)
 
 

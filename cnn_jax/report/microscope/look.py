@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cnn_jax.visualize.engine.examples import Examples
+from cnn_jax.workdir.history import History
 
 
 class Look(NamedTuple):
@@ -14,7 +15,8 @@ class Look(NamedTuple):
         split: its name.
         step: of the weights.
         checkpoints: the steps that have one.
-        costly: whether the patches that excite each unit most are looked for, which takes the longest.
+        costly: with what takes the longest: the patches that excite each unit most, t-SNE, the net over its training.
+        history: of the run; None: it is not looked at.
     """
 
     examples: Examples
@@ -22,3 +24,4 @@ class Look(NamedTuple):
     step: int
     checkpoints: Sequence[int]
     costly: bool = True
+    history: History | None = None

@@ -31,6 +31,7 @@ def about_run(
         'patches': look.costly,
         'classes': list(class_names),
         'checkpoints': list(look.checkpoints),
+        'history': [] if look.history is None else look.history.steps(),
         'space': space.first_of(watched),
         'curves': curves(run),
         'layers': [about(layer) for layer in layers],

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ('page', 'paint', 'charts', 'overview', 'layer', 'unit', 'image', 'scatter', 'pointer', 'space', 'start')  # in the order that they need
-_STYLES = ('microscope', 'space')
+_SCRIPTS = (  # in the order that they need
+    *('page', 'paint', 'charts', 'overview', 'layer', 'unit', 'image'),
+    *('scatter', 'pointer', 'space', 'training', 'start'),
+)
+_STYLES = ('microscope', 'space', 'training')
 
 
 def section() -> str:

@@ -5,7 +5,7 @@
   const place = document.getElementById('microscope');
 
   function viewOf(state) {
-    if (['overview', 'space'].indexOf(state.page) >= 0) return state.page;
+    if (['overview', 'space', 'training'].indexOf(state.page) >= 0) return state.page;
     if (state.layer !== undefined && CNN_JAX.layerNumber(state.layer) >= 0) return state.unit !== undefined ? 'unit' : 'layer';
     return state.page === 'image' || state.image !== undefined ? 'image' : 'overview';
   }
@@ -20,7 +20,8 @@
     return make('nav', { class: 'views', 'aria-label': 'Microscope' },
       make('a', { href: '#page=overview', 'aria-current': view === 'overview' ? 'page' : null }, 'Overview'),
       make('a', { href: '#page=image', 'aria-current': view === 'image' ? 'page' : null }, 'Images'),
-      make('a', { href: '#page=space', 'aria-current': view === 'space' ? 'page' : null }, 'Space'), pick);
+      make('a', { href: '#page=space', 'aria-current': view === 'space' ? 'page' : null }, 'Space'),
+      make('a', { href: '#page=training', 'aria-current': view === 'training' ? 'page' : null }, 'Training'), pick);
   }
 
   function draw() {
