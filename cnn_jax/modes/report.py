@@ -37,6 +37,7 @@ def run(command: Command) -> None:
 def _write_list(folder: Path, log: Log) -> None:
     """The list of the runs below a folder; one that cannot be read is said and left out."""
     from cnn_jax.report import runs
+    from cnn_jax.report.listed import Listed
     from cnn_jax.workdir.config_file import read_config, runs_below
     from cnn_jax.workdir.log import read_metrics
 
@@ -44,7 +45,7 @@ def _write_list(folder: Path, log: Log) -> None:
     with log.working('reading the runs'):
         for path in runs_below(folder):
             try:
-                listed.append(runs.Listed(path, read_config(path) or {}, read_metrics(path)))
+                listed.append(Listed(path, read_config(path) or {}, read_metrics(path)))
             except StorageError as error:
                 failed.append(error)
                 log.say(f'warning: left out: {error}')

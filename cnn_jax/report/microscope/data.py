@@ -11,7 +11,7 @@ from cnn_jax import describe
 from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.describe import Layer
 from cnn_jax.drawing.page import page_path
-from cnn_jax.report.microscope import overview, space, training, units
+from cnn_jax.report.microscope import matching, overview, space, training, units
 from cnn_jax.report.microscope.activity import Watched, maps_of, watch
 from cnn_jax.report.microscope.findings import worst_confusion
 from cnn_jax.report.microscope.look import Look
@@ -65,6 +65,7 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
     shown = pictures(run, examples, watched, images, class_names)
     about = overview.about_run(run, look, watched, table, class_names)
     scripts = {'images': _about_images(shown, images, chosen), 'run': about}
+    scripts['matching'] = matching.about_matching(watched)
     for number, layer in enumerate(table):
         own = units.about_layer(run, layer, watched, shapes, class_names)
         own |= {'maps': _kept(maps[layer.name]), 'top': _in_images(tops[layer.name], images)}
