@@ -8,9 +8,15 @@ const scatter = {
     const plot = { canvas: canvas, about: about, told: told, points: [], form: 'points', chosen: -1, only: null,
       circled: new Set(), lasso: null, circling: false, centre: [0, 0], scale: 0, whole: 1, marks: {}, sheet: null };
     if (about.pictures) {
-      plot.sheet = new Image();
-      plot.sheet.onload = function () { scatter.draw(plot); };
-      plot.sheet.src = about.pictures.source;
+      const image = new Image();
+      image.onload = function () {
+        plot.sheet = document.createElement('canvas');  // from which parts are copied faster than from an image
+        plot.sheet.width = image.width;
+        plot.sheet.height = image.height;
+        plot.sheet.getContext('2d').drawImage(image, 0, 0);
+        scatter.draw(plot);
+      };
+      image.src = about.pictures.source;
     }
     scatter.listen(plot);
     new ResizeObserver(function () { scatter.draw(plot); }).observe(canvas);
@@ -22,6 +28,7 @@ const scatter = {
     plot.points = points;
     plot.form = form;
     plot.span = scatter.span(points);
+    plot.middles = form === 'points' ? scatter.middles(plot) : [];
     if (!plot.moved) scatter.whole(plot);
     scatter.draw(plot);
   },
@@ -30,8 +37,23 @@ const scatter = {
   span: function (points) {
     return [0, 1].map(function (axis) {
       return points.reduce(function (ends, point) {
-        return [Math.min(ends[0], point[axis]), Math.max(ends[1], point[axis])];
+        return point ? [Math.min(ends[0], point[axis]), Math.max(ends[1], point[axis])] : ends;
       }, [Infinity, -Infinity]);
+    });
+  },
+
+  // The middle of each class that has a look of its own: [label, point], that of the most points first.
+  middles: function (plot) {
+    const places = {};
+    plot.points.forEach(function (point, number) {
+      const label = plot.about.labels[number];
+      if (plot.about.looks.shapes[label]) (places[label] = places[label] || []).push(point);
+    });
+    return Object.keys(places).sort(function (one, other) { return places[other].length - places[one].length; }).map(function (label) {
+      return [Number(label), [0, 1].map(function (axis) {
+        const values = places[label].map(function (point) { return point[axis]; }).sort(function (one, other) { return one - other; });
+        return values[values.length >> 1];
+      })];
     });
   },
 
@@ -48,11 +70,12 @@ const scatter = {
     const wide = plot.span[0][1] - plot.span[0][0] || 1;
     const high = plot.span[1][1] - plot.span[1][0] || 1;
     const more = plot.form === 'grid' ? 1 : 0;  // half a cell on each side
-    return Math.min((plot.canvas.clientWidth - 2 * margin) / (wide + more), (plot.canvas.clientHeight - 2 * margin) / (high + more));
+    return Math.min((plot.wide - 2 * margin) / (wide + more), (plot.high - 2 * margin) / (high + more));
   },
 
-  across: function (plot, point) { return plot.canvas.clientWidth / 2 + (point[0] - plot.centre[0]) * plot.scale; },
-  down: function (plot, point) { return plot.canvas.clientHeight / 2 - (point[1] - plot.centre[1]) * plot.scale; },
+  // The place of a point on the canvas, whose size is remembered: to ask the page for it for each point takes too long.
+  across: function (plot, point) { return plot.wide / 2 + (point[0] - plot.centre[0]) * plot.scale; },
+  down: function (plot, point) { return plot.high / 2 - (point[1] - plot.centre[1]) * plot.scale; },
 
   // The view as text, and back from it.
   view: function (plot) {
@@ -69,7 +92,7 @@ const scatter = {
 
   draw: function (plot) {
     const canvas = plot.canvas, ratio = window.devicePixelRatio || 1;
-    const wide = canvas.clientWidth, high = canvas.clientHeight;
+    const wide = plot.wide = canvas.clientWidth, high = plot.high = canvas.clientHeight;
     if (!wide || !plot.points.length) return;
     if (canvas.width !== Math.round(wide * ratio) || canvas.height !== Math.round(high * ratio)) {
       canvas.width = Math.round(wide * ratio);
@@ -92,17 +115,18 @@ const scatter = {
 
   // A mark for each point, copied from one picture of each kind: 10,000 paths would take too long.
   drawPoints: function (plot, ratio) {
-    const size = Math.max(5, Math.min(16, 7 * Math.sqrt(plot.scale / plot.whole) * Math.min(1, 40 / Math.sqrt(plot.points.length) + 0.5)));
-    const wide = plot.canvas.clientWidth, high = plot.canvas.clientHeight;
-    const dim = plot.only !== null || plot.circled.size > 0;
+    const size = Math.max(5, Math.min(16, Math.round(14 * Math.sqrt(plot.scale / plot.whole) * Math.min(1, 40 / Math.sqrt(plot.points.length) + 0.5)) / 2));
+    const dim = plot.only !== null || plot.circled.size > 0, labels = plot.about.labels;
     [false, true].forEach(function (strong) {
       if (!strong && !dim) return;
+      const marks = [];
       plot.points.forEach(function (point, number) {
         if (dim && scatter.stands(plot, number) !== strong) return;
-        const x = scatter.across(plot, point), y = scatter.down(plot, point);
-        if (x < -size || y < -size || x > wide + size || y > high + size) return;
-        const mark = scatter.mark(plot, plot.about.labels[number], size, ratio, dim && !strong);
-        plot.context.drawImage(mark, x - mark.width / ratio / 2, y - mark.height / ratio / 2, mark.width / ratio, mark.height / ratio);
+        const x = scatter.across(plot, point), y = scatter.down(plot, point), label = labels[number];
+        if (x < -size || y < -size || x > plot.wide + size || y > plot.high + size) return;
+        const mark = marks[label] = marks[label] || scatter.mark(plot, label, size, ratio, dim && !strong);
+        const side = mark.width / ratio;
+        plot.context.drawImage(mark, x - side / 2, y - side / 2, side, side);
       });
     });
   },
@@ -169,12 +193,12 @@ const scatter = {
   },
 
   drawImages: function (plot) {
-    const pictures = plot.about.pictures, size = scatter.imageSize(plot);
-    if (!plot.sheet.complete) return;
+    const pictures = plot.about.pictures, size = scatter.imageSize(plot), wide = plot.wide, high = plot.high;
+    if (!plot.sheet) return;
     plot.points.forEach(function (point, number) {
       if (!point) return;
       const x = scatter.across(plot, point) - size[1] / 2, y = scatter.down(plot, point) - size[0] / 2;
-      if (x > plot.canvas.clientWidth || y > plot.canvas.clientHeight || x < -size[1] || y < -size[0]) return;
+      if (x > wide || y > high || x < -size[1] || y < -size[0]) return;
       const from = scatter.source(pictures, number);
       plot.context.globalAlpha = number === plot.chosen || scatter.stands(plot, number) ? 1 : 0.15;
       plot.context.drawImage(plot.sheet, from[0], from[1], pictures.size[1], pictures.size[0], x, y, size[1], size[0]);
@@ -202,21 +226,15 @@ const scatter = {
 
   // The name of each class at the middle of its points; one that would cover another is left out.
   drawNames: function (plot) {
-    const places = {}, taken = [], style = getComputedStyle(plot.canvas);
-    plot.points.forEach(function (point, number) {
-      const label = plot.about.labels[number];
-      if (plot.about.looks.shapes[label] && (plot.only === null || plot.only === label)) (places[label] = places[label] || []).push(point);
-    });
+    const taken = [], style = getComputedStyle(plot.canvas);
     plot.context.font = '600 13px system-ui, sans-serif';
     plot.context.textAlign = 'center';
     plot.context.textBaseline = 'middle';
     plot.context.lineJoin = 'round';
-    Object.keys(places).sort(function (one, other) { return places[other].length - places[one].length; }).forEach(function (label) {
-      const middle = [0, 1].map(function (axis) {
-        const values = places[label].map(function (point) { return point[axis]; }).sort(function (one, other) { return one - other; });
-        return values[values.length >> 1];
-      });
-      const full = CNN_JAX.className(Number(label)), name = full.length > 18 ? full.slice(0, 17) + '\u2026' : full;
+    plot.middles.forEach(function (entry) {
+      const label = entry[0], middle = entry[1];
+      if (plot.only !== null && plot.only !== label) return;
+      const full = CNN_JAX.className(label), name = full.length > 18 ? full.slice(0, 17) + '\u2026' : full;
       const x = scatter.across(plot, middle), y = scatter.down(plot, middle), half = plot.context.measureText(name).width / 2 + 4;
       const covers = taken.some(function (box) { return Math.abs(box[0] - x) < box[2] + half && Math.abs(box[1] - y) < 16; });
       if (covers) return;
