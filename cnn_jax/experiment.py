@@ -48,7 +48,8 @@ class Experiment(Recipe):
         log_every: steps between lines of `metrics.jsonl`.
         keep: how many checkpoints stay on the disk.
         history: at how many steps the variables are kept besides, as small files for pictures of training: the first,
-            the last, and between them by equal factors (see `workdir.history`); at least 2. None: at none.
+            the last, and between them by equal factors (see `workdir.history`); at least 2. None: at none. An
+            ablation's runs keep none.
         read_back: whether each checkpoint is read again after its save and compared, which takes the memory of a second
             state; None: if it has less than 64 MiB.
         on_save_error: what a checkpoint that cannot be written does, the last one aside: 'stop' the run, or 'go_on'.

@@ -1,10 +1,17 @@
 """What a microscope looks at."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from cnn_jax.visualize.engine.examples import Examples
-from cnn_jax.workdir.history import History
+
+
+class History(Protocol):
+    """The variables of a run at some steps of its training, as `workdir.history` keeps them."""
+
+    def steps(self) -> list[int]: ...
+
+    def read(self, step: int, like: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
 class Look(NamedTuple):

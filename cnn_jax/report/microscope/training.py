@@ -8,11 +8,11 @@ import numpy as np
 
 from cnn_jax.report.microscope import kernels, space
 from cnn_jax.report.microscope.activity import Watched, class_correlations, maps_of, watch
+from cnn_jax.report.microscope.look import History
 from cnn_jax.report.microscope.scripts import pack, rounded
 from cnn_jax.report.microscope.units import MOST_UNITS
 from cnn_jax.tasks.run import Run
 from cnn_jax.visualize.engine.examples import Examples
-from cnn_jax.workdir.history import History
 
 MAP_BYTES = 1 << 20  # of all maps that are kept
 MOST_IMAGES, MOST_MAPS, MOST_NUMBERS = 6, 16, 64  # images with maps; maps of a layer, or numbers of a vector

@@ -116,15 +116,16 @@ const scatter = {
   // A mark for each point, copied from one picture of each kind: 10,000 paths would take too long.
   drawPoints: function (plot, ratio) {
     const size = Math.max(5, Math.min(16, Math.round(14 * Math.sqrt(plot.scale / plot.whole) * Math.min(1, 40 / Math.sqrt(plot.points.length) + 0.5)) / 2));
-    const dim = plot.only !== null || plot.circled.size > 0, labels = plot.about.labels;
-    [false, true].forEach(function (strong) {
+    const dim = plot.only !== null || plot.circled.size > 0, labels = plot.about.labels, shapes = plot.about.looks.shapes;
+    // What stands out lies above the rest, and a class with a look of its own above those without.
+    [[false, false], [false, true], [true, false], [true, true]].forEach(function (kind) {
+      const strong = kind[0], named = kind[1], marks = [];
       if (!strong && !dim) return;
-      const marks = [];
       plot.points.forEach(function (point, number) {
-        if (dim && scatter.stands(plot, number) !== strong) return;
+        if (!shapes[labels[number]] === named || (dim && scatter.stands(plot, number) !== strong)) return;
         const x = scatter.across(plot, point), y = scatter.down(plot, point), label = labels[number];
         if (x < -size || y < -size || x > plot.wide + size || y > plot.high + size) return;
-        const mark = marks[label] = marks[label] || scatter.mark(plot, label, size, ratio, dim && !strong);
+        const mark = marks[label] = marks[label] || scatter.mark(plot, label, named ? size : 0.7 * size, ratio, dim && !strong);
         const side = mark.width / ratio;
         plot.context.drawImage(mark, x - side / 2, y - side / 2, side, side);
       });
