@@ -36,7 +36,7 @@ def suits(task: Any) -> bool:
 
 
 def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: None) -> None:
-    """Writes the scripts: `run.js`, `images.js` and one for each layer; earlier ones go.
+    """Writes the scripts of all pages, `run.js`, `images.js`, two for each layer and so on; earlier ones go.
 
     told: hears what is looked at.
 
