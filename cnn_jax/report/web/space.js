@@ -33,7 +33,7 @@ CNN_JAX.views.space = {
     place.append(CNN_JAX.views.space.controls(plot, layer, number, plane, form));
     if (!layer.planes.tsne) place.append(CNN_JAX.views.space.howToLay(layer));
     place.append(canvas, make('p', { class: 'more' }, 'Drag to move, wheel or + and \u2212 to enlarge, click an image for its neighbours. Keys: arrows go from image to image, with Shift they move, 0 shows all.'));
-    place.append(CNN_JAX.views.space.legend(plot), group, nearest);
+    place.append(CNN_JAX.views.space.legend(plot), nearest, group);
     scatter.set(plot, form === 'grid' ? CNN_JAX.views.space.cells(layer.planes[plane].grid, about.rows.length) : layer.planes[plane].points, form);
     CNN_JAX.views.space.plot = plot;
     CNN_JAX.views.space.circle(plot, group, []);
