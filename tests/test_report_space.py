@@ -63,7 +63,7 @@ def test_a_plane_that_was_turned_and_mirrored_is_turned_back():
 
 def test_the_layer_before_the_scores_comes_first(data):
     assert data['run']['space'] == 2
-    assert data['space']['names'] == ['conv1', 'pool2', 'conv3', 'fc4']
+    assert data['run']['spaces'] == [0, 1, 2, 3]
     assert data['space_2']['name'] == 'conv3'
     assert data['space']['laid'] == ['conv1', 'pool2', 'conv3']
     assert set(data['space_3']['planes']) == {'pca'}
@@ -145,12 +145,13 @@ def test_vectors_are_the_maps_or_means_of_the_smallest_squares():
     assert activity.as_vectors(maps, 0).shape == (3, 2)
 
 
-def test_a_page_that_is_not_costly_has_planes_without_t_sne(tmp_path):
-    run = make_run(tmp_path)
-    microscope.write(run, look(costly=False))
-    found = scripts.read_script(tmp_path / 'report' / 'data' / 'space_2.js')
-    assert set(found['planes']) == {'pca'}
-    assert scripts.read_script(tmp_path / 'report' / 'data' / 'space.js')['laid'] == []
+def test_a_page_that_is_not_costly_has_the_plane_of_one_layer_alone(tmp_path):
+    microscope.write(make_run(tmp_path), look(costly=False))
+    folder = tmp_path / 'report' / 'data'
+    assert set(scripts.read_script(folder / 'space_2.js')['planes']) == {'pca'}
+    assert scripts.read_script(folder / 'run.js')['spaces'] == [2]
+    assert scripts.read_script(folder / 'space.js')['laid'] == []
+    assert [file.stem for file in folder.glob('space_*.js')] == ['space_2']
 
 
 def test_a_layer_whose_units_are_all_dead_is_said_to_have_no_t_sne():

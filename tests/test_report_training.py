@@ -10,7 +10,6 @@ from test_report_microscope import COUNT, Rows, look, make_run, preprocess
 from cnn_jax.report import microscope
 from cnn_jax.report.microscope import activity, scripts, training
 from cnn_jax.report.microscope.activity import class_correlations
-from cnn_jax.tracing import scores
 from cnn_jax.workdir.history import History
 
 STEPS = [0, 7, 400]
@@ -130,12 +129,24 @@ def test_the_plane_of_each_step_is_its_own_turned_to_the_next(outputs):
     assert np.linalg.eigvalsh((product + product.T) / 2).min() > -0.1
 
 
-def test_all_steps_share_the_program_of_the_net_in_the_end(tmp_path):
+def test_all_steps_share_the_program_of_the_net_in_the_end(tmp_path, monkeypatch):
     run, history = with_history(tmp_path)
     microscope.write(run, look()._replace(history=None))
-    compiled = scores._read._cache_size()
+    looks = []
+
+    def guarded(inner):
+        def call(*arguments, **options):
+            with jax.no_tracing():
+                looks.append(inner.__name__)
+                return inner(*arguments, **options)
+
+        return call
+
+    for name in ('watch', 'maps_of'):
+        monkeypatch.setattr(training, name, guarded(getattr(training, name)))
     microscope.write(run, look()._replace(history=history))
-    assert scores._read._cache_size() == compiled
+    assert looks.count('watch') == len(STEPS) + 1  # one of which is not finite
+    assert looks.count('maps_of') == len(STEPS)
 
 
 def test_the_end_of_a_run_does_not_look_at_its_history(tmp_path):

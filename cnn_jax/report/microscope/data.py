@@ -70,7 +70,7 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
         own = units.about_layer(run, layer, watched, shapes, class_names)
         own |= {'maps': _kept(maps[layer.name]), 'top': _in_images(tops[layer.name], images)}
         scripts[f'layer_{number}'] = own
-    scripts |= space.about_space(examples, watched, class_names, laid=look.costly, told=told)
+    scripts |= space.about_space(examples, watched, class_names, costly=look.costly, told=told)
     if look.costly and look.history is not None and look.history.steps():
         pages = training.Pages(watched, shapes, chosen, size)
         scripts['training'] = training.about_training(run, examples, look.history, pages, told=told)

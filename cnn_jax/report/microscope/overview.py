@@ -34,6 +34,7 @@ def about_run(
         'checkpoints': list(look.checkpoints),
         'history': [] if look.history is None else look.history.steps(),
         'space': space.first_of(watched),
+        'spaces': space.numbers(watched, look.costly),
         'curves': curves(run),
         'layers': [about(layer) for layer in layers],
         'findings': findings(watched, class_names, look.split),

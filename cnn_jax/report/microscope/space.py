@@ -76,29 +76,29 @@ def aligned(points: np.ndarray, before: np.ndarray) -> np.ndarray:
 
 
 def about_space(
-    examples: Examples, watched: Watched, class_names: Sequence[str], *, laid: bool, told: Callable[[str], None]
+    examples: Examples, watched: Watched, class_names: Sequence[str], *, costly: bool, told: Callable[[str], None]
 ) -> dict[str, Any]:
-    """The scripts of the page: `space` of all images, and `space_N` of each layer.
+    """The scripts of the page: `space` of all images, and `space_N` of layers.
 
-    laid: whether there is a t-SNE, which takes the longest. told: hears what is looked at.
+    costly: with all layers and t-SNE; else of the one before the scores its PCA. told: hears what is looked at.
     """
     told('the images as points')
     small = np.concatenate([_small(examples, watched.rows[part]) for part in _parts(len(watched.rows))])
     names, first = list(watched.vectors), first_of(watched)
-    with_tsne = names[max(0, first + 1 - MOST_LAID) : first + 1] if laid else []
+    with_tsne = names[max(0, first + 1 - MOST_LAID) : first + 1] if costly else []
     scripts: dict[str, Any] = {
         'space': {
             'rows': watched.rows.tolist(),
             'labels': watched.labels.tolist(),
             'answers': watched.outputs.argmax(1).tolist(),
-            'names': names,
             'laid': with_tsne,
             'looks': looks(watched.labels, len(class_names)),
             'neighbours': neighbours(small.reshape(len(small), -1)),
             'pictures': sheet(small),
         }
     }
-    for number, name in enumerate(names):
+    for number in numbers(watched, costly):
+        name = names[number]
         if name in with_tsne:
             told(f't-SNE of {name}')
         scripts[f'space_{number}'] = of_layer(name, watched.vectors[name], laid=name in with_tsne)
@@ -110,6 +110,11 @@ def first_of(watched: Watched) -> int:
     names = list(watched.layers)
     source = watched.sources.get(names[-1])
     return names.index(source) if source in names else max(0, len(names) - 2)
+
+
+def numbers(watched: Watched, costly: bool) -> list[int]:
+    """Of which layers there is a script."""
+    return list(range(len(watched.layers))) if costly else [first_of(watched)]
 
 
 def of_layer(name: str, values: np.ndarray, *, laid: bool) -> dict[str, Any]:

@@ -4,11 +4,10 @@
 CNN_JAX.views.space = {
   needs: function (state) { return ['space', 'space_' + CNN_JAX.views.space.number(state)]; },
 
-  // The layer that the state names, else the one before the scores; 0 until the scripts are there.
+  // The number of the layer that the state names, where its space is there, else of the one before the scores.
   number: function (state) {
-    const names = CNN_JAX.data.run.layers.map(function (layer) { return layer.name; });
-    const found = names.indexOf(state.layer);
-    return found >= 0 ? found : CNN_JAX.data.run.space;
+    const found = CNN_JAX.layerNumber(state.layer);
+    return CNN_JAX.data.run.spaces.indexOf(found) >= 0 ? found : CNN_JAX.data.run.space;
   },
 
   show: function (place, state) {
@@ -30,7 +29,7 @@ CNN_JAX.views.space = {
     const plot = scatter.make(canvas, about, told);
     plot.only = state.class === undefined ? null : Number(state.class);
     scatter.look(plot, state.view);
-    place.append(CNN_JAX.views.space.controls(plot, layer, number, plane, form));
+    place.append(CNN_JAX.views.space.controls(plot, layer, plane, form));
     if (!layer.planes.tsne) place.append(CNN_JAX.views.space.howToLay(layer));
     place.append(canvas, make('p', { class: 'more' }, 'Drag to move, wheel or + and \u2212 to enlarge, click an image for its neighbours. Keys: arrows go from image to image, with Shift they move, 0 shows all.'));
     place.append(CNN_JAX.views.space.legend(plot), nearest, group);
@@ -55,8 +54,8 @@ CNN_JAX.views.space = {
       '. Arrow keys go from image to image; its neighbours are told below.';
   },
 
-  controls: function (plot, layer, number, plane, form) {
-    const names = CNN_JAX.data.space.names, planes = [['tsne', 't-SNE'], ['pca', 'PCA']].filter(function (entry) { return layer.planes[entry[0]]; });
+  controls: function (plot, layer, plane, form) {
+    const run = CNN_JAX.data.run, names = run.spaces.map(function (one) { return run.layers[one].name; }), planes = [['tsne', 't-SNE'], ['pca', 'PCA']].filter(function (entry) { return layer.planes[entry[0]]; });
     const forms = [['points', 'points'], ['images', 'images at their points'], ['grid', 'images in a grid']];
     const lasso = make('button', { type: 'button', class: 'switch', 'aria-pressed': 'false', onclick: function () {
       plot.circling = !plot.circling;
@@ -65,7 +64,7 @@ CNN_JAX.views.space = {
     } }, 'Lasso');
     function zoom(factor) { scatter.zoom(plot, factor, plot.canvas.clientWidth / 2, plot.canvas.clientHeight / 2); plot.told.view(); }
     return make('div', { class: 'controls' },
-      choice('Space of', names.map(function (name) { return [name, name]; }), names[number], function (name) { go({ layer: name, view: null }); }),
+      choice('Space of', names.map(function (name) { return [name, name]; }), layer.name, function (name) { go({ layer: name, view: null }); }),
       choice('Laid out by', planes, plane, function (key) { go({ plane: key, view: null }); }),
       choice('Show', forms, form, function (key) { go({ form: key, view: null }); }),
       make('span', { class: 'switches' }, lasso,
@@ -78,7 +77,7 @@ CNN_JAX.views.space = {
     if (layer.not_laid) return make('p', { class: 'note' }, 'No t-SNE of this layer: ' + layer.not_laid + '.');
     const laid = CNN_JAX.data.space.laid;
     if (laid.length) return make('p', { class: 'note' }, 'There is a t-SNE of ' + laid.join(', ') + '.');
-    return make('p', { class: 'note' }, 'For t-SNE: ', make('code', {}, 'python -m cnn_jax.main --mode=report --workdir=RUN'));
+    return make('p', { class: 'note' }, 'For t-SNE, and for the other layers: ', make('code', {}, 'python -m cnn_jax.main --mode=report --workdir=RUN'));
   },
 
   // The place of each image in a grid of cells, one unit apart; null for one without a cell.
