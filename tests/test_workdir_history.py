@@ -6,9 +6,11 @@ import jax
 import ml_dtypes
 import numpy as np
 import pytest
-from test_training import run
+from test_training import TINY, run
 
-from cnn_jax.devices.stop import Stopped
+from cnn_jax import experiment
+from cnn_jax.ablate.cells import Shared
+from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.weights.safetensors_file import read_safetensors, write_safetensors
 from cnn_jax.workdir.checkpoint import Checkpoints
@@ -151,3 +153,11 @@ def test_without_the_option_nothing_is_kept(tmp_path):
 def test_one_step_alone_is_no_history(tmp_path):
     with pytest.raises(ValueError, match='history: 1 given; give at least 2'):
         run(tmp_path, history=1)
+
+
+def test_the_runs_of_an_ablation_keep_none(tmp_path):
+    loaded = experiment.load(TINY, {'history': 5})
+    shared = Shared(loaded, data_dir=tmp_path, stop=StopRequest())
+    assert loaded.experiment.history == 5
+    assert shared.experiment.history is None
+    assert shared.setup.experiment.history is None

@@ -15,7 +15,7 @@ SPARK_WIDTH, SPARK_HEIGHT, MOST_POINTS = 120, 28, 60  # pixels of a small curve,
 
 
 def write_index(folder: Path, listed: Sequence[Listed]) -> Path:
-    """Writes `report/index.html` of a folder of runs, and returns its path.
+    """Writes `report/index.html` of a folder of runs, of several also the page of two of them; the path of the first.
 
     Raises:
         OSError: the page cannot be written.
