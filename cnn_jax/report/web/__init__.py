@@ -5,7 +5,7 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 _SCRIPTS = (  # in the order that they need
     *('page', 'paint', 'charts', 'overview', 'layer', 'unit', 'image'),
-    *('scatter', 'pointer', 'space', 'training', 'start'),
+    *('scatter', 'marks', 'pointer', 'space', 'training', 'start'),
 )
 _STYLES = ('microscope', 'space', 'training')
 _COMPARISON = ('page', 'paint', 'charts', 'pairs', 'compare')  # of the page of two runs

@@ -113,72 +113,28 @@ const scatter = {
     if (plot.lasso) scatter.drawLasso(plot);
   },
 
-  // A mark for each point, copied from one picture of each kind: 10,000 paths would take too long.
+  // A mark for each point, written into the pixels: 10,000 shapes or pictures of shapes would take too long.
   drawPoints: function (plot, ratio) {
     const size = Math.max(5, Math.min(16, Math.round(14 * Math.sqrt(plot.scale / plot.whole) * Math.min(1, 40 / Math.sqrt(plot.points.length) + 0.5)) / 2));
     const dim = plot.only !== null || plot.circled.size > 0, labels = plot.about.labels, shapes = plot.about.looks.shapes;
+    const frame = scatter.frame(plot);
     // What stands out lies above the rest, and a class with a look of its own above those without.
     [[false, false], [false, true], [true, false], [true, true]].forEach(function (kind) {
       const strong = kind[0], named = kind[1], marks = [];
       if (!strong && !dim) return;
       plot.points.forEach(function (point, number) {
-        if (!shapes[labels[number]] === named || (dim && scatter.stands(plot, number) !== strong)) return;
-        const x = scatter.across(plot, point), y = scatter.down(plot, point), label = labels[number];
-        if (x < -size || y < -size || x > plot.wide + size || y > plot.high + size) return;
+        const label = labels[number];
+        if (!shapes[label] === named || (dim && scatter.stands(plot, number) !== strong)) return;
         const mark = marks[label] = marks[label] || scatter.mark(plot, label, named ? size : 0.7 * size, ratio, dim && !strong);
-        const side = mark.width / ratio;
-        plot.context.drawImage(mark, x - side / 2, y - side / 2, side, side);
+        scatter.stamp(frame, mark, Math.round(ratio * scatter.across(plot, point) - mark.side / 2), Math.round(ratio * scatter.down(plot, point) - mark.side / 2));
       });
     });
+    plot.context.putImageData(frame, 0, 0);
   },
 
   // Whether a point is of what stands out.
   stands: function (plot, number) {
     return (plot.only === null || plot.about.labels[number] === plot.only) && (!plot.circled.size || plot.circled.has(number));
-  },
-
-  // The colour and the shape of a class; without its own it is a small grey circle.
-  lookOf: function (plot, label) {
-    const looks = plot.about.looks;
-    return { colour: looks[paint.isDark() ? 'dark' : 'light'][label] || '#8A9299', shape: looks.shapes[label] || 'circle' };
-  },
-
-  mark: function (plot, label, size, ratio, dim) {
-    const look = scatter.lookOf(plot, label);
-    const key = [look.colour, look.shape, size.toFixed(1), ratio, dim].join();
-    if (plot.marks[key]) return plot.marks[key];
-    const canvas = document.createElement('canvas');
-    canvas.width = canvas.height = Math.ceil((size + 3) * ratio);
-    const context = canvas.getContext('2d');
-    context.setTransform(ratio, 0, 0, ratio, canvas.width / 2, canvas.height / 2);
-    context.globalAlpha = dim ? 0.13 : 0.9;
-    context.fillStyle = look.colour;
-    context.fill(new Path2D(scatter.outline(look.shape, size / 2)));
-    plot.marks[key] = canvas;
-    return canvas;
-  },
-
-  // The outline of a shape around 0, as a path; shapes of the same weight for the eye.
-  outline: function (shape, r) {
-    function corners(count, turn, radii) {
-      return 'M' + Array.from({ length: count }, function (_, number) {
-        const angle = turn + 2 * Math.PI * number / count, radius = radii[number % radii.length];
-        return (radius * Math.cos(angle)).toFixed(2) + ' ' + (radius * Math.sin(angle)).toFixed(2);
-      }).join('L') + 'Z';
-    }
-    const half = Math.PI / 2, thin = 0.36 * r;
-    const plus = 'M' + [[-thin, -r], [thin, -r], [thin, -thin], [r, -thin], [r, thin], [thin, thin], [thin, r], [-thin, r], [-thin, thin], [-r, thin], [-r, -thin], [-thin, -thin]].map(function (at) { return at.join(' '); }).join('L') + 'Z';
-    const made = {
-      circle: function () { return 'M' + -r + ' 0A' + r + ' ' + r + ' 0 1 0 ' + r + ' 0A' + r + ' ' + r + ' 0 1 0 ' + -r + ' 0Z'; },
-      square: function () { return corners(4, Math.PI / 4, [1.25 * r]); },
-      diamond: function () { return corners(4, 0, [1.2 * r]); },
-      up: function () { return corners(3, -half, [1.25 * r]); },
-      down: function () { return corners(3, half, [1.25 * r]); },
-      plus: function () { return plus; },
-      star: function () { return corners(10, -half, [1.3 * r, 0.55 * r]); },
-      cross: function () { return corners(8, 0, [0.5 * r, 1.3 * r]); },
-    };
-    return made[shape]();
   },
 
   // Where the image of a number is in the sheet.
@@ -193,17 +149,25 @@ const scatter = {
     return [side * size[0] / most, side * size[1] / most];
   },
 
+  // Of images at their points that would all but cover each other the first is shown, and the chosen one.
   drawImages: function (plot) {
     const pictures = plot.about.pictures, size = scatter.imageSize(plot), wide = plot.wide, high = plot.high;
+    const taken = new Set(), cell = plot.form === 'grid' ? 0 : size[1] / 2;
     if (!plot.sheet) return;
-    plot.points.forEach(function (point, number) {
+    function put(number) {
+      const point = plot.points[number];
       if (!point) return;
       const x = scatter.across(plot, point) - size[1] / 2, y = scatter.down(plot, point) - size[0] / 2;
       if (x > wide || y > high || x < -size[1] || y < -size[0]) return;
+      const place = Math.round(x / cell) * 10000 + Math.round(y / cell);
+      if (cell && taken.has(place) && number !== plot.chosen) return;
+      taken.add(place);
       const from = scatter.source(pictures, number);
       plot.context.globalAlpha = number === plot.chosen || scatter.stands(plot, number) ? 1 : 0.15;
       plot.context.drawImage(plot.sheet, from[0], from[1], pictures.size[1], pictures.size[0], x, y, size[1], size[0]);
-    });
+    }
+    plot.points.forEach(function (_, number) { if (number !== plot.chosen) put(number); });
+    if (plot.chosen >= 0) put(plot.chosen);
     plot.context.globalAlpha = 1;
   },
 
