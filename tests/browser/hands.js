@@ -37,7 +37,7 @@ function lookAt(plot, canvas) {
     return x > 0 && y > 0 && x < canvas.clientWidth && y < canvas.clientHeight;
   }).length;
   const drawn = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-  acts.inked = drawn.filter(function (value, place) { return place % 4 === 3 && value > 200; }).length;
+  acts.inked = drawn.filter(function (value, place) { return place % 4 === 0 && Math.abs(value - drawn[0]) > 30; }).length;
 }
 
 function choose(plot, canvas) {
