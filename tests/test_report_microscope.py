@@ -123,7 +123,7 @@ def outputs(run):
 
 def test_there_is_a_script_for_the_run_the_images_and_each_layer(data):
     of_layers = {f'{kind}_{number}' for kind in ('layer', 'space') for number in range(4)}
-    assert set(data) == {'run', 'images', 'space', *of_layers}
+    assert set(data) == {'run', 'images', 'space', 'matching', *of_layers}
     assert [layer['name'] for layer in data['run']['layers']] == ['conv1', 'pool2', 'conv3', 'fc4']
     assert data['run']['checkpoints'] == [200, 400]
     assert data['run']['classes'] == list(NAMES)
