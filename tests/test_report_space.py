@@ -47,6 +47,18 @@ def test_principal_components_are_those_of_scikit_learn(shape):
     assert (found.points.max(0) >= -found.points.min(0)).all()
 
 
+@pytest.mark.parametrize('shape', [(30, 4), (12, 300)])
+def test_compact_points_have_the_same_distances(shape):
+    values = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+    found = space.compact(values)
+    assert found.shape == (shape[0], min(shape))
+
+    def distances(points):
+        return np.linalg.norm(points[:, None] - points[None], axis=-1)
+
+    np.testing.assert_allclose(distances(found), distances(values.astype(np.float64)), atol=1e-9)
+
+
 def test_points_in_one_place_have_no_variance():
     found = space.principal(np.full((5, 3), 0.1, np.float32))
     assert not found.points.any()

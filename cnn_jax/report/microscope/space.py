@@ -57,6 +57,21 @@ def principal(values: np.ndarray) -> Plane:
     return Plane(points, np.square(points).sum(0) / total)
 
 
+def compact(values: np.ndarray) -> np.ndarray:
+    """Points (points, features) with the same distances in as many dimensions as there are points, at most; centred.
+
+    What is laid out and compared by its distances then costs the same for each layer, however large its maps are.
+    """
+    centred = np.asarray(values, np.float64) - np.mean(values, 0, dtype=np.float64)
+    count, size = centred.shape
+    if not np.ptp(values, 0).any():
+        return np.zeros((count, 1))
+    if size <= count:
+        return centred
+    strengths, axes = _largest(centred @ centred.T, count)
+    return axes * np.sqrt(np.maximum(strengths, 0))
+
+
 def _largest(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The largest eigenvalues of a symmetric matrix, and their vectors as columns, the largest first."""
     from scipy.linalg import eigh
@@ -119,17 +134,18 @@ def numbers(watched: Watched, costly: bool) -> list[int]:
 
 def of_layer(name: str, values: np.ndarray, *, laid: bool) -> dict[str, Any]:
     """The planes of a layer by their names with their grids, and its nearest images; values: (images, features)."""
-    plane = principal(values)
+    points = compact(values)
+    plane = principal(points)
     found: dict[str, Any] = {
         'name': name,
         'size': values.shape[1],
         'planes': {'pca': _plane(plane.points)},
         'variance': rounded(plane.variance),
-        'neighbours': neighbours(values),
+        'neighbours': neighbours(points),
     }
     if laid:
         try:
-            two = embedding.two_dimensions(values)
+            two = embedding.two_dimensions(points)
         except CnnJaxError as error:  # too few images, or all in one place
             return {**found, 'not_laid': str(error)}
         found['planes']['tsne'] = _plane(two['tsne'])
