@@ -47,6 +47,9 @@ class Experiment(Recipe):
         save_every: steps between checkpoints; None: only at the end (and when stopped).
         log_every: steps between lines of `metrics.jsonl`.
         keep: how many checkpoints stay on the disk.
+        history: at how many steps the variables are kept besides, as small files for pictures of training: the first,
+            the last, and between them by equal factors (see `workdir.history`); at least 2. None: at none. An
+            ablation's runs keep none.
         read_back: whether each checkpoint is read again after its save and compared, which takes the memory of a second
             state; None: if it has less than 64 MiB.
         on_save_error: what a checkpoint that cannot be written does, the last one aside: 'stop' the run, or 'go_on'.
@@ -65,6 +68,7 @@ class Experiment(Recipe):
     save_every: int | None = None
     log_every: int = 1
     keep: int = 3
+    history: int | None = None
     read_back: bool | None = None
     on_save_error: Literal['stop', 'go_on'] = 'stop'
     init_from: str | None = None
@@ -76,6 +80,8 @@ class Experiment(Recipe):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f'{name}: {value} is below 1; give at least 1')
+        if self.history is not None and self.history < 2:
+            raise ValueError(f'history: {self.history} given; give at least 2, the first and the last step, or None')
         if self.data.batch_size % self.accumulate:
             raise ValueError(
                 f'accumulate: {self.accumulate} parts do not divide a batch of {self.data.batch_size} images'

@@ -37,6 +37,7 @@ def experiment(
     epochs: float | None = None,  # None: 15 for modern, 20 for faithful
     learning_rate: float | None = None,  # at the end of the warm-up; None: 8e-3 for modern, 2e-2 for faithful
     max_shift: int | None = None,  # pixels that a training image is moved at most; None: 2 for modern, 3 for faithful
+    history: int | None = 16,  # steps at which the weights are kept for pictures of training; None: none
     validation: float = 0.1,  # share of the training images that is held out to choose by; 0: none
     smoke: bool = False,
 ) -> Experiment:
@@ -60,4 +61,5 @@ def experiment(
         augment=augment.on_images(augment.random_shift, max_shift=shift),
         evaluate_every=max(1, round(3 * steps_per_epoch)),
         save_every=100,
+        history=history,
     )

@@ -27,6 +27,7 @@ def experiment(
     epochs: float = 10.0,  # of the published 60,000 images
     learning_rate: float = 2e-3,  # at the end of the warm-up
     max_shift: int = 2,  # pixels that a training image is moved at most
+    history: int | None = None,  # steps at which the weights are kept for pictures of training; None: none
     validation: float = 0.0,  # share of the training images held out to choose by; 0: none, as in the paper
     smoke: bool = False,
 ) -> Experiment:
@@ -47,4 +48,5 @@ def experiment(
         augment=augment.on_images(augment.random_shift, max_shift=max_shift),
         evaluate_every=max(1, round(data.num_train / batch_size)),
         save_every=200,
+        history=history,
     )

@@ -32,6 +32,7 @@ def experiment(
     learning_rate: float = 0.1,  # for 128 images in a batch
     num_steps: int = 64_000,
     weight_decay: float = 1e-4,
+    history: int | None = None,  # steps at which the weights are kept for pictures of training; None: none
     validation: float = 0.0,  # share of the training images held out to choose by; 0: none, as in the paper
     smoke: bool = False,
 ) -> Experiment:
@@ -59,5 +60,6 @@ def experiment(
         ),
         evaluate_every=2000,
         save_every=2000,
+        history=history,
         log_every=1 if smoke else 50,
     )

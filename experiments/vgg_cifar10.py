@@ -34,6 +34,7 @@ def experiment(
     weight_decay: float = 1e-4,
     hidden_units: int = 512,
     dropout_rate: float = 0.5,
+    history: int | None = None,  # steps at which the weights are kept for pictures of training; None: none
     validation: float = 0.0,  # share of the training images held out to choose by; 0: none, as in the paper
     smoke: bool = False,
 ) -> Experiment:
@@ -63,5 +64,6 @@ def experiment(
         ),
         evaluate_every=max(1, round(4 * data.num_train / batch_size)),
         save_every=2000,
+        history=history,
         log_every=1 if smoke else 50,
     )

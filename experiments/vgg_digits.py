@@ -27,6 +27,7 @@ def experiment(
     epochs: float = 15.0,
     learning_rate: float = 4e-3,  # at the end of the warm-up
     max_shift: int = 3,  # pixels that a training image is moved at most
+    history: int | None = 16,  # steps at which the weights are kept for pictures of training; None: none
     validation: float = 0.1,  # share of the training images that is held out to choose by; 0: none
     smoke: bool = False,
 ) -> Experiment:
@@ -35,6 +36,7 @@ def experiment(
         epochs=epochs,
         learning_rate=learning_rate,
         max_shift=max_shift,
+        history=history,
         validation=validation,
         smoke=smoke,
     )

@@ -15,8 +15,9 @@ import pytest
 from test_report_microscope import NAMES, look, make_run
 
 from cnn_jax.report import write_report
+from cnn_jax.report.listed import Listed
 from cnn_jax.report.microscope import made, scripts
-from cnn_jax.report.runs import Listed, write_index
+from cnn_jax.report.runs import write_index
 
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'chrome'))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason='no Chromium is installed: the pages were not opened')

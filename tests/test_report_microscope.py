@@ -122,8 +122,8 @@ def outputs(run):
 
 
 def test_there_is_a_script_for_the_run_the_images_and_each_layer(data):
-    of_layers = [f'{kind}_{number}' for kind in ('layer', 'made') for number in range(4)]
-    assert set(data) == {'run', 'images', 'maps', 'alive', *of_layers}
+    of_layers = {f'{kind}_{number}' for kind in ('layer', 'made', 'space') for number in range(4)}
+    assert set(data) == {'run', 'images', 'maps', 'alive', 'space', 'matching', *of_layers}
     assert [layer['name'] for layer in data['run']['layers']] == ['conv1', 'pool2', 'conv3', 'fc4']
     assert data['run']['checkpoints'] == [200, 400]
     assert data['run']['classes'] == list(NAMES)

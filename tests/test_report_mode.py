@@ -10,7 +10,7 @@ import pytest
 
 from cnn_jax.devices.stop import Stopped
 from cnn_jax.main import main
-from cnn_jax.report import runs
+from cnn_jax.report import listed as runs
 from cnn_jax.report.microscope import scripts
 from cnn_jax.training import reported
 from cnn_jax.training import run as training_run

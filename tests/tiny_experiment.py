@@ -80,6 +80,7 @@ def experiment(
     on_save_error: Literal['stop', 'go_on'] = 'stop',
     validation: float = 0.0,
     patience: int | None = None,
+    history: int | None = None,
 ) -> Experiment:
     data = Data(
         name='tiny',
@@ -112,4 +113,5 @@ def experiment(
         log_every=log_every,
         on_save_error=on_save_error,
         patience=patience,
+        history=history,
     )

@@ -1,6 +1,7 @@
 """Running cells one after another: the runs of a cell share what is compiled, each in a work folder of its own."""
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,14 @@ class Shared:
         log_to: tuple[str, ...] = (),
         init_from: Path | None = None,
     ):
-        self.loaded, self.stop, self.log_to, self.init_from = loaded, stop, log_to, init_from
-        self.setup = Setup(loaded.experiment, data_dir=data_dir)
+        experiment = dataclasses.replace(loaded.experiment, history=None)  # nobody looks at each of hundreds of runs
+        self.loaded, self.stop, self.log_to, self.init_from = (
+            loaded._replace(experiment=experiment),
+            stop,
+            log_to,
+            init_from,
+        )
+        self.setup = Setup(experiment, data_dir=data_dir)
 
     @property
     def experiment(self) -> Experiment:

@@ -27,7 +27,7 @@ from cnn_jax.devices import mapping
 from cnn_jax.devices.mapping import AXIS
 from cnn_jax.steps.state import TrainState
 from cnn_jax.training import loop
-from cnn_jax.training.loop import Lane
+from cnn_jax.training.lane import Lane
 from cnn_jax.training.train import close, finish, open_lane
 from cnn_jax.workdir.claim import claimed
 

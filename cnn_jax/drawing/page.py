@@ -24,7 +24,15 @@ def page_path(folder: Path) -> Path:
 
 
 def put_page(
-    folder: Path, *, title: str, kind: str, heading: str, result: str, sections: Iterable[str], footer: str
+    folder: Path,
+    *,
+    title: str,
+    kind: str,
+    heading: str,
+    result: str,
+    sections: Iterable[str],
+    footer: str,
+    file: str = 'index.html',
 ) -> Path:
     """Writes the page of a work folder and returns its path.
 
@@ -36,6 +44,7 @@ def put_page(
         result: the outcome in one sentence.
         sections: HTML; empty ones are left out.
         footer: the last line.
+        file: its name in `report/`.
     """
     texts = {'title': title, 'kind': kind, 'heading': heading, 'result': result, 'footer': footer}
     template = Template((_HERE / 'page.html').read_text(encoding='utf-8'))
@@ -44,7 +53,7 @@ def put_page(
         sections='\n'.join(filter(None, sections)),
         style=(_HERE / 'style.css').read_text(encoding='utf-8'),
     )
-    path = page_path(folder)
+    path = page_path(folder).with_name(file)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, page)
     return path

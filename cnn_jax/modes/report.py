@@ -1,4 +1,4 @@
-"""Writes the page of a run at any time, also of one that still trains; of a folder of runs the list of them."""
+"""Writes the page of a run at any time, also while it trains; of a folder of runs their list, and two side by side."""
 
 from pathlib import Path
 
@@ -35,8 +35,9 @@ def run(command: Command) -> None:
 
 
 def _write_list(folder: Path, log: Log) -> None:
-    """The list of the runs below a folder; one that cannot be read is said and left out."""
+    """The list of the runs below a folder, and two side by side; one that cannot be read is said and left out."""
     from cnn_jax.report import runs
+    from cnn_jax.report.listed import Listed
     from cnn_jax.workdir.config_file import read_config, runs_below
     from cnn_jax.workdir.log import read_metrics
 
@@ -44,7 +45,7 @@ def _write_list(folder: Path, log: Log) -> None:
     with log.working('reading the runs'):
         for path in runs_below(folder):
             try:
-                listed.append(runs.Listed(path, read_config(path) or {}, read_metrics(path)))
+                listed.append(Listed(path, read_config(path) or {}, read_metrics(path)))
             except StorageError as error:
                 failed.append(error)
                 log.say(f'warning: left out: {error}')

@@ -1,46 +1,36 @@
 """The list of the runs below a folder, on a page of its own: what each was, what differs, and what came of it."""
 
-import importlib
-import json
-import pkgutil
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+from urllib.parse import quote
 
-from cnn_jax import tasks
 from cnn_jax.drawing.page import page_path, put_page
+from cnn_jax.report import side_by_side, web
+from cnn_jax.report.listed import Listed, differing, headline, known_metrics, text_of
 from cnn_jax.statistics.metric import Metric
-from cnn_jax.tasks.task import Task
 
-WORDS = frozenset(('step', 'seconds', 'split'))  # of a line of the metrics: what is no value
-JUDGED = ('test', 'validation')  # splits by which a run is judged, the first that was looked at
 SPARK_WIDTH, SPARK_HEIGHT, MOST_POINTS = 120, 28, 60  # pixels of a small curve, and its points
-_WEB = Path(__file__).parent / 'web'
-
-
-class Listed(NamedTuple):
-    """A run in the list: its folder, and what stands in its `config.json` and `metrics.jsonl`."""
-
-    path: Path
-    config: Mapping[str, Any]
-    metrics: Sequence[Mapping[str, Any]]
 
 
 def write_index(folder: Path, listed: Sequence[Listed]) -> Path:
-    """Writes `report/index.html` of a folder of runs, and returns its path.
+    """Writes `report/index.html` of a folder of runs, of several also the page of two of them; the path of the first.
 
     Raises:
         OSError: the page cannot be written.
     """
     listed = sorted(listed, key=lambda run: str(run.config.get('started', '')), reverse=True)
+    metrics = known_metrics()
+    if len(listed) > 1:
+        side_by_side.write_page(folder, listed, metrics)
     return put_page(
         folder,
         title=f'{folder.resolve().name}: {len(listed)} runs',
         kind='Runs',
         heading=folder.resolve().name,
         result=_summary(listed),
-        sections=[_table(folder, listed), f'<script>\n{(_WEB / "sort.js").read_text(encoding="utf-8")}</script>'],
+        sections=[_choice(listed), _table(folder, listed, metrics), web.of_the_list()],
         footer='A click on the head of a column sorts by it. Written by --mode=report.',
     )
 
@@ -51,83 +41,39 @@ def _summary(listed: Sequence[Listed]) -> str:
     return f'{len(listed)} {"run" if len(listed) == 1 else "runs"} of {shown}, the newest first.'
 
 
-def differing(listed: Sequence[Listed]) -> list[dict[str, Any]]:
-    """For each run its seed and options that are not the same in all listed runs of its experiment."""
-    settings = [_settings(run) for run in listed]
-    known: dict[str, set[str]] = {}
-    for run, own in zip(listed, settings, strict=True):
-        known.setdefault(run.config['experiment'], set()).update(own)
-    values: dict[tuple[str, str], set[str]] = {}
-    for run, own in zip(listed, settings, strict=True):
-        for name in known[run.config['experiment']]:  # an older run may not know an option at all
-            said = json.dumps(own[name], sort_keys=True) if name in own else ''
-            values.setdefault((run.config['experiment'], name), set()).add(said)
-    return [
-        {name: value for name, value in own.items() if len(values[run.config['experiment'], name]) > 1}
-        for run, own in zip(listed, settings, strict=True)
-    ]
+def _choice(listed: Sequence[Listed]) -> str:
+    """The way to two runs side by side; '' where there is one alone."""
+    if len(listed) < 2:
+        return ''
+    words = 'Choose two runs in the last column, then '
+    return f'<p class="note">{words}<a class="compare" href="{side_by_side.FILE}">see them side by side</a>.</p>'
 
 
-def _settings(run: Listed) -> dict[str, Any]:
-    return {**run.config['options'], **{name: run.config[name] for name in ('seed', 'fold') if name in run.config}}
-
-
-def headline(run: Listed) -> tuple[str, str, float] | None:
-    """The split, the name and the last value of the metric that a run is judged by; None before its first evaluation.
-
-    A summary has the headline of its task first, and the log keeps that order.
-    """
-    for split in JUDGED:
-        lines = [line for line in run.metrics if line['split'] == split]
-        names = [name for name in lines[-1] if name not in WORDS] if lines else []
-        if names and lines[-1][names[0]] is not None:
-            return split, names[0], float(lines[-1][names[0]])
-    return None
-
-
-def known_metrics() -> dict[str, Metric]:
-    """The metrics of all tasks, by name; where tasks share one, with its shortest title, which is the general one."""
-    for module in pkgutil.iter_modules(tasks.__path__):
-        importlib.import_module(f'{tasks.__name__}.{module.name}')
-
-    def all_of(kind: type[Task]) -> list[type[Task]]:
-        return [one for child in kind.__subclasses__() for one in (child, *all_of(child))]
-
-    def of(kind: type[Task]) -> Sequence[Metric]:  # their order may depend on a setting, which has a default then
-        found = getattr(kind, 'metrics', ())
-        return kind().metrics if isinstance(found, property) else found
-
-    found = [metric for kind in all_of(Task) for metric in of(kind)]
-    return {metric.name: metric for metric in sorted(found, key=lambda metric: -len(metric.title))}
-
-
-def _table(folder: Path, listed: Sequence[Listed]) -> str:
-    metrics, differ = known_metrics(), differing(listed)
-    heads = ('Started', 'Experiment', 'Options that differ', 'Result', 'Curve', 'Steps', 'Run')
+def _table(folder: Path, listed: Sequence[Listed], metrics: Mapping[str, Metric]) -> str:
+    differ, plain = differing(listed), ('Curve', 'Choose')
+    heads = ['Started', 'Experiment', 'Options that differ', 'Result', 'Curve', 'Steps', 'Run']
+    heads += ['Choose'] if len(listed) > 1 else []
     numeric = {'Result', 'Steps'}
     head = ''.join(
         f'<th scope="col"{" class=number" if name in numeric else ""}>'
-        + ('Curve' if name == 'Curve' else f'<button type="button">{name}</button>')
+        + (name if name in plain else f'<button type="button">{name}</button>')
         + '</th>'
         for name in heads
     )
-    rows = ''.join(_row(folder, run, own, metrics) for run, own in zip(listed, differ, strict=True))
+    last = [_choose(folder, run) if len(listed) > 1 else '' for run in listed]
+    rows = ''.join(_row(folder, run, own, metrics, end) for run, own, end in zip(listed, differ, last, strict=True))
     return f'<div class="scroll"><table class="runs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
-def _row(folder: Path, run: Listed, own: Mapping[str, Any], metrics: Mapping[str, Metric]) -> str:
+def _row(folder: Path, run: Listed, own: Mapping[str, Any], metrics: Mapping[str, Metric], end: str) -> str:
     found, steps = headline(run), max((line['step'] for line in run.metrics), default=0)
-    options = ' '.join(f'<code>{escape(f"{name}={_text(value)}")}</code>' for name, value in own.items()) or '-'
+    options = ' '.join(f'<code>{escape(f"{name}={text_of(value)}")}</code>' for name, value in own.items()) or '-'
     return (
         f'<tr><th scope="row">{escape(str(run.config.get("started", "-")))}</th>'
         f'<td>{escape(str(run.config["experiment"]))}</td><td class="options">{options}</td>'
         f'{_result_cell(found, metrics)}<td>{_sparkline(run, found)}</td>'
-        f'<td class="number" data-value="{steps}">{steps:,}</td><td>{_link(folder, run.path)}</td></tr>'
+        f'<td class="number" data-value="{steps}">{steps:,}</td><td>{_link(folder, run.path)}</td>{end}</tr>'
     )
-
-
-def _text(value: Any) -> str:
-    return ','.join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _result_cell(found: tuple[str, str, float] | None, metrics: Mapping[str, Metric]) -> str:
@@ -174,6 +120,9 @@ def _link(folder: Path, run: Path) -> str:
     name, page = run.relative_to(folder).as_posix(), page_path(run)
     if not page.exists():
         return f'{escape(name)}<br><span class="more">no page yet</span>'
-    from urllib.parse import quote
-
     return f'<a href="../{quote(page.relative_to(folder).as_posix())}">{escape(name)}</a>'
+
+
+def _choose(folder: Path, run: Listed) -> str:
+    name = escape(run.path.relative_to(folder).as_posix())
+    return f'<td><input type="checkbox" value="{name}" aria-label="choose {name}"></td>'

@@ -2,82 +2,23 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
 
-from cnn_jax.devices import processes
-from cnn_jax.devices.feed import Feed
 from cnn_jax.devices.stop import Stopped, StopRequest
 from cnn_jax.errors import CnnJaxError, DataError, DivergedError, StorageError, check_shortage
 from cnn_jax.steps.state import TrainState
-from cnn_jax.tasks.results import Evaluation
 from cnn_jax.training import not_finite
-from cnn_jax.training.choice import Choice
+from cnn_jax.training.lane import Lane
 from cnn_jax.training.meter import Meter, NotFinite
-from cnn_jax.training.replay import Replay
-from cnn_jax.training.setup import Setup
 from cnn_jax.training.watchdog import Watchdog
-from cnn_jax.workdir.checkpoint import Checkpoints
-from cnn_jax.workdir.log import Log
-from cnn_jax.workdir.openings import count_opening
 
 SAVED = 'saved at step {}; run the same command to go on'
 MOST_EXPLAINED = 10  # skipped steps; the others are only counted
-
-
-@dataclass
-class Lane:
-    """What a run in the loop has of its own.
-
-    Attributes:
-        workdir: its folder.
-        setup: its experiment on the devices.
-        feed: its data.
-        checkpoints: where its state is saved.
-        log: who is told.
-        replay: looks at its steps that went wrong.
-        choice: its best evaluation of the validation split; None where it has no such split.
-        evaluated: what its log already has an evaluation of: (step, split).
-        saved: the step that was saved last.
-        num_skipped: steps that changed nothing.
-        ended: the step at which its patience was at an end.
-        diverged: why it ended early; only where several runs advance together, alone it is raised.
-    """
-
-    workdir: Path
-    setup: Setup
-    feed: Feed
-    checkpoints: Checkpoints
-    log: Log
-    replay: Replay
-    choice: Choice | None
-    evaluated: set[tuple[int, str]]
-    saved: int | None = None
-    num_skipped: int = 0
-    ended: int | None = None
-    diverged: DivergedError | None = None
-
-    @property
-    def split(self) -> str:
-        """The split that it is evaluated on while it trains."""
-        return self.setup.experiment.data.choosing_split
-
-    def record(self, step: int, seconds: float, evaluations: Mapping[str, Evaluation]) -> None:
-        """Counts a look at the test split, logs evaluations, and remembers that they are there."""
-        if 'test' in evaluations:
-            with jax.transfer_guard_host_to_device('allow'):  # by which processes wait for each other
-                processes.main_process_first(
-                    lambda: count_opening(self.workdir, step=step, by='train', report=self.log.note)
-                )
-        for split, evaluation in evaluations.items():
-            if (step, split) not in self.evaluated:
-                self.log.metrics(step, split, seconds, **evaluation.summary)
-                self.evaluated.add((step, split))
 
 
 @dataclass
@@ -149,6 +90,7 @@ class _Loop:
                 try:
                     with jax.transfer_guard_host_to_device('disallow'), Watchdog(log) as watchdog:
                         self._train(watchdog)
+                    self._remember()
                     with log.working('saving the last step'):
                         self._save(last=True)
                 except Stopped as stopped:
@@ -163,6 +105,7 @@ class _Loop:
     def _train(self, watchdog: Watchdog) -> None:
         while self.number < self.experiment.num_steps and self._running():
             with watchdog.resting():
+                self._remember()
                 self._evaluate()
                 self._save()
             self.stop.poll('', step=self.number)
@@ -194,6 +137,11 @@ class _Loop:
                 f'the batch of step {self.number + 1} cannot be read: {type(error).__name__}: {error}; '
                 'look at the data set, or run --mode=prepare'
             ) from error
+
+    def _remember(self) -> None:
+        for run, lane in self._running():
+            if lane.history is not None and self.number in lane.history.wanted:
+                lane.remember(self.number, self.program.state_of(self.state, run))
 
     def _evaluate(self) -> None:
         for run, lane in self._running():
@@ -228,6 +176,7 @@ class _Loop:
                 choice.save(self.number, self.program.state_of(self.state, run), lane.checkpoints.steps())
         if choice.exhausted:
             self._save_run(run, lane, last=True)
+            lane.remember(self.number, self.program.state_of(self.state, run))
             lane.ended = self.number
             self.meter.end(run)
             lane.log.say(f'ended at step {self.number} by patience: no evaluation is better than that of {choice.step}')

@@ -21,6 +21,7 @@ from cnn_jax.visualize.engine.examples import Examples
 from cnn_jax.visualize.engine.subject import preprocessing
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.config import existing_config
+from cnn_jax.workdir.history import History
 from cnn_jax.workdir.log import read_metrics
 
 
@@ -61,7 +62,7 @@ def look_of(experiment: Experiment, feed: Feed, split: str, *, step: int, workdi
         feed: its data.
         split: the images.
         step: of the weights.
-        workdir: whose checkpoints are listed.
+        workdir: whose checkpoints are listed, and whose history is looked at.
         costly: see `Look`.
     """
     preprocess = preprocessing(experiment.preprocess)
@@ -69,7 +70,7 @@ def look_of(experiment: Experiment, feed: Feed, split: str, *, step: int, workdi
     source = _training_images(feed) if costly else None
     training = None if source is None else Examples(source, preprocess)
     steps = Checkpoints(workdir / 'checkpoints').steps()
-    return Look(examples, split, step, steps, costly, training)
+    return Look(examples, split, step, steps, costly, training, History(workdir))
 
 
 def _training_images(feed: Feed) -> Source | None:

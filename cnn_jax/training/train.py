@@ -15,11 +15,14 @@ from cnn_jax.steps.state import TrainState
 from cnn_jax.tasks.results import Evaluation
 from cnn_jax.training import restore
 from cnn_jax.training.choice import Choice, best_checkpoints
-from cnn_jax.training.loop import SAVED, Lane, Program, fit
+from cnn_jax.training.lane import Lane
+from cnn_jax.training.loop import SAVED, Program, fit
 from cnn_jax.training.replay import Replay
 from cnn_jax.training.setup import Setup
 from cnn_jax.workdir import outcome
 from cnn_jax.workdir.checkpoint import Checkpoints
+from cnn_jax.workdir.history import History
+from cnn_jax.workdir.history import steps_of as history_steps
 from cnn_jax.workdir.identity import identity
 from cnn_jax.workdir.log import Log
 from cnn_jax.workdir.seals import seal_run
@@ -127,6 +130,7 @@ def open_lane(
         log,
         replay,
         choice=_choice(setup.experiment, workdir, lines, step),
+        history=_history(setup.experiment, workdir, step),
         evaluated={(line['step'], line['split']) for line in lines},
     )
     return lane, state, seconds
@@ -153,6 +157,13 @@ def _choice(experiment: Experiment, workdir: Path, lines: list[dict[str, Any]], 
     processes.main_process_first(lambda: best.set_aside_after(step))
     evaluations = [line for line in lines if line['split'] == data.choosing_split]
     return Choice(experiment.task.headline, best, evaluations, experiment.patience)
+
+
+def _history(experiment: Experiment, workdir: Path, step: int) -> History | None:
+    """What a run that stands at a step keeps for pictures of its training."""
+    history = History(workdir, history_steps(experiment.num_steps, experiment.history) if experiment.history else None)
+    processes.main_process_first(lambda: history.cut_back(step))
+    return history if experiment.history else None
 
 
 def steps_of(lane: Lane) -> int:

@@ -117,6 +117,7 @@ def desk(
         evaluate_every=evaluate_every,
         save_every=None,
         keep=1,
+        history=None,
     )
 
 

@@ -1,6 +1,6 @@
 """What the units of a net do on the images of a split: one pass, all layers at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +41,7 @@ class Watched(NamedTuple):
         outputs: (images, classes), the scores.
         layers: by name, in the order of their calls.
         sources: of a layer the earlier layer whose output it reads, as it is or flattened; only where that is sure.
+        vectors: of a layer its output as (images, features), where that was asked for.
     """
 
     rows: np.ndarray
@@ -48,32 +49,59 @@ class Watched(NamedTuple):
     outputs: np.ndarray
     layers: dict[str, Activity]
     sources: dict[str, str]
+    vectors: dict[str, np.ndarray]
 
 
-def watch(model: Any, variables: Any, examples: Examples, names: Sequence[str]) -> Watched:
+def watch(
+    model: Any, variables: Any, examples: Examples, names: Sequence[str], *, vectors: Mapping[str, int] | None = None
+) -> Watched:
     """The activity of those layers on all examples, in batches, with one program.
+
+    vectors: of which layers what is given is kept as vectors, of at most so many numbers (see `as_vectors`).
 
     Raises: CnnJaxError where a layer gives what is no number.
     """
     parts: dict[str, list[Activity]] = {name: [] for name in names}
+    sizes = vectors or {}
+    kept: dict[str, list[np.ndarray]] = {name: [] for name in sizes}
     rows, labels, outputs, sources = [], [], [], {}
     for part, images, groups in examples.batches():
         found = _read(model, variables, examples.inputs(images), names)
         for name, values in found.layers.items():
             if not np.isfinite(values).all():
                 raise CnnJaxError(f'what {name} gives is not finite')
-            parts[name].append(_of_batch(as_maps(values[: len(part)])))
+            maps = as_maps(values[: len(part)])
+            parts[name].append(_of_batch(maps))
+            if name in sizes:
+                kept[name].append(as_vectors(maps, sizes[name]))
         sources = sources or _sources(found)
         outputs.append(found.outputs[: len(part)])
         rows.append(part)
         labels.append(groups)
     layers = {name: _joined(found) for name, found in parts.items()}
-    return Watched(np.concatenate(rows), np.concatenate(labels), np.concatenate(outputs), layers, sources)
+    joined = {name: np.concatenate(found) for name, found in kept.items()}
+    return Watched(np.concatenate(rows), np.concatenate(labels), np.concatenate(outputs), layers, sources, joined)
 
 
 def as_maps(values: np.ndarray) -> np.ndarray:
     """A layer's output as (images, height, width, channels)."""
     return values if values.ndim == 4 else values.reshape(len(values), 1, 1, -1)
+
+
+def as_vectors(maps: np.ndarray, size: int) -> np.ndarray:
+    """Maps (images, height, width, channels) as (images, features): all of it where that is `size` numbers at most.
+
+    Of larger maps the means of the smallest squares with which it is, and at least one mean of each channel.
+    """
+    count, height, width, channels = maps.shape
+    factor = 1
+    while (height // factor) * (width // factor) * channels > size and factor < min(height, width):
+        factor += 1
+    if factor > 1:
+        rows, columns = height // factor, width // factor
+        cut = maps[:, : rows * factor, : columns * factor]
+        maps = cut.reshape(count, rows, factor, columns, factor, channels).mean((2, 4))
+    return maps.reshape(count, -1)
 
 
 def maps_of(model: Any, variables: Any, examples: Examples, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from cnn_jax import describe
 from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.describe import Layer
 from cnn_jax.drawing.page import page_path
-from cnn_jax.report.microscope import alive, made, overview, units
+from cnn_jax.report.microscope import alive, made, matching, overview, space, training, units
 from cnn_jax.report.microscope.activity import Watched, maps_of, watch
 from cnn_jax.report.microscope.findings import worst_confusion
 from cnn_jax.report.microscope.look import Look
@@ -30,6 +30,7 @@ MOST_IMAGES = 1000  # that are looked at
 MOST_CHOSEN, FEWEST_CHOSEN = 40, 4  # images whose maps are kept
 MAP_BYTES = 4 << 20  # of all maps that are kept
 READ_BYTES = 512 << 20  # of a batch of images in all layers
+VECTOR_BYTES = 256 << 20  # of the vectors of all images in all layers
 MOST_SIDE = 32  # pixels of a kept map; larger ones are averaged
 
 
@@ -39,9 +40,7 @@ def suits(task: Any) -> bool:
 
 
 def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: None) -> None:
-    """Writes the scripts: `run.js`, `images.js`, `maps.js`, `alive.js` and two for each layer.
-
-    Earlier ones go.
+    """Writes the scripts of all pages, `run.js`, `images.js`, two for each layer and so on; earlier ones go.
 
     told: hears what is looked at.
 
@@ -55,7 +54,8 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
     examples = look.examples.first(MOST_IMAGES).at_most(READ_BYTES // _read_bytes(table))
     told('what each unit does')
     run = dataclasses.replace(run, variables=jax.device_put(run.variables))  # once, not for each batch
-    watched = watch(run.model, run.variables, examples, names)
+    size = _vector_size(examples, names)
+    watched = watch(run.model, run.variables, examples, names, vectors=dict.fromkeys(names, size))
     shapes = {layer.name: _map_shape(layer) for layer in table}
     chosen = _chosen(watched, len(class_names), sum(_kept_bytes(shape) for shape in shapes.values()))
     maps = maps_of(run.model, run.variables, examples.only(watched.rows[chosen]), names)
@@ -65,6 +65,7 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
     shown = pictures(run, examples, watched, images, class_names)
     about = overview.about_run(run, look, watched, table, class_names)
     scripts = {'images': _about_images(shown, images, chosen), 'run': about}
+    scripts['matching'] = matching.about_matching(watched)
     for number, layer in enumerate(table):
         own = units.about_layer(run, layer, watched, shapes, class_names)
         own |= {'maps': _kept(maps[layer.name]), 'top': _in_images(tops[layer.name], images)}
@@ -72,6 +73,10 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
     scripts['maps'] = _of_images(run, examples, watched, chosen, table, told) if look.costly else {}
     told('the net that runs in the page')
     scripts['alive'] = _alive(run, examples, watched, chosen, table)
+    scripts |= space.about_space(examples, watched, class_names, costly=look.costly, told=told)
+    if look.costly and look.history is not None and look.history.steps():
+        pages = training.Pages(watched, shapes, chosen, size)
+        scripts['training'] = training.about_training(run, examples, look.history, pages, told=told)
     _put(page_path(run.workdir).parent / DATA, scripts)
 
 
@@ -132,6 +137,11 @@ def _shown_layers(run: Run, examples: Examples) -> list[Layer]:
 def _read_bytes(table: Sequence[Layer]) -> int:
     """What is read of one image: the layers, and as much again of what goes into them; float32."""
     return 2 * 4 * sum(int(np.prod(layer.output_shape)) for layer in table)
+
+
+def _vector_size(examples: Examples, names: Sequence[str]) -> int:
+    count = len(examples.source) if examples.rows is None else len(examples.rows)
+    return VECTOR_BYTES // (4 * max(1, count) * len(names))
 
 
 def _map_shape(layer: Layer) -> tuple[int, int, int]:

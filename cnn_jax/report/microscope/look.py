@@ -1,9 +1,17 @@
 """What a microscope looks at."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from cnn_jax.visualize.engine.examples import Examples
+
+
+class History(Protocol):
+    """The variables of a run at some steps of its training, as `workdir.history` keeps them."""
+
+    def steps(self) -> list[int]: ...
+
+    def read(self, step: int, like: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
 class Look(NamedTuple):
@@ -14,9 +22,10 @@ class Look(NamedTuple):
         split: its name.
         step: of the weights.
         checkpoints: the steps that have one.
-        costly: whether what takes long is made: for each unit the patches that excite it most, what it uses of them,
-            and images made for it.
+        costly: with what takes the longest: for each unit the patches that excite it most, what it uses of them, and
+            images made for it; t-SNE; the net over its training.
         training: images whose colours and spectrum the made ones have; None: none are made.
+        history: of the run; None: it is not looked at.
     """
 
     examples: Examples
@@ -25,3 +34,4 @@ class Look(NamedTuple):
     checkpoints: Sequence[int]
     costly: bool = True
     training: Examples | None = None
+    history: History | None = None

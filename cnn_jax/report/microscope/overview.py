@@ -1,6 +1,6 @@
 """What the first view of the microscope shows of a run: curves, checkpoints, layers, findings, how it was made."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from cnn_jax.describe import Layer, field_cells
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.report import tables
+from cnn_jax.report.microscope import space
 from cnn_jax.report.microscope.activity import Watched
 from cnn_jax.report.microscope.cards import cards
 from cnn_jax.report.microscope.findings import findings
@@ -28,9 +29,13 @@ def about_run(
         'step': look.step,
         'split': look.split,
         'images': len(watched.rows),
+        'images_of': [run.config.get('data'), look.split, (run.config.get('seals') or {}).get(look.split)],
         'patches': look.costly,
         'classes': list(class_names),
         'checkpoints': list(look.checkpoints),
+        'history': [] if look.history is None else look.history.steps(),
+        'space': space.first_of(watched),
+        'spaces': space.numbers(watched, look.costly),
         'curves': curves(run),
         'layers': [about(layer) for layer in layers],
         'findings': findings(watched, class_names, look.split),
@@ -56,14 +61,15 @@ def curves(run: Run) -> list[dict[str, Any]]:
     headline = run.task.headline
     found = []
     for name, title, percent in (('loss', 'loss', False), (headline.name, headline.title, headline.unit == 'points')):
-        lines = {split: _points(run, split, name) for split in SPLITS}
+        lines = {split: points(run.metrics, split, name) for split in SPLITS}
         if any(steps for steps, _ in lines.values()):
             found.append({'title': title, 'percent': percent, 'splits': lines})
     return found
 
 
-def _points(run: Run, split: str, name: str) -> tuple[list[float], list[float]]:
-    lines = [line for line in run.metrics if line.get('split') == split and line.get(name) is not None]
+def points(metrics: Sequence[Mapping[str, Any]], split: str, name: str) -> tuple[list[float], list[float]]:
+    """Steps and values of a metric in the lines of a split, at most MOST_POINTS of each."""
+    lines = [line for line in metrics if line.get('split') == split and line.get(name) is not None]
     steps, values = (np.array([line[key] for line in lines], float) for key in ('step', name))
     there = np.isfinite(values)
     steps, values = steps[there], values[there]

@@ -46,15 +46,15 @@ def pictures(
     outputs = watched.outputs[places]
     probabilities = np.asarray(run.task.probabilities(outputs), np.float64)
     likeliest = np.argsort(-probabilities, 1, kind='stable')[:, : min(MOST_SCORES, len(class_names))]
-    pixels = _pixels(examples, watched.rows[places])
+    shown = pixels(examples, watched.rows[places])
     return [
         Shown(
             row=int(watched.rows[place]),
             label=int(watched.labels[place]),
             answer=int(outputs[number].argmax()),
             top=[[int(one), rounded(probabilities[number, one : one + 1])[0]] for one in likeliest[number]],
-            source=source_of(pixels[number]),
-            size=(pixels.shape[1], pixels.shape[2]),
+            source=source_of(shown[number]),
+            size=(shown.shape[1], shown.shape[2]),
         )
         for number, place in enumerate(places)
     ]
@@ -70,7 +70,7 @@ def source_of(image: np.ndarray) -> str:
     return f'data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}'
 
 
-def _pixels(examples: Examples, rows: np.ndarray) -> np.ndarray:
+def pixels(examples: Examples, rows: np.ndarray) -> np.ndarray:
     """uint8 images; where preprocessing crops or enlarges, as the net sees them, each stretched to all of 0 .. 255."""
     found = []
     for _, images, _ in examples.only(rows).batches():

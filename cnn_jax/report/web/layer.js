@@ -101,7 +101,7 @@ CNN_JAX.unitPicture = function (layer, unit, lens, each) {
     if (unit >= images.shape[1]) return make('span', { class: 'frame more' }, 'not made');
     return paint.pixels(images, [0, unit], label);
   }
-  if (lens === 'weights' && layer.kernels && layer.kernels.shape[1] === 3) return paint.colourKernel(layer.kernels, unit, each, label);
+  if (lens === 'weights' && layer.kernels && layer.kernels.shape[1] === 3) return paint.colourKernel(layer.kernels, [unit], each, label);
   const packed = lens === 'map' ? layer.maps : layer.kernels || layer.incoming.kernels;
   const picture = paint.picture(packed, lens === 'map' ? [CNN_JAX.chosenPlace(), unit] : [unit, 0]);
   return paint.canvas(picture, each ? paint.largest(picture) : packed.limit, label);

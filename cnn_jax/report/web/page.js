@@ -64,6 +64,9 @@ const CNN_JAX = {
     return '#' + parts.map(function (key) { return key + '=' + encodeURIComponent(state[key]); }).join('&');
   },
 
+  // Another state of the view that is there already, which is not drawn again.
+  remember: function (changes) { history.replaceState(null, '', CNN_JAX.link(changes)); },
+
   // What stays when another layer or image is looked at.
   kept: function () {
     const state = CNN_JAX.state();

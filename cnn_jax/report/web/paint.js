@@ -27,10 +27,12 @@ const paint = {
     return { packed: packed, height: height, width: width, bytes: paint.bytes(packed).subarray(number * size, (number + 1) * size) };
   },
 
-  // 256 colours for the theme of the page; paper is light.
+  // Whether the page is dark; paper is light.
+  isDark: function () { return matchMedia('(prefers-color-scheme: dark)').matches && !matchMedia('print').matches; },
+
+  // 256 colours for the theme of the page.
   table: function (signed) {
-    const dark = matchMedia('(prefers-color-scheme: dark)').matches && !matchMedia('print').matches;
-    return CNN_JAX.data.run.colours[(signed ? 'signed' : 'unsigned') + (dark ? '_dark' : '')];
+    return CNN_JAX.data.run.colours[(signed ? 'signed' : 'unsigned') + (paint.isDark() ? '_dark' : '')];
   },
 
   // How light a colour is, 0 to 1, as WCAG 2 reckons contrasts.
@@ -90,9 +92,10 @@ const paint = {
     return canvas;
   },
 
-  // A colour kernel (3 inputs) as one picture; grey is no weight. each: its own largest weight is the end of the colours.
-  colourKernel: function (packed, unit, each, label) {
-    const parts = [0, 1, 2].map(function (input) { return paint.picture(packed, [unit, input]); });
+  // A colour kernel (3 inputs) as one picture; grey is no weight. places: of it in the leading axes. each: its own
+  // largest weight is the end of the colours.
+  colourKernel: function (packed, places, each, label) {
+    const parts = [0, 1, 2].map(function (input) { return paint.picture(packed, places.concat(input)); });
     const limit = (each ? Math.max.apply(null, parts.map(paint.largest)) : packed.limit) || 1;
     const canvas = make('canvas', { width: parts[0].width, height: parts[0].height, role: 'img', 'aria-label': label });
     const context = canvas.getContext('2d');

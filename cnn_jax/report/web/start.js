@@ -5,7 +5,7 @@
   const place = document.getElementById('microscope');
 
   function viewOf(state) {
-    if (state.page === 'overview' || state.page === 'alive') return state.page;
+    if (['overview', 'alive', 'space', 'training'].indexOf(state.page) >= 0) return state.page;
     if (state.layer !== undefined && CNN_JAX.layerNumber(state.layer) >= 0) return state.unit !== undefined ? 'unit' : 'layer';
     return state.page === 'image' || state.image !== undefined ? 'image' : 'overview';
   }
@@ -20,6 +20,8 @@
     return make('nav', { class: 'views', 'aria-label': 'Microscope' },
       make('a', { href: '#page=overview', 'aria-current': view === 'overview' ? 'page' : null }, 'Overview'),
       make('a', { href: '#page=image', 'aria-current': view === 'image' ? 'page' : null }, 'Images'),
+      make('a', { href: '#page=space', 'aria-current': view === 'space' ? 'page' : null }, 'Space'),
+      make('a', { href: '#page=training', 'aria-current': view === 'training' ? 'page' : null }, 'Training'),
       make('a', { href: '#page=alive', 'aria-current': view === 'alive' ? 'page' : null }, 'Alive'), pick);
   }
 
@@ -64,7 +66,9 @@
     const state = CNN_JAX.state();
     const view = viewOf(state);
     const layers = CNN_JAX.data.run.layers;
-    if (view === 'unit') {
+    if (CNN_JAX.views[view].turn) {
+      CNN_JAX.views[view].turn(by);
+    } else if (view === 'unit') {
       const count = CNN_JAX.layer(CNN_JAX.layerNumber(state.layer)).shown;
       go({ unit: Math.min(count - 1, Math.max(0, Number(state.unit) + by)) });
     } else if (view === 'layer') {
