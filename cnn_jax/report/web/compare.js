@@ -7,7 +7,8 @@ const compare = {
 
   // Reads scripts of a run's page one after the other, for each says only its own name; `then` hears of what is there.
   load: function (run, names, then) {
-    const store = compare.stores[run.base] = compare.stores[run.base] || {};
+    if (!compare.stores[run.base]) compare.stores[run.base] = {};
+    const store = compare.stores[run.base];
     const name = names.find(function (one) { return !(one in store); });
     if (!run.base || name === undefined) return then(run.base ? store : null);
     const script = document.createElement('script');
@@ -44,7 +45,7 @@ const compare = {
 
   // Why two runs cannot be compared image by image; '' where they can.
   apart: function (both, one, other) {
-    const without = both.filter(function (run, place) { const store = [one, other][place]; return !store || !store.run || !store.matching || !store.space; });
+    const without = both.filter(function (run, place) { const store = [one, other][place]; return !store?.run || !store.matching || !store.space; });
     if (without.length) return 'No data of ' + without.map(function (run) { return run.name; }).join(' and ') + ' is there: write its page with --mode=report --workdir=RUN.';
     if (JSON.stringify(one.run.images_of) !== JSON.stringify(other.run.images_of)) {
       return 'They were looked at on different images: ' + [one, other].map(function (store) { return store.run.images_of.slice(0, 2).join(' '); }).join(' and ') + '.';

@@ -12,7 +12,7 @@ const pairs = {
   // interval (Agresti and Min 2005), as `statistics.paired` has it.
   difference: function (gained, lost, images) {
     const more = gained + 0.5, less = lost + 0.5, count = images + 2, middle = (more - less) / count;
-    const reach = 1.959964 * Math.sqrt(more + less - Math.pow(more - less, 2) / count) / count;
+    const reach = 1.959964 * Math.sqrt(more + less - (more - less) ** 2 / count) / count;
     return { value: (gained - lost) / images, low: Math.max(-1, middle - reach), high: Math.min(1, middle + reach) };
   },
 

@@ -6,7 +6,7 @@ scatter.nearest = function (plot, x, y, reach) {
   let best = -1, least = reach * reach;
   plot.points.forEach(function (point, number) {
     if (!point || !scatter.stands(plot, number)) return;
-    const gap = Math.pow(scatter.across(plot, point) - x, 2) + Math.pow(scatter.down(plot, point) - y, 2);
+    const gap = (scatter.across(plot, point) - x) ** 2 + (scatter.down(plot, point) - y) ** 2;
     if (gap < least) { least = gap; best = number; }
   });
   return best;

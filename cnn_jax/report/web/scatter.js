@@ -47,7 +47,9 @@ const scatter = {
     const places = {};
     plot.points.forEach(function (point, number) {
       const label = plot.about.labels[number];
-      if (plot.about.looks.shapes[label]) (places[label] = places[label] || []).push(point);
+      if (!plot.about.looks.shapes[label]) return;
+      if (!places[label]) places[label] = [];
+      places[label].push(point);
     });
     return Object.keys(places).sort(function (one, other) { return places[other].length - places[one].length; }).map(function (label) {
       return [Number(label), [0, 1].map(function (axis) {
@@ -92,7 +94,9 @@ const scatter = {
 
   draw: function (plot) {
     const canvas = plot.canvas, ratio = window.devicePixelRatio || 1;
-    const wide = plot.wide = canvas.clientWidth, high = plot.high = canvas.clientHeight;
+    const wide = canvas.clientWidth, high = canvas.clientHeight;
+    plot.wide = wide;
+    plot.high = high;
     if (!wide || !plot.points.length) return;
     if (canvas.width !== Math.round(wide * ratio) || canvas.height !== Math.round(high * ratio)) {
       canvas.width = Math.round(wide * ratio);
@@ -125,7 +129,8 @@ const scatter = {
       plot.points.forEach(function (point, number) {
         const label = labels[number];
         if (!shapes[label] === named || (dim && scatter.stands(plot, number) !== strong)) return;
-        const mark = marks[label] = marks[label] || scatter.mark(plot, label, named ? size : 0.7 * size, ratio, dim && !strong);
+        if (!marks[label]) marks[label] = scatter.mark(plot, label, named ? size : 0.7 * size, ratio, dim && !strong);
+        const mark = marks[label];
         scatter.stamp(frame, mark, Math.round(ratio * scatter.across(plot, point) - mark.side / 2), Math.round(ratio * scatter.down(plot, point) - mark.side / 2));
       });
     });

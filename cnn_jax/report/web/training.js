@@ -9,7 +9,7 @@ CNN_JAX.views.training = {
   show: function (place, state) {
     place.append(make('h2', {}, 'Training'));
     const data = CNN_JAX.views.training.isThere() ? CNN_JAX.data.training : null;
-    if (!data || !data.steps.length) return place.append(CNN_JAX.views.training.howTo(data));
+    if (!data?.steps.length) return place.append(CNN_JAX.views.training.howTo(data));
     const view = { data: data, at: CNN_JAX.views.training.place(data.steps, state.step), updates: [] };
     CNN_JAX.views.training.view = view;
     place.append(make('p', { class: 'note' }, 'The net at ' + data.steps.length + ' steps from the first to the last, each about as many times the one before. The slider, or the arrow keys, go through them; ' + CNN_JAX.data.run.images + ' ' + CNN_JAX.data.run.split + ' images are looked at.'));
