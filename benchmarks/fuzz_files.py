@@ -1,4 +1,4 @@
-"""Files from strangers, made at random: weights, backbones, images, run folders, through every reader, in bounded memory.
+"""Files from strangers, made at random: weights, backbones, images, run folders, by every reader, in bounded memory.
 
 python -m benchmarks.fuzz_files --seconds=120            # of each kind
 python -m benchmarks.fuzz_files --kind=images --seed=7 --rounds=1
