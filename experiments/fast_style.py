@@ -59,12 +59,12 @@ def experiment(
     filters: int = 16,  # of the first convolution; the paper's are 32
     residual_blocks: int = 5,
     content_weight: float = 1.0,
-    style_weight: float = 10.0,
+    style_weight: float = 4.0,
     variation: float = 20.0,
     image_size: int = 128,
     style_size: int = 256,
-    batch_size: int = 4,
-    num_steps: int = 2000,
+    batch_size: int = 2,
+    num_steps: int = 6000,
     learning_rate: float = 1e-3,
     max_bad_images: float = 0.01,  # a larger share of images that cannot be decoded stops the run
     smoke: bool = False,

@@ -100,8 +100,8 @@ class Perceptual(nn.Module):
         shape = (self.style_size, self.style_size, images.shape[-1])
         painting = make_weight(self, 'style', self.style_initializer, shape, trainable=False)
         seen = self._seen(pictures, train=train)
-        content, wanted = (jax.lax.stop_gradient(self._seen(one, train=train)) for one in (images, painting[None]))
-        grams = {name: gram_matrices(wanted[name]) for name in self.style_layers}
+        content = jax.lax.stop_gradient(self._seen(images, train=train))
+        grams = self._painted_grams(painting, seen)
         return {
             'image': pictures,
             'shown': {name: seen[name] for name in self.content_layers},
@@ -109,6 +109,34 @@ class Perceptual(nn.Module):
             'painted': {name: gram_matrices(seen[name]) for name in self.style_layers},
             'style': {name: jnp.broadcast_to(one, (images.shape[0], *one.shape[1:])) for name, one in grams.items()},
         }
+
+    def _painted_grams(self, painting: jax.Array, seen: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """The Gram matrices (1, channels, channels) of the style's image, by layer.
+
+        They cost as much as some images more in each step: the first step keeps them in `batch_stats`. The loss network
+        stays as it is (`freeze`), so they do too.
+        """
+        shapes = {name: (1, seen[name].shape[-1], seen[name].shape[-1]) for name in self.style_layers}
+        kept = {
+            name: self.variable('batch_stats', f'style_{name}', jnp.zeros, shape, jnp.float32)
+            for name, shape in shapes.items()
+        }
+        if self.is_initializing():
+            return {name: one.value for name, one in kept.items()}
+        trunk, variables = self.trunk.clone(parent=None, name=None), self.trunk.variables
+        inputs = as_judged(painting[None], self.mean, self.std, blue_first=self.blue_first)
+
+        def made() -> dict[str, jax.Array]:
+            found: Any = trunk.apply(variables, inputs, train=False)
+            return {name: gram_matrices(found[name]).astype(jnp.float32) for name in kept}
+
+        stored = {name: one.value for name, one in kept.items()}
+        known = jnp.stack([jnp.any(one > 0) for one in stored.values()]).all()
+        found = jax.lax.stop_gradient(jax.lax.cond(known, lambda: stored, made))
+        if self.is_mutable_collection('batch_stats'):
+            for name, one in kept.items():
+                one.value = found[name]
+        return found
 
     def _seen(self, images: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         """The trunk's maps by name."""
