@@ -149,6 +149,18 @@ def test_training_holds_the_loss_network_and_keeps_the_style(data_dir):
     np.testing.assert_array_equal(mapping.fetch(after.model_state)['constants']['style'], style_image)
 
 
+def test_a_preset_is_the_paper_and_an_option_goes_before_it():
+    made = experiment.load('fast_style', {'preset': 'johnson', 'num_steps': 300}).experiment
+    assert isinstance(made.model, Perceptual)
+    assert (made.model.net.filters, made.model.trunk.pool, made.data.batch_size) == (32, 'max', 4)
+    assert (made.num_steps, made.task.normalisation, made.data.image_shape[0]) == (300, 'neural_style', 256)
+    picture = jnp.zeros((1, 256, 256, 3)).at[0, 128:].set(10 / 255)
+    maps, grams = {'conv3_3': jnp.zeros((1, 2, 2, 2))}, {'conv3_3': jnp.zeros((1, 2, 2))}
+    outputs = {'image': picture, 'shown': maps, 'content': maps, 'painted': grams, 'style': grams}
+    found = made.task.parts(outputs)['variation_loss']
+    np.testing.assert_allclose(found, [1e-6 / 2 * 256 * 3 * 10**2], rtol=1e-4)  # a sum over pixels of 0 .. 255
+
+
 @pytest.mark.parametrize(
     ('options', 'line'),
     [
