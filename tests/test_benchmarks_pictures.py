@@ -32,7 +32,7 @@ def test_photographs_are_there_under_the_names_that_are_typed(photographs):
 def test_settings_are_those_of_the_methods(photographs, tmp_path):
     kinds = set()
     for one in pictures.pictures(photographs):
-        typed = dict(part.removeprefix('--').partition('=')[::2] for part in one.settings)
+        typed = {name: value for name, _, value in (part.removeprefix('--').partition('=') for part in one.settings)}
         method = inspect.signature(import_module(f'cnn_jax.visualize.{typed["method"]}').visualize)
         settings = {name.removeprefix('set.') for name in typed if name.startswith('set.')}
         assert settings <= {*method.parameters}

@@ -17,7 +17,7 @@ from cnn_jax.tracing import layers
 from cnn_jax.tracing.static import Static
 from cnn_jax.visualize.optimized import kept, many, natural, objectives, parameterisation, presets, regularisers, step
 from cnn_jax.visualize.optimized import transformations as moves
-from cnn_jax.visualize.optimized.ascent import RESCUED, ZERO, ascend
+from cnn_jax.visualize.optimized.ascent import IN_VAIN, RESCUED, ZERO, ascend
 from cnn_jax.visualize.optimized.inputs import Inputs
 from cnn_jax.visualize.optimized.objectives import units
 from cnn_jax.visualize.optimized.recipe import PIXELS, Recipe
@@ -294,6 +294,16 @@ def test_a_dead_unit_is_rescued_or_named():
     assert found.history['objective'][0, 0] == 0
     assert found.history['objective'][-1, 0] > 0
     assert not found.history['gradient'][:, 1].any()
+
+
+def test_a_rescue_in_vain_is_said():
+    """No image between black and white switches the unit on."""
+    model, variables = net_of(Dead(-1e4))
+    variables['params']['output']['kernel'] = jnp.abs(variables['params']['output']['kernel'])
+    recipe = Recipe(parameterisation.Pixels(0.1), Steps('normalised', 0.1), 20, clip=True)
+    found = ascend(model, variables, units([0]), recipe, plain(mean=0.5), keys=keys_of(1))
+    assert found.notes == [IN_VAIN]
+    assert not found.values.any()
 
 
 def test_what_is_not_finite_is_said():

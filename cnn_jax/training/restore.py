@@ -25,6 +25,7 @@ from cnn_jax.workdir.config import existing_config, load_run
 from cnn_jax.workdir.identity import identity
 from cnn_jax.workdir.log import Log
 
+GIVEN = ('given',)  # the collections that options say, as a picture to paint like; other weights do not bring theirs
 NAMED_STREAMS = 2  # format of the first checkpoints of runs whose consumers of randomness have names
 
 
@@ -53,6 +54,7 @@ def start_or_resume(
         variables = weights_from(init_from, setup.experiment, mapping.fetch(state.variables), report=log.say)
         variables = jax.device_put(variables, shardings_of(setup.like.variables))
         params = variables.pop('params')
+        variables |= {name: state.model_state[name] for name in GIVEN if name in state.model_state}
         state = dataclasses.replace(state, params=params, model_state=variables)
         log.say(f'starting from the weights of {init_from}')
         say_difference(setup.experiment, init_from, log.say)
