@@ -15,7 +15,17 @@ from cnn_jax.losses import gram_matrices
 from cnn_jax.streams import numbered
 from cnn_jax.tracing import layers
 from cnn_jax.tracing.static import Static
-from cnn_jax.visualize.optimized import kept, many, natural, objectives, parameterisation, presets, regularisers, step
+from cnn_jax.visualize.optimized import (
+    kept,
+    many,
+    natural,
+    objectives,
+    parameterisation,
+    presets,
+    regularisers,
+    step,
+    styles,
+)
 from cnn_jax.visualize.optimized import transformations as moves
 from cnn_jax.visualize.optimized.ascent import IN_VAIN, RESCUED, ZERO, ascend
 from cnn_jax.visualize.optimized.inputs import Inputs
@@ -332,7 +342,7 @@ def test_objectives_are_added_and_weighed():
     seeds = jax.grad(lambda x: objectives.Strength('a')(lambda _: x).sum())(values)
     np.testing.assert_allclose(seeds, values, rtol=1e-6)
     np.testing.assert_allclose(objectives.Match(values, 'b')(read), -1.0, rtol=1e-5)
-    np.testing.assert_allclose(objectives.GramMatch(gram_matrices(values), 'a')(read), 0, atol=1e-6)
+    np.testing.assert_allclose(styles.Style(gram_matrices(values), 'a', 'share')(read), 0, atol=1e-6)
 
 
 def test_diversity_of_copies_and_of_orthogonal_images():

@@ -49,6 +49,7 @@ def visualize(
     preset: str = 'nguyen',  # the published stages; or plain, simonyan, yosinski1 to yosinski4, robust
     steps: int | None = None,  # of all stages; None: those of the preset
     seed: int = 0,  # of t-SNE, of k-means and of the random moves
+    patience: int | None = None,  # a stage ends after so many steps without a better value; None: goes on to its end
     chunk: int | None = None,  # facets at once; None: what a GiB holds
 ) -> dict[str, np.ndarray]:
     """Returns `images` (facets, height, width, channels) in 0 .. 1, `starts`, the means that they began with, `values`
@@ -81,7 +82,7 @@ def visualize(
     found = many.ascend_through(
         model, variables, lambda chosen: units(np.full(len(chosen), unit), layer, 'mean'),
         _recipes(preset, natural.size, steps), natural, start=starts, told=told, what=f'{facets} facets', seed=seed,
-        chunk=chunk,
+        chunk=chunk, patience=patience,
     )  # fmt: skip
     begun = scores.read(model, variables, natural.inputs(jnp.asarray(np.clip(starts, 0, 1))), (layer,))[0]
     return {
