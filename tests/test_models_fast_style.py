@@ -126,8 +126,8 @@ def test_the_style_is_looked_at_once(variables):
     variables = {**variables, 'given': {'style': unit_images(16, 16, 3)}, 'batch_stats': unknown}
     images = unit_images(2, 20, 24, 3)
     first, kept = WHOLE.apply(variables, images, train=True, mutable=['batch_stats'])
-    spoilt = jax.tree.map(lambda leaf: leaf, kept['batch_stats'])
-    spoilt['style_conv1_1'] = kept['batch_stats']['style_conv1_1'] + 1
+    own: Any = kept['batch_stats']
+    spoilt = {**own, 'style_conv1_1': own['style_conv1_1'] + 1}
     again, still = WHOLE.apply(
         {**variables, 'batch_stats': spoilt}, images, train=True, mutable=['batch_stats']
     )  # fmt: skip

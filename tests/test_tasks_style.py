@@ -171,6 +171,7 @@ def test_training_holds_the_loss_network_and_keeps_the_style(data_dir):
 def test_a_preset_is_the_paper_and_an_option_goes_before_it():
     made = experiment.load('fast_style', {'preset': 'johnson', 'num_steps': 300}).experiment
     assert isinstance(made.model, Perceptual)
+    assert isinstance(made.task, fast_style.Style)
     assert (made.model.net.filters, made.model.trunk.pool, made.data.batch_size) == (32, 'max', 4)
     assert (made.num_steps, made.task.normalisation, made.data.image_shape[0]) == (300, 'neural_style', 256)
     picture = jnp.zeros((1, 256, 256, 3)).at[0, 128:].set(10 / 255)
