@@ -17,6 +17,7 @@ from cnn_jax.data.formats import fitted, image, image_header, views
 from cnn_jax.data.formats.seal import Seal
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.report import gallery
+from cnn_jax.weights.keras_file import MAGIC, is_keras, read_backbone
 from cnn_jax.weights.reference import read_reference
 from cnn_jax.weights.safetensors_file import write_safetensors
 from cnn_jax.weights.source import read_arrays
@@ -62,10 +63,14 @@ Read = Callable[[], Any]
 
 
 class Kind(NamedTuple):
-    """Files of one kind: `make` writes one at random into a folder, and gives what reads it."""
+    """Files of one kind: `make` writes one at random into a folder, and gives what reads it.
+
+    needs: a package that is no dependency of ours; where it is not installed the kind is left out, and that is said.
+    """
 
     make: Callable[[Path, np.random.Generator], list[Read]]
     refusals: tuple[type[Exception], ...]
+    needs: str | None = None
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
@@ -135,6 +140,23 @@ def opcodes(rng: np.random.Generator) -> bytes:
         body += run * int(rng.choice([1, 1, 1, 100, 20_000]))
     starts = [b'}', b'](K\1K\2eq\0', b'}(X\1\0\0\0aNuq\0']
     return b'\x80\x02' + starts[int(rng.integers(len(starts)))] + body + b'.'
+
+
+def backbones(folder: Path, rng: np.random.Generator) -> list[Read]:
+    """Keras' file of two blocks of convolutions, whose first bytes stay HDF5's, so that its reader is asked."""
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, 'w') as file:
+        for block in (1, 2):
+            place = f'block{block}/layers/conv2d/vars'
+            options = {'compression': 'gzip'} if not rng.integers(8) else {}
+            file.create_dataset(f'{place}/0', data=np.ones((3, 3, 2, 2), np.float32), **options)
+            file.create_dataset(f'{place}/1', data=np.zeros(2, np.float16 if rng.integers(4) else np.float64))
+    content = buffer.getvalue()
+    path = folder / 'a.weights.h5'
+    path.write_bytes(MAGIC + mutated(content[len(MAGIC) :], rng))
+    return [lambda: is_keras(path), lambda: read_backbone(path)]
 
 
 def images(folder: Path, rng: np.random.Generator) -> list[Read]:
@@ -236,6 +258,7 @@ def run_folders(folder: Path, rng: np.random.Generator) -> list[Read]:
 
 KINDS = {
     'weights': Kind(weights, (CnnJaxError,)),
+    'backbones': Kind(backbones, (CnnJaxError,), needs='h5py'),
     'images': Kind(images, (image.BadImage,)),
     'run_folders': Kind(run_folders, (CnnJaxError,)),
 }

@@ -1,4 +1,4 @@
-"""Files from strangers, made at random: weights, images and run folders, through every reader, in bounded memory.
+"""Files from strangers, made at random: weights, backbones, images, run folders, by every reader, in bounded memory.
 
 python -m benchmarks.fuzz_files --seconds=120            # of each kind
 python -m benchmarks.fuzz_files --kind=images --seed=7 --rounds=1
@@ -10,6 +10,7 @@ or more than some seconds is a finding: its line has the seed that repeats it. E
 import argparse
 import collections
 import contextlib
+import importlib.util
 import logging
 import resource
 import signal
@@ -57,7 +58,8 @@ def fuzz(name: str, seed: int) -> collections.Counter[str]:
                     read()
                     counts['read'] += 1
                 except kind.refusals as error:
-                    counts['refused' if str(error).strip() else 'refused without a reason'] += 1
+                    lines = len(str(error).strip().splitlines())
+                    counts['refused' if lines == 1 else f'refused in {lines} lines'] += 1
         finally:
             signal.alarm(0)
             signal.signal(signal.SIGALRM, before)
@@ -75,6 +77,9 @@ def main() -> int:
     logging.disable(logging.WARNING)  # what the readers say of bad parts
     with bounded():
         for name in given.kind or KINDS:
+            if (needed := KINDS[name].needs) and not importlib.util.find_spec(needed):
+                print(f'{name}: left out; to make them: pip install {needed}', flush=True)
+                continue
             counts, end = collections.Counter[str](), time.monotonic() + given.seconds
             for seed in range(given.seed, given.seed + given.rounds):
                 if time.monotonic() > end:

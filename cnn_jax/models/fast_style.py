@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.layers import Conv2D, InstanceNorm, enlarged
-from cnn_jax.layers.variables import Initializer, make_weight
+from cnn_jax.layers.variables import Initializer
 from cnn_jax.losses import gram_matrices
 from cnn_jax.models.vgg import CAFFE_MEAN, VGG, as_judged
 
@@ -79,8 +79,8 @@ class Perceptual(nn.Module):
 
     Attributes:
         trunk: the loss network; it returns maps by name.
-        style_initializer: gives the image that pictures are painted like, (style_size, style_size, channels) in 0 .. 1;
-            the variables keep it, in the collection `constants`.
+        style_initializer: gives the image that pictures are painted like, (style_size, style_size, channels) in 0 .. 1.
+            The variables keep it, in the collection `given`: options say it, and other weights do not bring theirs.
         mean, std, blue_first: what the trunk takes is (image - mean) / std, in the order of its channels.
     """
 
@@ -98,10 +98,12 @@ class Perceptual(nn.Module):
     def __call__(self, images: jax.Array, *, train: bool) -> dict[str, Any]:
         pictures = self.net(images, train=train)
         shape = (self.style_size, self.style_size, images.shape[-1])
-        painting = make_weight(self, 'style', self.style_initializer, shape, trainable=False)
+        painting = self.variable(
+            'given', 'style', lambda: self.style_initializer(self.make_rng('params'), shape, jnp.float32)
+        ).value
         seen = self._seen(pictures, train=train)
-        content, wanted = (jax.lax.stop_gradient(self._seen(one, train=train)) for one in (images, painting[None]))
-        grams = {name: gram_matrices(wanted[name]) for name in self.style_layers}
+        content = jax.lax.stop_gradient(self._seen(images, train=train))
+        grams = self._painted_grams(painting, seen)
         return {
             'image': pictures,
             'shown': {name: seen[name] for name in self.content_layers},
@@ -109,6 +111,35 @@ class Perceptual(nn.Module):
             'painted': {name: gram_matrices(seen[name]) for name in self.style_layers},
             'style': {name: jnp.broadcast_to(one, (images.shape[0], *one.shape[1:])) for name, one in grams.items()},
         }
+
+    def _painted_grams(self, painting: jax.Array, seen: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """The Gram matrices (1, channels, channels) of the style's image, by layer.
+
+        They cost as much as some images more in each step: a step keeps them in `batch_stats`, with the image that they
+        are of, and those after it take them. The loss network stays as it is (`freeze`), so they do too.
+        """
+        widths = {name: seen[name].shape[-1] for name in self.style_layers}
+        kept = {
+            name: self.variable('batch_stats', f'style_{name}', jnp.zeros, (1, width, width), jnp.float32)
+            for name, width in widths.items()
+        }
+        of = self.variable('batch_stats', 'style', jnp.full, painting.shape, -1.0, jnp.float32)  # -1: of no image
+        stored = {name: one.value for name, one in kept.items()}
+        if self.is_initializing():
+            return stored
+        trunk, variables = self.trunk.clone(parent=None, name=None), self.trunk.variables
+        inputs = as_judged(painting[None], self.mean, self.std, blue_first=self.blue_first)
+
+        def made() -> dict[str, jax.Array]:
+            found: Any = trunk.apply(variables, inputs, train=False)
+            return {name: gram_matrices(found[name]).astype(jnp.float32) for name in kept}
+
+        found = jax.lax.stop_gradient(jax.lax.cond(jnp.array_equal(of.value, painting), lambda: stored, made))
+        if self.is_mutable_collection('batch_stats'):
+            of.value = painting
+            for name, one in kept.items():
+                one.value = found[name]
+        return found
 
     def _seen(self, images: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         """The trunk's maps by name."""

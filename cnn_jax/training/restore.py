@@ -25,6 +25,7 @@ from cnn_jax.workdir.config import existing_config, load_run
 from cnn_jax.workdir.identity import identity
 from cnn_jax.workdir.log import Log
 
+GIVEN = ('given',)  # the collections that options say, as a picture to paint like; other weights do not bring theirs
 NAMED_STREAMS = 2  # format of the first checkpoints of runs whose consumers of randomness have names
 
 
@@ -47,19 +48,31 @@ def start_or_resume(
                 'this one, so its end is that of no run in one piece; for one, start anew in a new --workdir'
             )
         return restored.state, float(restored.note.get('seconds', 0.0))
+    init_from = source_of(setup.experiment, init_from)
     state = setup.initial_state(seed)
-    if init_from is None and setup.experiment.init_from is not None:
-        init_from = Path(setup.experiment.init_from).expanduser()
-        if not init_from.exists() and setup.experiment.init_hint:
-            raise CnnJaxError(f'{init_from} is not there; {setup.experiment.init_hint}')
     if init_from is not None:
         variables = weights_from(init_from, setup.experiment, mapping.fetch(state.variables), report=log.say)
         variables = jax.device_put(variables, shardings_of(setup.like.variables))
         params = variables.pop('params')
+        variables |= {name: state.model_state[name] for name in GIVEN if name in state.model_state}
         state = dataclasses.replace(state, params=params, model_state=variables)
         log.say(f'starting from the weights of {init_from}')
         say_difference(setup.experiment, init_from, log.say)
     return state, 0.0
+
+
+def source_of(experiment: Experiment, init_from: Path | None) -> Path | None:
+    """What a new run starts from, a file or a run: what was asked for, else the experiment's own, else nothing.
+
+    Raises: CnnJaxError for one that is not there, with the experiment's words on how to have its own.
+    """
+    if init_from is None and experiment.init_from is None:
+        return None
+    found = init_from or Path(experiment.init_from or '').expanduser()
+    if not found.exists():
+        how = '' if init_from else experiment.init_hint
+        raise CnnJaxError(f'{found} is not there; {how or "give a weights file or a run, --init_from=FILE"}')
+    return found
 
 
 def read_state(

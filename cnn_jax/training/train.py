@@ -105,6 +105,8 @@ def open_lane(
         read_back=setup.experiment.read_back,
     )
     setup.working = log.working
+    if not checkpoints.steps():
+        restore.source_of(setup.experiment, init_from)  # what is missing is said before minutes are spent
     with log.working('tracing the model'):
         _ = setup.like, setup.train_step  # what does not fit is found before anything is opened
     feed = setup.open_feed(seed, fold)

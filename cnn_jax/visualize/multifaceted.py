@@ -5,8 +5,8 @@
 
 Nguyen, Yosinski and Clune 2016, arXiv:1602.03616: images that excite the unit (of a class: its training images), their
 codes in the last hidden layer, PCA, t-SNE and k-means; the mean of the images nearest to each centre is where an ascent
-begins. Differences: the ascent is the preset `robust`, whose blur stands for the published steps of total variation,
-and its size is that of the net, without octaves.
+begins. Its four stages, with less total variation after each step, are the published ones; `presets.stages` says what
+differs. `--set.preset=robust`, or another of pixels, ascends in its own way.
 """
 
 import dataclasses
@@ -22,11 +22,12 @@ from cnn_jax.visualize import top_patches
 from cnn_jax.visualize.embedding import two_dimensions
 from cnn_jax.visualize.engine import image_rows
 from cnn_jax.visualize.engine.examples import Absent, Examples, features
-from cnn_jax.visualize.optimized import many
-from cnn_jax.visualize.optimized.ascent import Words, in_words
+from cnn_jax.visualize.optimized import many, presets
+from cnn_jax.visualize.optimized.ascent import Words
 from cnn_jax.visualize.optimized.natural import measured
 from cnn_jax.visualize.optimized.objectives import units
-from cnn_jax.visualize.optimized.presets import recipe
+from cnn_jax.visualize.optimized.parameterisation import Pixels
+from cnn_jax.visualize.optimized.recipe import Recipe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,8 +46,10 @@ def visualize(
     facets: int = 4,  # groups of images
     nearest: int = 15,  # images to each centre, whose mean is where the ascent begins
     exciting: int = 300,  # images that excite the unit, at most
-    steps: int | None = None,  # None: those of the preset `robust`
+    preset: str = 'nguyen',  # the published stages; or plain, simonyan, yosinski1 to yosinski4, robust
+    steps: int | None = None,  # of all stages; None: those of the preset
     seed: int = 0,  # of t-SNE, of k-means and of the random moves
+    patience: int | None = None,  # a stage ends after so many steps without a better value; None: goes on to its end
     chunk: int | None = None,  # facets at once; None: what a GiB holds
 ) -> dict[str, np.ndarray]:
     """Returns `images` (facets, height, width, channels) in 0 .. 1, `starts`, the means that they began with, `values`
@@ -76,10 +79,10 @@ def visualize(
         ]
     )
     starts = np.stack([pixels[_nearest(points, facet, n, centre, nearest)].mean(0) for n, centre in enumerate(centres)])
-    found = many.ascend_each(
-        model, variables, lambda chosen: units(np.full(len(chosen), unit), layer, 'mean'), facets,
-        many.with_steps(recipe('robust', natural.size), steps), natural, seed=seed, start=starts, chunk=chunk,
-        told=in_words(told, f'{facets} facets'),
+    found = many.ascend_through(
+        model, variables, lambda chosen: units(np.full(len(chosen), unit), layer, 'mean'),
+        _recipes(preset, natural.size, steps), natural, start=starts, told=told, what=f'{facets} facets', seed=seed,
+        chunk=chunk, patience=patience,
     )  # fmt: skip
     begun = scores.read(model, variables, natural.inputs(jnp.asarray(np.clip(starts, 0, 1))), (layer,))[0]
     return {
@@ -95,6 +98,19 @@ def visualize(
         'unit': np.array(unit),
         **{f'history_{name}': values for name, values in found.history.items()},
     }
+
+
+def _recipes(preset: str, size: tuple[int, int], steps: int | None) -> tuple[Recipe, ...]:
+    """The stages by the name of a preset.
+
+    Raises: CnnJaxError for an unknown one, or one that starts from no image.
+    """
+    if preset == 'nguyen':
+        return presets.stages(steps)
+    found = many.with_steps(presets.recipe(preset, size), steps)
+    if not isinstance(found.parameterisation, Pixels):
+        raise CnnJaxError(f'preset: {preset} starts from no image; give nguyen, robust, or another of pixels')
+    return (found,)
 
 
 def grouped(codes: np.ndarray, facets: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

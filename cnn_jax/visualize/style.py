@@ -1,6 +1,6 @@
 """Style transfer: a picture that shows what one image shows, painted as others are.
 
-    python -m cnn_jax.main --mode=visualize --experiment=vgg_imagenet --init_from=FILE --method=style \
+    python -m cnn_jax.main --mode=visualize --experiment=vgg_imagenet --init_from=FILE --method=style \\
         --image=photograph.jpg --set.style=painting.jpg
     ... --set.style=one.jpg,two.jpg --set.blend=3,1 --set.original_colors
     ... --set.preset=gatys --set.weights=0.1,1,10
@@ -81,7 +81,7 @@ def visualize(
     preset: Literal['share', 'gatys', 'neural_style'] = 'share',
     content_weight: float | None = None,  # None: the preset's, as in the next two
     style_weight: float | None = None,
-    variation: float | None = None,  # of the total variation
+    variation: float | None = None,  # of the total variation: its mean over the pixels; of neural_style the sum
     start: Literal['content', 'noise'] | None = None,  # None: the preset's
     pool: Literal['max', 'average'] | None = None,  # of a VGG; None: the preset's
     content_layers: tuple[str, ...] = CONTENT_LAYERS,

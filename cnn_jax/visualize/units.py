@@ -2,7 +2,7 @@
 
     python -m cnn_jax.main --mode=visualize --workdir=RUN --method=units --layer=conv3
     python -m cnn_jax.main --mode=visualize --workdir=RUN --method=units --layer=conv3 --unit=4 --set.diverse=4
-    python -m cnn_jax.main --mode=visualize --experiment=vgg_imagenet --preprocessing=weights --init_from=FILE \
+    python -m cnn_jax.main --mode=visualize --experiment=vgg_imagenet --preprocessing=weights --init_from=FILE \\
         --method=units --layer=conv4_3 --set.most=16 --set.size=96 --set.steps=128
 
 Yosinski et al. 2015, arXiv:1506.06579; diverse, negative and mixed directions: Olah et al. 2017,

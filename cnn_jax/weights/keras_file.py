@@ -49,7 +49,8 @@ def read_backbone(path: Path) -> dict[str, np.ndarray]:
             found = _convolutions(file, h5py)
     except Exception as error:  # HDF5 raises what it likes on a damaged file
         check_shortage(error)
-        raise StorageError(f'{path}: not a whole Keras file of a VGG: {str(error)[:200]}') from error
+        why = ' '.join(str(error).split())[:200] or type(error).__name__
+        raise StorageError(f'{path}: not a whole Keras file of a VGG: {why}') from error
     if not found:
         raise StorageError(
             f'{path}: HDF5, but no VGG as it is read here: block1/layers/conv2d/vars/0 and so on, as HED in Keras 3 '

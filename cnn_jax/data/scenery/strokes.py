@@ -1,68 +1,59 @@
-"""A picture of brush strokes that swirl around three lights: something to paint like, without a download."""
+"""A picture of brush strokes along the contours of hills: something to paint like, without a download.
 
-from typing import NamedTuple
+Every part of it has dark and light, warm and cold strokes. A net that paints learns to give each image the style's mean
+colours and textures: of a picture with three lights it would learn to put lights on every image.
+"""
 
 import numpy as np
 
-STROKES = 0.02  # for each pixel
-LENGTHS, WIDTHS = (8, 20), (2, 5)  # of a stroke in 320 pixels
-
-
-class Whirl(NamedTuple):
-    """Where a field turns, in shares of the picture; its size; which way, 1 or -1; and whether there is a light."""
-
-    row: float
-    column: float
-    size: float
-    turn: int
-    is_light: bool
-
-
-WHIRLS = (
-    Whirl(0.22, 0.20, 0.14, 1, True),
-    Whirl(0.25, 0.65, 0.17, -1, True),
-    Whirl(0.52, 0.88, 0.12, 1, True),
-    Whirl(0.68, 0.30, 0.20, -1, False),
+STROKES = 0.03  # for each pixel
+LENGTHS, WIDTHS = (8, 22), (2, 6)  # of a stroke in 320 pixels
+HILLS = 5  # across the picture
+SPREAD = 14  # of the colours of strokes at one height, in 0 .. 255
+PALETTE = np.array(  # from the lowest place to the highest: red, green, blue
+    [[20, 28, 70], [30, 82, 140], [58, 140, 160], [236, 226, 190], [246, 190, 70], [226, 110, 50], [150, 40, 50]]
 )
-ABOVE, BELOW, LIGHT = np.array([26, 56, 140]), np.array([15, 77, 97]), np.array([250, 204, 64])  # red, green, blue
 
 
-def strokes(size: int = 320, seed: int = 0) -> np.ndarray:
-    """The picture, uint8 (size, size, 3): night blue, with yellow lights. seed: where the strokes lie."""
+def strokes(size: int = 320, seed: int = 2) -> np.ndarray:
+    """The picture, uint8 (size, size, 3): blue valleys and red hills. seed: where hills and strokes lie."""
     import cv2
 
-    rows, columns = np.mgrid[:size, :size] / size
-    along, colors = _field(rows, columns), _colors(rows, columns)
-    picture, rng = np.ascontiguousarray(colors.astype(np.uint8)), np.random.default_rng(seed)
-    scale = size / 320
+    rng = np.random.default_rng(seed)
+    heights = _smooth(size, HILLS, rng) + 0.4 * _smooth(size, 2 * HILLS, rng)
+    along, colors = _contours(heights), _colors(heights)
+    picture, scale = np.ascontiguousarray(colors.astype(np.uint8)), size / 320
     for _ in range(round(STROKES * size**2)):
         place = rng.uniform(0, size, 2)
-        color = colors[tuple(place.astype(int))] * rng.uniform(0.6, 1.5) + rng.normal(0, 16, 3)
+        color = colors[tuple(place.astype(int))] * rng.uniform(0.65, 1.35) + rng.normal(0, SPREAD, 3)
         line = _followed(along, place, round(rng.integers(*LENGTHS) * scale), size)
         width = max(1, round(rng.integers(*WIDTHS) * scale))
         cv2.polylines(picture, [line], False, np.clip(color, 0, 255).tolist(), width, cv2.LINE_AA, 4)
     return picture
 
 
-def _field(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The direction of the strokes, unit vectors (row, column) for each pixel: a slow wave, and the whirls."""
-    found = np.stack([0.25 * np.sin(8 * columns), np.ones_like(rows)])
-    for one in WHIRLS:
-        down, across = rows - one.row, columns - one.column
-        strength = one.turn * 14 * np.exp(-(down**2 + across**2) / (2 * one.size**2))
-        found += strength * np.stack([across, -down])
-    return found / np.maximum(np.linalg.norm(found, axis=0), 1e-6)
+def _smooth(size: int, cells: int, rng: np.random.Generator) -> np.ndarray:
+    """Heights (size, size) of so many hills and valleys across."""
+    import cv2
+
+    grid, extent = rng.uniform(-1, 1, (cells + 3, cells + 3)).astype(np.float32), size * (cells + 3) // cells
+    return cv2.resize(grid, (extent, extent), interpolation=cv2.INTER_CUBIC)[:size, :size]
 
 
-def _colors(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """(size, size, 3) in 0 .. 255, before any stroke."""
-    found = (1 - rows)[..., None] * ABOVE + rows[..., None] * BELOW
-    for one in WHIRLS:
-        if one.is_light:
-            far = (rows - one.row) ** 2 + (columns - one.column) ** 2
-            near = np.exp(-far / (2 * (0.6 * one.size) ** 2))[..., None]
-            found = (1 - near) * found + near * LIGHT
-    return found
+def _contours(heights: np.ndarray) -> np.ndarray:
+    """The direction in which the height stays, unit vectors (row, column) for each pixel, (2, size, size)."""
+    down, across = np.gradient(heights)
+    found = np.stack([across, -down])
+    return found / np.maximum(np.linalg.norm(found, axis=0), 1e-9)
+
+
+def _colors(heights: np.ndarray) -> np.ndarray:
+    """Colours (size, size, 3) in 0 .. 255 by height, each part of the palette over as many pixels as the others."""
+    ranks = heights.ravel().argsort().argsort().reshape(heights.shape) / heights.size
+    places = ranks * (len(PALETTE) - 1)
+    below = np.minimum(places.astype(int), len(PALETTE) - 2)
+    share = (places - below)[..., None]
+    return (1 - share) * PALETTE[below] + share * PALETTE[below + 1]
 
 
 def _followed(along: np.ndarray, place: np.ndarray, length: int, size: int) -> np.ndarray:

@@ -24,6 +24,7 @@ RESCUE_STEPS = 16  # with redirected ReLUs, as Lucid has it
 LOOK_EVERY = 10  # steps: then the numbers come to the host
 ZERO = 'zero gradient: nothing in the image moves this objective'
 RESCUED = f'zero gradient at the start: ReLUs redirected in the first {RESCUE_STEPS} steps'
+IN_VAIN = 'zero gradient: nothing that was found moves this objective, nor did redirected ReLUs find anything'
 
 
 class Ascended(NamedTuple):
@@ -87,7 +88,8 @@ def ascend(
     images, values = (np.asarray(one) for one in _end(static, recipe, scene, state.parameters))
     if keeper.has_kept:  # another one of the same picture may take long
         keeper.keep(_arrays(state, log), images)
-    return Ascended(images, values, log.history(), notes)
+    history = log.history()
+    return Ascended(images, values, history, _at_the_end(notes, history))
 
 
 def _arrays(state: State, log: '_Log') -> dict[str, np.ndarray]:
@@ -132,6 +134,14 @@ def _beginning(static: Static, recipe: Recipe, scene: Scene, state: State) -> tu
     notes = [RESCUED if one else ZERO if zero else '' for one, zero in zip(rescued, blocked, strict=True)]
     factor = float(scene.natural.norm) / np.where(sizes > 0, sizes, 1) if recipe.scaled else np.ones(count)
     return Weights(jnp.asarray(factor, jnp.float32), jnp.ones(()), jnp.asarray(rescued)), notes
+
+
+def _at_the_end(notes: list[str], history: dict[str, np.ndarray]) -> list[str]:
+    """The notes, where those on images that were rescued say whether that was in vain."""
+    if not history or len(history['gradient']) <= RESCUE_STEPS:
+        return notes
+    still = history['gradient'][-1] == 0
+    return [IN_VAIN if note == RESCUED and zero else note for note, zero in zip(notes, still, strict=True)]
 
 
 class _Log:

@@ -1,7 +1,7 @@
 """Many targets: an ascent for each of them, as many at once as fit into a budget of memory."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.streams import numbered, stream
 from cnn_jax.tracing import program as programs
-from cnn_jax.visualize.optimized.ascent import Ascended, Told, ascend
+from cnn_jax.visualize.optimized.ascent import Ascended, Told, Words, ascend, in_words
 from cnn_jax.visualize.optimized.natural import Natural
 from cnn_jax.visualize.optimized.objectives import Objective
 from cnn_jax.visualize.optimized.recipe import Recipe
@@ -60,6 +60,47 @@ def ascend_each(
         )  # fmt: skip
         parts.append(_first(found, count - first))
     return _joined(parts)
+
+
+def ascend_through(
+    model: Any,
+    variables: Any,
+    objective_of: Objectives,
+    recipes: Sequence[Recipe],
+    natural: Natural,
+    *,
+    start: np.ndarray,
+    told: Words | None = None,
+    what: str = '',
+    **options: Any,
+) -> Ascended:
+    """An ascent for each target by one recipe after the other, each from the images of the one before.
+
+    start: images in 0 .. 1, one for each target. told: hears of the stages of `what`. options: of `ascend_each`.
+
+    Raises: as `ascend`.
+    """
+    count, found, parts = len(start), start, []
+    for number, recipe in enumerate(recipes):
+        said = f'{what}, stage {number + 1} of {len(recipes)}' if len(recipes) > 1 else what
+        numbers = np.arange(count) + number * count  # other random moves in each stage
+        own = {'numbers': numbers, 'start': found, 'told': in_words(told, said), **options}
+        parts.append(ascend_each(model, variables, objective_of, count, recipe, natural, **own))
+        found = parts[-1].images
+    history = {name: np.concatenate([one.history[name] for one in parts if one.history]) for name in _names(parts)}
+    return parts[-1]._replace(
+        history=history, notes=[_notes(one) for one in zip(*(p.notes for p in parts), strict=True)]
+    )
+
+
+def _names(parts: list[Ascended]) -> list[str]:
+    """What all stages with a step logged."""
+    logged = [set(one.history) for one in parts if one.history]
+    return sorted(set.intersection(*logged)) if logged else []
+
+
+def _notes(of_stages: tuple[str, ...]) -> str:
+    return '; '.join(dict.fromkeys(note for note in of_stages if note))
 
 
 def check_chunk(chunk: int | None) -> int | None:

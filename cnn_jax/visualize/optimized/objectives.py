@@ -171,22 +171,6 @@ class Caricature(Objective):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class GramMatch(Objective):
-    """Minus the squared distance of a layer's Gram matrix to another, as a share of that one's squares.
-
-    grams: (batch, channels, channels), as `losses.gram_matrices` gives them.
-    """
-
-    grams: Array
-    layer: str | None = field(default=None, metadata=STATIC)
-
-    def __call__(self, read: Read) -> Array:
-        missed = _summed(jnp.square(gram_matrices(read(self.layer)) - self.grams))
-        return -missed / jnp.maximum(_summed(jnp.square(self.grams)), jnp.finfo(missed.dtype).tiny)
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
 class Diverse(Objective):
     """Minus the cosines of the Gram matrices of the images of a group, summed over the others (Lucid's `diversity`).
 

@@ -1,6 +1,7 @@
 """A picture painted by descent: at one size after the other, the smallest first, towards a content and a style."""
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -31,7 +32,7 @@ class Preset:
     normalisation: Normalisation
     content: float
     style: float  # of the mean of the layers
-    variation: float  # of the mean over pixels of squared differences, the channels summed, in 0 .. 1
+    variation: float  # of the squared differences of 0 .. 1: their mean, or the sum where the source has a sum
     start: Literal['content', 'noise']
     pool: Literal['max', 'average']
     octaves: int  # sizes that the picture is painted at, each half of the next
@@ -130,7 +131,13 @@ def loss_of(model: Any, variables: Any, inputs: Inputs, targets: Targets, preset
     aims = targets.objectives(preset.normalisation)
     counts = {name: jnp.float32(getattr(preset, name)) for name in ('content', 'style', 'variation')}
     compiled = scores.precisely(_loss)
-    return lambda image: compiled(Static(model), preset.margin, image, variables, inputs, aims, counts)
+
+    def loss(image: jax.Array) -> Any:
+        values = math.prod(image.shape) if preset.normalisation == 'neural_style' else 1
+        own = {**counts, 'variation': counts['variation'] * values}
+        return compiled(Static(model), preset.margin, image, variables, inputs, aims, own)
+
+    return loss
 
 
 @functools.partial(jax.jit, static_argnames=('static', 'margin'))

@@ -68,8 +68,10 @@ class Fourier:
 class Phases:
     """The phases of a spectrum whose magnitudes stay those of the run's images.
 
-    MaCo: Fel et al. 2023, arXiv:2306.06805. A difference: the image is the mean colour plus the inverse transform, in
-    the units of the measured images, and no sigmoid changes its spectrum.
+    MaCo: Fel et al. 2023, arXiv:2306.06805, with a sigmoid at the end as the authors' code has it. Differences:
+    spectrum, colours and mean are those of the run's training images and not of ImageNet; the sigmoid has a slope of 1
+    at the mean colour, so that what is near to it is in the units of these images; phases start uniform, and are not
+    standardised; a box has one side for all views of a step; and no transparency is made of the gradients.
     """
 
     def start(self, keys: Array, natural: Natural) -> Array:
@@ -79,7 +81,13 @@ class Phases:
     def images(self, parameters: Array, natural: Natural) -> Array:
         magnitudes = natural.magnitudes.at[0, 0].set(0)[None]  # the mean colour is that of the run's images
         spectrum = jax.lax.complex(magnitudes * jnp.cos(parameters), magnitudes * jnp.sin(parameters))
-        return natural.mean[None, None, None] + in_colors(to_pixels(spectrum, natural.size), natural.colors)
+        return squashed(in_colors(to_pixels(spectrum, natural.size), natural.colors), natural.mean)
+
+
+def squashed(values: Array, mean: Array) -> Array:
+    """Images in 0 .. 1 of differences from the mean colour (channels,), by a sigmoid; small ones are only added."""
+    mean = jnp.clip(mean, 0.02, 0.98)[None, None, None]
+    return jax.nn.sigmoid(jnp.log(mean / (1 - mean)) + values / (mean * (1 - mean)))
 
 
 def to_pixels(spectrum: Array, size: tuple[int, int]) -> Array:

@@ -4,17 +4,36 @@ Decays, blurs, percentiles and numbers of steps are those of the sources. Steps 
 of the gradients of the source's own net at 0 .. 255, and on another net it may move nothing (taken over literally, with
 255 ** 2 for the unit, sets 1 to 3 of Yosinski et al. gave 7, 1 and 3 of ten digits). Here they follow from the run: the
 objective is divided by the norm of its first gradient and multiplied by that of the run's images. Lengths are shares of
-the image where the source means the image, and pixels where it means the filters.
+the image where the source means the image, and pixels where it means the filters. On small images a clip leaves 24 x 24
+pixels, and a box has 28 x 28: the published shares of 227 pixels and more would leave nothing to be seen.
 """
 
 import dataclasses
 
+import numpy as np
+
 from cnn_jax.errors import CnnJaxError, unknown
 from cnn_jax.visualize.optimized.parameterisation import Fourier, Phases, Pixels
 from cnn_jax.visualize.optimized.recipe import Recipe
-from cnn_jax.visualize.optimized.regularisers import Blur, ClipContribution, ClipNorm, Decay, Squares
+from cnn_jax.visualize.optimized.regularisers import (
+    Blur,
+    Change,
+    ClipContribution,
+    ClipNorm,
+    Decay,
+    Denoise,
+    Squares,
+)
 from cnn_jax.visualize.optimized.steps import Steps
-from cnn_jax.visualize.optimized.transformations import Crops, Jitter, Noise, Rotate, Transformation, Zoom
+from cnn_jax.visualize.optimized.transformations import (
+    Crops,
+    Jitter,
+    Margin,
+    Noise,
+    Rotate,
+    Transformation,
+    Zoom,
+)
 
 UNIT = 255.0
 NOISE = Pixels(noise=10 / UNIT)
@@ -54,7 +73,7 @@ PRESETS: dict[str, Recipe] = {
         512,
         transformations=(Jitter(8 / 128), Zoom(0.9, 1.1), Rotate(10), Jitter(4 / 128)),
     ),
-    # Fel et al. 2023, arXiv:2306.06805; `recipe` keeps the boxes at 24 pixels or more, as they are at the paper's 512.
+    # Fel et al. 2023, arXiv:2306.06805, as the authors' code has it.
     'maco': Recipe(Phases(), Steps('nadam', 1.0), 256, transformations=(Crops(0.5, 0.05), Noise(0.08)), views=32),
     # Ours: steps of a share of black to white, small moves, and a blur.
     'robust': Recipe(
@@ -66,7 +85,9 @@ PRESETS: dict[str, Recipe] = {
         clip=True,
     ),
 }
-LEAST_BOX = 24  # pixels
+LEAST_SHOWN = 24  # pixels of a side: enough to show something
+LEAST_BOX = 28  # pixels of a side of a box that is shown enlarged
+PIECE = 1 / 1.2  # share of a side that a net is shown of an enlarged image
 
 
 def recipe(name: str, size: tuple[int, int]) -> Recipe:
@@ -77,7 +98,11 @@ def recipe(name: str, size: tuple[int, int]) -> Recipe:
     if name not in PRESETS:
         raise CnnJaxError(unknown('preset', name, PRESETS))
     found = PRESETS[name]
-    return dataclasses.replace(found, transformations=tuple(_fitting(one, size) for one in found.transformations))
+    return dataclasses.replace(
+        found,
+        transformations=tuple(_fitting(one, size) for one in found.transformations),
+        changes=tuple(_showing(one, size) for one in found.changes),
+    )
 
 
 def _fitting(one: Transformation, size: tuple[int, int]) -> Transformation:
@@ -86,3 +111,63 @@ def _fitting(one: Transformation, size: tuple[int, int]) -> Transformation:
         return one
     least = LEAST_BOX / min(size)
     return Crops(min(1.0, max(one.first, 1.5 * least)), min(1.0, max(one.last, least)), one.spread)
+
+
+def _showing(one: Change, size: tuple[int, int]) -> Change:
+    """A clip that leaves pixels enough to show something: a tenth of 32 x 32 is less than the strokes of a digit."""
+    if not isinstance(one, ClipNorm | ClipContribution):
+        return one
+    most = 100 * (1 - min(1.0, LEAST_SHOWN**2 / (size[0] * size[1])))
+    return dataclasses.replace(one, percentile=min(one.percentile, most))
+
+
+def stages(steps: int | None = None) -> tuple[Recipe, ...]:
+    """The four stages of an ascent from a mean image: Nguyen et al. 2016, arXiv:1602.03616, as the authors' code is.
+
+    Each step goes along the gradient over its mean magnitude; then the total variation is made less. From the second
+    stage on the source enlarges the image by 1.2 and shows the net pieces of its own size, mostly of the middle; here
+    the image keeps its size, and the pieces are enlarged. Its weights go linearly from the first to the last; in the
+    source a slip keeps them from it.
+
+    steps: of all stages together, in the shares of the source; None: its 370.
+
+    Raises: CnnJaxError for fewer than none.
+    """
+    counts = np.array([190, 150, 20, 10])
+    if steps is not None:
+        if steps < 0:
+            raise CnnJaxError(f'steps: {steps} given; it is at least 0')
+        counts = np.diff(np.round(np.cumsum(counts) * steps / counts.sum()), prepend=0).astype(int)
+    return (
+        _stage(counts[0], (1, 2), (0.4, 0.4)),
+        _stage(counts[1], (1, 1), (0.01, 2), (_piece(0.3),)),
+        _stage(counts[2], (2, 2), (0.1, 2), (_piece(0.2), Margin(50 / 227))),
+        _stage(counts[3], (2, 2), (0.4, 2), (_piece(0.3),)),
+    )
+
+
+def _piece(window: float) -> Crops:
+    """A piece of an enlarged image; window: the spread of its place, as a share of the way that it has."""
+    return Crops(PIECE, PIECE, window * (1 - PIECE))
+
+
+def _stage(
+    count: int,
+    step: tuple[float, float],
+    weight: tuple[float, float],
+    transformations: tuple[Transformation, ...] = (),
+) -> Recipe:
+    """A stage whose steps and weights, of pixels in 0 .. 255, go from a first value to a last.
+
+    The gradient is zero outside of a piece, and its mean so much the smaller; the source has the mean in the piece.
+    """
+    rate = step[0] / UNIT * (PIECE**2 if transformations else 1)
+    smooth = Denoise(weight[0] * UNIT, weight[1] * UNIT, max(int(count), 1))
+    return Recipe(
+        NOISE,
+        Steps('normalised', rate, step[1] / step[0]),
+        int(count),
+        transformations,
+        changes=(smooth,),
+        clip=True,
+    )

@@ -118,6 +118,22 @@ def rotated(image: Array, angle: Array) -> Array:
 
 
 @dataclasses.dataclass(frozen=True)
+class Margin:
+    """Nothing changes but no gradient comes to this share of each side, at all four borders: what is drawn is inside.
+
+    Nguyen et al. 2016, arXiv:1602.03616.
+    """
+
+    share: float
+
+    def __call__(self, key: Array, image: Array, progress: Array) -> Array:
+        del key, progress
+        inside = jnp.zeros(image.shape, bool)
+        rows, columns = (slice(round(self.share * size), size - round(self.share * size)) for size in image.shape[:2])
+        return jnp.where(inside.at[rows, columns].set(True), image, jax.lax.stop_gradient(image))
+
+
+@dataclasses.dataclass(frozen=True)
 class Noise:
     """Normal noise of this standard deviation, in 0 .. 1."""
 
