@@ -60,16 +60,17 @@ FRAME = """<!doctype html><iframe src="index.html$HASH" style="width: $WIDTHpx; 
 });</script>"""
 
 
-def made_up(run, training, layer, most, told):
+def made_up(run, training, layers, most, told):
     """In the place of `made.optimised`, which takes long."""
     images = np.random.default_rng(0).integers(0, 256, (3, 2, 12, 12, 1), dtype=np.uint8)  # of the first 2 units
-    return {
+    one = {
         'images': scripts.pack_bytes(images),
         'activations': [[1.5, 0.5], [1.25, 0.5], [-0.25, 0.5]],
         'kinds': ['optimised', 'another, 2', 'negative'],
         'notes': [['', 'zero gradient'], ['', ''], ['', '']],
         'settings': 'made up',
     }
+    return dict.fromkeys(layers, one)
 
 
 @pytest.fixture(scope='module')

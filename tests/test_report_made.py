@@ -11,7 +11,7 @@ from test_report_microscope import COUNT, Rows, look, make_run, preprocess
 
 from cnn_jax import describe
 from cnn_jax.errors import DataError
-from cnn_jax.report.microscope import activity, made, scripts, units
+from cnn_jax.report.microscope import activity, made, optimised, scripts, units
 from cnn_jax.training import shown
 from cnn_jax.visualize import top_patches
 from cnn_jax.visualize import units as method
@@ -52,10 +52,10 @@ def test_a_layer_above_other_nonlinearities_says_why_it_has_none(run):
 
 
 def test_made_images_excite_their_units(run, monkeypatch):
-    monkeypatch.setattr(made, 'STEPS', 8)
-    found = made.optimised(run, look().examples, 'conv1', 3)
+    monkeypatch.setattr(optimised, 'STEPS', 8)
+    found = made.optimised(run, look().examples, ['conv1'], 3)['conv1']
     want = method.visualize(
-        run.model, run.variables, training=look().examples, layer='conv1', most=3, preset=made.PRESET, steps=8,
+        run.model, run.variables, training=look().examples, layer='conv1', most=3, preset=optimised.PRESET, steps=8,
         negative=True, diverse=2,
     )  # fmt: skip
     assert found['kinds'] == ['optimised', 'another, 2', 'negative']
@@ -70,7 +70,7 @@ def test_made_images_excite_their_units(run, monkeypatch):
 
 def test_a_net_whose_inputs_are_no_pixels_says_why_it_has_none(run):
     wild = Examples(Rows(), lambda images: np.sin(preprocess(images) * 40), batch_size=8)
-    assert 'cannot be undone' in made.optimised(run, wild, 'conv1', 1)['left_out']
+    assert 'cannot be undone' in made.optimised(run, wild, ['conv1'], 1)['conv1']['left_out']
 
 
 def test_without_training_images_none_are_made():
@@ -98,7 +98,7 @@ def test_how_many_images_a_net_affords(run, monkeypatch):
 
 
 def test_what_is_made_is_named_by_its_layer(run, monkeypatch):
-    monkeypatch.setattr(made, 'optimised', lambda run, training, layer, most, told: {'layer': layer, 'most': most})
+    monkeypatch.setattr(made, 'optimised', lambda run, training, layers, most, told: dict.fromkeys(layers, most))
     monkeypatch.setattr(made, 'guided', lambda *given: {'guided': []})
     table = describe.layer_table(run.model, run.input_shape, variables=run.variables)
     table = [dataclasses.replace(layer) if dataclasses.is_dataclass(layer) else layer for layer in table if layer.depth]
@@ -108,5 +108,5 @@ def test_what_is_made_is_named_by_its_layer(run, monkeypatch):
     training = look()._replace(training=look().examples)
     found = made.made(run, training, seen, table, tops, lambda words: None)
     assert [name for name in names if 'optimised' in found[name]] == ['conv1', 'conv3', 'fc4']  # a pool learns nothing
-    assert found['conv3']['optimised'] == {'layer': 'conv3', 'most': made.MOST_OPTIMISED}
+    assert found['conv3']['optimised'] == made.MOST_OPTIMISED
     assert all('optimised' not in one for one in made.made(run, look(), seen, table, tops, print).values())

@@ -7,19 +7,19 @@ import numpy as np
 
 from cnn_jax.describe import Layer
 from cnn_jax.errors import CnnJaxError
+from cnn_jax.report.microscope import optimised as together
 from cnn_jax.report.microscope.activity import Activity, Watched
 from cnn_jax.report.microscope.look import Look
 from cnn_jax.report.microscope.scripts import pack, pack_bytes, rounded
 from cnn_jax.report.microscope.units import Top
 from cnn_jax.tasks.run import Run
 from cnn_jax.tracing import scores
-from cnn_jax.visualize import guided_backprop, units
+from cnn_jax.visualize import guided_backprop
 from cnn_jax.visualize.engine.examples import Examples
 
 NUM_GUIDED = 4  # of the patches of a unit, the first
-PRESET, STEPS, SEED = 'robust', 48, 0  # of the optimised images
-MOST_OPTIMISED = 32  # units of a layer, the first: a LeNet-5 takes half a minute
-KINDS = 3  # of each unit: one image, another that differs from it, and what switches the unit off
+MOST_OPTIMISED = 32  # units of a layer, the first
+KINDS = len(together.KINDS)  # of each unit: one image, another that differs from it, and what switches the unit off
 MOST_MACS = 2e12  # of all steps of all units of a net; of a larger one fewer units, the first
 PASSES = 3  # a gradient costs as much as two passes more
 MOST_BYTES = 6 << 20  # of all optimised images
@@ -41,9 +41,11 @@ def made(
         name = layer.name
         told(f'what {name} uses of its patches')
         found[name] = guided(run, look.examples, watched.rows, name, tops[name], watched.layers[name])
-        if most and layer in learned and look.training is not None:
-            told(f'images for the units of {name}')
-            found[name]['optimised'] = optimised(run, look.training, name, most, told)
+    if most and look.training is not None:
+        told('images for the units')
+        images = optimised(run, look.training, [layer.name for layer in learned], most, told)
+        for name, one in images.items():
+            found[name]['optimised'] = one
     return found
 
 
@@ -104,16 +106,16 @@ def num_optimised(run: Run, table: Sequence[Layer]) -> int:
     """
     macs = sum(layer.macs for layer in table)
     nbytes = KINDS * int(np.prod(run.input_shape))
-    affordable = min(MOST_MACS / (KINDS * STEPS * PASSES * max(1, macs)), MOST_BYTES / nbytes)
+    affordable = min(MOST_MACS / (KINDS * together.STEPS * PASSES * max(1, macs)), MOST_BYTES / nbytes)
     widths = [layer.output_shape[-1] for layer in table]
     counts = (most for most in range(MOST_OPTIMISED, 0, -1) if sum(min(most, width) for width in widths) <= affordable)
     return next(counts, 0)
 
 
 def optimised(
-    run: Run, training: Examples, layer: str, most: int, told: Callable[[str], None] = lambda words: None
-) -> dict[str, Any]:
-    """Images that are made to excite each of the first `most` units of a layer, and one that switches it off.
+    run: Run, training: Examples, layers: Sequence[str], most: int, told: Callable[[str], None] = lambda words: None
+) -> dict[str, dict[str, Any]]:
+    """Of each layer images that are made to excite its first `most` units, and one of each that switches it off.
 
     `images` (kinds, units, height, width, channels) as bytes, `activations` (kinds, units), the largest of the unit's
     map in each, `notes`, what is to be said of them, and `settings`, in words. Where the method does not suit the net,
@@ -122,16 +124,16 @@ def optimised(
     training: images whose colours and spectrum are taken.
     """
     try:
-        found = units.visualize(
-            run.model, run.variables, training=training, layer=layer, most=most, preset=PRESET, steps=STEPS, seed=SEED,
-            negative=True, diverse=KINDS - 1, told=told,
-        )  # fmt: skip
+        found = together.of_layers(run.model, run.variables, training, dict.fromkeys(layers, most), told)
     except CnnJaxError as error:
-        return {'left_out': str(error)}
+        return {name: {'left_out': str(error)} for name in layers}
     return {
-        'images': pack_bytes(np.round(255 * np.clip(found['images'], 0, 1)).astype(np.uint8)),
-        'activations': rounded(found['activations']),
-        'kinds': found['kinds'].tolist(),
-        'notes': found['notes'].tolist(),
-        'settings': f'preset {PRESET}, {STEPS} steps, seed {SEED}',
+        name: {
+            'images': pack_bytes(np.round(255 * np.clip(one.images, 0, 1)).astype(np.uint8)),
+            'activations': rounded(one.activations),
+            'kinds': list(together.KINDS),
+            'notes': one.notes.tolist(),
+            'settings': f'preset {together.PRESET}, {together.STEPS} steps, seed {together.SEED}',
+        }
+        for name, one in found.items()
     }

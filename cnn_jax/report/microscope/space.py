@@ -21,7 +21,7 @@ from cnn_jax.visualize.neighbours import nearest
 
 LARGEST = 48  # pixels of a side of a small picture; larger images are made smaller
 NUM_NEIGHBOURS = 8
-MOST_LAID = 6  # layers with a t-SNE, of those before the scores the last ones: each takes its time
+MOST_LAID = 3  # layers with a t-SNE, of those before the scores the last ones: each takes its time
 EXACT_BYTES = 4 << 20  # of all small pictures; more of them are stored as JPEG
 TOGETHER = 64  # images that are read at once
 # Okabe and Ito 2008 for a dark page: what is dark there is lighter here, in the same hue.
