@@ -56,11 +56,10 @@ def _write_lecture(scripts: list[Path]) -> None:
     """Runs what has no page yet, copies all pages, and writes the list of them."""
     folder = BUILT / 'lecture'
     folder.mkdir()
-    package = _digest(
-        sorted([*(ROOT / 'cnn_jax').rglob('*.py'), LECTURE / 'page.py', *Path(__file__).parent.glob('*.py')])
-    )
+    shared = [*(ROOT / 'cnn_jax').rglob('*.py'), LECTURE / 'page.py', *Path(__file__).parent.glob('*.py')]
+    package = _digest(sorted(shared), os.environ.get('CNN_JAX_LECTURE', ''))
     for script in scripts:
-        done = CACHE / script.stem / _digest([script], package + os.environ.get('CNN_JAX_LECTURE', ''))
+        done = CACHE / script.stem / _digest([script], package)
         if not done.exists():
             shutil.rmtree(done.parent, ignore_errors=True)
             new = done.with_suffix('.new')

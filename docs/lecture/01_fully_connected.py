@@ -104,5 +104,5 @@ for number, place in enumerate(axes[0, 3:], 1):
     picture(place, maps[0, :, :, number - 1], f'map {number}')
 show(
     figure,
-    'The depth of the input is three colours, that of the output six maps: one for each filter, not yet learned.',
+    'The depth of the input is three colours; of the output, six maps, one for each filter (not trained).',
 )
