@@ -51,7 +51,7 @@ def test_the_reference_stands_in_the_site():
 )
 def test_a_script_that_is_no_page_is_named_with_its_line(tmp_path, text, said):
     (tmp_path / '01_a.py').write_text(text)
-    with pytest.raises(ValueError, match='01_a.py') as raised:
+    with pytest.raises(ValueError, match=r'01_a\.py') as raised:
         cells.read(tmp_path / '01_a.py')
     assert said in str(raised.value)
 

@@ -54,7 +54,7 @@ picture(axes[0, 0], hsv_to_rgb(np.stack([turn, np.full_like(turn, 0.75), bright]
 y, x = np.mgrid[-1:1:201j, -1:1:201j]
 disc = (x**2 + y**2 < 1) * 1.0
 wheel = np.stack([(np.arctan2(y, x) / (2 * np.pi)) % 1, 0.75 * disc, 1 + 0 * disc], -1)
-picture(axes[0, 1], hsv_to_rgb(wheel), 'brighter towards')
+picture(axes[0, 1], hsv_to_rgb(wheel), 'brighter to')
 show(figure, 'The colour is the direction in which it gets brighter, by the wheel; the brightness is how much.')
 
 # %% [markdown]
@@ -89,9 +89,9 @@ show(figure, 'The same filter on the same row, by both definitions: mirrored at 
 
 # %% [markdown]
 # Who looks at the strength of an edge alone never notices: a square forgets the sign. Who reads the direction gets
-# each arrow the wrong way round. `scipy.signal.convolve2d` turns the filter; `scipy.ndimage.correlate`, OpenCV's `filter2D`,
-# and the layers of every network library do not. Here both have their name: `filters.correlate2d` and
-# `filters.convolve2d`.
+# each arrow the wrong way round. `scipy.signal.convolve2d` turns the filter; `scipy.ndimage.correlate`,
+# OpenCV's `filter2D` and the layers of every network library do not. Here both have their name:
+# `filters.correlate2d` and `filters.convolve2d`.
 
 # %%
 from scipy.signal import convolve2d  # noqa: E402

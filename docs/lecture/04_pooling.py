@@ -55,7 +55,7 @@ show(figure, 'Max-pooling keeps the largest number of each window; average pooli
 # A pool does not mix maps: the depth stays. The lecture's slide takes a volume of 224x224x64 to 112x112x64.
 
 # %%
-print(ops.max_pool(jnp.zeros((1, 224, 224, 64)), 2, stride=2).shape)
+print(ops.max_pool(jnp.zeros((1, 224, 224, 64)), window=2, stride=2).shape)
 for window, stride in ((2, 2), (3, 2)):
     side = ops.output_size(55, window, stride=stride, exact=False)
     print(f'a map of 55, window {window}, stride {stride}: {side}')
@@ -98,9 +98,9 @@ windows = to_largest[0, ..., 0].reshape(8, 3, 12, 3).swapaxes(1, 2)
 print('gradients in each window of the max-pool:', np.unique(np.asarray(windows.sum((2, 3)))), 'in sum')
 figure, axes = canvas(1, 3, width=9.0, height=2.4)
 picture(axes[0, 0], np.asarray(pixels[0, ..., 0]).astype(np.uint8), 'the map')
-picture(axes[0, 1], to_largest[0, ..., 0], 'gradient through the max-pool')
-picture(axes[0, 2], to_all[0, ..., 0], 'gradient through the average pool')
-show(figure, 'Windows of 3x3. Through a maximum one pixel of nine is told to change; through a mean, all.')
+for place, gradient, name in ((axes[0, 1], to_largest, 'max-pool'), (axes[0, 2], to_all, 'average pool')):
+    picture(place, gradient[0, ..., 0], f'gradient through the {name}', limit=1.0)
+show(figure, 'Windows of 3x3. One scale for both: through a maximum one pixel of nine gets 1, through a mean each 1/9.')
 
 # %% [markdown]
 # ## Is it needed?

@@ -20,13 +20,13 @@ from cnn_jax.models import alexnet, googlenet, lenet, resnet, vgg
 # drawn digits. `lenet.LeNet1998` is that one.
 
 # %%
-print(format_table(layer_table(lenet.LeNet(), (28, 28, 1))))
+print(format_table(layer_table(lenet.LeNet(), (32, 32, 1))))
 
 # %% [markdown]
 # ## AlexNet
 #
-# Krizhevsky et al. 2012. The lecture's slide: input 227x227x3, CONV1 with 96 filters of 11x11 at stride 4, so the output
-# is (227 - 11) / 4 + 1 = 55, with 35K parameters. (The paper's text says 224, which does not fit.)
+# Krizhevsky et al. 2012. The lecture's slide: input 227x227x3, CONV1 with 96 filters of 11x11 at stride 4, so the
+# output is (227 - 11) / 4 + 1 = 55, with 35K parameters. (The paper's text says 224, which does not fit.)
 
 # %%
 table = {layer.name: layer for layer in layer_table(alexnet.VARIANTS['single_tower'](), (227, 227, 3))}

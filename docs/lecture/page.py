@@ -69,8 +69,8 @@ def pictures(images: Sequence[Any], titles: Sequence[str], *, columns: int = 0, 
     return figure
 
 
-def picture(axes: Any, image: Any, title: str = '') -> None:
-    """One image on axes, as `pictures` shows it."""
+def picture(axes: Any, image: Any, title: str = '', *, limit: float | None = None) -> None:
+    """One image on axes, as `pictures` shows it; limit: the end of the scale of numbers."""
     image = np.asarray(image)
     axes.set_axis_off()
     axes.set_title(title)
@@ -79,7 +79,7 @@ def picture(axes: Any, image: Any, title: str = '') -> None:
     elif image.dtype == np.uint8:
         axes.imshow(image, cmap='gray', vmin=0, vmax=255, interpolation='nearest')
     else:
-        axes.imshow(image, **drawing.scale_of(image).drawn)
+        axes.imshow(image, **drawing.scale_of(image, limit).drawn)
 
 
 def photograph(name: str = 'china', *, size: tuple[int, int] | None = None) -> np.ndarray:
