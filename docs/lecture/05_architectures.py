@@ -108,7 +108,9 @@ place = axes[0, 0]
 for name, (million, giga) in cost.items():
     colour = '#c2571a' if 'VGG' in name or name == 'AlexNet' else '#2463a6'
     place.plot(giga, million, 'o', color=colour)
-    place.annotate(name, (giga, million), (8, -4), textcoords='offset points', color=colour)
+    place.annotate(
+        name, (giga, million), (8, -9 if name == 'GoogLeNet' else -2), textcoords='offset points', color=colour
+    )
 place.set(xlim=(-1, 24), ylim=(0, 165), xlabel='multiply-adds of one image, in thousand millions')
 place.set_title('millions of parameters')
 show(figure, 'What each net stores and computes. Orange: with two fully connected layers of 4,096; blue: without.')
