@@ -1,6 +1,7 @@
 # make run    trains LeNet-5 on the digits; ARGS='--config.epochs=5' adds options
 # make test   runs the test suite;          ARGS='-k conv' selects
 # make lint   ruff and pyright; biome, for the scripts and styles of the pages
+# make docs   builds the site into site/, pages of the lecture run; CNN_JAX_LECTURE=small makes that quick
 # Each target sets up .venv by itself.
 
 ifeq ($(OS),Windows_NT)
@@ -15,7 +16,7 @@ endif
 ARGS ?=
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench docs clean
 
 run: .venv/run
 	$(BIN)/python -m cnn_jax.main --experiment=lenet_digits $(ARGS)
@@ -32,8 +33,13 @@ lint: .venv/dev
 bench: .venv/dev
 	$(BIN)/python -m benchmarks.lenet_digits --seeds=5
 
+docs: .venv/docs
+	$(BIN)/python -m docs.generate
+	$(BIN)/zensical build --clean --strict
+	$(BIN)/python -m docs.generate --check=site
+
 clean:
-	rm -rf .venv node_modules runs
+	rm -rf .venv node_modules runs build site
 
 $(BIN)/python$(EXE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -50,4 +56,9 @@ $(BIN)/python$(EXE):
 	@echo "installing what the tests and linters need"
 	$(PIP) -r requirements-dev.txt
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --no-audit --no-fund
+	@touch $@
+
+.venv/docs: requirements-docs.txt .venv/run
+	@echo "installing what the site is built with"
+	$(PIP) -r requirements-docs.txt
 	@touch $@

@@ -1,0 +1,84 @@
+"""Writes the pages of the site into `build/docs`, from which Zensical builds it; `make docs` does both.
+
+    python -m docs.generate                    # runs the scripts of the lecture that are new or have changed
+    python -m docs.generate --only=02          # of the lecture only what begins so
+    python -m docs.generate --check=site       # does a page ask another host for something?
+
+A page of the lecture is made again when its script, `docs/lecture/page.py` or the package has changed.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from docs.generate import cells, reference
+from docs.generate.check import requests
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LECTURE, PAGES = ROOT / 'docs' / 'lecture', ROOT / 'docs' / 'pages'
+BUILT, CACHE = ROOT / 'build' / 'docs', ROOT / 'build' / 'lecture'
+LONGEST_SECONDS = 600  # of one script; on two idle cores none takes more than 60
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog='python -m docs.generate', description=__doc__.partition('\n')[0])
+    parser.add_argument('--only', default='', help='run only the scripts that begin with this')
+    parser.add_argument('--check', type=Path, help='look through a built site for requests to other hosts')
+    given = parser.parse_args(arguments)
+    if given.check:
+        found = requests(given.check)
+        print('\n'.join(found) or f'{given.check}: no page asks another host for anything')
+        return int(bool(found))
+    BUILT.mkdir(parents=True, exist_ok=True)
+    for old in BUILT.iterdir():
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    shutil.copytree(PAGES, BUILT, dirs_exist_ok=True)
+    try:
+        reference.write(BUILT / 'reference')
+        scripts = [script for script in scripts_of_lecture() if script.name.startswith(given.only)]
+        _write_lecture(scripts)
+    except (ValueError, subprocess.SubprocessError) as error:
+        print(f'docs: error: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+def scripts_of_lecture() -> list[Path]:
+    """The scripts of the lecture, in its order."""
+    return sorted(LECTURE.glob('[0-9][0-9]_*.py'))
+
+
+def _write_lecture(scripts: list[Path]) -> None:
+    """Runs what has no page yet, copies all pages, and writes the list of them."""
+    folder = BUILT / 'lecture'
+    folder.mkdir()
+    shared = [*(ROOT / 'cnn_jax').rglob('*.py'), LECTURE / 'page.py', *Path(__file__).parent.glob('*.py')]
+    package = _digest(sorted(shared), os.environ.get('CNN_JAX_LECTURE', ''))
+    for script in scripts:
+        done = CACHE / script.stem / _digest([script], package)
+        if not done.exists():
+            shutil.rmtree(done.parent, ignore_errors=True)
+            new = done.with_suffix('.new')
+            new.mkdir(parents=True)
+            command = [sys.executable, '-m', 'docs.generate.run_page', str(script), str(new)]
+            subprocess.run(command, cwd=ROOT, check=True, timeout=LONGEST_SECONDS)
+            new.rename(done)
+        shutil.copytree(done, folder, dirs_exist_ok=True)
+    lines = [f'{number}. [{cells.title(script)}]({script.stem}.md)' for number, script in enumerate(scripts, 1)]
+    text = (LECTURE / 'index.md').read_text(encoding='utf-8')
+    (folder / 'index.md').write_text(f'{text}\n' + '\n'.join(lines) + '\n', encoding='utf-8')
+
+
+def _digest(files: list[Path], start: str = '') -> str:
+    found = hashlib.sha256(start.encode())
+    for file in files:
+        found.update(file.read_bytes())
+    return found.hexdigest()[:20]
+
+
+if __name__ == '__main__':
+    sys.exit(main())

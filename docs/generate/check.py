@@ -1,0 +1,43 @@
+"""Whether a built site keeps to itself: what its pages load by themselves must lie beside them."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+LOADED = {'script': 'src', 'img': 'src', 'iframe': 'src', 'source': 'src', 'video': 'src', 'audio': 'src'}
+LOADED_LINKS = {'stylesheet', 'preload', 'prefetch', 'preconnect', 'dns-prefetch', 'icon', 'modulepreload'}
+
+
+def requests(site: Path) -> list[str]:
+    """Returns 'page: what it asks of another host' for every such thing; [] if there is none.
+
+    Links that a reader may follow are no requests. Raises: ValueError if there is no page.
+    """
+    pages = sorted(site.rglob('*.html'))
+    if not pages:
+        raise ValueError(f'{site}: no page there; build the site first with make docs')
+    return [f'{page}: {found}' for page in pages for found in _Loads.of(page)] + [
+        f'{sheet}: {line.strip()[:80]}'
+        for sheet in sorted(site.rglob('*.css'))
+        for line in sheet.read_text(encoding='utf-8').split('}')
+        if 'url(http' in line or 'url(//' in line or '@import "http' in line
+    ]
+
+
+class _Loads(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    @classmethod
+    def of(cls, page: Path) -> list[str]:
+        parser = cls()
+        parser.feed(page.read_text(encoding='utf-8'))
+        return parser.found
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or '' for name, value in attrs}
+        address = given.get(LOADED.get(tag, ''), '')
+        if tag == 'link' and LOADED_LINKS & set(given.get('rel', '').split()):
+            address = given.get('href', '')
+        if address.startswith(('http:', 'https:', '//')):
+            self.found.append(f'<{tag}> {address}')

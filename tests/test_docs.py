@@ -1,0 +1,104 @@
+"""The documents: the pages of the lecture as scripts, the reference as a list of names, requests of a built page.
+
+The pages are run by `make docs`, not here.
+"""
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from docs.generate import cells, check, reference
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = sorted((ROOT / 'docs' / 'lecture').glob('[0-9]*.py'))
+SITE = tomllib.loads((ROOT / 'zensical.toml').read_text(encoding='utf-8'))['project']
+
+
+@pytest.mark.parametrize('script', SCRIPTS, ids=lambda script: script.stem)
+def test_a_page_begins_with_its_title_and_shows_what_it_explains(script):
+    found = cells.read(script)
+    assert len(cells.title(script)) < 60
+    assert [cell.line for cell in found] == sorted(cell.line for cell in found)
+    titles = [line for cell in found for line in cell.text.splitlines() if cell.kind == 'markdown' and line[:2] == '# ']
+    assert titles == [f'# {cells.title(script)}']
+    code = '\n\n'.join(cell.text for cell in found if cell.kind == 'code')
+    assert any(
+        isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'show' for node in ast.walk(ast.parse(code))
+    )
+
+
+def test_the_pages_are_numbered_from_1_and_all_stand_in_the_site():
+    assert [script.stem[:2] for script in SCRIPTS] == [f'{number:02}' for number in range(1, len(SCRIPTS) + 1)]
+    (lecture,) = [part['The lecture'] for part in SITE['nav'] if 'The lecture' in part]
+    assert lecture == ['lecture/index.md', *(f'lecture/{script.stem}.md' for script in SCRIPTS)]
+
+
+def test_the_reference_stands_in_the_site():
+    (pages,) = [part['Reference'] for part in SITE['nav'] if 'Reference' in part]
+    assert pages == ['reference/index.md', *(f'reference/{name}.md' for name in reference.PARTS)]
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        ('import jax\n# %%\n1\n', 'line 1: it stands before the first cell'),
+        ('# %%\n1\n', 'has no title'),
+        ('# %% [markdown]\n# # A\n\n# %%\n\n# %%\n1\n', 'line 5: the cell is empty'),
+        ('# %% [markdown]\n# # A\nprint(1)\n', 'line 3: '),
+    ],
+)
+def test_a_script_that_is_no_page_is_named_with_its_line(tmp_path, text, said):
+    (tmp_path / '01_a.py').write_text(text)
+    with pytest.raises(ValueError, match=r'01_a\.py') as raised:
+        cells.read(tmp_path / '01_a.py')
+    assert said in str(raised.value)
+
+
+def test_the_reference_has_the_public_names_and_demands_their_docstrings(tmp_path, monkeypatch):
+    package = tmp_path / 'cnn_jax'
+    package.mkdir()
+    (package / '__init__.py').write_text('"""A."""\nfrom cnn_jax.inner import seen, bare\n__all__ = ["bare", "seen"]\n')
+    (package / 'inner.py').write_text('"""B."""\ndef seen():\n    """Sees."""\ndef bare(): ...\ndef _own(): ...\n')
+    monkeypatch.setattr(reference, 'ROOT', tmp_path)
+    assert reference.public('cnn_jax') == ['bare', 'seen']
+    assert reference.public('cnn_jax.inner') == ['seen', 'bare']
+    assert list(reference.undocumented('cnn_jax')) == ['cnn_jax.inner.bare']
+    parts = {'all': reference.Part('All', 'Both.', ('cnn_jax',))}
+    monkeypatch.setattr(reference, 'PARTS', parts)
+    with pytest.raises(ValueError, match=r'cnn_jax\.inner\.bare'):
+        reference.write(tmp_path / 'pages')
+    (package / 'inner.py').write_text('"""B."""\ndef seen():\n    """Sees."""\ndef bare():\n    """Bare."""\n')
+    assert reference.write(tmp_path / 'pages') == [('All', 'all.md')]
+    assert '::: cnn_jax.inner.seen' in (tmp_path / 'pages' / 'all.md').read_text()
+
+
+def test_every_public_name_of_the_package_has_a_docstring(tmp_path):
+    pages = reference.write(tmp_path)
+    assert {file for _, file in pages} == {path.name for path in tmp_path.iterdir()}
+    assert '::: cnn_jax.ops.geometry.output_size' in (tmp_path / 'ops.md').read_text()
+
+
+@pytest.mark.parametrize(
+    'tag',
+    [
+        '<script src="https://cdn.example/a.js"></script>',
+        '<link rel="stylesheet" href="//fonts.example/a.css">',
+        '<img src="http://host.example/a.png">',
+    ],
+)
+def test_a_page_that_asks_another_host_is_found(tmp_path, tag):
+    (tmp_path / 'a.html').write_text(
+        f'<a href="https://arxiv.org/abs/1409.1556">a link is none</a><img src="a.png">{tag}'
+    )
+    (found,) = check.requests(tmp_path)
+    assert '.example/a' in found
+    (tmp_path / 'a.html').write_text('<a href="https://arxiv.org/abs/1409.1556">a link is none</a><img src="a.png">')
+    assert check.requests(tmp_path) == []
+
+
+def test_a_sheet_that_asks_another_host_is_found(tmp_path):
+    (tmp_path / 'a.html').write_text('<p>nothing</p>')
+    (tmp_path / 'a.css').write_text('body{background:url(https://host.example/a.png)}')
+    assert len(check.requests(tmp_path)) == 1
