@@ -62,7 +62,8 @@ class Worker:
     def __init__(self, framework: str, model: str, given: Sequence[str], module: str = 'benchmarks.model_worker'):
         command = [sys.executable, '-m', module, framework.removesuffix(PAGED), model, *given]
         single = {'OMP_NUM_THREADS': '1', 'MKL_NUM_THREADS': '1', 'JAX_PLATFORMS': 'cpu'}
-        if framework.startswith('ours') or framework.endswith(PAGED):
+        gets_them = framework.startswith('ours') and large_pages.are_missing(os.environ)
+        if gets_them or framework.endswith(PAGED):
             single[large_pages.TUNABLES] = large_pages.SETTING
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **single}

@@ -68,6 +68,21 @@ def test_made_images_excite_their_units(run, monkeypatch):
     assert found['settings'] == 'preset robust, 8 steps, seed 0'
 
 
+def test_images_of_several_layers_at_once_are_those_of_each_alone(run, monkeypatch):
+    monkeypatch.setattr(optimised, 'STEPS', 8)
+    together = made.optimised(run, look().examples, ['conv1', 'conv3', 'fc4'], 3)
+    for layer, found in together.items():
+        alone = method.visualize(
+            run.model, run.variables, training=look().examples, layer=layer, most=3, preset=optimised.PRESET, steps=8,
+            negative=True, diverse=2,
+        )  # fmt: skip
+        notes = np.concatenate([np.array(found['notes']), alone['notes']])  # (kinds of both, units)
+        moved = [unit for unit in range(3) if not any(notes[:, unit])]
+        assert len(moved) >= 2  # of others nothing can be compared: alone, a dead unit is rescued where ReLUs can be
+        images = scripts.unpack(found['images']).astype(int)[:, moved]
+        assert np.abs(images - np.round(255 * alone['images'][:, moved])).max() <= 1  # rounding of other programs
+
+
 def test_a_net_whose_inputs_are_no_pixels_says_why_it_has_none(run):
     wild = Examples(Rows(), lambda images: np.sin(preprocess(images) * 40), batch_size=8)
     assert 'cannot be undone' in made.optimised(run, wild, ['conv1'], 1)['conv1']['left_out']

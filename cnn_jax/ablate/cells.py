@@ -45,12 +45,8 @@ class Shared:
         init_from: Path | None = None,
     ):
         experiment = dataclasses.replace(loaded.experiment, history=None)  # nobody looks at each of hundreds of runs
-        self.loaded, self.stop, self.log_to, self.init_from = (
-            loaded._replace(experiment=experiment),
-            stop,
-            log_to,
-            init_from,
-        )
+        self.loaded = loaded._replace(experiment=experiment)
+        self.stop, self.log_to, self.init_from = stop, log_to, init_from
         self.setup = Setup(experiment, data_dir=data_dir)
 
     @property

@@ -74,6 +74,16 @@ def known_metrics() -> dict[str, Metric]:
     return {metric.name: metric for metric in sorted(found, key=lambda metric: -len(metric.title))}
 
 
+def metric_of(name: str, metrics: Mapping[str, Metric]) -> Metric:
+    """A metric by its name; of a task that is not known here, with that for its title."""
+    return metrics.get(name, Metric(name, name, '', True))
+
+
+def value_text(value: float, metric: Metric) -> str:
+    """A value as lists of runs show it: '98.89%', '0.1226'."""
+    return f'{value:.2%}' if metric.unit == 'points' else f'{value:.4g}'
+
+
 def text_of(value: Any) -> str:
     """The value of an option in words."""
     return ','.join(map(str, value)) if isinstance(value, list) else str(value)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from cnn_jax.drawing.page import page_path, put_page
 from cnn_jax.report import side_by_side, web
-from cnn_jax.report.listed import Listed, differing, headline, known_metrics, text_of
+from cnn_jax.report.listed import Listed, differing, headline, known_metrics, metric_of, text_of, value_text
 from cnn_jax.statistics.metric import Metric
 
 SPARK_WIDTH, SPARK_HEIGHT, MOST_POINTS = 120, 28, 60  # pixels of a small curve, and its points
@@ -80,8 +80,8 @@ def _result_cell(found: tuple[str, str, float] | None, metrics: Mapping[str, Met
     if found is None:
         return '<td class="number">not evaluated</td>'
     split, name, value = found
-    metric = metrics.get(name, Metric(name, name, '', True))
-    words = f'{value:.2%}' if metric.unit == 'points' else f'{value:.4g}'
+    metric = metric_of(name, metrics)
+    words = value_text(value, metric)
     return (
         f'<td class="number" data-value="{value!r}">{words}<br>'
         f'<span class="more">{escape(f"{split} {metric.title}")}</span></td>'

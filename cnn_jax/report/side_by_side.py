@@ -9,10 +9,10 @@ from urllib.parse import quote
 from cnn_jax.drawing.page import page_path, put_page
 from cnn_jax.drawing.words import one_line
 from cnn_jax.report import web
-from cnn_jax.report.listed import Listed, headline, settings, text_of
+from cnn_jax.report.listed import Listed, headline, metric_of, settings, text_of, value_text
 from cnn_jax.report.microscope import DATA
-from cnn_jax.report.microscope.overview import SPLITS, points
-from cnn_jax.statistics.metric import Metric
+from cnn_jax.report.microscope.overview import curves_of
+from cnn_jax.statistics.metric import LOSS, Metric
 
 FILE = 'compare.html'
 
@@ -58,20 +58,13 @@ def about_run(folder: Path, run: Listed, metrics: Mapping[str, Metric]) -> dict[
 
 def _result(found: tuple[str, str, float], metrics: Mapping[str, Metric]) -> str:
     split, name, value = found
-    metric = metrics.get(name, Metric(name, name, '', True))
-    words = f'{value:.2%}' if metric.unit == 'points' else f'{value:.4g}'
-    return f'{split} {metric.title} {words}'
+    metric = metric_of(name, metrics)
+    return f'{split} {metric.title} {value_text(value, metric)}'
 
 
 def curves(run: Listed, metrics: Mapping[str, Metric]) -> list[dict[str, Any]]:
     """The loss and the headline metric, as `microscope.overview.curves` has them."""
     found = headline(run)
-    names = ['loss'] if found is None or found[1] == 'loss' else ['loss', found[1]]
-    drawn = []
-    for name in names:
-        metric = metrics.get(name, Metric(name, name, '', True))
-        lines = {split: points(run.metrics, split, name) for split in SPLITS}
-        if any(steps for steps, _ in lines.values()):
-            title = 'loss' if name == 'loss' else metric.title
-            drawn.append({'name': name, 'title': title, 'percent': metric.unit == 'points', 'splits': lines})
-    return drawn
+    shown = [LOSS] if found is None or found[1] == LOSS.name else [LOSS, metric_of(found[1], metrics)]
+    named = {metric.title: metric.name for metric in shown}
+    return [{'name': named[curve['title']], **curve} for curve in curves_of(run.metrics, shown)]

@@ -1,6 +1,6 @@
 """The space of the last hidden layer in two dimensions: PCA, and t-SNE (van der Maaten and Hinton 2008)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -143,8 +143,11 @@ def palette(count: int) -> list[Any]:
     """Colours for `count` classes, all different: hues around the circle of Oklab, dark and light in turn."""
     if count <= len(_COLORS):
         return list(_COLORS[:count])
-    hues = 2 * np.pi * np.arange(count) / count
-    lightness = np.array([0.42, 0.74, 0.58])[np.arange(count) % 3]
-    strength = np.array([0.12, 0.12, 0.16])[np.arange(count) % 3]
-    colors = np.stack([lightness, strength * np.cos(hues), strength * np.sin(hues)], -1)
-    return list(drawing.oklab_to_rgb(colors))
+    return wheel(count, (0.42, 0.74, 0.58), (0.12, 0.12, 0.16))
+
+
+def wheel(count: int, lightness: Sequence[float], strength: Sequence[float]) -> list[Any]:
+    """Hues around the circle of Oklab, which take their lightness and strength in turn, as red, green, blue."""
+    hues, turns = 2 * np.pi * np.arange(count) / count, np.arange(count)
+    lights, strengths = (np.array(one)[turns % len(one)] for one in (lightness, strength))
+    return list(drawing.oklab_to_rgb(np.stack([lights, strengths * np.cos(hues), strengths * np.sin(hues)], -1)))

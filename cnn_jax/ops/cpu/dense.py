@@ -135,7 +135,8 @@ def tap_products_kernel_gradient(
 ) -> jax.Array:
     """Returns the gradient of the convolution with respect to the kernel, one matrix product per tap.
 
-    With a stride, XLA moves the whole images to an order with the batch last: this takes half to four fifths of that.
+    With a stride, XLA moves the whole images to an order with the batch last. This takes half to four fifths of that in
+    seven of eight shapes (`benchmarks/NOTES.md`).
     """
     images = lax.optimization_barrier(images)  # else XLA computes what made them once per tap
     parts = {}

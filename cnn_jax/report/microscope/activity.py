@@ -97,11 +97,22 @@ def as_vectors(maps: np.ndarray, size: int) -> np.ndarray:
     factor = 1
     while (height // factor) * (width // factor) * channels > size and factor < min(height, width):
         factor += 1
-    if factor > 1:
-        rows, columns = height // factor, width // factor
-        cut = maps[:, : rows * factor, : columns * factor]
-        maps = cut.reshape(count, rows, factor, columns, factor, channels).mean((2, 4))
-    return maps.reshape(count, -1)
+    return averaged(maps, factor).reshape(count, -1)
+
+
+def averaged(maps: np.ndarray, factor: int) -> np.ndarray:
+    """Maps (images, height, width, channels) as the means of squares of `factor` places to a side."""
+    if factor == 1:
+        return maps
+    count, height, width, channels = maps.shape
+    rows, columns = height // factor, width // factor
+    cut = maps[:, : rows * factor, : columns * factor]
+    return cut.reshape(count, rows, factor, columns, factor, channels).mean((2, 4))
+
+
+def factor_to(maps: np.ndarray, side: int) -> int:
+    """The smallest factor with which `averaged` maps have at most so many places to a side."""
+    return -(-max(maps.shape[1:3]) // side)
 
 
 def maps_of(model: Any, variables: Any, examples: Examples, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -14,10 +14,10 @@ from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.describe import Layer
 from cnn_jax.drawing.page import page_path
 from cnn_jax.report.microscope import alive, made, matching, overview, space, training, units
-from cnn_jax.report.microscope.activity import Watched, maps_of, watch
+from cnn_jax.report.microscope.activity import Watched, averaged, factor_to, maps_of, watch
 from cnn_jax.report.microscope.findings import worst_confusion
 from cnn_jax.report.microscope.look import Look
-from cnn_jax.report.microscope.maps import about_maps
+from cnn_jax.report.microscope.maps import MOST_SIDE, about_maps
 from cnn_jax.report.microscope.pictures import Shown, pictures
 from cnn_jax.report.microscope.scripts import pack, write_script
 from cnn_jax.report.parts import part
@@ -31,7 +31,6 @@ MOST_CHOSEN, FEWEST_CHOSEN = 40, 4  # images whose maps are kept
 MAP_BYTES = 4 << 20  # of all maps that are kept
 READ_BYTES = 512 << 20  # of a batch of images in all layers
 VECTOR_BYTES = 256 << 20  # of the vectors of all images in all layers
-MOST_SIDE = 32  # pixels of a kept map; larger ones are averaged
 
 
 def suits(task: Any) -> bool:
@@ -176,13 +175,8 @@ def _kept(maps: np.ndarray) -> dict[str, Any]:
     Of a larger map the means of squares of `shrunk` pixels.
     """
     maps = maps[..., : units.MOST_UNITS]
-    side = max(maps.shape[1:3])
-    factor = -(-side // MOST_SIDE)
-    if factor > 1:
-        height, width = (size // factor * factor for size in maps.shape[1:3])
-        cut = maps[:, :height, :width].reshape(len(maps), height // factor, factor, width // factor, factor, -1)
-        maps = cut.mean((2, 4))
-    return {**pack(maps.transpose(0, 3, 1, 2)), 'shrunk': factor}
+    factor = factor_to(maps, MOST_SIDE)
+    return {**pack(averaged(maps, factor).transpose(0, 3, 1, 2)), 'shrunk': factor}
 
 
 def _in_images(top: units.Top, images: np.ndarray) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.report.microscope.activity import Watched
+from cnn_jax.report.microscope.activity import Watched, averaged, factor_to
 from cnn_jax.report.microscope.scripts import pack, rounded
 from cnn_jax.tasks.run import Run
 from cnn_jax.tracing import scores
@@ -136,15 +136,13 @@ def _packed(pair: list[np.ndarray]) -> dict[str, Any]:
         for rows in zip(maps, twins, strict=True)
     ]
     kept = {
-        name: [[pack(_small(one)) for one in row] for row in found]
+        name: [[pack(one) for one in row] for row in _small(found)]
         for name, found in (('maps', maps), ('twins', twins))
     }
     return {**kept, 'correlation': rounded(np.array(correlation), 2)}
 
 
-def _small(picture: np.ndarray) -> np.ndarray:
-    """Means of squares, where a map is larger than `MOST_SIDE`."""
-    factor = -(-max(picture.shape) // MOST_SIDE)
-    height, width = (size // factor for size in picture.shape)
-    cut = picture[: height * factor, : width * factor]
-    return cut.reshape(height, factor, width, factor).mean((1, 3))
+def _small(found: np.ndarray) -> np.ndarray:
+    """Maps (images, targets, height, width) of at most `MOST_SIDE` places to a side."""
+    maps = np.moveaxis(found, 1, -1)
+    return np.moveaxis(averaged(maps, factor_to(maps, MOST_SIDE)), -1, 1)

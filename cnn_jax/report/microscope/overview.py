@@ -14,6 +14,7 @@ from cnn_jax.report.microscope.cards import cards
 from cnn_jax.report.microscope.findings import findings
 from cnn_jax.report.microscope.look import Look
 from cnn_jax.report.microscope.scripts import rounded
+from cnn_jax.statistics.metric import LOSS, Metric
 from cnn_jax.tasks.run import Run
 
 MOST_POINTS = 200  # of a curve; of more, means of neighbours
@@ -58,12 +59,16 @@ def about(layer: Layer) -> dict[str, Any]:
 
 def curves(run: Run) -> list[dict[str, Any]]:
     """The loss and the headline metric: `title`, `percent`, and [steps, values] by split."""
-    headline = run.task.headline
+    return curves_of(run.metrics, (LOSS, run.task.headline))
+
+
+def curves_of(lines: Sequence[Mapping[str, Any]], metrics: Sequence[Metric]) -> list[dict[str, Any]]:
+    """The same of the lines of a log, of any metrics; those without a value are left out."""
     found = []
-    for name, title, percent in (('loss', 'loss', False), (headline.name, headline.title, headline.unit == 'points')):
-        lines = {split: points(run.metrics, split, name) for split in SPLITS}
-        if any(steps for steps, _ in lines.values()):
-            found.append({'title': title, 'percent': percent, 'splits': lines})
+    for metric in metrics:
+        splits = {split: points(lines, split, metric.name) for split in SPLITS}
+        if any(steps for steps, _ in splits.values()):
+            found.append({'title': metric.title, 'percent': metric.unit == 'points', 'splits': splits})
     return found
 
 

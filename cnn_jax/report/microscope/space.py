@@ -191,11 +191,7 @@ def _dark(count: int) -> list[str]:
     """The palette for a dark page: the same hues, all light."""
     if count <= len(DARK):
         return list(DARK[:count])
-    hues = 2 * np.pi * np.arange(count) / count
-    lightness = np.array([0.66, 0.86, 0.76])[np.arange(count) % 3]
-    strength = np.array([0.13, 0.10, 0.15])[np.arange(count) % 3]
-    colours = np.stack([lightness, strength * np.cos(hues), strength * np.sin(hues)], -1)
-    return [_as_hex(one) for one in drawing.oklab_to_rgb(colours)]
+    return [_as_hex(one) for one in embedding.wheel(count, (0.66, 0.86, 0.76), (0.13, 0.10, 0.15))]
 
 
 def _parts(count: int) -> list[slice]:

@@ -7,7 +7,14 @@ import jax
 import numpy as np
 
 from cnn_jax.report.microscope import kernels, space
-from cnn_jax.report.microscope.activity import Watched, class_correlations, maps_of, watch
+from cnn_jax.report.microscope.activity import (
+    Watched,
+    averaged,
+    class_correlations,
+    factor_to,
+    maps_of,
+    watch,
+)
 from cnn_jax.report.microscope.look import History
 from cnn_jax.report.microscope.scripts import pack, rounded
 from cnn_jax.report.microscope.units import MOST_UNITS
@@ -85,11 +92,8 @@ def _most(places: int, channels: int) -> int:
 
 def _few(maps: np.ndarray) -> np.ndarray:
     """The first maps, (images, channels, height, width), each of at most `space.LARGEST` places to a side."""
-    factor = -(-max(maps.shape[1:3]) // space.LARGEST)
-    height, width = (size // factor for size in maps.shape[1:3])
-    cut = maps[:, : height * factor, : width * factor, : _most(height * width, maps.shape[-1])]
-    cut = cut.reshape(len(maps), height, factor, width, factor, -1).mean((2, 4))
-    return cut.transpose(0, 3, 1, 2)
+    small = averaged(maps, factor_to(maps, space.LARGEST))
+    return small[..., : _most(small.shape[1] * small.shape[2], small.shape[3])].transpose(0, 3, 1, 2)
 
 
 def _filters(run: Run, variables: Mapping[str, Any], names: Sequence[str]) -> np.ndarray | None:
