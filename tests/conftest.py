@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ os.environ['JAX_COMPILATION_CACHE_DIR'] = str(CACHE)
 import hypothesis
 import jax
 import pytest
+from jax._src import lru_cache  # the writer of the cache, which JAX has no public name for
 
 from cnn_jax.devices import stop
 
@@ -36,6 +38,18 @@ jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_compilation_cache_dir', str(CACHE))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+
+
+def put_whole(cache: lru_cache.LRUCache, key: str, value: bytes) -> None:
+    """An entry of the compilation cache in one move: JAX writes in place, and another worker may read half of it."""
+    path = Path(cache.path) / f'{key}{lru_cache._CACHE_SUFFIX}'
+    if not path.exists():
+        part = path.with_name(f'{path.name}.{os.getpid()}.{threading.get_ident()}')
+        part.write_bytes(value)
+        part.replace(path)
+
+
+lru_cache.LRUCache.put = put_whole
 
 
 def pytest_configure() -> None:
