@@ -40,9 +40,9 @@ jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 
 
-def put_whole(cache: lru_cache.LRUCache, key: str, value: bytes) -> None:
+def put_whole(self: lru_cache.LRUCache, key: str, value: bytes) -> None:
     """An entry of the compilation cache in one move: JAX writes in place, and another worker may read half of it."""
-    path = Path(cache.path) / f'{key}{lru_cache._CACHE_SUFFIX}'
+    path = Path(self.path) / f'{key}{lru_cache._CACHE_SUFFIX}'
     if not path.exists():
         part = path.with_name(f'{path.name}.{os.getpid()}.{threading.get_ident()}')
         part.write_bytes(value)
