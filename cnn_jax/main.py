@@ -33,15 +33,15 @@ from cnn_jax.workdir.log import Log
 from cnn_jax.workdir.trust import trusting
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-MODE = Flag('mode', 'what to do: train, evaluate, visualize, ...', default='train')
+MODE = Flag('mode', 'what to do, one of the modes', default='train')
 EVERYWHERE = (
     MODE,
     Flag('experiment', 'a name that --list shows, or the path of a .py file of your own'),
     Flag('workdir', 'folder of the run; default: a new one below runs/'),
     Flag('trust', 'run an experiment file that a work folder names and you have not trained with', 'switch', False),
-    Flag('debug', 'show the traceback of an error', 'switch', False),
+    Flag('debug', 'where an error says too little: show where it came from', 'switch', False),
     Flag('list', 'list the experiments', 'switch', False),
-    Flag('help', 'show this text, or with --experiment its options', 'switch', False),
+    Flag('help', 'with --experiment its options, with --mode its flags', 'switch', False),
 )
 
 
@@ -52,6 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and gives the exit code (see `errors`)."""
     arguments = sys.argv[1:] if arguments is None else arguments
     take_all_letters(sys.stdout)
+    if not arguments:
+        print(help.overview(modes.documents()))
+        return CnnJaxError.exit_code  # a script that has lost its flags must not go on
     command = Command('', None, {}, {}, [], StopRequest(), Log(None))
     with consoles(outlived=lambda: command.outlives_console, note=lambda line: command.log.note(line)):
         try:
@@ -173,12 +176,6 @@ def _join(command: Command) -> None:
     command.log.listen()
 
 
-def _usage() -> str:
-    found = {name: modes.find(name) for name in modes.names()}
-    groups = {name: modes.traits(mode).groups for name, mode in found.items()}
-    return help.usage(__doc__ or '', EVERYWHERE, {name: mode.FLAGS for name, mode in found.items()}, groups)
-
-
 def _help(command: Command, mode: modes.Mode) -> str:
     """The help for what was named: the mode, the experiment, or all there is."""
     named, traits, parts = command.flags.experiment, modes.traits(mode), []
@@ -186,7 +183,7 @@ def _help(command: Command, mode: modes.Mode) -> str:
         details = traits.details(command.flags)
         parts = [help.mode(command.mode, mode.__doc__ or '', EVERYWHERE, mode.FLAGS, traits.groups, details)]
     parts += [help.experiment(named)] if named else []
-    return '\n\n'.join(parts) or _usage()
+    return '\n\n'.join(parts) or help.usage(modes.documents(), EVERYWHERE)
 
 
 def _parse(arguments: list[str], command: Command) -> modes.Mode:
@@ -274,6 +271,9 @@ def _unknown_flag(name: str, rest: list[str], mode: str) -> str:
     if meant := _option_meant(name, _read(EVERYWHERE, rest, known_only=True)[0].experiment):
         return f'unknown flag: --{name}; did you mean --config.{meant}?'
     everything = [*(flag.name for flag in (*EVERYWHERE, *own.FLAGS)), *(f'{group}.NAME' for group in groups)]
+    if alike := difflib.get_close_matches(name.replace('-', '_').lower(), everything, 3, 0.7):
+        meant = ' or '.join(f'--{flag}' for flag in alike)
+        return f'unknown flag: --{name}; did you mean {meant}? --mode={mode} --help shows all'
     return f'unknown flag: --{name}; choose from: {", ".join("--" + flag for flag in closest(name, everything))}'
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnn_jax import experiment, options
+from cnn_jax import experiment, modes, options
 from cnn_jax.main import main, take_all_letters
 
 ROOT = Path(__file__).parent.parent
@@ -54,7 +54,7 @@ def mistake(capsys, *arguments):
             ['--experiment=lenet_digits', '--batch_size=64'],
             ['unknown flag: --batch_size', 'did you mean --config.batch_size'],
         ),
-        (['--experiment=lenet_digits', '--sede=1'], ['unknown flag: --sede', 'choose from: --seed']),
+        (['--experiment=lenet_digits', '--sede=1'], ['unknown flag: --sede', 'did you mean --seed?']),
         (['--experiment=lenet_digits', '--seed=one'], ['--seed=one']),
         (['--experiment=lenet_digits', '--seed=-1'], ['--seed', '-1']),
         (['--experiment=lenet_digits', '--eval_batch_size=0'], ['--eval_batch_size']),
@@ -72,7 +72,8 @@ def mistake(capsys, *arguments):
             ['--mode=describe', '--experiment=resnet_imagenet', '--config.depth=51'],
             ['depth=51 given', 'one of [18, 34'],
         ),
-        ([], ['needs an --experiment=NAME']),
+        (['--seed=1'], ['needs an --experiment=NAME']),
+        (['--foo=1'], ['unknown flag: --foo; choose from: --', '--config.NAME']),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_to_do(capsys, tmp_path, monkeypatch, arguments, words):
@@ -101,9 +102,14 @@ def test_help_shows_the_options_and_opens_no_data(capsys, tmp_path):
     assert not (tmp_path / 'nothing').exists()
 
 
-def test_help_shows_the_flags(capsys):
+def test_help_shows_what_to_type_the_modes_and_the_flags_of_all(capsys):
     assert main(['--help']) == 0
-    assert '--eval_batch_size' in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert all(f'\n  {name} ' in text for name in modes.names())
+    assert all(f'\n  --{flag} ' in text for flag in ('workdir', 'config.NAME'))
+    assert '--eval_batch_size' not in text, 'it belongs to some modes'
+    assert main([]) == 2, 'nothing was done'
+    assert text.startswith(capsys.readouterr().out.rstrip())
 
 
 def test_describe_prints_the_table_with_the_lectures_formula(capsys):

@@ -130,10 +130,13 @@ def test_the_help_of_a_mode_has_its_flags_alone(name, capsys):
 
 def test_help_lists_what_can_be_named(capsys):
     assert main(['--mode=visualize', '--help']) == 0
-    assert '  grad_cam  ' in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert '  grad_cam  ' in text
+    assert 'yosinski3' in text
+    assert 'neural_style' in text
     assert main(['--mode=visualize', '--method=grad_cam', '-h']) == 0
     assert 'Selvaraju' in capsys.readouterr().out
-    assert main(['--help']) == 0
+    assert main(['--mode=ablate', '--help']) == 0
     assert '--vary.NAME' in capsys.readouterr().out
     assert main(['--mode=describe', f'--experiment={TINY}', '--help']) == 0
     text = capsys.readouterr().out
@@ -148,7 +151,7 @@ def test_help_lists_what_can_be_named(capsys):
         (['--experiment', TINY, '--BatchSize=3'], 'did you mean --config.batch_size?'),
         (['--confg.width=3'], 'did you mean --config.width?'),
         (['--mode=ablate', '--varry.width=3'], 'did you mean --vary.width?'),
-        (['--data-dir=x'], 'choose from: --data_dir'),
+        (['--data-dir=x'], 'did you mean --data_dir?'),
         (['--parallel=Sharded'], 'choose from: sharded'),
         (['--mode=Describe'], 'choose from: describe'),
         (['--experiment=LeNet_digits'], 'choose from: lenet_digits'),

@@ -57,6 +57,11 @@ def find(name: str) -> Mode:
     return module
 
 
+def documents() -> dict[str, str]:
+    """The docstring of each mode, by its name."""
+    return {name: find(name).__doc__ or '' for name in names()}
+
+
 def traits(mode: Mode) -> Traits:
     """What a mode exports beside `FLAGS` and `run`, with the usual values where it does not."""
     return Traits(

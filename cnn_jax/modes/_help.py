@@ -9,26 +9,31 @@ if TYPE_CHECKING:
     from cnn_jax.options import Option
 
 OPTIONS = Flag('config', 'an option of the experiment; --experiment=NAME --help lists them')
+NEXT = """cnn_jax trains classic convnets, measures them, and looks into them.
+
+what to type next
+  python -m cnn_jax.main --list                                 the experiments
+  python -m cnn_jax.main --experiment=lenet_digits              trains one, into a new folder below runs/
+  python -m cnn_jax.main --experiment=lenet_digits --help       its options, with types and defaults
+  python -m cnn_jax.main --mode=report --workdir=RUN            the page of a run, for a browser
+  python -m cnn_jax.main --mode=visualize --workdir=RUN         pictures of what goes on inside it
+  python -m cnn_jax.main --mode=predict --workdir=RUN --images=pictures/
+  python -m cnn_jax.main --mode=ablate --experiment=lenet_digits --vary.activation=tanh,relu --seeds=5"""
 VALUES = """values
   --config.NAME is true, --noconfig.NAME is false; true, yes, on, 1 and false, no, off, 0 are words for them
   a list is 1,2 or '(1, 2)' or '[1, 2]'; None is nothing; --flagfile=FILE reads more flags from the lines of a file"""
 
 
-def usage(
-    introduction: str,
-    everywhere: Sequence[Flag],
-    modes: Mapping[str, Sequence[Flag]],
-    groups: Mapping[str, Sequence[Flag]],
-) -> str:
-    """The flags of all modes, then those of some, each with the modes that it belongs to; then the groups of flags."""
-    lines = [introduction.strip(), '', f'modes   {", ".join(modes)}; --mode=NAME --help shows one', '', 'flags']
-    lines += [_line(flag, 'all modes') for flag in everywhere]
-    for flag in dict.fromkeys(flag for own in modes.values() for flag in own):
-        lines.append(_line(flag, ', '.join(name for name, own in modes.items() if flag in own)))
-    lines.append(_group_line(OPTIONS))
-    for group in dict.fromkeys(group for own in groups.values() for group in own):
-        lines.append(_group_line(group, ', '.join(name for name, own in groups.items() if group in own)))
-    return '\n'.join([*lines, '', VALUES])
+def overview(modes: Mapping[str, str]) -> str:
+    """What one can type next, and the modes with a line each; from the mode's name to its docstring."""
+    lines = [f'  {name:<11} {document.strip().partition(chr(10))[0]}' for name, document in modes.items()]
+    return '\n'.join([NEXT, '', 'modes; --mode=NAME --help shows the flags of one', *lines])
+
+
+def usage(modes: Mapping[str, str], everywhere: Sequence[Flag]) -> str:
+    """The overview, the flags that all modes have, and how values are written."""
+    flags = [*map(_line, everywhere), _group_line(OPTIONS)]
+    return '\n'.join([overview(modes), '', 'flags of all modes', *flags, '', VALUES])
 
 
 def mode(
@@ -40,14 +45,14 @@ def mode(
     return '\n'.join([*lines, '', details] if details else lines)
 
 
-def _line(flag: Flag, owners: str = '') -> str:
+def _line(flag: Flag) -> str:
     text = flag.help if flag.kind == 'switch' or flag.default is None else f'{flag.help}; default {flag.default}'
     text = f'{text}; one of {", ".join(flag.choices)}' if flag.choices else text
-    return f'  --{flag.name:<16} {text}{f" ({owners})" if owners else ""}'
+    return f'  --{flag.name:<16} {text}'
 
 
-def _group_line(group: Flag, owners: str = '') -> str:
-    return f'  --{f"{group.name}.NAME":<16} {group.help}{f" ({owners})" if owners else ""}'
+def _group_line(group: Flag) -> str:
+    return f'  --{f"{group.name}.NAME":<16} {group.help}'
 
 
 def experiment(name: str) -> str:

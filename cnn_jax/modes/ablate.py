@@ -1,4 +1,7 @@
-"""Runs a grid of an experiment, each cell a run of its own, and writes the table and the page."""
+"""Runs a grid of an experiment, each cell a run of its own, and writes the table and the page.
+
+python -m cnn_jax.main --mode=ablate --experiment=lenet_digits --vary.activation=tanh,relu --seeds=5
+"""
 
 from cnn_jax.modes._command import Command
 from cnn_jax.modes._flags import DATA_DIR, INIT_FROM, LOG_TO, PICTURES, SEED, Flag

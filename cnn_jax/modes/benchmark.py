@@ -1,4 +1,7 @@
-"""Prints what a training step costs here, on 1, 2, 4, ... devices; with `--workdir`, writes it there too."""
+"""Prints what a training step costs here, on 1, 2, 4, ... devices; with --workdir, writes it there too.
+
+python -m cnn_jax.main --mode=benchmark --experiment=lenet_digits
+"""
 
 from cnn_jax.modes._command import Command
 from cnn_jax.modes._flags import DATA_DIR, DISTRIBUTED, PARALLEL, SEED

@@ -1,4 +1,7 @@
-"""Compares runs with the first of them, image by image, on the console and on a page."""
+"""Compares runs with the first of them, image by image, on the console and on a page.
+
+python -m cnn_jax.main --mode=compare runs/one runs/other
+"""
 
 from cnn_jax.modes._command import Command
 from cnn_jax.modes._flags import CHECKPOINT, DATA_DIR, SPLIT

@@ -1,4 +1,7 @@
-"""Prints the table of layers, or what differs from another variant of the model; opens no data."""
+"""Prints the table of layers, or what differs from another variant of the model; opens no data.
+
+python -m cnn_jax.main --mode=describe --experiment=lenet_digits --formula
+"""
 
 import sys
 from typing import TYPE_CHECKING, Any

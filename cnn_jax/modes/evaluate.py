@@ -1,4 +1,7 @@
-"""Prints what a checkpoint of a run, or weights from elsewhere, do on a split, and on other sets."""
+"""Prints what a checkpoint of a run, or weights from elsewhere, do on a split, and on other sets.
+
+python -m cnn_jax.main --mode=evaluate --workdir=RUN --checkpoint=best
+"""
 
 from typing import TYPE_CHECKING, Any
 

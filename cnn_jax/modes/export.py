@@ -1,4 +1,7 @@
-"""Writes a folder that another program can use, StableHLO and ONNX, each compared with the run in a fresh process."""
+"""Writes a folder that another program can use, StableHLO and ONNX, each compared with the run in a fresh process.
+
+python -m cnn_jax.main --mode=export --workdir=RUN --output=exported/
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,7 @@
-"""Compares each layer's activations with a stored reference; a mistake if one differs."""
+"""Compares each layer's activations with a stored reference; exit 2 if one differs.
+
+python -m cnn_jax.main --mode=parity --experiment=vgg_imagenet --init_from=vgg16.pth --reference=theirs.npz
+"""
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes._command import Command

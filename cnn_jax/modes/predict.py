@@ -1,4 +1,7 @@
-"""Says what a run, or weights from elsewhere, make of pictures without labels, and writes it into a table."""
+"""Says what a run, or weights from elsewhere, make of pictures without labels, and writes it into a table.
+
+python -m cnn_jax.main --mode=predict --workdir=RUN --images=pictures/ --output=predictions.csv
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Builds or checks the data set of an experiment below `--data_dir`."""
+"""Builds or checks the data set of an experiment below --data_dir.
+
+python -m cnn_jax.main --mode=prepare --experiment=lenet_mnist
+"""
 
 import shlex
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Writes the page of a run at any time, also while it trains; of a folder of runs their list, and two side by side."""
+"""Writes the page of a run at any time, also while it trains; of a folder of runs their list, and two side by side.
+
+python -m cnn_jax.main --mode=report --workdir=RUN
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Trains an experiment in a work folder, evaluates it, writes its report."""
+"""Trains an experiment in a work folder, evaluates it, writes its report.
+
+python -m cnn_jax.main --experiment=lenet_digits --workdir=runs/lenet
+"""
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes._command import Command

@@ -1,4 +1,7 @@
-"""Writes the pictures of one method, or of the set that suits a run, and puts them on its page."""
+"""Writes the pictures of one method, or of the set that suits a run, and puts them on its page.
+
+python -m cnn_jax.main --mode=visualize --workdir=RUN --method=grad_cam --image=cat.jpg
+"""
 
 import functools
 import traceback
@@ -41,14 +44,18 @@ GROUPS = (Flag('set', 'a setting of --method; --mode=visualize --method=NAME --h
 def details(flags: Any) -> str:
     """The methods; of the one that is named, what its file says, and its settings."""
     from cnn_jax.options import comments
+    from cnn_jax.visualize import style
     from cnn_jax.visualize.engine import methods
+    from cnn_jax.visualize.optimized.presets import PRESETS
 
     if flags.method is not None:
         module = methods.load(flags.method)
         known = methods.settings(module)
         table = ['', 'settings', *option_lines(known, comments(module.visualize), 'set')] if known else []
         return '\n'.join([f'--method={flags.method}', '', (module.__doc__ or '').strip(), *table])
-    return '\n'.join(['methods', *(f'  {name:<22} {line}' for name, line in methods.available().items())])
+    lines = [f'  {name:<22} {line}' for name, line in methods.available().items()]
+    presets = [f'  {", ".join(PRESETS)}; of style {", ".join(style.PRESETS)}']
+    return '\n'.join(['methods', *lines, '', 'presets of what is made by optimisation: published settings', *presets])
 
 
 def run(command: Command) -> None:
