@@ -6,7 +6,7 @@
 
 Each recipe is a grid of `--mode=ablate`, compared by the plain cross-entropy on validation images. The cell with the
 lowest mean is the recipe's default, and its runs alone are looked at on the test split. Writes
-benchmarks/results/choose_digits.json and the rows of README.md.
+benchmarks/results/choose_digits.json and the rows of docs/pages/why/results.md.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.lenet_digits import README, ROOT, TABLE, machine
+from benchmarks.lenet_digits import PAGE, ROOT, TABLE, machine
 
 RESULTS = ROOT / 'benchmarks' / 'results' / 'choose_digits.json'
 SEEDS = 10
@@ -87,7 +87,7 @@ def measure(folder: Path) -> dict[str, Any]:
 
 
 def row(label: str, found: dict[str, Any]) -> str:
-    """The row of the README: recipe, what was chosen, accuracy, seeds, seconds of training, machine and date."""
+    """The row of the page: recipe, what was chosen, accuracy, seeds, seconds of training, machine and date."""
     scores = found['test_top1']
     return (
         f'| {label} | {found["chosen"].replace(",", ", ")} '
@@ -97,10 +97,10 @@ def row(label: str, found: dict[str, Any]) -> str:
 
 
 def write_row(label: str, text: str) -> None:
-    """Puts a row in place of the one that README.md has for the same recipe."""
-    before, head, rest = README.read_text(encoding='utf-8').partition(TABLE)  # of the times, which comes after
+    """Puts a row in place of the one that the page has for the same recipe."""
+    before, head, rest = PAGE.read_text(encoding='utf-8').partition(TABLE)  # of the times, which comes after
     lines = [text if line.startswith(f'| {label} |') else line for line in before.splitlines()]
-    README.write_text('\n'.join(lines) + '\n' + head + rest, encoding='utf-8')
+    PAGE.write_text('\n'.join(lines) + '\n' + head + rest, encoding='utf-8')
 
 
 def main() -> None:

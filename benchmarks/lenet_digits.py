@@ -4,7 +4,7 @@
     python -m benchmarks.lenet_digits --seeds=3 --runs resnet_digits vgg_digits alexnet_digits googlenet_digits
 
 Each seed is a run of the command line in a process of its own. The first one starts with an empty compilation cache,
-the others find it filled. Writes benchmarks/results/lenet_digits.json and its rows of the table in README.md.
+the others find it filled. Writes benchmarks/results/lenet_digits.json and its rows of docs/pages/why/results.md.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 FIRST_SEED = 10  # the recipes are chosen with seeds 0 to 9
 TABLE = '| experiment | first run | later runs | of which training |'
-README = ROOT / 'README.md'
+PAGE = ROOT / 'docs' / 'pages' / 'why' / 'results.md'
 RESULTS = ROOT / 'benchmarks' / 'results' / 'lenet_digits.json'
 
 
@@ -61,7 +61,7 @@ def summarise(label: str, runs: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def row(result: dict[str, Any]) -> str:
-    """The README's row: what was run, seconds of the first command and of later ones, and of the training in these."""
+    """What was run, seconds of the first command and of later ones, and of the training in these."""
     return (
         f'| {result["label"]} | {result["command_seconds_first"]:.0f} s | {result["command_seconds_later"]:.0f} s '
         f'| {result["training_seconds"]:.0f} s |'
@@ -69,11 +69,11 @@ def row(result: dict[str, Any]) -> str:
 
 
 def write_row(result: dict[str, Any]) -> None:
-    """Puts the row in place of the one that README.md has for the same."""
-    before, head, table = README.read_text(encoding='utf-8').partition(TABLE)
+    """Puts the row in place of the one that the page has for the same."""
+    before, head, table = PAGE.read_text(encoding='utf-8').partition(TABLE)
     start = f'| {result["label"]} |'
     lines = [row(result) if line.startswith(start) else line for line in table.splitlines()]
-    README.write_text(before + head + '\n'.join(lines) + '\n', encoding='utf-8')
+    PAGE.write_text(before + head + '\n'.join(lines) + '\n', encoding='utf-8')
 
 
 def machine() -> str:
@@ -99,7 +99,7 @@ def main() -> None:
         measured[label] = {'machine': machine(), 'date': time.strftime('%Y-%m-%d'), **result}
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(measured, indent=2) + '\n')
-    print(f'{machine()}; written to {RESULTS} and {README}')
+    print(f'{machine()}; written to {RESULTS} and {PAGE}')
 
 
 if __name__ == '__main__':

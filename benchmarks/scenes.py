@@ -5,7 +5,7 @@
 
 Each is a grid of `--mode=ablate` with one cell, the default. Captions and questions start from the first seed of
 detection, which has seen digits that other seeds hold out for validation, and none of the test scenes. Writes
-benchmarks/results/scenes.json and the rows of README.md.
+benchmarks/results/scenes.json and the rows of docs/pages/howto/tasks.md.
 """
 
 import argparse
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.choose_digits import Choice, read, run
-from benchmarks.lenet_digits import README, ROOT, machine
+from benchmarks.lenet_digits import ROOT, machine
 
+PAGE = ROOT / 'docs' / 'pages' / 'howto' / 'tasks.md'
 RESULTS = ROOT / 'benchmarks' / 'results' / 'scenes.json'
 SEEDS = 5
 VARY = {'batch_size': '32'}  # a grid of one cell, the default
@@ -64,7 +65,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
 
 
 def row(name: str, found: dict[str, Any]) -> str:
-    """The row of the README: three metrics over the seeds, and the seconds of training."""
+    """The page's row: three metrics over the seeds, and the seconds of training."""
     *besides, blind = SHOWN[name]
     cells = [_mean(found['test'][metric]) + SHOWN[name][metric] for metric in besides]
     cells.append(f'{100 * statistics.mean(found["test"][blind]):.1f}')
@@ -76,12 +77,12 @@ def _mean(scores: list[float]) -> str:
 
 
 def write_row(name: str, text: str) -> None:
-    """Puts a row in the place of README.md's row of the same experiment; says so where there is none."""
-    lines = README.read_text(encoding='utf-8').splitlines()
+    """Puts a row in the place of the page's row of the same experiment; says so where there is none."""
+    lines = PAGE.read_text(encoding='utf-8').splitlines()
     if not any(line.startswith(f'| `{name}` |') for line in lines):
-        print(f'README.md has no row of {name}; put this one into its table:', flush=True)
+        print(f'{PAGE} has no row of {name}; put this one into its table:', flush=True)
     lines = [text if line.startswith(f'| `{name}` |') else line for line in lines]
-    README.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    PAGE.write_text('\n'.join(lines) + '\n', encoding='utf-8')
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
     python -m cnn_jax.main --experiment=alexnet_digits
 
-Expect 98.9 % test accuracy, trained on nine tenths; README.md has the measured mean.
+Expect 98.9 % test accuracy, trained on nine tenths; docs/pages/why/results.md has the mean.
 
 Model: Krizhevsky et al. 2012: its five convolutions, local response normalisation, overlapping pools, two hidden
 layers with dropout. For 32x32 images the kernels of conv1 are 5x5 at stride 1, in place of 11x11 at stride 4. Kernels

@@ -2,8 +2,8 @@
 
     python -m cnn_jax.main --experiment=googlenet_digits
 
-Expect 99.0 % test accuracy, trained on nine tenths; README.md has the measured mean. A peak learning rate of 2e-3 has
-almost twice the cross-entropy on the held-out images.
+Expect 99.0 % test accuracy, trained on nine tenths; docs/pages/why/results.md has the mean. A peak learning rate of
+2e-3 has almost twice the cross-entropy on the held-out images.
 
 Model: Szegedy et al. 2014, arXiv:1409.4842, all nine Inception modules, without the auxiliary heads, whose 5x5 windows
 do not fit. The stem divides the size by eight, so the 32x32 images are doubled to 64x64. The recipe is that of

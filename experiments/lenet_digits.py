@@ -4,7 +4,7 @@
     python -m cnn_jax.main --experiment=lenet_digits --config.variant=faithful
 
 Expect 98.9 % test accuracy of `modern`, LeNet-5 as it is built today (61,706 parameters), and 98.0 % of `faithful`, as
-it was published (60,000 parameters), trained on nine tenths; README.md has the measured means.
+it was published (60,000 parameters), trained on nine tenths; docs/pages/why/results.md has the means.
 
 Model and losses: LeCun et al. 1998, Proc. IEEE 86(11). The optimizer is Adam with a warm-up and a cosine decay; the
 paper used a stochastic diagonal Levenberg-Marquardt method.

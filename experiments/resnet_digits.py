@@ -3,7 +3,7 @@
     python -m cnn_jax.main --experiment=resnet_digits
     python -m cnn_jax.main --experiment=resnet_digits --config.depth=32 --config.shortcut=none
 
-Expect 98.8 % test accuracy, trained on nine tenths; README.md has the measured mean.
+Expect 98.8 % test accuracy, trained on nine tenths; docs/pages/why/results.md has the mean.
 
 Model: He et al. 2015, arXiv:1512.03385, layout for CIFAR: three stages, 6 n + 2 layers; `shortcut=none` gives the plain
 net. The recipe is that of lenet_digits.

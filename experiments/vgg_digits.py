@@ -3,7 +3,7 @@
     python -m cnn_jax.main --experiment=vgg_digits
     python -m cnn_jax.main --experiment=vgg_digits --config.variant=D-BN
 
-Expect 98.6 % test accuracy, trained on nine tenths; README.md has the measured mean.
+Expect 98.6 % test accuracy, trained on nine tenths; docs/pages/why/results.md has the mean.
 
 Model: Simonyan and Zisserman 2014, arXiv:1409.1556, all five stages, so that 32x32 images end as 1x1 maps. The
 recipe is that of lenet_digits.

@@ -1,4 +1,4 @@
-"""The one command of the README's pictures: what it would type is understood, and a wrong file is one line."""
+"""The one command of the documents' pictures: what it would type is understood, and a wrong file is one line."""
 
 import inspect
 import subprocess

@@ -14,6 +14,7 @@ from cnn_jax.devices.stop import StopRequest
 from cnn_jax.modes._command import Command
 from cnn_jax.visualize.engine import methods
 from cnn_jax.workdir.log import Log
+from docs.generate import reference
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs' / 'pages').rglob('*.md')]
@@ -78,3 +79,13 @@ def test_a_mode_shows_a_command_of_its_own(name):
     assert len(first) <= 120
     assert f'--mode={name}' in rest or name == 'train'
     assert list(commands(rest))
+
+
+def test_the_links_of_the_documents_lead_to_files():
+    """Those to generated pages, to the scripts or parts that they are made of."""
+    for page in PAGES:
+        for link in re.findall(r'\]\((?!https?:|#)([^)#\s]+)', page.read_text(encoding='utf-8')):
+            target = (page.parent / link).resolve()
+            places = [target, ROOT / 'docs' / 'lecture' / f'{target.stem}.py', ROOT / 'docs' / 'lecture' / target.name]
+            generated = target.parent.name == 'reference' and target.stem in reference.PARTS
+            assert generated or any(place.exists() for place in places), (page.name, link)

@@ -1,4 +1,4 @@
-"""MNIST from the four IDX files to a trained net, by the commands of the README."""
+"""MNIST from the four IDX files to a trained net, by the commands of the pages."""
 
 import json
 import struct

@@ -1,8 +1,8 @@
 """Training and inference on one NVIDIA GPU: ours, plain Flax, torchvision's nets in torch eager and compiled.
 
-    python -m benchmarks.gpu                    # under nine minutes; writes results/gpu.json and the README's table
+    python -m benchmarks.gpu                    # under nine minutes; writes results/gpu.json and the page's table
     python -m benchmarks.gpu --tiny             # tries all of it on a CPU, at sizes that say nothing about speed
-    python -m benchmarks.gpu --from=gpu.json    # the README's table from a result of another machine
+    python -m benchmarks.gpu --from=gpu.json    # the page's table from a result of another machine
 
 Images are random and on the device, different batches take turns, compute is bfloat16. A step is forward, backward and
 the update of SGD with momentum; the time is the median of blocked wall times after a warm-up, and losses are checked
@@ -22,7 +22,7 @@ from benchmarks.gpu import plan, table
 from benchmarks.gpu.cases import CASES
 
 RESULTS = plan.ROOT / 'benchmarks' / 'results' / 'gpu.json'
-README = plan.ROOT / 'README.md'
+PAGE = plan.ROOT / 'docs' / 'pages' / 'why' / 'speed.md'
 
 
 def collect(rows: Iterable[dict[str, Any]], output: Path | None) -> dict[str, Any]:
@@ -67,8 +67,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     text = table.markdown(result)
     print(f'\n{text}')
     if not options.tiny:
-        README.write_text(table.put_into(README.read_text(), text))
-        print(f'\nwritten to {options.source or options.output} and {README}')
+        PAGE.write_text(table.put_into(PAGE.read_text(), text))
+        print(f'\nwritten to {options.source or options.output} and {PAGE}')
     return result
 
 

@@ -1,4 +1,4 @@
-"""The measured rows as the README's table, and as a line each while they come in."""
+"""The measured rows as the table of docs/pages/why/speed.md, and as a line each while they come in."""
 
 from typing import Any
 
@@ -83,12 +83,12 @@ def share_of_roofline(row: Row, rows: dict[tuple[str, str, str], Row]) -> float 
 
 
 def put_into(text: str, table: str) -> str:
-    """A README with the table between its two marks.
+    """A page with the table between its two marks.
 
     Raises:
         ValueError: the marks are not there.
     """
     if START not in text or END not in text:
-        raise ValueError(f'README.md has no lines {START} and {END}')
+        raise ValueError(f'the page has no lines {START} and {END}')
     before, _, rest = text.partition(START)
     return f'{before}{START}\n{table}\n{END}{rest.partition(END)[2]}'

@@ -53,7 +53,8 @@ def load(
         images: uint8 (n, height, width, channels), or (n, height, width) of one channel.
         labels: int (n,), classes from 0 on; or text (n,), whose classes are its values, sorted; or bool (n, classes),
             where an image may be of several: then a row carries `labels`, for the multi-label task.
-        test_images, test_labels: as these, both or neither.
+        test_images: as `images`; given with `test_labels` or not at all.
+        test_labels: as `labels`.
         file: an .npz file with `images` and `labels`, and `test_images` and `test_labels` if there are; or `x_train`,
             `y_train`, `x_test` and `y_test`, as Keras has them. `class_names` in it is taken too. It is read at once;
             where it is gone, the model of a run can be made all the same.

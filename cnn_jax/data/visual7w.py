@@ -71,7 +71,8 @@ def load(
     Args:
         form: whether answers are told or pointed at.
         annotations: `dataset_v7w_telling.json` or `dataset_v7w_pointing.json`.
-        question_length, choice_length: the words of a text that count, with its end.
+        question_length: the words of a question that count, with its end.
+        choice_length: those of a choice.
         rare: a word that is in the training questions so often or less is `<unknown>`.
         smoke: a small tree of the same form, written below `data_dir` at first use: scenes of digits.
 

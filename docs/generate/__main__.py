@@ -29,21 +29,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--only', default='', help='run only the scripts that begin with this')
     parser.add_argument('--check', type=Path, help='look through a built site for requests to other hosts')
     given = parser.parse_args(arguments)
-    if given.check:
-        found = requests(given.check)
-        print('\n'.join(found) or f'{given.check}: no page asks another host for anything')
-        return int(bool(found))
+    try:
+        return _check(given.check) if given.check else _generate(given.only)
+    except (ValueError, subprocess.SubprocessError) as error:
+        print(f'docs: error: {error}', file=sys.stderr)
+        return 1
+
+
+def _check(site: Path) -> int:
+    found = requests(site)
+    print('\n'.join(found) or f'{site}: no page asks another host for anything')
+    return int(bool(found))
+
+
+def _generate(only: str) -> int:
     BUILT.mkdir(parents=True, exist_ok=True)
     for old in BUILT.iterdir():
         shutil.rmtree(old) if old.is_dir() else old.unlink()
     shutil.copytree(PAGES, BUILT, dirs_exist_ok=True)
-    try:
-        reference.write(BUILT / 'reference')
-        scripts = [script for script in scripts_of_lecture() if script.name.startswith(given.only)]
-        _write_lecture(scripts)
-    except (ValueError, subprocess.SubprocessError) as error:
-        print(f'docs: error: {error}', file=sys.stderr)
-        return 1
+    reference.write(BUILT / 'reference')
+    _write_lecture([script for script in scripts_of_lecture() if script.name.startswith(only)])
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The list of faults: every number has a test whose docstring begins with it, and the README names tests that exist."""
+"""The list of faults: each number has a test whose docstring begins with it, and the tests of the promises exist."""
 
 import ast
 import re
@@ -28,10 +28,9 @@ def test_every_fault_has_a_test():
     assert (harness.ROOT / 'benchmarks' / 'soak' / '__main__.py').exists()
 
 
-def test_the_tests_that_the_readme_names_exist():
+def test_the_tests_that_the_promises_name_exist():
     """F1 to F32 as promises."""
-    text = (harness.ROOT / 'README.md').read_text()
-    table = text[text.index('## What is promised') :].partition('\n## ')[0]
-    named = set(re.findall(r'`(test_\w+)`', table))
+    text = (harness.ROOT / 'docs' / 'pages' / 'why' / 'promises.md').read_text()
+    named = set(re.findall(r'`(test_\w+)`', text))
     assert len(named) > 10
     assert named <= {name for _, name, _ in docstrings()}

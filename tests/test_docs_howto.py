@@ -1,4 +1,4 @@
-"""The blocks of README.md that a person copies: run as they stand, on small inputs made here."""
+"""The blocks of the pages that a person copies: run as they stand, on small inputs made here."""
 
 import contextlib
 import io
@@ -19,13 +19,15 @@ from cnn_jax.weights.architectures import ARCHITECTURES
 from cnn_jax.weights.convert import flatten, slots, variable_shapes
 from cnn_jax.weights.imagenet import class_names
 
-README = (Path(__file__).parent.parent / 'README.md').read_text()
+ROOT = Path(__file__).parent.parent
+PAGES = [path.read_text() for path in sorted((ROOT / 'docs' / 'pages' / 'howto').glob('*.md'))]
 CLASSES = ('flower', 'temple')
 
 
 def block(language: str, word: str) -> str:
     """The one block of a language that has a word in it."""
-    (found,) = [text for text in re.findall(rf'```{language}\n(.*?)```', README, re.DOTALL) if word in text]
+    blocks = [text for page in PAGES for text in re.findall(rf'```{language}\n(.*?)```', page, re.DOTALL)]
+    (found,) = [text for text in blocks if word in text]
     return found
 
 
@@ -48,7 +50,7 @@ def test_classifying_an_image(tmp_path, monkeypatch):
     cut(0).save('cat.png')
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        exec(compile(block('python', 'read_image'), 'README.md', 'exec'), {})
+        exec(compile(block('python', 'read_image'), 'the page', 'exec'), {})
     lines = [line.strip().split('%  ') for line in said.getvalue().splitlines()]
     assert len(lines) == 5
     assert all(name in class_names() for _, name in lines)
@@ -59,7 +61,7 @@ def test_classifying_an_image(tmp_path, monkeypatch):
 
 def test_a_run_from_python(data_dir, monkeypatch, capsys):
     monkeypatch.setenv('TFDS_DATA_DIR', str(data_dir))
-    exec(compile(block('python', 'cnn_jax.train('), 'README.md', 'exec'), {})
+    exec(compile(block('python', 'cnn_jax.train('), 'the page', 'exec'), {})
     last = capsys.readouterr().out.strip().splitlines()[-1]
     assert 0.3 < float(last.split()[0]) <= 1
     assert "'conv1'" in last
@@ -71,7 +73,7 @@ def test_arrays_are_loaded(tmp_path, monkeypatch):
     images, labels = rng.integers(0, 256, (60, 8, 8, 3), np.uint8), np.arange(60) % 3
     np.savez('mnist.npz', x_train=images[:40], y_train=labels[:40], x_test=images[40:], y_test=labels[40:])
     given = {'images': images, 'labels': labels}
-    exec(compile(block('python', 'arrays.load('), 'README.md', 'exec'), given)
+    exec(compile(block('python', 'arrays.load('), 'the page', 'exec'), given)
     assert given['data'].splits['test'] == 20
 
 
@@ -95,7 +97,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def finetuned(photos):
-    """What the two commands of the README print, with `smoke`; and the folder that they ran in."""
+    """What the two commands of the page print, with `smoke`; and the folder that they ran in."""
     root, _ = photos
     commands = block('sh', 'finetune_folder').replace('\\\n', ' ').splitlines()
     assert [words[:3] for words in map(shlex.split, commands)] == [['python', '-m', 'cnn_jax.main']] * 2
@@ -141,6 +143,6 @@ def test_a_net_in_the_hand(finetuned, monkeypatch, capsys):
     monkeypatch.chdir(finetuned[1])
     cut(0).save('cat.png')
     text = block('python', "cnn_jax.load('runs/photos')").replace('stage4_block2', 'fc')
-    exec(compile(text, 'README.md', 'exec'), {})
+    exec(compile(text, 'the page', 'exec'), {})
     assert '<ResNet of runs/photos, step 2' in capsys.readouterr().out
     assert Path('mine.safetensors').exists()
