@@ -21,7 +21,7 @@ def commands(folder: Path) -> list[list[str]]:
         ['--mode=describe', lenet],
         ['--mode=evaluate', run],
         ['--mode=visualize', run, '--method=filters'],
-        ['--mode=report', run],
+        ['--mode=report', f'--workdir={folder}'],  # the list of runs; the page of one takes a minute
         ['--mode=predict', run, f'--images={folder / "run" / "figures"}'],
         ['--list'],
     ]
