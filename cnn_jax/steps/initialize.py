@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.extend import core
 
@@ -85,6 +86,17 @@ class _Call(NamedTuple):
         keys = [value for value in self.values if isinstance(value, jax.Array) and _is_key(value)]
         return bool(keys) and not _is_key(self.type)
 
+    def filled(self) -> jax.Array | None:
+        """The result if it is one number everywhere, as zeros and ones are, which nothing must be compiled for."""
+        if len(self.part.steps) != 1 or self.part.steps[0].kind != 'broadcast_in_dim':
+            return None
+        (number, *_) = self.part.steps[0].inputs
+        here = self.place is None or self.place.is_fully_addressable
+        if not isinstance(number, Known) or np.ndim(number.value) or not here:
+            return None
+        array = np.full(self.type.shape, number.value, self.type.dtype)
+        return jax.device_put(array, self.place, may_alias=False)  # which a training step may write over
+
     def lower(self) -> Any:
         """Its program, not compiled yet."""
         run = jax.jit(lambda *values: programs.interpret(self.part, values)[0], out_shardings=self.place)
@@ -93,10 +105,12 @@ class _Call(NamedTuple):
 
 def _run(calls: Mapping[int, _Call]) -> dict[int, Any]:
     """The results by number of the output. Programs compile side by side: the compiler uses one core for each."""
-    lowered = {call.kind: call.lower() for call in {call.kind: call for call in calls.values()}.values()}
+    filled = {number: array for number, call in calls.items() if (array := call.filled()) is not None}
+    rest = {number: call for number, call in calls.items() if number not in filled}
+    lowered = {call.kind: call.lower() for call in {call.kind: call for call in rest.values()}.values()}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = dict(zip(lowered, pool.map(lambda program: program.compile(), lowered.values()), strict=True))
-    return {number: compiled[call.kind](*call.values) for number, call in calls.items()}
+    return filled | {number: compiled[call.kind](*call.values) for number, call in rest.items()}
 
 
 class _Parts:

@@ -30,6 +30,7 @@ from cnn_jax.workdir.meta import NewerFormatError
 STATE, META = 'state', 'meta'  # the two parts of a checkpoint: the pytree, and JSON that describes it
 READ_BACK_BYTES = 64 * 2**20  # smaller states are read back after each save
 SPARE_FILES = 32  # open files that a save or a read begins with: Orbax's event loop (uvloop) aborts where it gets none
+LEAST_SLICE_BYTES = 2**20  # a replicated array is cut among its devices if each part has this; the cuts are programs
 
 
 class Restored(NamedTuple):
@@ -243,6 +244,7 @@ def _context() -> ocp.Context:
     registry.add(ocp.handlers.JsonHandler, checkpointable_name=META)
     context = ocp.Context()
     context.checkpointables.registry = registry
+    context.array.saving.min_slice_bytes_for_replica_parallel = LEAST_SLICE_BYTES
     return context
 
 
