@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from test_models import ENLARGING, MODULES, random_variables
 
@@ -86,7 +85,7 @@ def test_one_step_reaches_every_variable(model):
     variables = random_variables(model, IMAGES)
     gradients = jax.jit(jax.grad(lambda given: jnp.sum(jnp.sin(run(model, given)))))(variables)
     for path, leaf in jax.tree.leaves_with_path(gradients):
-        norm = float(optax.tree.norm(leaf))
+        norm = float(np.linalg.norm(np.asarray(leaf)))
         assert np.isfinite(norm), path
         assert norm, path
 

@@ -56,7 +56,7 @@ def arrays(name: str, dtype: str = 'float32') -> tuple[jax.Array, jax.Array]:
     """Returns images and weights."""
     _, image, weights = OPERATIONS[name]
     rng = np.random.default_rng(0)
-    images, kernel = (jnp.asarray(rng.standard_normal(s), dtype) for s in ((BATCH, *image), weights or (1,)))
+    images, kernel = (jnp.asarray(rng.standard_normal(s).astype(dtype)) for s in ((BATCH, *image), weights or (1,)))
     return images, kernel
 
 

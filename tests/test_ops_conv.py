@@ -17,7 +17,7 @@ from cnn_jax.ops.teaching import loops
 def arrays(*shapes: tuple[int, ...], dtype: str = 'float32') -> list[jax.Array]:
     """Returns reproducible standard normal arrays of these shapes."""
     rng = np.random.default_rng(zlib.crc32(str(shapes).encode()))
-    return [jnp.asarray(rng.standard_normal(shape), dtype) for shape in shapes]
+    return [jnp.asarray(rng.standard_normal(shape).astype(dtype)) for shape in shapes]
 
 
 def torch_style_loop(images, kernel, stride, pads, dilation, groups):

@@ -1,6 +1,7 @@
 """The net that runs in the page: its program equals JAX in a real browser, and what the page cannot run is said."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
@@ -53,7 +54,9 @@ NETS = {
 
 def run_of(model, size, folder=Path()):
     shape = (size, size, 1)
-    variables = jax.device_get(model.init(jax.random.key(1), jnp.zeros((1, *shape)), train=False))
+    variables = jax.device_get(
+        jax.jit(functools.partial(model.init, train=False))(jax.random.key(1), jnp.zeros((1, *shape)))
+    )
     return dataclasses.replace(make_run(folder), model=model, variables=variables, image_shape=shape, input_shape=shape)
 
 

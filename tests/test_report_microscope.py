@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import functools
 import io
 
 import flax.linen as nn
@@ -88,7 +89,9 @@ def make_run(folder, **changes):
             {'step': step, 'seconds': 0.1, 'split': 'train', 'loss': 1 / step, 'top1': 0.5} for step in range(1, 401)
         ],
         model=model,
-        variables=jax.device_get(model.init(jax.random.key(1), jnp.zeros((1, 12, 12, 1)), train=False)),
+        variables=jax.device_get(
+            jax.jit(functools.partial(model.init, train=False))(jax.random.key(1), jnp.zeros((1, 12, 12, 1)))
+        ),
         image_shape=(12, 12, 1),
         input_shape=(12, 12, 1),
     )

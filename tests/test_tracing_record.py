@@ -23,7 +23,7 @@ class Net(nn.Module):
 
 
 IMAGES = jnp.arange(6.0).reshape(2, 3)
-VARIABLES = Net().init(jax.random.key(0), IMAGES)
+VARIABLES = jax.jit(Net().init)(jax.random.key(0), IMAGES)
 
 
 def test_every_call_is_told_in_the_order_in_which_it_ends():

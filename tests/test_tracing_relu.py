@@ -134,7 +134,7 @@ class Net(nn.Module):
 def make(activation):
     images = jax.random.normal(jax.random.key(0), (2, 3, 3, 1))
     model = Net(activation)
-    return model, model.init(jax.random.key(1), images), images
+    return model, jax.jit(model.init)(jax.random.key(1), images), images
 
 
 def by_hand(variables, images, rule):
@@ -195,7 +195,7 @@ def test_what_lies_above_the_layer_does_not_matter():
             return jnp.tanh(nn.Dense(3, name='second')(x))
 
     images = jnp.ones((1, 2, 2, 1))
-    variables = Mixed().init(jax.random.key(0), images)
+    variables = jax.jit(Mixed().init)(jax.random.key(0), images)
     assert guided_backprop.count_relus(Mixed(), variables, images, layer='second') == 1
     with pytest.raises(CnnJaxError, match='tanh'):
         guided_backprop.attribute(Mixed(), variables, images)
@@ -221,7 +221,7 @@ def test_parameters_may_be_squashed():
             return x * jax.nn.sigmoid(gate) * nn.relu(gate)
 
     images = jnp.ones((1, 2, 2, 1))
-    assert guided_backprop.count_relus(Gated(), Gated().init(jax.random.key(0), images), images) == 1
+    assert guided_backprop.count_relus(Gated(), jax.jit(Gated().init)(jax.random.key(0), images), images) == 1
 
 
 @pytest.mark.parametrize('rule', RULES)
@@ -238,7 +238,7 @@ def test_at_exactly_zero_the_gradient_follows_the_model_and_the_guided_rule_give
     images = jnp.zeros((1, 2, 2, 1))
     for activation, slope in ((nn.relu, 0.0), (lambda x: jnp.maximum(x, 0), 0.5)):
         model = Net(activation)
-        variables = model.init(jax.random.key(1), images)
+        variables = jax.jit(model.init)(jax.random.key(1), images)
         hidden, output = (np.asarray(variables['params'][name]['kernel']) for name in ('hidden', 'output'))
         expected = slope * (hidden @ output[:, 1]).reshape(images.shape)
         np.testing.assert_allclose(gradient.attribute(model, variables, images, 1), expected, rtol=1e-5, atol=1e-7)

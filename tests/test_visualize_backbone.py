@@ -1,5 +1,6 @@
 """A backbone alone, without its head and without its data set: what is optimised has the right colours at any size."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -43,12 +44,12 @@ class Colors(nn.Module):
 @pytest.fixture(scope='module')
 def net() -> Any:
     model = vgg.VGG(**SIZES, maps=True)
-    return model, model.init(jax.random.key(0), jnp.zeros((1, 24, 24, 3)), train=False)
+    return model, jax.jit(functools.partial(model.init, train=False))(jax.random.key(0), jnp.zeros((1, 24, 24, 3)))
 
 
 @pytest.fixture(scope='module')
 def colors() -> Any:
-    return Colors(), Colors().init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+    return Colors(), jax.jit(Colors().init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
 
 
 @pytest.mark.parametrize('resizes', [False, True])

@@ -1,5 +1,6 @@
 """What every method promises on nets of all kinds, found by globbing: a sound answer or one line that says why not."""
 
+import functools
 import re
 from typing import Any
 
@@ -148,8 +149,9 @@ def images_of(count=3, shape=(14, 16, 3)):
 
 
 def made(model, images, **given):
-    variables = model.init(jax.random.key(1), images[:1], *given.pop('asked', ()), **given)
-    bright = jax.tree.map(lambda leaf: leaf + 0.05, variables)  # so that units are on
+    asked = given.pop('asked', ())
+    variables = jax.jit(functools.partial(model.init, **given))(jax.random.key(1), images[:1], *asked)
+    bright = jax.tree.map(lambda leaf: np.asarray(leaf) + np.float32(0.05), variables)  # so that units are on
     return model, bright
 
 
@@ -304,7 +306,7 @@ def quick(monkeypatch, tmp_path_factory):
 @pytest.mark.parametrize('name', [name for name in methods.available() if name != 'honesty'])
 def test_maps_that_are_not_finite_are_drawn_or_said(name, tmp_path):
     model = Body()
-    variables: Any = model.init(jax.random.key(1), images_of())
+    variables: Any = jax.jit(model.init)(jax.random.key(1), images_of())
     first = variables['params']['conv1']
     first['kernel'] = first['kernel'].at[0, 0, 0, 0].set(jnp.nan)
     said = ''

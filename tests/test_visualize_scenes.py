@@ -72,7 +72,7 @@ def images_of(count=2):
 
 def subject_of(kind, count=2, *, linear=False):
     model, images = Answering(kind, linear), images_of(count)
-    variables = model.init(jax.random.key(1), images)
+    variables = jax.jit(model.init)(jax.random.key(1), images)
     titles = [f'image {number}' for number in range(count)]
     pixels, random = np.zeros(images.shape, np.uint8), shuffled_once(variables)
     return Subject(model, variables, pixels, images, titles, None, NAMES, TASKS[kind], {}, random)

@@ -1,6 +1,7 @@
 """Digests of arrays: one number of all bits and their places, the same for every sharding."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +41,20 @@ def linear_digest(array: jax.Array) -> jax.Array:
 
 DIGESTS: dict[int, Callable[[jax.Array], jax.Array]] = {1: linear_digest, 2: digest}
 """By the format of a checkpoint."""
+
+FEW = 100  # arrays in one program; of more, those of one shape share a program, which compiles sooner
+
+
+def of_each(arrays: Sequence[jax.Array], version: int) -> Sequence[jax.Array]:
+    """The digest of each array, by the format of a checkpoint."""
+    if len(arrays) > FEW:
+        return [DIGESTS[version](array) for array in arrays]
+    return _together(version, arrays)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _together(version: int, arrays: Sequence[jax.Array]) -> Sequence[jax.Array]:
+    return [DIGESTS[version](array) for array in arrays]
 
 
 def as_text(value: np.ndarray) -> str:

@@ -98,7 +98,7 @@ def describe_leaves(tree: Any, *, digests: int | None = None) -> dict[str, dict[
         for path, leaf in leaves
     }
     if digests:
-        values = jax.device_get([digest.DIGESTS[digests](leaf) for _, leaf in leaves])
+        values = jax.device_get(digest.of_each([leaf for _, leaf in leaves], digests))
         for leaf, value in zip(described.values(), values, strict=True):
             leaf['digest'] = digest.as_text(value)
     return described
