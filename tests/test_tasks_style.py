@@ -187,6 +187,7 @@ def test_a_preset_is_the_paper_and_an_option_goes_before_it():
         ({'style': 'nowhere.png'}, r'style: cannot read .*nowhere\.png .* give an image file'),
         ({'folder': 'nowhere'}, r'folder: .*nowhere is not there; give a folder of pictures'),
         ({'num_steps': 0}, 'num_steps: 0 given'),
+        ({'noise': -1}, 'noise: -1 given; it is at least 0'),
     ],
 )
 def test_a_mistake_is_one_line(options, line):

@@ -10,8 +10,8 @@ import numpy as np
 
 STROKES = 0.035  # for each pixel
 LENGTHS, WIDTHS = (10, 26), (2, 6)  # of a stroke in 320 pixels
-EDDIES, PLACES = 4, 8  # across the picture: of the directions, and of the colours
-SPREAD = 0.15  # of the places of strokes in the palette
+EDDIES, PLACES = 4, 10  # across the picture: of the directions, and of the colours
+SPREAD = 0.18  # of the places of strokes in the palette
 LIGHT, TINT = 0.2, 10  # strokes are so much lighter or darker, as a share; and of other colours, in 0 .. 255
 PALETTE = np.array(  # from dark to light: red, green, blue
     [[16, 24, 66], [28, 72, 138], [44, 128, 156], [206, 88, 48], [240, 170, 60], [250, 232, 190]]
