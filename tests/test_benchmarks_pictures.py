@@ -2,9 +2,11 @@
 
 import inspect
 import io
+import re
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,3 +96,14 @@ def test_a_mistake_is_said(arguments, line):
     assert done.returncode == 2
     assert line in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_the_documents_show_each_picture_and_all_are_small():
+    root = Path(__file__).parent.parent / 'docs'
+    page = (root / 'pages' / 'howto' / 'pictures.md').read_text(encoding='utf-8')
+    linked = re.findall(r'\]\(\.\./pictures/([\w.]+)\)', page)
+    files = {path.name: path.stat().st_size for path in (root / 'pictures').iterdir()}
+    made = {f'{one.name}.jpg' for one in pictures.pictures(Path())}
+    assert made <= {*linked} == {*files}
+    assert max(files.values()) <= pictures.MOST_BYTES
+    assert sum(files.values()) <= 800_000

@@ -42,9 +42,9 @@ def test_the_stages_share_the_steps_and_go_from_the_first_weight_to_the_last():
 
 
 def test_the_centred_stages_are_the_published_ones_and_look_nearer_to_the_middle():
-    found = presets.centred_stages()
+    found = presets.centred_stages((227, 227))
     assert [one.num_steps for one in found] == [190, 150, 150, 30, 10]
-    assert [one.num_steps for one in presets.centred_stages(53)] == [19, 15, 15, 3, 1]
+    assert [one.num_steps for one in presets.centred_stages((227, 300), 53)] == [19, 15, 15, 3, 1]
     sides = [[move.first for move in one.transformations if isinstance(move, moves.Crops)] for one in found]
     assert sides == [[], [1 / 1.2], *[[pytest.approx(1 / 1.44)]] * 3]
     # A step in a piece is as long, in the mean over its pixels, as the published one.
@@ -52,6 +52,9 @@ def test_the_centred_stages_are_the_published_ones_and_look_nearer_to_the_middle
     np.testing.assert_allclose(rates, [11, 6, 1, 3, 6])
     assert [one.steps.last for one in found] == [1, 1, 1, 1, 0.5]
     assert [moves.Margin(50 / 227) in one.transformations for one in found] == [False, False, False, True, False]
+    small = presets.centred_stages((32, 40))
+    assert [one.transformations[0].first for one in small[1:]] == [28 / 32] * 4
+    assert small[3].transformations[1] == moves.Margin(4 / 32)
 
 
 def test_a_step_for_a_logarithm_is_one_for_the_probability():

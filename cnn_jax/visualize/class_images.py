@@ -85,7 +85,7 @@ def _stages(
 
     if name != 'nguyen':
         return [(many.with_steps(recipe(name, size), steps), logit)]
-    stages = centred_stages(steps)
+    stages = centred_stages(size, steps)
     return [
         (one, (lambda rows: probabilities(classes[rows])) if number < NUM_OF_PROBABILITY else logit)
         for number, one in enumerate(stages)

@@ -143,24 +143,27 @@ def stages(steps: int | None = None) -> tuple[Recipe, ...]:
     )
 
 
-def centred_stages(steps: int | None = None) -> tuple[Recipe, ...]:
+def centred_stages(size: tuple[int, int], steps: int | None = None) -> tuple[Recipe, ...]:
     """The five stages that draw one object in the middle: the same paper's center-biased regularization.
 
     As `stages`, but from noise, and in the source with two enlargements by 1.2. The first two are made for the
     probability of a class, and the others for its logit. Long steps under much smoothing lay down the object; what is
-    left is drawn finer, near to the middle.
+    left is drawn finer, near to the middle. Of small images pieces have 28 x 28 pixels and more, and the margin leaves
+    24 x 24.
 
-    steps: of all stages together, in the shares of the source; None: its 530.
+    size: height and width of the images. steps: of all stages together, in the shares of the source; None: its 530.
 
     Raises: CnnJaxError for fewer than none.
     """
-    counts = _shared((190, 150, 150, 30, 10), steps)
+    counts, least = _shared((190, 150, 150, 30, 10), steps), min(1.0, LEAST_BOX / min(size))
+    wide, close = (max(side, least) for side in (PIECE, PIECE**2))
+    margin = Margin(min(MARGIN, (1 - min(1.0, LEAST_SHOWN / min(size))) / 2))
     return (
         _stage(counts[0], (11, 11), (0.001, 0.05)),
-        _stage(counts[1], (6, 6), (0.01, 0.08), (_piece(0.3),)),
-        _stage(counts[2], (1, 1), (0.01, 2), (_piece(0.3, PIECE**2),)),
-        _stage(counts[3], (3, 3), (0.1, 2), (_piece(0.1, PIECE**2), Margin(MARGIN))),
-        _stage(counts[4], (6, 3), (0.01, 2), (_piece(0.3, PIECE**2),)),
+        _stage(counts[1], (6, 6), (0.01, 0.08), (_piece(0.3, wide),)),
+        _stage(counts[2], (1, 1), (0.01, 2), (_piece(0.3, close),)),
+        _stage(counts[3], (3, 3), (0.1, 2), (_piece(0.1, close), margin)),
+        _stage(counts[4], (6, 3), (0.01, 2), (_piece(0.3, close),)),
     )
 
 
