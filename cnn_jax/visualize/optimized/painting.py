@@ -98,7 +98,11 @@ def painted(
         said = told and (lambda step, loss, before=done: told(before + step, loss))
         loss = loss_of(model, variables, inputs, one.targets, preset)
         start = np.clip(start, 0, 1).astype(np.float32)
-        parts.append(descend(loss, start, optimizer=optimizer, steps=share, told=said))
+
+        def known_by(targets: Targets = one.targets) -> tuple[Any, ...]:
+            return repr(model), repr(preset), variables, inputs, targets
+
+        parts.append(descend(loss, start, optimizer=optimizer, steps=share, known_by=known_by, told=said))
         done += share
     history = {name: np.concatenate([one.history[name] for one in parts]) for name in parts[0].history}
     history['octave'] = np.concatenate(
