@@ -34,6 +34,7 @@ LAYERS = ('conv3_3', 'conv4_3', 'conv5_3')
 STYLES = (('china', 'strokes.png'), ('flower', 'strokes.png'), ('china', 'flower.jpg'), ('flower', 'china.jpg'))
 FRAMES = 60  # of the film
 SHOWN = 6  # of its frames
+TILES = 12  # channels of a sheet, the first that are not dead
 MOST_BYTES = 150_000  # of a picture that a page shows
 
 
@@ -55,7 +56,7 @@ def pictures(photographs: Path, *, size: int = SIZE) -> list[Picture]:
     dream = ('--method=deep_dream', f'--image={photographs}/china.jpg', '--layer=conv4_3', f'--set.size={size}')
     found.append(Picture('dream_china', dream, 'deep_dream_conv4_3_china'))
     found.append(Picture('film_china', (*dream, f'--set.frames={FRAMES}'), 'deep_dream_conv4_3_china'))
-    units = ('--method=units', '--set.most=16', '--set.size=128', '--set.steps=128')
+    units = ('--method=units', '--set.most=16', '--set.size=96', '--set.steps=128')
     found += [Picture(f'units_{layer}', (*units, f'--layer={layer}'), f'units_{layer}') for layer in LAYERS]
     return found
 
@@ -69,13 +70,14 @@ def command(picture: Picture, vgg: Path, workdir: Path) -> list[str]:
 
 
 def shown(picture: Picture, figures: Path) -> np.ndarray:
-    """What a page shows of a picture, uint8 (height, width, 3): itself, some frames of a film, or units in two rows."""
+    """What a page shows of a picture, uint8 (height, width, 3): itself, some frames of a film, or channels in two rows."""
     with np.load(figures / f'{picture.figure}.npz') as arrays:
         if picture.name.startswith('film'):
             film = arrays['film']
             found = tiled(film[np.linspace(0, len(film) - 1, SHOWN).round().astype(int)], 3)
         elif picture.name.startswith('units'):
-            found = tiled(arrays['images'][0], 8)
+            alive = np.flatnonzero(arrays['activations'][0] > 0)
+            found = tiled(arrays['images'][0][alive[:TILES]], TILES // 2)
         else:
             found = arrays['images'][0]
     return np.round(255 * found).astype(np.uint8)
@@ -129,18 +131,20 @@ def main() -> int:
     parser.add_argument('--vgg', type=Path, required=True, help='a file with the convolutions of a VGG-16')
     parser.add_argument('--output', type=Path, default=Path('pictures'), help='where the JPEG files go')
     parser.add_argument('--runs', type=Path, default=Path('runs/pictures'), help='where the work folders go')
-    parser.add_argument('--only', default=','.join(KINDS), help='kinds of pictures')
+    parser.add_argument('--only', default=','.join(KINDS), help='kinds of pictures, or names of them')
     parser.add_argument('--size', type=int, default=SIZE, help='pixels of the long side')
     given = parser.parse_args()
     if not given.vgg.is_file():
         parser.error(f'--vgg: no such file: {given.vgg}; the first two lines of --help have one')
-    photographs, kinds = given.runs / 'photographs', given.only.split(',')
-    if not {*kinds} <= {*KINDS}:
-        parser.error(f'--only: {given.only} given; choose from {", ".join(KINDS)}')
+    photographs, asked = given.runs / 'photographs', {*given.only.split(',')}
+    known = pictures(photographs, size=given.size)
+    if wrong := asked - {*KINDS} - {one.name for one in known}:
+        names = ', '.join((*KINDS, *(one.name for one in known)))
+        parser.error(f'--only: {", ".join(sorted(wrong))} given; choose from {names}')
     write_photographs(photographs)
     given.output.mkdir(parents=True, exist_ok=True)
-    for picture in pictures(photographs, size=given.size):
-        if picture.name.partition('_')[0] not in kinds:
+    for picture in known:
+        if not asked & {picture.name, picture.name.partition('_')[0]}:
             continue
         workdir, begin = given.runs / picture.name, seconds()
         typed = command(picture, given.vgg, workdir)

@@ -53,7 +53,8 @@ def test_the_centred_stages_are_the_published_ones_and_look_nearer_to_the_middle
     assert [one.steps.last for one in found] == [1, 1, 1, 1, 0.5]
     assert [moves.Margin(50 / 227) in one.transformations for one in found] == [False, False, False, True, False]
     small = presets.centred_stages((32, 40))
-    assert [one.transformations[0].first for one in small[1:]] == [28 / 32] * 4
+    assert small[1].transformations == (moves.Crops(28 / 32, 28 / 32, 0.3 * 4 / 32),)
+    assert small[4].transformations == small[1].transformations
     assert small[3].transformations[1] == moves.Margin(4 / 32)
 
 

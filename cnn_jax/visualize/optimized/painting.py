@@ -36,7 +36,7 @@ class Preset:
     start: Literal['content', 'noise']
     pool: Literal['max', 'average']
     octaves: int  # sizes that the picture is painted at, each half of the next
-    margin: int  # pixels that are mirrored around all images: a net that pads with zeros paints a frame
+    margin: int  # pixels mirrored around all images, which do not count: a net that pads with zeros paints a frame
 
 
 class Wanted(NamedTuple):
@@ -64,8 +64,9 @@ def wanted(
         own = [resized(one, round(max(one.shape[:2]) / 2**power)) for one in pixels]
         shown, *sources = (inputs(mirrored(jnp.asarray(one[None]) / 255, margin)) for one in own)
         targets = styles.targets(
-            model, variables, shown, sources, content_layers=content_layers, style_layers=style_layers, blend=blend
-        )
+            model, variables, shown, sources, content_layers=content_layers, style_layers=style_layers, blend=blend,
+            margin=margin,
+        )  # fmt: skip
         found.append(Wanted(own[0], targets))
     return found
 
@@ -147,7 +148,7 @@ def loss_of(model: Any, variables: Any, inputs: Inputs, targets: Targets, preset
 @functools.partial(jax.jit, static_argnames=('static', 'margin'))
 def _loss(static: Static, margin: int, image: jax.Array, variables: Any, inputs: Inputs, aims: Any, counts: Any) -> Any:
     def parts(image: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        shown, painted = styles.values(static.model, variables, inputs(mirrored(image, margin)), aims)
+        shown, painted = styles.values(static.model, variables, inputs(mirrored(image, margin)), aims, margin=margin)
         each = {
             'content_loss': -counts['content'] * shown[0],
             'style_loss': -counts['style'] * painted[0],

@@ -75,13 +75,14 @@ PRESETS: dict[str, Recipe] = {
     ),
     # Fel et al. 2023, arXiv:2306.06805, as the authors' code has it.
     'maco': Recipe(Phases(), Steps('nadam', 1.0), 256, transformations=(Crops(0.5, 0.05), Noise(0.08)), views=32),
-    # Ours: steps of a share of black to white, small moves, and a blur.
+    # Ours: steps of a share of black to white along the run's colours, small moves, and a blur.
     'robust': Recipe(
         NOISE,
         Steps('normalised', 0.02, last=0.1),
         200,
         transformations=(Jitter(1 / 32), Zoom(0.9, 1.1), Rotate(8)),
         changes=(Blur(0.5, 4), Decay(0.01)),
+        colored=True,
         clip=True,
     ),
 }
