@@ -70,7 +70,7 @@ def command(picture: Picture, vgg: Path, workdir: Path) -> list[str]:
 
 
 def shown(picture: Picture, figures: Path) -> np.ndarray:
-    """What a page shows of a picture, uint8 (height, width, 3): itself, some frames of a film, or channels in two rows."""
+    """What a page shows of a picture, uint8 (height, width, 3): itself, frames of a film, or channels in two rows."""
     with np.load(figures / f'{picture.figure}.npz') as arrays:
         if picture.name.startswith('film'):
             film = arrays['film']

@@ -70,7 +70,7 @@ class Settings(NamedTuple):
 
 
 PRESETS = {
-    'desk': Settings(16, 1, 1.0, 4.0, 20.0, 128, 2, 6000, 'share', 'average'),
+    'desk': Settings(16, 1, 4.0, 4.0, 20.0, 128, 2, 6000, 'share', 'average'),
     # 5 for each of four layers; and 1e-6 / 2 of the sum over pixels of 0 .. 255.
     'johnson': Settings(32, 0, 1.0, 20.0, 1e-6 / 2 * 255**2 * 3 * 256**2, 256, 4, 40_000, 'neural_style', 'max'),
 }
