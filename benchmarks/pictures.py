@@ -32,7 +32,8 @@ KINDS = ('style', 'dream', 'film', 'units')
 SIZE = 320  # pixels of the long side of what is painted and dreamt
 LAYERS = ('conv3_3', 'conv4_3', 'conv5_3')
 STYLES = (('china', 'strokes.png'), ('flower', 'strokes.png'), ('china', 'flower.jpg'), ('flower', 'china.jpg'))
-FRAMES = 60  # of the film
+DREAM = 'deep_dream_conv5_1_flower'
+FILM_SIZE, FRAMES = 200, 30  # of the film, which zooms in by four
 SHOWN = 6  # of its frames
 TILES = 12  # channels of a sheet, the first that are not dead
 MOST_BYTES = 150_000  # of a picture that a page shows
@@ -53,9 +54,9 @@ def pictures(photographs: Path, *, size: int = SIZE) -> list[Picture]:
         settings = (f'--image={photographs}/{image}.jpg', f'--set.style={photographs}/{style}', f'--set.size={size}')
         name = f'style_{image}_{Path(style).stem}'
         found.append(Picture(name, ('--method=style', *settings), f'style_{image}'))
-    dream = ('--method=deep_dream', f'--image={photographs}/china.jpg', '--layer=conv4_3', f'--set.size={size}')
-    found.append(Picture('dream_china', dream, 'deep_dream_conv4_3_china'))
-    found.append(Picture('film_china', (*dream, f'--set.frames={FRAMES}'), 'deep_dream_conv4_3_china'))
+    dream = ('--method=deep_dream', f'--image={photographs}/flower.jpg', '--layer=conv5_1', '--set.smooth=0.5')
+    found.append(Picture('dream_flower', (*dream, '--set.steps=15', f'--set.size={size}'), DREAM))
+    found.append(Picture('film_flower', (*dream, f'--set.size={FILM_SIZE}', f'--set.frames={FRAMES}'), DREAM))
     units = ('--method=units', '--set.most=16', '--set.size=96', '--set.steps=128')
     found += [Picture(f'units_{layer}', (*units, f'--layer={layer}'), f'units_{layer}') for layer in LAYERS]
     return found

@@ -61,7 +61,7 @@ def test_a_sheet_has_each_image_where_it_belongs():
 
 def test_what_is_shown_of_a_film_are_its_first_and_last_frames_and_some_between(tmp_path):
     film = np.arange(60, dtype=np.float32)[:, None, None, None] / 59 * np.ones((1, 20, 30, 3), np.float32)
-    (one,) = [one for one in pictures.pictures(tmp_path) if one.name == 'film_china']
+    (one,) = [one for one in pictures.pictures(tmp_path) if one.name == 'film_flower']
     np.savez(tmp_path / f'{one.figure}.npz', film=film, images=film[:1])
     found = pictures.shown(one, tmp_path)
     assert found.shape == (44, 98, 3)
