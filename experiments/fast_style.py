@@ -12,8 +12,10 @@ paints image files of any size, a PNG file each.
 
 Model: Johnson, Alahi and Fei-Fei 2016, arXiv:1603.08155, with instance norm (Ulyanov et al. 2016, arXiv:1607.08022). It
 learns from a loss network, the convolutions of a VGG-16 up to conv4_3, which stay as they are: those of the first line,
-or another file (`vgg`, or --init_from), with average pools: the largest of four leaves a grid on the pictures. Losses
-are shares of what their targets are, as `--method=style` has them.
+or another file (`vgg`, or --init_from), with average pools: the largest of four leaves a grid on the pictures. The
+style's loss is a share of what its target is, as `--method=style` has it, and the content's a share of the squares of
+the style's picture: as a share of its own squares one crop would weigh up to seven times as much as another. A net that
+saw the image alone would make one colour of a flat part, so it sees a plane of noise too.
 
 The paper trains on 80,000 photographs of COCO for 40,000 steps of 4 images of 256 pixels: --config.preset=johnson
 --config.folder=train2014 has its sizes and weights, max pools, and losses as the authors' code averages them; the rate

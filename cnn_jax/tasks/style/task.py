@@ -35,7 +35,7 @@ class Style(Task):
     The loss of an image is that of `visualize.style`: summed over the layers of the content and averaged over those of
     the style, with three weights. One thing differs: by 'share' the content's loss is a share of the squares that the
     style's picture has at a place in the mean, where that layer is one of the style's too. As a share of its own
-    squares, a crop of sky would be worth most, and there strokes were what the net learned to leave out.
+    squares, one crop of the bundled photographs would weigh up to seven times as much as another, the flat ones most.
 
     There is no right answer: the headline is the loss itself. Johnson et al. 2016, arXiv:1603.08155, have
     `normalisation='neural_style'`, but sum the style over the layers and do not divide it by the number of entries.
