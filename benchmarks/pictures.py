@@ -57,7 +57,9 @@ def pictures(photographs: Path, *, size: int = SIZE) -> list[Picture]:
         found.append(Picture(name, ('--method=style', *settings), f'style_{image}'))
     dream = ('--method=deep_dream', f'--image={photographs}/flower.jpg', '--layer=conv5_1', '--set.smooth=0.5')
     found.append(Picture('dream_flower', (*dream, '--set.steps=15', f'--set.size={size}'), DREAM))
-    found.append(Picture('film_flower', (*dream, f'--set.size={FILM_SIZE}', f'--set.frames={FRAMES}'), DREAM))
+    found.append(
+        Picture('film_flower', (*dream, '--set.steps=4', f'--set.size={FILM_SIZE}', f'--set.frames={FRAMES}'), DREAM)
+    )
     units = ('--method=units', '--set.most=16', '--set.size=96', '--set.steps=128')
     found += [Picture(f'units_{layer}', (*units, f'--layer={layer}'), f'units_{layer}') for layer in LAYERS]
     return found
