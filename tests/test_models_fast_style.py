@@ -66,6 +66,20 @@ def test_a_picture_has_the_size_of_its_image(height, width):
     assert found.dtype == jnp.float32
 
 
+def test_a_flat_image_is_painted_of_the_noise_and_of_nothing_without_it():
+    """Of one grey a net without noise makes one colour, however it is trained; noise is the same for all images."""
+    grey = jnp.full((2, 20, 22, 3), 0.5)
+    spread = {}
+    for planes in (0, 1):
+        net = NET.clone(noise=planes)
+        variables = random_variables(net, jax.ShapeDtypeStruct(grey.shape, jnp.float32))
+        picture = np.asarray(net.apply(variables, grey, train=False))
+        np.testing.assert_array_equal(picture[0], picture[1])
+        spread[planes] = picture[0].std((0, 1)).max()
+    assert spread[0] < 1e-5
+    assert spread[1] > 0.01
+
+
 def test_an_image_that_is_too_small_is_one_line():
     with pytest.raises(CnnJaxError, match=r'15 x 40 given; this net takes 16 pixels') as raised:
         jax.eval_shape(lambda x: NET.init(jax.random.key(0), x, train=False), jnp.zeros((1, 15, 40, 3)))

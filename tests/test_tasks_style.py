@@ -77,7 +77,7 @@ def test_the_losses_are_those_of_pictures_that_are_optimised(net):
 @pytest.mark.parametrize('normalisation', ['share', 'paper', 'neural_style'])
 def test_a_picture_that_is_content_and_style_has_no_loss(net, normalisation):
     maps = {'conv2_1': jnp.asarray(RNG.normal(size=(2, 3, 4, 5)), jnp.float32)}
-    grams = {name: jnp.asarray(RNG.normal(size=(2, 5, 5)), jnp.float32) for name in LAYERS}
+    grams = {name: jnp.asarray(RNG.uniform(1, 2, size=(2, 5, 5)), jnp.float32) for name in LAYERS}
     flat = jnp.full((2, 6, 6, 3), 0.3)
     outputs = {'image': flat, 'shown': maps, 'content': maps, 'painted': grams, 'style': grams}
     task = fast_style.task(normalisation=normalisation)
@@ -85,8 +85,13 @@ def test_a_picture_that_is_content_and_style_has_no_loss(net, normalisation):
     doubled = {**outputs, 'shown': jax.tree.map(lambda one: 2 * one, maps)}
     share = task.parts(doubled)['content_loss']
     squares = np.square(maps['conv2_1']).sum((1, 2, 3))
-    expected = {'share': np.ones(2), 'paper': squares / 2, 'neural_style': squares / 60}[normalisation]
+    of_style = np.trace(grams['conv2_1'], axis1=1, axis2=2)
+    expected = {'share': squares / 12 / of_style, 'paper': squares / 2, 'neural_style': squares / 60}[normalisation]
     np.testing.assert_allclose(share, expected, rtol=1e-5)
+    others = {'conv1_1': grams['conv1_1']}  # of a layer that the style does not have, the content's own squares
+    alone = {**doubled, 'painted': others, 'style': others}
+    shares = np.ones(2) if normalisation == 'share' else expected
+    np.testing.assert_allclose(task.parts(alone)['content_loss'], shares, rtol=1e-5)
 
 
 def test_a_net_without_a_loss_network_is_one_line():
@@ -187,6 +192,7 @@ def test_a_preset_is_the_paper_and_an_option_goes_before_it():
         ({'style': 'nowhere.png'}, r'style: cannot read .*nowhere\.png .* give an image file'),
         ({'folder': 'nowhere'}, r'folder: .*nowhere is not there; give a folder of pictures'),
         ({'num_steps': 0}, 'num_steps: 0 given'),
+        ({'noise': -1}, 'noise: -1 given; it is at least 0'),
     ],
 )
 def test_a_mistake_is_one_line(options, line):

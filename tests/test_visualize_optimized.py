@@ -129,6 +129,14 @@ def test_a_step_of_progress_gains_what_it_asks_for():
     np.testing.assert_allclose(np.sqrt(np.square(short).mean((1, 2, 3))), 0.03, rtol=1e-4)
 
 
+def test_smoothed_steps_are_scipys_blur_of_the_gradient_and_as_long():
+    model, variables = net_of(Linear())
+    found = _parameters(model, variables, Recipe(PIXELS, Steps('normalised', 0.1), 1, smoothed=0.8), plain())
+    weights = ndimage.gaussian_filter(weights_of(variables), (0, 0.8, 0.8, 0))
+    expected = 0.1 * weights / np.abs(weights).mean((1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_simonyan_ends_at_images_as_strong_as_those_of_the_run():
     model, variables = net_of(Linear())
     images = dataclasses.replace(plain(mean=0.5), norm=jnp.asarray(0.4))

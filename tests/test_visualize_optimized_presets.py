@@ -7,7 +7,7 @@ import pytest
 from skimage import restoration
 
 from cnn_jax.errors import CnnJaxError
-from cnn_jax.visualize.optimized import presets, regularisers
+from cnn_jax.visualize.optimized import objectives, presets, regularisers
 from cnn_jax.visualize.optimized import transformations as moves
 
 
@@ -39,6 +39,40 @@ def test_the_stages_share_the_steps_and_go_from_the_first_weight_to_the_last():
         np.testing.assert_allclose(found, regularisers.denoised(images, 255 * weight), rtol=1e-5)
     with pytest.raises(CnnJaxError, match='steps: -1 given; it is at least 0'):
         presets.stages(-1)
+
+
+def test_the_centred_stages_are_the_published_ones_and_look_nearer_to_the_middle():
+    found = presets.centred_stages((227, 227))
+    assert [one.num_steps for one in found] == [190, 150, 150, 30, 10]
+    assert [one.num_steps for one in presets.centred_stages((227, 300), 53)] == [19, 15, 15, 3, 1]
+    sides = [[move.first for move in one.transformations if isinstance(move, moves.Crops)] for one in found]
+    assert sides == [[], [1 / 1.2], *[[pytest.approx(1 / 1.44)]] * 3]
+    # A step in a piece is as long, in the mean over its pixels, as the published one.
+    rates = [255 * one.steps.rate / (side[0] ** 2 if side else 1) for one, side in zip(found, sides, strict=True)]
+    np.testing.assert_allclose(rates, [11, 6, 1, 3, 6])
+    assert [one.steps.last for one in found] == [1, 1, 1, 1, 0.5]
+    assert [moves.Margin(50 / 227) in one.transformations for one in found] == [False, False, False, True, False]
+    small = presets.centred_stages((32, 40))
+    assert small[1].transformations == (moves.Crops(28 / 32, 28 / 32, 0.3 * 4 / 32),)
+    assert small[4].transformations == small[1].transformations
+    assert small[3].transformations[1] == moves.Margin(4 / 32)
+
+
+def test_a_step_for_a_logarithm_is_one_for_the_probability():
+    """Normalised, also where the probability is nothing in a float: class 1 at -200 has no other gradient."""
+    channels = jnp.array([1, 2])
+    logits = jnp.array([[0.0, 1.0, -1.0, 0.5], [2.0, 0.0, 0.0, 1.0]])
+    logged = objectives.probabilities(channels)
+
+    def probability(values):
+        return jnp.take_along_axis(jax.nn.softmax(values), channels[:, None], 1).sum()
+
+    ours, theirs = jax.grad(lambda values: logged(lambda _: values).sum())(logits), jax.grad(probability)(logits)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one / jnp.abs(one).mean(), other / jnp.abs(other).mean(), rtol=1e-5)
+    far = logits.at[0, 1].set(-200.0)
+    assert jnp.abs(jax.grad(lambda values: logged(lambda _: values).sum())(far)[0]).max() > 0.5
+    assert not jax.grad(probability)(far)[0].any()
 
 
 @pytest.mark.parametrize('weight', [2.0, 10.0, 60.0])

@@ -15,8 +15,9 @@ from cnn_jax.losses import gram_matrices
 from cnn_jax.models import vgg
 from cnn_jax.visualize import style
 from cnn_jax.visualize.engine import picture_file
-from cnn_jax.visualize.optimized import descent
+from cnn_jax.visualize.optimized import descent, styles
 from cnn_jax.visualize.optimized.inputs import measured
+from cnn_jax.visualize.optimized.painting import mirrored
 
 GOLDEN = Path(__file__).parents[2] / 'shared' / 'golden'
 LAYERS = {'content_layers': ('conv2_1',), 'style_layers': ('conv1_1', 'conv2_1')}
@@ -211,3 +212,13 @@ def test_a_mistake_is_one_line(net, painting, options, line):
     with pytest.raises(CnnJaxError, match=line) as raised:
         style.visualize(*net, photograph=photograph(), preprocess=preprocess, **given)
     assert '\n' not in str(raised.value)
+
+
+@pytest.mark.parametrize(('size', 'margin', 'left'), [(40, 8, 40), (5, 8, 5), (40, 0, 40), (2, 4, 2)])
+def test_what_is_mirrored_around_an_image_does_not_count(size, margin, left):
+    image = jnp.arange(float(size * 9)).reshape(1, size, 9, 1)
+    padded = mirrored(image, margin)
+    np.testing.assert_array_equal(styles.inside(padded, padded.shape, margin), image)
+    halved = styles.inside(padded[:, ::2, ::2], padded.shape, margin)
+    assert abs(halved.shape[1] - left / 2) <= 1
+    assert styles.inside(padded[:, :1, :1], padded.shape, margin).shape == (1, 1, 1, 1)

@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.layers import Conv2D, InstanceNorm, enlarged
@@ -30,13 +31,16 @@ class FastStyle(nn.Module):
     Differs from the paper: instance norm in the place of batch norm, as its authors do since (Ulyanov et al. 2016,
     arXiv:1607.08022); every convolution mirrors the border, where the paper mirrors 40 pixels once and pads no residual
     block; maps are enlarged by nearest neighbours before a convolution, where transposed convolutions leave a grid
-    (Odena et al. 2016, doi:10.23915/distill.00003). Sizes that 4 does not divide are mirrored further and cut.
+    (Odena et al. 2016, doi:10.23915/distill.00003). Sizes that 4 does not divide are mirrored further and cut. With
+    `noise` the net also sees so many planes of noise, the same for all images of a size, as the net of Ulyanov et al.
+    2016, arXiv:1603.03417, does: where an image is flat a convolution has nothing else to grow strokes from.
 
     Raises: CnnJaxError for images of less than 16 pixels a side.
     """
 
     filters: int = 32  # of the first convolution; twice and four times as many after each of stride 2
     residual_blocks: int = 5
+    noise: int = 0  # planes of it beside the image
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
 
     @nn.compact
@@ -46,6 +50,10 @@ class FastStyle(nn.Module):
             raise CnnJaxError(f'images: {height} x {width} given; this net takes {LEAST} pixels a side and more')
         after = [(0, 0), (0, -height % STRIDE), (0, -width % STRIDE), (0, 0)]
         x = jnp.pad(images, after, 'reflect')
+        if self.noise:
+            planes = np.random.default_rng(0).standard_normal((1, *x.shape[1:3], self.noise), np.float32)
+            drawn = jnp.broadcast_to(jnp.asarray(planes, x.dtype), (*x.shape[:3], self.noise))
+            x = jnp.concatenate([x, drawn], -1)
         x = self._stage(x, self.filters, 9, 1, 'conv1')
         x = self._stage(x, 2 * self.filters, 3, 2, 'down2')
         x = self._stage(x, 4 * self.filters, 3, 2, 'down3')  # height / 4, width / 4

@@ -2,7 +2,8 @@
 
     python -m cnn_jax.main --mode=visualize --workdir=RUN --method=class_images --set.presets=simonyan,yosinski3,lucid
 
-Simonyan et al. 2013, arXiv:1312.6034; the other presets name their sources in `optimized/presets.py`.
+Simonyan et al. 2013, arXiv:1312.6034; the other presets name their sources in `optimized/presets.py`. `nguyen` draws
+one object in the middle, in five stages (Nguyen et al. 2016, arXiv:1602.03616).
 """
 
 from collections.abc import Mapping
@@ -11,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax.errors import CnnJaxError
+from cnn_jax.errors import CnnJaxError, unknown
 from cnn_jax.tracing import scores
 from cnn_jax.visualize.engine import image_rows
 from cnn_jax.visualize.engine.examples import Absent, Examples
 from cnn_jax.visualize.optimized import many
-from cnn_jax.visualize.optimized.ascent import Words, in_words
+from cnn_jax.visualize.optimized.ascent import Words
 from cnn_jax.visualize.optimized.natural import Natural, measured
-from cnn_jax.visualize.optimized.objectives import units
-from cnn_jax.visualize.optimized.presets import recipe
+from cnn_jax.visualize.optimized.objectives import Objective, probabilities, units
+from cnn_jax.visualize.optimized.presets import NUM_OF_PROBABILITY, PRESETS, centred_stages, recipe
+from cnn_jax.visualize.optimized.recipe import Recipe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +34,7 @@ def visualize(
     training: Examples | Absent,
     unit: int | None = None,
     told: Words | None = None,
-    presets: tuple[str, ...] = ('lucid',),  # plain, simonyan, yosinski1 to yosinski4, lucid, maco, robust
+    presets: tuple[str, ...] = ('lucid',),  # plain, simonyan, yosinski1 to yosinski4, lucid, maco, robust, nguyen
     steps: int | None = None,  # None: those of the preset
     most: int = 10,  # classes, the first ones, where no --unit is given
     seed: int = 0,  # of the start and of the random moves
@@ -51,10 +53,9 @@ def visualize(
     classes = _classes(model, variables, natural, unit, most)
     found, predicted = {}, []
     for name in presets:
-        found[name] = many.ascend_each(
-            model, variables, lambda rows: units(classes[rows]), len(classes),
-            many.with_steps(recipe(name, natural.size), steps), natural, seed=seed, numbers=classes, chunk=chunk,
-            patience=patience, told=in_words(told, name),
+        found[name] = many.ascend_through(
+            model, variables, _stages(name, natural.size, steps, classes), len(classes), natural, numbers=classes,
+            told=told, what=name, seed=seed, chunk=chunk, patience=patience,
         )  # fmt: skip
         inputs = natural.inputs(jnp.asarray(found[name].images))
         predicted.append(np.asarray(scores.read(model, variables, inputs, (None,))[0]).argmax(-1))
@@ -67,6 +68,28 @@ def visualize(
         'presets': np.array(presets),
         **{f'{name}_{what}': values for name, one in found.items() for what, values in one.history.items()},
     }
+
+
+def _stages(
+    name: str, size: tuple[int, int], steps: int | None, classes: np.ndarray
+) -> list[tuple[Recipe, many.Objectives]]:
+    """The one stage of a preset, or those of `nguyen`, with what each is made for.
+
+    Raises: CnnJaxError for an unknown name, with the close matches.
+    """
+    if name not in (*PRESETS, 'nguyen'):
+        raise CnnJaxError(unknown('preset', name, (*PRESETS, 'nguyen')))
+
+    def logit(rows: np.ndarray) -> Objective:
+        return units(classes[rows])
+
+    if name != 'nguyen':
+        return [(many.with_steps(recipe(name, size), steps), logit)]
+    stages = centred_stages(size, steps)
+    return [
+        (one, (lambda rows: probabilities(classes[rows])) if number < NUM_OF_PROBABILITY else logit)
+        for number, one in enumerate(stages)
+    ]
 
 
 def _classes(model: Any, variables: Any, natural: Natural, unit: int | None, most: int) -> np.ndarray:

@@ -56,6 +56,7 @@ def visualize(
     steps: int = 10,  # in each octave
     step: float = 1.5 / 255,  # mean change of a pixel in a step, where 1 is from black to white
     jitter: float = 1 / 8,  # share of each side that the image is rolled by at most
+    smooth: float = 0.0,  # sigma of a blur of each step, in pixels: nothing finer is dreamt
     natural_colors: bool = True,  # steps go along the colours of photographs; False: as published, to neon
     size: int | None = None,  # pixels of the long side of the picture, whole; None: as the net is shown it
     guide: str | None = None,  # an image file, or the number of a training image, whose features are looked for
@@ -85,7 +86,15 @@ def visualize(
         model,
         variables,
         dataclasses.replace(natural, mean=jnp.zeros_like(natural.mean)),
-        Recipe(PIXELS, Steps('normalised', step), steps, (Jitter(jitter),), colored=natural_colors, clip=True),
+        Recipe(
+            PIXELS,
+            Steps('normalised', step),
+            steps,
+            (Jitter(jitter),),
+            colored=natural_colors,
+            smoothed=smooth,
+            clip=True,
+        ),
         _objective(model, variables, training, layer, unit, guide),
         _octaves(model, variables, natural, layer, octaves, scale),
     )

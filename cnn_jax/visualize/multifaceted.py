@@ -25,7 +25,7 @@ from cnn_jax.visualize.engine.examples import Absent, Examples, features
 from cnn_jax.visualize.optimized import many, presets
 from cnn_jax.visualize.optimized.ascent import Words
 from cnn_jax.visualize.optimized.natural import measured
-from cnn_jax.visualize.optimized.objectives import units
+from cnn_jax.visualize.optimized.objectives import Objective, units
 from cnn_jax.visualize.optimized.parameterisation import Pixels
 from cnn_jax.visualize.optimized.recipe import Recipe
 
@@ -79,10 +79,13 @@ def visualize(
         ]
     )
     starts = np.stack([pixels[_nearest(points, facet, n, centre, nearest)].mean(0) for n, centre in enumerate(centres)])
+
+    def mean_of_unit(chosen: np.ndarray) -> Objective:
+        return units(np.full(len(chosen), unit), layer, 'mean')
+
     found = many.ascend_through(
-        model, variables, lambda chosen: units(np.full(len(chosen), unit), layer, 'mean'),
-        _recipes(preset, natural.size, steps), natural, start=starts, told=told, what=f'{facets} facets', seed=seed,
-        chunk=chunk, patience=patience,
+        model, variables, [(one, mean_of_unit) for one in _recipes(preset, natural.size, steps)], facets, natural,
+        start=starts, told=told, what=f'{facets} facets', seed=seed, chunk=chunk, patience=patience,
     )  # fmt: skip
     begun = scores.read(model, variables, natural.inputs(jnp.asarray(np.clip(starts, 0, 1))), (layer,))[0]
     return {

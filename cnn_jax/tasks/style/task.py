@@ -33,9 +33,12 @@ class Style(Task):
     """The picture; the outputs are those of `models.fast_style.Perceptual`: it, and what a loss network sees.
 
     The loss of an image is that of `visualize.style`: summed over the layers of the content and averaged over those of
-    the style, with three weights, so that a net and a picture that is optimised compare. There is no right answer: the
-    headline is the loss itself. Johnson et al. 2016, arXiv:1603.08155, have `normalisation='neural_style'`, but sum
-    the style over the layers and do not divide it by the number of entries.
+    the style, with three weights. One thing differs: by 'share' the content's loss is a share of the squares that the
+    style's picture has at a place in the mean, where that layer is one of the style's too. As a share of its own
+    squares, one crop of the bundled photographs would weigh up to seven times as much as another, the flat ones most.
+
+    There is no right answer: the headline is the loss itself. Johnson et al. 2016, arXiv:1603.08155, have
+    `normalisation='neural_style'`, but sum the style over the layers and do not divide it by the number of entries.
 
     Attributes:
         content, style, variation: weights; the last of the mean over the pixels of squared differences.
@@ -69,14 +72,23 @@ class Style(Task):
         if not isinstance(outputs, Mapping) or 'painted' not in outputs:
             raise CnnJaxError('task style: the model has no loss network; build it with models.fast_style.Perceptual')
         how: dict[str, Any] = {'normalisation': self.normalisation}
-        shown, painted = outputs['shown'], outputs['painted']
-        of_content = [content_loss(shown[name], outputs['content'][name], **how) for name in shown]
+        painted = outputs['painted']
+        of_content = [self._content_loss(outputs, name) for name in outputs['shown']]
         of_style = [style_loss(painted[name], outputs['style'][name], **how) for name in painted]
         return {
             'content_loss': self.content * sum(of_content[1:], of_content[0]),
             'style_loss': self.style * jnp.mean(jnp.stack(of_style), 0),
             'variation_loss': self.variation * _variation(outputs['image']),
         }
+
+    def _content_loss(self, outputs: Mapping[str, Any], name: str) -> jax.Array:
+        """Of a layer, (batch,), not weighted."""
+        shown, wanted = outputs['shown'][name], outputs['content'][name]
+        if self.normalisation != 'share' or name not in outputs['style']:
+            return content_loss(shown, wanted, normalisation=self.normalisation)
+        squares = jnp.trace(outputs['style'][name], axis1=1, axis2=2)  # of the style's picture at a place, in the mean
+        missed = jnp.square(shown - wanted).sum(-1).mean((1, 2))
+        return missed / jnp.maximum(squares, jnp.finfo(missed.dtype).tiny)
 
     def loss(self, outputs: Any, batch: Batch) -> jax.Array:
         return sum(self.parts(outputs).values(), jnp.zeros(()))

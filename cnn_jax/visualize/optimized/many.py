@@ -19,6 +19,7 @@ from cnn_jax.visualize.optimized.recipe import Recipe
 from cnn_jax.visualize.optimized.step import net_of
 
 BUDGET_BYTES = 2**30  # of the arrays of the net, forwards and backwards
+STAGE = 2**20  # between the numbers of a target in two stages, which have other random moves
 Objectives = Callable[[np.ndarray], Objective]  # of some targets, by their rows
 
 
@@ -65,26 +66,28 @@ def ascend_each(
 def ascend_through(
     model: Any,
     variables: Any,
-    objective_of: Objectives,
-    recipes: Sequence[Recipe],
+    stages: Sequence[tuple[Recipe, Objectives]],
+    count: int,
     natural: Natural,
     *,
-    start: np.ndarray,
+    start: np.ndarray | None = None,
+    numbers: np.ndarray | None = None,
     told: Words | None = None,
     what: str = '',
     **options: Any,
 ) -> Ascended:
-    """An ascent for each target by one recipe after the other, each from the images of the one before.
+    """An ascent for each of `count` targets by one recipe after the other, each from the images of the one before.
 
-    start: images in 0 .. 1, one for each target. told: hears of the stages of `what`. options: of `ascend_each`.
+    stages: each recipe with its objective. start, numbers: as of `ascend_each`. told: hears of the stages of `what`.
+    options: of `ascend_each`.
 
     Raises: as `ascend`.
     """
-    count, found, parts = len(start), start, []
-    for number, recipe in enumerate(recipes):
-        said = f'{what}, stage {number + 1} of {len(recipes)}' if len(recipes) > 1 else what
-        numbers = np.arange(count) + number * count  # other random moves in each stage
-        own = {'numbers': numbers, 'start': found, 'told': in_words(told, said), **options}
+    found, parts = start, []
+    numbers = np.arange(count) if numbers is None else numbers
+    for number, (recipe, objective_of) in enumerate(stages):
+        said = f'{what}, stage {number + 1} of {len(stages)}' if len(stages) > 1 else what
+        own = {'numbers': numbers + number * STAGE, 'start': found, 'told': in_words(told, said), **options}
         parts.append(ascend_each(model, variables, objective_of, count, recipe, natural, **own))
         found = parts[-1].images
     history = {name: np.concatenate([one.history[name] for one in parts if one.history]) for name in _names(parts)}

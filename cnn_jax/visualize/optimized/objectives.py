@@ -92,6 +92,27 @@ def units(channels: Any, layer: str | None = None, place: Place = 'centre') -> U
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
+class Probability(Objective):
+    """The logarithm of a class's probability: steps along its gradient are those along the probability's, normalised.
+
+    Where the probability itself is too small for a float, its gradient is zero and this one is not.
+    channels: (batch,) whole numbers, the classes.
+    """
+
+    channels: Array
+    layer: str | None = field(default=None, metadata=STATIC)
+
+    def __call__(self, read: Read) -> Array:
+        return jnp.take_along_axis(jax.nn.log_softmax(read(self.layer)), self.channels[:, None], 1)[:, 0]
+
+
+def probabilities(channels: Any) -> Probability:
+    """Classes, each by itself."""
+    return Probability(jnp.asarray(channels, jnp.int32))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Direction(Objective):
     """The dot product with a direction among the channels, times the cosine to some power (Lucid's `direction`).
 

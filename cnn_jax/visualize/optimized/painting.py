@@ -36,7 +36,7 @@ class Preset:
     start: Literal['content', 'noise']
     pool: Literal['max', 'average']
     octaves: int  # sizes that the picture is painted at, each half of the next
-    margin: int  # pixels that are mirrored around all images: a net that pads with zeros paints a frame
+    margin: int  # pixels mirrored around all images, which do not count: a net that pads with zeros paints a frame
 
 
 class Wanted(NamedTuple):
@@ -64,8 +64,9 @@ def wanted(
         own = [resized(one, round(max(one.shape[:2]) / 2**power)) for one in pixels]
         shown, *sources = (inputs(mirrored(jnp.asarray(one[None]) / 255, margin)) for one in own)
         targets = styles.targets(
-            model, variables, shown, sources, content_layers=content_layers, style_layers=style_layers, blend=blend
-        )
+            model, variables, shown, sources, content_layers=content_layers, style_layers=style_layers, blend=blend,
+            margin=margin,
+        )  # fmt: skip
         found.append(Wanted(own[0], targets))
     return found
 
@@ -98,7 +99,11 @@ def painted(
         said = told and (lambda step, loss, before=done: told(before + step, loss))
         loss = loss_of(model, variables, inputs, one.targets, preset)
         start = np.clip(start, 0, 1).astype(np.float32)
-        parts.append(descend(loss, start, optimizer=optimizer, steps=share, told=said))
+
+        def known_by(targets: Targets = one.targets) -> tuple[Any, ...]:
+            return repr(model), repr(preset), variables, inputs, targets
+
+        parts.append(descend(loss, start, optimizer=optimizer, steps=share, known_by=known_by, told=said))
         done += share
     history = {name: np.concatenate([one.history[name] for one in parts]) for name in parts[0].history}
     history['octave'] = np.concatenate(
@@ -143,7 +148,7 @@ def loss_of(model: Any, variables: Any, inputs: Inputs, targets: Targets, preset
 @functools.partial(jax.jit, static_argnames=('static', 'margin'))
 def _loss(static: Static, margin: int, image: jax.Array, variables: Any, inputs: Inputs, aims: Any, counts: Any) -> Any:
     def parts(image: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        shown, painted = styles.values(static.model, variables, inputs(mirrored(image, margin)), aims)
+        shown, painted = styles.values(static.model, variables, inputs(mirrored(image, margin)), aims, margin=margin)
         each = {
             'content_loss': -counts['content'] * shown[0],
             'style_loss': -counts['style'] * painted[0],

@@ -75,18 +75,20 @@ PRESETS: dict[str, Recipe] = {
     ),
     # Fel et al. 2023, arXiv:2306.06805, as the authors' code has it.
     'maco': Recipe(Phases(), Steps('nadam', 1.0), 256, transformations=(Crops(0.5, 0.05), Noise(0.08)), views=32),
-    # Ours: steps of a share of black to white, small moves, and a blur.
+    # Ours: steps of a share of black to white along the run's colours, small moves, and a blur.
     'robust': Recipe(
         NOISE,
         Steps('normalised', 0.02, last=0.1),
         200,
         transformations=(Jitter(1 / 32), Zoom(0.9, 1.1), Rotate(8)),
         changes=(Blur(0.5, 4), Decay(0.01)),
+        colored=True,
         clip=True,
     ),
 }
 LEAST_SHOWN = 24  # pixels of a side: enough to show something
 LEAST_BOX = 28  # pixels of a side of a box that is shown enlarged
+MARGIN = 50 / 227  # of each side, where Nguyen et al. draw nothing
 PIECE = 1 / 1.2  # share of a side that a net is shown of an enlarged image
 
 
@@ -133,22 +135,55 @@ def stages(steps: int | None = None) -> tuple[Recipe, ...]:
 
     Raises: CnnJaxError for fewer than none.
     """
-    counts = np.array([190, 150, 20, 10])
-    if steps is not None:
-        if steps < 0:
-            raise CnnJaxError(f'steps: {steps} given; it is at least 0')
-        counts = np.diff(np.round(np.cumsum(counts) * steps / counts.sum()), prepend=0).astype(int)
+    counts = _shared((190, 150, 20, 10), steps)
     return (
         _stage(counts[0], (1, 2), (0.4, 0.4)),
         _stage(counts[1], (1, 1), (0.01, 2), (_piece(0.3),)),
-        _stage(counts[2], (2, 2), (0.1, 2), (_piece(0.2), Margin(50 / 227))),
+        _stage(counts[2], (2, 2), (0.1, 2), (_piece(0.2), Margin(MARGIN))),
         _stage(counts[3], (2, 2), (0.4, 2), (_piece(0.3),)),
     )
 
 
-def _piece(window: float) -> Crops:
+def centred_stages(size: tuple[int, int], steps: int | None = None) -> tuple[Recipe, ...]:
+    """The five stages that draw one object in the middle: the same paper's center-biased regularization.
+
+    As `stages`, but from noise, and in the source with two enlargements by 1.2. The first two are made for the
+    probability of a class, and the others for its logit. Long steps under much smoothing lay down the object; what is
+    left is drawn finer, near to the middle. Of small images pieces have 28 x 28 pixels and more, and the margin leaves
+    24 x 24.
+
+    size: height and width of the images. steps: of all stages together, in the shares of the source; None: its 530.
+
+    Raises: CnnJaxError for fewer than none.
+    """
+    counts, least = _shared((190, 150, 150, 30, 10), steps), min(1.0, LEAST_BOX / min(size))
+    wide, close = (max(side, least) for side in (PIECE, PIECE**2))
+    margin = Margin(min(MARGIN, (1 - min(1.0, LEAST_SHOWN / min(size))) / 2))
+    return (
+        _stage(counts[0], (11, 11), (0.001, 0.05)),
+        _stage(counts[1], (6, 6), (0.01, 0.08), (_piece(0.3, wide),)),
+        _stage(counts[2], (1, 1), (0.01, 2), (_piece(0.3, close),)),
+        _stage(counts[3], (3, 3), (0.1, 2), (_piece(0.1, close), margin)),
+        _stage(counts[4], (6, 3), (0.01, 2), (_piece(0.3, close),)),
+    )
+
+
+NUM_OF_PROBABILITY = 2  # the first stages of `centred_stages`
+
+
+def _shared(counts: tuple[int, ...], steps: int | None) -> tuple[int, ...]:
+    """The steps of each stage, where so many of all are wanted."""
+    if steps is None:
+        return counts
+    if steps < 0:
+        raise CnnJaxError(f'steps: {steps} given; it is at least 0')
+    ends = np.round(np.cumsum(counts) * steps / sum(counts)).astype(int)
+    return tuple(int(one) for one in np.diff(ends, prepend=0))
+
+
+def _piece(window: float, side: float = PIECE) -> Crops:
     """A piece of an enlarged image; window: the spread of its place, as a share of the way that it has."""
-    return Crops(PIECE, PIECE, window * (1 - PIECE))
+    return Crops(side, side, window * (1 - side))
 
 
 def _stage(
@@ -161,12 +196,13 @@ def _stage(
 
     The gradient is zero outside of a piece, and its mean so much the smaller; the source has the mean in the piece.
     """
-    rate = step[0] / UNIT * (PIECE**2 if transformations else 1)
-    smooth = Denoise(weight[0] * UNIT, weight[1] * UNIT, max(int(count), 1))
+    side = min([one.first for one in transformations if isinstance(one, Crops)], default=1.0)
+    rate = step[0] / UNIT * side**2
+    smooth = Denoise(weight[0] * UNIT, weight[1] * UNIT, max(count, 1))
     return Recipe(
         NOISE,
         Steps('normalised', rate, step[1] / step[0]),
-        int(count),
+        count,
         transformations,
         changes=(smooth,),
         clip=True,

@@ -26,6 +26,7 @@ class Recipe:
             images: steps and penalties are then the same for all nets.
         colored: gradients are multiplied by the covariance of the colours, so that steps go along the colours of the
             run's images, and few to neon; for `Pixels` alone.
+        smoothed: sigma, in pixels, of a blur of the gradients: steps have no detail that is finer; for `Pixels` alone.
         clip: the pixels stay between black and white; for `Pixels` alone.
     """
 
@@ -38,8 +39,10 @@ class Recipe:
     changes: tuple[Change, ...] = ()
     scaled: bool = False
     colored: bool = False
+    smoothed: float = 0.0
     clip: bool = False
 
     def __post_init__(self) -> None:
-        if (self.changes or self.colored or self.clip) and not isinstance(self.parameterisation, Pixels):
-            raise ValueError(f'changes, colored and clip are of pixels; got {self.parameterisation}')
+        of_pixels = self.changes or self.colored or self.smoothed or self.clip
+        if of_pixels and not isinstance(self.parameterisation, Pixels):
+            raise ValueError(f'changes, colored, smoothed and clip are of pixels; got {self.parameterisation}')

@@ -14,6 +14,7 @@ from cnn_jax.tracing.static import Static
 from cnn_jax.visualize.optimized.natural import Natural
 from cnn_jax.visualize.optimized.objectives import Objective
 from cnn_jax.visualize.optimized.recipe import Recipe
+from cnn_jax.visualize.optimized.regularisers import blurred
 from cnn_jax.visualize.optimized.transformations import apply
 
 Array = jax.Array
@@ -76,6 +77,8 @@ def step(
     if recipe.colored:
         covariance = scene.natural.colors @ scene.natural.colors.T
         found = jnp.einsum('bhwc,cd->bhwd', found, covariance)
+    if recipe.smoothed:
+        found = blurred(found, recipe.smoothed)
     optimizer = recipe.steps.make(recipe.num_steps)
     updates, moments = optimizer.update(-found, state.moments, state.parameters)
     parameters: Any = optax.apply_updates(state.parameters, updates)

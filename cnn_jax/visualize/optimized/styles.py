@@ -73,21 +73,46 @@ def targets(
     content_layers: tuple[str, ...],
     style_layers: tuple[str, ...],
     blend: tuple[float, ...] = (),
+    margin: int = 0,
 ) -> Targets:
     """The targets of model inputs (1, height, width, channels), where each image may have a size of its own.
 
-    blend: how much each of the styles counts; empty: all the same.
+    blend: how much each of the styles counts; empty: all the same. margin: pixels at each border that do not count.
     """
+
+    def seen(image: Any, layers: tuple[str, ...]) -> list[Array]:
+        return [inside(one, image.shape, margin) for one in features(model, variables, image, layers)]
+
     parts = jnp.asarray(blend or (1.0,) * len(styles)) / sum(blend or (1.0,) * len(styles))
-    found = [[gram_matrices(one) for one in features(model, variables, style, style_layers)] for style in styles]
+    found = [[gram_matrices(one) for one in seen(style, style_layers)] for style in styles]
     mixed = [jnp.tensordot(parts, jnp.stack(row), 1) for row in zip(*found, strict=True)]
-    shown = features(model, variables, content, content_layers)
+    shown = seen(content, content_layers)
     return Targets(dict(zip(content_layers, shown, strict=True)), dict(zip(style_layers, mixed, strict=True)))
 
 
-def values(model: Any, variables: Any, inputs: Array, objectives: Sequence[Objective]) -> list[Array]:
-    """Objectives, each (batch,), of model inputs in one call of the net; to be differentiated and compiled."""
+def values(
+    model: Any, variables: Any, inputs: Array, objectives: Sequence[Objective], *, margin: int = 0
+) -> list[Array]:
+    """Objectives, each (batch,), of model inputs in one call of the net; to be differentiated and compiled.
+
+    margin: pixels at each border that do not count.
+    """
     names = tuple(dict.fromkeys(name for one in objectives for name in one.layers))
     net = net_of(model, variables, inputs, names)
-    found = dict(zip(names, net.run(variables, inputs, [net.output(one) for one in names]), strict=True))
+    outputs = net.run(variables, inputs, [net.output(one) for one in names])
+    found = {name: inside(one, inputs.shape, margin) for name, one in zip(names, outputs, strict=True)}
     return [one(found.__getitem__) for one in objectives]
+
+
+def inside(maps: Array, shape: tuple[int, ...], margin: int) -> Array:
+    """Maps without what lies in the margin of inputs of that shape; one place of them is left at least.
+
+    What is mirrored beyond a border would count its pixels twice, and with them what a net makes of its padding.
+    """
+    rows, columns = (
+        min(
+            round(min(margin, (size - 1) // 3) * count / size), (count - 1) // 2
+        )  # a short side is mirrored but for one
+        for size, count in zip(shape[1:3], maps.shape[1:3], strict=True)
+    )
+    return maps[:, rows : maps.shape[1] - rows, columns : maps.shape[2] - columns]
