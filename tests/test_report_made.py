@@ -94,9 +94,12 @@ def test_without_training_images_none_are_made():
             raise DataError('not there')
         return Rows()
 
-    experiment: Any = SimpleNamespace(preprocess=lambda keys, batch: batch, task=SimpleNamespace(group=None))
+    experiment: Any = SimpleNamespace(
+        preprocess=lambda keys, batch: batch, task=SimpleNamespace(group=None, draws=False)
+    )
     feed: Any = SimpleNamespace(source=source)
-    found = shown.look_of(experiment, feed, 'test', step=1, workdir=Path('nowhere'), costly=True)
+    of = {'step': 1, 'workdir': Path('nowhere'), 'costly': True, 'variables': {}, 'results': {}}
+    found = shown.look_of(experiment, feed, 'test', **of)
     assert found.training is None
     assert len(found.examples.source) == COUNT
 

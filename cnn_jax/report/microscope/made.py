@@ -64,6 +64,8 @@ def guided(run: Run, examples: Examples, rows: np.ndarray, layer: str, top: Top,
         activity: of the layer, which knows the places.
     """
     count = min(NUM_GUIDED, len(top.images))
+    if not count:
+        return {'guided_left_out': 'the patches of this layer are not known'}
     number = top.images.shape[1]
     images, channels = top.images[:count].T.ravel(), np.repeat(np.arange(number), count)  # unit by unit
     boxes = top.boxes[:count].transpose(1, 0, 2).reshape(-1, 4)

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from PIL import Image
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.drawing.page import image_source
 from cnn_jax.report.microscope.activity import Watched
+from cnn_jax.report.microscope.judged import Judged, shares_of
 from cnn_jax.report.microscope.scripts import rounded
 from cnn_jax.tasks.run import Run
 from cnn_jax.visualize.engine.examples import Examples
@@ -25,39 +25,46 @@ class Shown(NamedTuple):
 
     Attributes:
         row: in the split.
-        label, answer: classes.
-        top: [class, probability], the likeliest first.
+        classes: that it shows.
+        truth, answer: in words; '' where they are not known.
+        right: whether both are the same; None where an answer is more or less right, or is not known.
+        top: [class, probability], the likeliest first; none where the scores are of no classes.
         source: the `src` of an `img`, see `source_of`.
         size: height and width of what the net is shown, to which boxes belong.
     """
 
     row: int
-    label: int
-    answer: int
+    classes: list[int]
+    truth: str
+    answer: str
+    right: bool | None
     top: list[list[Any]]
     source: str
     size: tuple[int, int]
 
 
-def pictures(
-    run: Run, examples: Examples, watched: Watched, places: np.ndarray, class_names: Sequence[str]
-) -> list[Shown]:
+def pictures(run: Run, examples: Examples, watched: Watched, judged: Judged, places: np.ndarray) -> list[Shown]:
     """The images at some places among those that were watched."""
-    outputs = watched.outputs[places]
-    probabilities = np.asarray(run.task.probabilities(outputs), np.float64)
-    likeliest = np.argsort(-probabilities, 1, kind='stable')[:, : min(MOST_SCORES, len(class_names))]
+    shares = shares_of(run, watched.outputs[places], len(judged.classes))
     shown = pixels(examples, watched.rows[places])
     return [
         Shown(
             row=int(watched.rows[place]),
-            label=int(watched.labels[place]),
-            answer=int(outputs[number].argmax()),
-            top=[[int(one), rounded(probabilities[number, one : one + 1])[0]] for one in likeliest[number]],
+            classes=np.flatnonzero(judged.shows[place]).tolist(),
+            truth=judged.truths[place],
+            answer=judged.answers[place],
+            right=None if judged.right is None else bool(judged.right[place]),
+            top=[] if shares is None else _top(shares[number]),
             source=source_of(shown[number]),
             size=(shown.shape[1], shown.shape[2]),
         )
         for number, place in enumerate(places)
     ]
+
+
+def _top(shares: np.ndarray) -> list[list[Any]]:
+    likeliest = np.argsort(-shares, kind='stable')[:MOST_SCORES]
+    return [[int(one), rounded(shares[one : one + 1])[0]] for one in likeliest]
 
 
 def source_of(image: np.ndarray) -> str:

@@ -2,18 +2,21 @@
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.drawing.page import image_source
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.report.microscope.activity import Watched
+from cnn_jax.report.microscope.judged import Judged
 from cnn_jax.report.microscope.pictures import QUALITY, pixels
 from cnn_jax.report.microscope.scripts import rounded
+from cnn_jax.tasks.run import Run
 from cnn_jax.visualize import embedding
 from cnn_jax.visualize.engine.examples import Examples
 from cnn_jax.visualize.image_grid import assigned_to_cells
@@ -91,7 +94,7 @@ def aligned(points: np.ndarray, before: np.ndarray) -> np.ndarray:
 
 
 def about_space(
-    examples: Examples, watched: Watched, class_names: Sequence[str], *, costly: bool, told: Callable[[str], None]
+    run: Run, examples: Examples, watched: Watched, judged: Judged, *, costly: bool, told: Callable[[str], None]
 ) -> dict[str, Any]:
     """The scripts of the page: `space` of all images, and `space_N` of layers.
 
@@ -101,13 +104,16 @@ def about_space(
     small = np.concatenate([_small(examples, watched.rows[part]) for part in _parts(len(watched.rows))])
     names, first = list(watched.vectors), first_of(watched)
     with_tsne = names[max(0, first + 1 - MOST_LAID) : first + 1] if costly else []
+    groups = run.task.groups(in_words(tuple(run.class_names)))
     scripts: dict[str, Any] = {
         'space': {
             'rows': watched.rows.tolist(),
+            'groups': list(groups),
             'labels': watched.labels.tolist(),
-            'answers': watched.outputs.argmax(1).tolist(),
+            'answers': list(judged.answers),
+            'right': None if judged.right is None else judged.right.tolist(),
             'laid': with_tsne,
-            'looks': looks(watched.labels, len(class_names)),
+            'looks': looks(watched.labels, len(groups)),
             'neighbours': neighbours(small.reshape(len(small), -1)),
             'pictures': sheet(small),
         }

@@ -34,7 +34,7 @@ CNN_JAX.views.layer = {
     const about = CNN_JAX.data.run.layers[number];
     const lenses = CNN_JAX.views.layer.lenses(layer);
     const lens = lenses.some(function (entry) { return entry[0] === state.lens; }) ? state.lens : layer.kernels ? 'weights' : 'map';
-    const sorts = [['index', 'index'], ['selectivity', 'selectivity'], ['mean', 'mean activation']].concat(layer.norm ? [['norm', 'norm of the weights']] : []);
+    const sorts = [['index', 'index']].concat(layer.selectivity ? [['selectivity', 'selectivity']] : [], [['mean', 'mean activation']], layer.norm ? [['norm', 'norm of the weights']] : []);
     // The order stays when another layer is looked at, which may not have it.
     const sort = sorts.some(function (entry) { return entry[0] === state.sort; }) ? state.sort : 'index';
     place.append(make('h2', {}, layer.name));
@@ -57,7 +57,7 @@ CNN_JAX.views.layer = {
     const dead = layer.all_dead ? layer.all_dead + ' of ' + layer.units + ' units are dead: they have one value at every place of all images. ' : 'None of ' + layer.units + ' units is dead. ';
     const part = layer.shown < layer.units ? 'The first ' + layer.shown + ' are shown. ' : '';
     const shrunk = layer.maps.shrunk > 1 ? 'Maps are means of squares of ' + layer.maps.shrunk + ' places. ' : '';
-    return about.kind + ', output ' + about.shape.join(' x ') + '. ' + dead + part + shrunk + 'Selectivity is the correlation of a unit with the class that it goes with best.';
+    return about.kind + ', output ' + about.shape.join(' x ') + '. ' + dead + part + shrunk + (layer.selectivity ? 'Selectivity is the correlation of a unit with the class that it goes with best.' : '');
   },
 
   // How the images of units were made, and how those of others are.
@@ -77,8 +77,8 @@ CNN_JAX.views.layer = {
 
   tile: function (layer, unit, lens, sort, each) {
     const dead = layer.dead.indexOf(unit) >= 0;
-    const named = 'for ' + CNN_JAX.className(layer.selective_for[unit]);
-    const more = dead ? 'dead' : sort === 'norm' ? 'norm ' + short(layer.norm[unit]) : lens === 'mean' || sort === 'mean' ? short(layer.mean[unit]) : short(layer.selectivity[unit]) + ' ' + named;
+    const mean = lens === 'mean' || sort === 'mean' || !layer.selectivity;
+    const more = dead ? 'dead' : sort === 'norm' ? 'norm ' + short(layer.norm[unit]) : mean ? short(layer.mean[unit]) : short(layer.selectivity[unit]) + ' for ' + CNN_JAX.className(layer.selective_for[unit]);
     return make('a', { class: dead ? 'tile dead' : 'tile', href: CNN_JAX.link({ unit: unit }), title: layer.name + ' unit ' + unit + ', ' + more },
       CNN_JAX.unitPicture(layer, unit, lens, each), make('span', { class: 'label' }, make('b', {}, String(unit)), ' ' + more));
   },

@@ -101,7 +101,7 @@ CNN_JAX.views.space = {
         CNN_JAX.remember({ class: plot.only });
         buttons.forEach(function (one) { one.setAttribute('aria-pressed', String(one === button && plot.only !== null)); });
         scatter.draw(plot);
-      } }, mark, CNN_JAX.className(label) + ' ', make('span', { class: 'more' }, String(counts[label])));
+      } }, mark, about.groups[label] + ' ', make('span', { class: 'more' }, String(counts[label])));
       return button;
     });
     const rest = Object.keys(counts).length - buttons.length;
@@ -117,7 +117,7 @@ CNN_JAX.views.space = {
     if (!circled.length) return place.replaceChildren();
     circled.forEach(function (number) { counts[about.labels[number]] = (counts[about.labels[number]] || 0) + 1; });
     const words = Object.keys(counts).sort(function (one, other) { return counts[other] - counts[one]; }).map(function (label) {
-      return counts[label] + ' of ' + CNN_JAX.className(Number(label));
+      return counts[label] + ' of ' + about.groups[Number(label)];
     });
     const shown = circled.slice(0, 200);
     const clear = make('button', { type: 'button', class: 'switch', onclick: function () { plot.told.circle([]); } }, 'Clear');
@@ -133,23 +133,23 @@ CNN_JAX.views.space = {
     plot.rings = chosen < 0 ? [] : layer.neighbours[chosen].map(function (number) { return [number, '--orange']; });
     scatter.draw(plot);
     if (chosen < 0) return place.replaceChildren();
-    const wrong = about.answers[chosen] !== about.labels[chosen];
-    const words = CNN_JAX.className(about.labels[chosen]) + (wrong ? ', taken for ' + CNN_JAX.className(about.answers[chosen]) : '');
+    const wrong = about.right && !about.right[chosen] && about.answers[chosen], grouped = about.groups.length > 1;
+    const words = (grouped ? about.groups[about.labels[chosen]] : about.answers[chosen]) + (wrong && grouped ? ', taken for ' + about.answers[chosen] : '');
     const lists = [['Nearest in ' + layer.name, layer.neighbours], ['Nearest in pixels', about.neighbours]].map(function (entry) {
       const found = entry[1][chosen];
       const same = found.filter(function (number) { return about.labels[number] === about.labels[chosen]; }).length;
-      return make('figure', {}, make('h3', {}, entry[0] + ': ' + same + ' of ' + found.length + ' of its class'),
+      return make('figure', {}, make('h3', {}, entry[0] + (grouped ? ': ' + same + ' of ' + found.length + ' of its class' : '')),
         make('div', { class: 'thumbnails' }, found.map(function (number) { return CNN_JAX.views.space.picture(plot, number, 60, about.labels[chosen]); })));
     });
-    return place.replaceChildren(make('div', { class: 'panels' }, make('figure', {}, make('h3', {}, 'Image ' + about.rows[chosen] + ': ' + words), CNN_JAX.thumbnail(chosen, 112)), lists));
+    return place.replaceChildren(make('div', { class: 'panels' }, make('figure', {}, make('h3', {}, 'Image ' + about.rows[chosen] + (words ? ': ' + words : '')), CNN_JAX.thumbnail(chosen, 112)), lists));
   },
 
   // A small picture that can be chosen; where `label` is given, one of another class says so.
   picture: function (plot, number, across, label) {
     const about = CNN_JAX.data.space, other = label !== null && about.labels[number] !== label;
-    const name = CNN_JAX.className(about.labels[number]);
+    const name = about.groups[about.labels[number]];
     return make('button', { type: 'button', class: other ? 'thumbnail other' : 'thumbnail', title: 'image ' + about.rows[number] + ', ' + name, onclick: function () { plot.told.pick(number); } },
-      CNN_JAX.thumbnail(number, across), label === null ? null : make('span', { class: 'label' }, (other ? 'not: ' : '') + name));
+      CNN_JAX.thumbnail(number, across), label === null || about.groups.length < 2 ? null : make('span', { class: 'label' }, (other ? 'not: ' : '') + name));
   },
 
   turn: function (by) {
@@ -165,5 +165,5 @@ CNN_JAX.thumbnail = function (number, across) {
   const high = scale * pictures.size[0], wide = scale * pictures.size[1], rows = Math.ceil(about.rows.length / pictures.columns);
   const style = 'width:' + wide + 'px;height:' + high + 'px;background-image:url(' + pictures.source + ');background-size:' + wide * pictures.columns + 'px ' + high * rows +
     'px;background-position:' + -scale * from[0] + 'px ' + -scale * from[1] + 'px';
-  return make('span', { class: 'patch', role: 'img', style: style, 'aria-label': 'image ' + about.rows[number] + ', ' + CNN_JAX.className(about.labels[number]) });
+  return make('span', { class: 'patch', role: 'img', style: style, 'aria-label': 'image ' + about.rows[number] + ', ' + about.groups[about.labels[number]] });
 };

@@ -16,7 +16,7 @@ CNN_JAX.views.training = {
     data.failed.forEach(function (text) { place.append(make('p', { class: 'note', role: 'alert' }, 'Left out: ' + text)); });
     place.append(CNN_JAX.views.training.slider(view));
     const of = CNN_JAX.views.training;
-    place.append(make('div', { class: 'panels' }, of.scores(view), of.dead(view), of.plane(view), make('div', { class: 'stack' }, of.filters(view), of.births(view, state))), of.maps(view, state));
+    place.append(make('div', { class: 'panels' }, data.right ? of.scores(view) : null, of.dead(view), of.plane(view), make('div', { class: 'stack' }, of.filters(view), data.births[0] ? of.births(view, state) : null)), of.maps(view, state));
     of.move(view, view.at);
   },
 
@@ -130,7 +130,7 @@ CNN_JAX.views.training = {
   plane: function (view) {
     const data = view.data;
     const canvas = make('canvas', { class: 'scatter small', tabindex: '0', role: 'application', 'aria-label': 'the images in the space of ' + data.layer + ', by PCA at each step' });
-    const about = { labels: CNN_JAX.data.space.labels, looks: CNN_JAX.data.space.looks };
+    const about = { labels: CNN_JAX.data.space.labels, looks: CNN_JAX.data.space.looks, groups: CNN_JAX.data.space.groups };
     const plot = scatter.make(canvas, about, { pick: function (chosen) { plot.chosen = chosen; scatter.draw(plot); }, circle: function () {}, view: function () {} });
     const words = make('p', { class: 'note' });
     view.updates.push(function (at) {
@@ -194,12 +194,12 @@ CNN_JAX.views.training = {
     }));
     const scores = make('div', {}), rows = make('div', {});
     view.updates.push(function (at) {
-      scores.replaceChildren(charts.scores({ label: points.labels[points.rows.indexOf(data.images[image])], top: data.scores[image][at] }));
+      if (data.scores[image].length) scores.replaceChildren(charts.scores({ classes: [points.labels[points.rows.indexOf(data.images[image])]], top: data.scores[image][at] }));
       rows.replaceChildren.apply(rows, CNN_JAX.data.run.layers.map(function (about, layer) { return CNN_JAX.views.training.row(data, layer, about.name, at, image, each); }));
     });
     return make('section', { class: 'trained-maps' }, make('h3', {}, 'The maps of image ' + data.images[image]), strip,
       make('div', { class: 'controls' }, choice('Colours to the largest of a layer at', [['step', 'this step'], ['all', 'all steps']], each ? 'step' : 'all', function (key) { go({ scale: key }); })),
-      make('figure', {}, make('h3', {}, 'What the net says'), scores), rows);
+      data.scores[image].length ? make('figure', {}, make('h3', {}, 'What the net says'), scores) : null, rows);
   },
 
   row: function (data, layer, name, at, image, each) {

@@ -21,13 +21,14 @@ CNN_JAX.views.unit = {
     place.append(make('p', { class: 'note' }, CNN_JAX.views.unit.words(layer, unit)));
     place.append(make('div', { class: 'panels' }, CNN_JAX.views.unit.patches(layer, unit),
       CNN_JAX.views.unit.guided(layer, unit), CNN_JAX.views.unit.optimised(layer, unit),
-      make('figure', {}, titled('Activation in each class', 'selectivity'), charts.histogram(layer.histograms[unit])),
+      make('figure', {}, titled(layer.selectivity ? 'Activation in each class' : 'Activation', layer.selectivity ? 'selectivity' : null), charts.histogram(layer.histograms[unit])),
       CNN_JAX.views.unit.weights(layer, unit, number), CNN_JAX.views.unit.map(layer, unit)));
   },
 
   words: function (layer, unit) {
     if (layer.dead.indexOf(unit) >= 0) return 'Dead: its value is ' + short(layer.low[unit]) + ' at every place of all images.';
-    return 'Goes best with ' + CNN_JAX.className(layer.selective_for[unit]) + ' (correlation ' + short(layer.selectivity[unit]) + '). Mean activation ' +
+    const best = layer.selectivity ? 'Goes best with ' + CNN_JAX.className(layer.selective_for[unit]) + ' (correlation ' + short(layer.selectivity[unit]) + '). ' : '';
+    return best + 'Mean activation ' +
       short(layer.mean[unit]) + ', from ' + short(layer.low[unit]) + ' to ' + short(layer.high[unit]) + '.';
   },
 
@@ -39,12 +40,12 @@ CNN_JAX.views.unit = {
     const around = make('div', { class: 'around-patch', 'aria-live': 'polite' });
     function look(place) {
       const image = CNN_JAX.data.images.all[layer.top.images[unit][place]];
-      around.replaceChildren(paint.whole(image, layer.top.boxes[unit][place]), make('p', {}, 'image ' + image.row + ', ' + CNN_JAX.className(image.label),
+      around.replaceChildren(paint.whole(image, layer.top.boxes[unit][place]), make('p', {}, 'image ' + image.row + (image.truth ? ', ' + image.truth : ''),
         make('br'), 'activation ' + short(layer.top.values[unit][place])));
     }
     const list = make('div', { class: 'patches' }, layer.top.images[unit].map(function (number, place) {
       const image = CNN_JAX.data.images.all[number];
-      const label = 'image ' + image.row + ', ' + CNN_JAX.className(image.label) + ', activation ' + short(layer.top.values[unit][place]);
+      const label = CNN_JAX.words(image) + ', activation ' + short(layer.top.values[unit][place]);
       return make('button', { type: 'button', title: label, onmouseenter: function () { look(place); }, onfocus: function () { look(place); }, onclick: function () { look(place); } },
         make('span', { class: 'frame' }, paint.patch(image, layer.top.boxes[unit][place], 84)), make('span', { class: 'label' }, short(layer.top.values[unit][place])));
     }));
