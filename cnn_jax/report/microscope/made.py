@@ -17,7 +17,7 @@ from cnn_jax.tracing import scores
 from cnn_jax.visualize import guided_backprop
 from cnn_jax.visualize.engine.examples import Examples
 
-NUM_GUIDED = 4  # of the patches of a unit, the first
+NUM_GUIDED = 2  # of the patches of a unit, the first
 MOST_OPTIMISED = 32  # units of a layer, the first
 KINDS = len(together.KINDS)  # of each unit: one image, another that differs from it, and what switches the unit off
 MOST_MACS = 2e12  # of all steps of all units of a net; of a larger one fewer units, the first

@@ -121,6 +121,8 @@ def _script(run: Run, found: Mapping[int, Step], pages: Pages, images: np.ndarra
         'steps': list(found),
         'right': None if judged.results or judged.right is None else _right(outputs, pages.watched.labels),
         'dead': [[int(one.watched.layers[name].dead.sum()) for one in seen] for name in names],
+        'dead_units': [[_dead(one.watched, name) for one in seen] for name in names],
+        'means': [pack(np.stack([_means(one.watched, name) for one in seen])) for name in names],
         'units': [len(seen[0].watched.layers[name].dead) for name in names],
         'images': pages.watched.rows[images].tolist(),
         'scores': [scores(run, outputs[:, image], len(judged.classes)) for image in images],
@@ -129,6 +131,14 @@ def _script(run: Run, found: Mapping[int, Step], pages: Pages, images: np.ndarra
         'planes': planes([next(iter(one.watched.vectors.values())) for one in seen]),
         'births': [about_births([one.watched for one in seen], name, judged.shows) for name in names],
     }
+
+
+def _dead(watched: Watched, name: str) -> list[int]:
+    return np.flatnonzero(watched.layers[name].dead[:MOST_UNITS]).tolist()
+
+
+def _means(watched: Watched, name: str) -> np.ndarray:
+    return watched.layers[name].means[:, :MOST_UNITS].mean(0)
 
 
 def _right(outputs: np.ndarray, labels: np.ndarray) -> list[Any]:

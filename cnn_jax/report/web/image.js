@@ -13,17 +13,30 @@ CNN_JAX.views.image = {
       place.append(make('p', { class: 'note', role: 'alert' }, 'The maps of image ' + state.image + ' are not kept; this is another one.'));
     }
     place.append(CNN_JAX.imageStrip(true));
-    place.append(CNN_JAX.views.image.answer(image));
+    place.append(CNN_JAX.views.image.at(image));
     if (CNN_JAX.data.run.question) place.append(make('p', { class: 'note' }, 'The maps below, and those of the layers, are of the net that is asked of each image: ' + CNN_JAX.data.run.question));
-    CNN_JAX.attributions.show(place, state, image);
+    const at = CNN_JAX.steps.at(state), kept = at === null ? -1 : CNN_JAX.data.training.images.indexOf(image.row);
+    if (at === null) CNN_JAX.attributions.show(place, state, image);
     place.append(make('h2', {}, 'What each layer makes of it'));
-    const limits = CNN_JAX.layerScripts().map(function (name) { return CNN_JAX.data[name].maps.limit; });
+    if (at !== null && kept < 0) return place.append(CNN_JAX.notKept());
+    const layers = CNN_JAX.data.run.layers.map(function (about, number) { return CNN_JAX.steps.layer(number, at); });
+    const limits = layers.map(function (layer) { return layer.maps.limit; });
     const all = state.scale === 'all';
     place.append(make('div', { class: 'controls' }, choice('Colours to', [['layer', 'the largest of each layer'], ['all', 'the largest of all layers']], all ? 'all' : 'layer', function (key) { go({ scale: key }); })));
-    CNN_JAX.data.run.layers.forEach(function (about, number) {
-      const layer = CNN_JAX.layer(number);
-      place.append(CNN_JAX.views.image.row(layer, chosen, all ? Math.max.apply(null, limits) : layer.maps.limit));
+    layers.forEach(function (layer) {
+      place.append(CNN_JAX.views.image.row(layer, at === null ? chosen : kept, all ? Math.max.apply(null, limits) : layer.maps.limit));
     });
+    return undefined;
+  },
+
+  // What the net says, at the step of the slider too.
+  at: function (image) {
+    const at = CNN_JAX.steps.at(CNN_JAX.state());
+    if (at === null) return CNN_JAX.views.image.answer(image);
+    const scores = CNN_JAX.data.training.scores[CNN_JAX.data.training.images.indexOf(image.row)];
+    const note = CNN_JAX.steps.note('What counted, and what the task draws, are of the net of the page alone.');
+    const says = scores?.length ? make('figure', {}, make('h3', {}, 'What the net says'), charts.scores({ classes: image.classes, top: scores[at] })) : null;
+    return make('div', {}, note, make('div', { class: 'panels' }, make('figure', {}, make('h3', {}, image.truth), make('div', { class: 'large' }, paint.whole(image, null))), says));
   },
 
   // What is right and what the net says: the task's own picture and its texts, and the scores of classes.
@@ -39,7 +52,7 @@ CNN_JAX.views.image = {
     const texts = own.told.length ? own.told.map(CNN_JAX.views.image.told) : [image.truth ? make('p', { class: 'note' }, 'right: ' + image.truth) : null, words ? make('p', { class: 'note' }, words) : null];
     return make('div', { class: 'panels answer' }, make('figure', { class: 'own' }, make('h3', {}, 'What is right, and what the net says'),
       make('img', { src: own.source, alt: CNN_JAX.words(image) }), make('figcaption', {}, own.remark)),
-    make('figure', {}, make('h3', {}, 'In words'), texts), scores);
+    make('div', { class: 'stack' }, make('figure', {}, make('h3', {}, 'In words'), texts), scores));
   },
 
   // A text of people beside that of the net.
@@ -54,7 +67,7 @@ CNN_JAX.views.image = {
 
   row: function (layer, image, limit) {
     const small = layer.maps.shape[2] === 1 && layer.maps.shape[3] === 1;
-    const maps = Array.from({ length: layer.shown }, function (_, unit) {
+    const maps = Array.from({ length: Math.min(layer.shown, layer.maps.shape[1]) }, function (_, unit) {
       const picture = paint.picture(layer.maps, [image, unit]);
       const largest = paint.largest(picture);
       const link = { href: CNN_JAX.link({ layer: layer.name, unit: unit, page: null, scale: null }), title: 'unit ' + unit + ', largest ' + short(largest) };

@@ -71,7 +71,7 @@ const CNN_JAX = {
   kept: function () {
     const state = CNN_JAX.state();
     const found = {};
-    ['lens', 'sort', 'scale', 'image'].forEach(function (key) { if (state[key]) found[key] = state[key]; });
+    ['lens', 'sort', 'scale', 'image', 'step'].forEach(function (key) { if (state[key]) found[key] = state[key]; });
     return found;
   },
 
