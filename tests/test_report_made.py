@@ -108,11 +108,11 @@ def test_how_many_images_a_net_affords(run, monkeypatch):
     table = [
         layer for layer in describe.layer_table(run.model, run.input_shape, variables=run.variables) if layer.depth
     ]
-    assert made.num_optimised(run, table) == made.MOST_OPTIMISED
+    assert made.num_optimised(run, table, 32) == 32
     monkeypatch.setattr(made, 'MOST_BYTES', 9 * made.KINDS * 12 * 12)
-    assert made.num_optimised(run, table) == 2  # of layers with 4, 4, 5 and 3 units; three of each would be 12
+    assert made.num_optimised(run, table, 32) == 2  # of layers with 4, 4, 5 and 3 units; three of each would be 12
     monkeypatch.setattr(made, 'MOST_MACS', 1.0)
-    assert made.num_optimised(run, table) == 0
+    assert made.num_optimised(run, table, 32) == 0
 
 
 def test_what_is_made_is_named_by_its_layer(run, monkeypatch):
@@ -126,5 +126,5 @@ def test_what_is_made_is_named_by_its_layer(run, monkeypatch):
     training = look()._replace(training=look().examples)
     found = made.made(run, training, seen, table, tops, lambda words: None)
     assert [name for name in names if 'optimised' in found[name]] == ['conv1', 'conv3', 'fc4']  # a pool learns nothing
-    assert found['conv3']['optimised'] == made.MOST_OPTIMISED
+    assert found['conv3']['optimised'] == 32
     assert all('optimised' not in one for one in made.made(run, look(), seen, table, tops, print).values())

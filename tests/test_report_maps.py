@@ -33,12 +33,7 @@ def known(run, seen):
 
 @pytest.fixture(scope='module')
 def found(run, seen, known):
-    patch = pytest.MonkeyPatch()
-    patch.setattr(maps, 'MOST_IMAGES', 2)
-    try:
-        return maps.about_maps(run, look().examples, seen, known, np.arange(6), NAMES, 1, lambda words: None)
-    finally:
-        patch.undo()
+    return maps.about_maps(run, look().examples, seen, known, np.arange(6), NAMES, 1, lambda words: None, most=2)
 
 
 def unpacked(packed):

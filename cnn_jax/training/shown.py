@@ -14,6 +14,7 @@ from cnn_jax.devices.feed import Feed
 from cnn_jax.errors import DataError
 from cnn_jax.experiment import Experiment
 from cnn_jax.report.microscope import Look
+from cnn_jax.report.microscope.settings import DEFAULTS, Settings
 from cnn_jax.steps.predict import make_predict_step
 from cnn_jax.tasks.cases import Case, places_of
 from cnn_jax.tasks.results import Results
@@ -65,6 +66,7 @@ def look_of(
     costly: bool,
     variables: Any,
     results: Results,
+    settings: Settings = DEFAULTS,
 ) -> Look:
     """What the microscope of a run looks at.
 
@@ -77,6 +79,7 @@ def look_of(
         costly: see `Look`.
         variables: of that step.
         results: of the split; empty: it was not evaluated.
+        settings: how much is looked at.
     """
     preprocess = preprocessing(experiment.preprocess)
     examples = Examples(feed.source(split), preprocess, group=experiment.task.group)
@@ -85,7 +88,7 @@ def look_of(
     steps = Checkpoints(workdir / 'checkpoints').steps()
     cases = functools.partial(_cases_of, experiment, feed.source(split), variables, results)
     shown = cases if experiment.task.draws and results else None
-    return Look(examples, split, step, steps, costly, training, History(workdir), results, shown)
+    return Look(examples, split, step, steps, costly, training, History(workdir), results, shown, settings)
 
 
 def _training_images(feed: Feed) -> Source | None:

@@ -25,7 +25,6 @@ from cnn_jax.tasks.run import Run
 from cnn_jax.visualize.engine.examples import Examples
 
 DATA = 'data'  # the folder beside the page
-MOST_IMAGES = 1000  # that are looked at
 READ_BYTES = 512 << 20  # of a batch of images in all layers
 VECTOR_BYTES = 256 << 20  # of the vectors of all images in all layers
 
@@ -72,7 +71,8 @@ def write(run: Run, look: Look, *, told: Told = lambda words: None) -> None:
     scripts['maps'] = _of_images(seen, told) if look.costly else {}
     told('the net that runs in the page')
     scripts['alive'] = _alive(seen)
-    scripts |= space.about_space(run, seen.examples, watched, seen.judged, costly=look.costly, told=told)
+    laid = look.settings.laid if look.costly else None
+    scripts |= space.about_space(run, seen.examples, watched, seen.judged, laid=laid, told=told)
     if look.costly and look.history is not None and look.history.steps():
         pages = training.Pages(watched, seen.judged, seen.shapes, chosen, _vector_size(seen.examples, table))
         scripts['training'] = training.about_training(run, seen.examples, look.history, pages, told=told)
@@ -81,7 +81,7 @@ def write(run: Run, look: Look, *, told: Told = lambda words: None) -> None:
 
 def _seen(run: Run, look: Look, told: Told) -> tuple[Seen, str]:
     """What is looked at, and the question that is asked of each image."""
-    examples, words = look.examples.first(MOST_IMAGES), in_words(tuple(run.class_names))
+    examples, words = look.examples.first(look.settings.images), in_words(tuple(run.class_names))
     on_device = dataclasses.replace(run, variables=jax.device_put(run.variables))  # once, not for each batch
     run, question, class_names = shown.asked(on_device, examples, words)
     table = shown.shown_layers(run, examples)
@@ -110,8 +110,9 @@ def _of_units(seen: Seen, told: Told) -> tuple[dict[str, units.Top], dict[str, d
 def _of_images(seen: Seen, told: Told) -> dict[str, Any]:
     macs = sum(layer.macs for layer in seen.table)
     make = functools.partial(
-        about_maps, seen.run, seen.examples, seen.watched, seen.judged, seen.chosen, seen.class_names, macs, told
-    )
+        about_maps, seen.run, seen.examples, seen.watched, seen.judged, seen.chosen, seen.class_names, macs, told,
+        most=seen.look.settings.maps,
+    )  # fmt: skip
     return part('the maps of images', make, otherwise={})
 
 

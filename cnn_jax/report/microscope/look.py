@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from cnn_jax.report.microscope.settings import DEFAULTS, Settings
 from cnn_jax.tasks.cases import Case
 from cnn_jax.tasks.results import Results
 from cnn_jax.visualize.engine.examples import Examples
@@ -33,6 +34,7 @@ class Look(NamedTuple):
         history: of the run; None: it is not looked at.
         results: of the split, see `tasks.results.Results`; empty: it was not evaluated, or its task does not need it.
         cases: rows of the split as the task draws its answers on them; None: it draws none, or nobody has evaluated.
+        settings: how much is looked at.
     """
 
     examples: Examples
@@ -44,3 +46,4 @@ class Look(NamedTuple):
     history: History | None = None
     results: Results = MappingProxyType({})
     cases: Callable[[np.ndarray], list[Case]] | None = None
+    settings: Settings = DEFAULTS

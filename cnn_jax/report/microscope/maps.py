@@ -21,7 +21,7 @@ from cnn_jax.visualize.engine.windows import make_windows
 from cnn_jax.visualize.honesty import rank_correlation
 
 METHODS = ('gradient', 'guided_backprop', 'grad_cam')  # and occlusion, which is computed here
-MOST_IMAGES, MOST_MACS = 16, 4e12
+MOST_MACS = 4e12
 MOST_SIDE = 32  # pixels of a kept map; larger ones are averaged
 SEED = 0  # of the shuffled weights
 
@@ -35,6 +35,8 @@ def about_maps(
     class_names: Sequence[str],
     macs: int,
     told: Callable[[str], None],
+    *,
+    most: int,
 ) -> dict[str, Any]:
     """The values of `maps.js`.
 
@@ -52,10 +54,11 @@ def about_maps(
         class_names: of the data; of a task that is asked, the choices.
         macs: of one image.
         told: hears of the methods.
+        most: images, at most.
     """
     windows = make_windows(run.input_shape[:2], None, None)
     of_one = 2 * macs * (int(np.prod(windows.counts)) + 9 * MOST_TARGETS)
-    places = _spread(chosen, judged, max(1, min(MOST_IMAGES, int(MOST_MACS / max(1, of_one)))))
+    places = _spread(chosen, judged, max(1, min(most, int(MOST_MACS / max(1, of_one)))))
     images = np.concatenate(
         [np.asarray(examples.inputs(part))[: len(part)] for _, part, _ in examples.only(watched.rows[places]).batches()]
     )

@@ -45,6 +45,7 @@ def about_run(
         'command': tables.command(run.config),
         'colours': colours(),
         'cards': cards(),
+        'settings': look.settings._asdict(),
     }
 
 

@@ -24,7 +24,6 @@ from cnn_jax.visualize.neighbours import nearest
 
 LARGEST = 48  # pixels of a side of a small picture; larger images are made smaller
 NUM_NEIGHBOURS = 8
-MOST_LAID = 3  # layers with a t-SNE, of those before the scores the last ones: each takes its time
 EXACT_BYTES = 4 << 20  # of all small pictures; more of them are stored as JPEG
 TOGETHER = 64  # images that are read at once
 # Okabe and Ito 2008 for a dark page: what is dark there is lighter here, in the same hue.
@@ -94,16 +93,18 @@ def aligned(points: np.ndarray, before: np.ndarray) -> np.ndarray:
 
 
 def about_space(
-    run: Run, examples: Examples, watched: Watched, judged: Judged, *, costly: bool, told: Callable[[str], None]
+    run: Run, examples: Examples, watched: Watched, judged: Judged, *, laid: int | None, told: Callable[[str], None]
 ) -> dict[str, Any]:
     """The scripts of the page: `space` of all images, and `space_N` of layers.
 
-    costly: with all layers and t-SNE; else of the one before the scores its PCA. told: hears what is looked at.
+    laid: how many layers have a t-SNE, of those before the scores the last ones; None: there is the PCA of the one
+        before the scores alone.
+    told: hears what is looked at.
     """
     told('the images as points')
     small = np.concatenate([_small(examples, watched.rows[part]) for part in _parts(len(watched.rows))])
     names, first = list(watched.vectors), first_of(watched)
-    with_tsne = names[max(0, first + 1 - MOST_LAID) : first + 1] if costly else []
+    with_tsne = names[max(0, first + 1 - laid) : first + 1] if laid else []
     groups = run.task.groups(in_words(tuple(run.class_names)))
     scripts: dict[str, Any] = {
         'space': {
@@ -118,7 +119,7 @@ def about_space(
             'pictures': sheet(small),
         }
     }
-    for number in numbers(watched, costly):
+    for number in numbers(watched, laid is not None):
         name = names[number]
         if name in with_tsne:
             told(f't-SNE of {name}')

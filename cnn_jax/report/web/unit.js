@@ -27,7 +27,7 @@ CNN_JAX.views.unit = {
     }
     place.append(make('div', { class: 'panels' }, CNN_JAX.views.unit.patches(layer, unit),
       CNN_JAX.views.unit.guided(layer, unit), CNN_JAX.views.unit.optimised(layer, unit),
-      make('figure', {}, titled(layer.selectivity ? 'Activation in each class' : 'Activation', layer.selectivity ? 'selectivity' : null), charts.histogram(layer.histograms[unit])),
+      make('figure', {}, layer.selectivity ? titled('Activation in each class', 'selectivity') : titled('Activation', null), charts.histogram(layer.histograms[unit])),
       CNN_JAX.views.unit.weights(layer, unit, number), CNN_JAX.views.unit.map(layer, unit)));
   },
 
