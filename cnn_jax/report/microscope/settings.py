@@ -9,7 +9,7 @@ class Settings(NamedTuple):
     """How much is looked at; see `settings`."""
 
     images: int = 1000
-    maps: int = 16
+    maps: int = 12
     made: int = 32
     laid: int = 3
 

@@ -22,7 +22,7 @@ CNN_JAX.attributions = {
     const classes = targets.map(function (target, at) { return [String(target), maps.words[number][at]]; });
     const twins = make('label', { class: 'choice' }, make('input', { type: 'checkbox', checked: view.twins, onchange: function () { go({ twins: view.twins ? null : 1 }); } }),
       make('span', {}, 'with each its twin: the map of a net whose weights are shuffled'));
-    place.append(make('div', { class: 'controls' }, choice(image.top.length ? 'Class' : 'Explained', classes, String(targets[view.target]), function (target) { go({ class: target }); }), twins));
+    place.append(make('div', { class: image.top.length ? 'controls' : 'controls roomy' }, choice(image.top.length ? 'Class' : 'Explained', classes, String(targets[view.target]), function (target) { go({ class: target }); }), twins));
     place.append(make('div', { class: 'bar wide' }, make('span', {}, '\u2212 the largest'), here.shades(), make('span', {}, 'the largest of each map, which stands below it')));
     const row = make('div', { class: 'maps-row' }, here.ofImage(view));
     Object.keys(maps.methods).forEach(function (method) { row.append(here.ofMethod(view, method)); });
