@@ -39,9 +39,9 @@ class Shot(NamedTuple):
 
 
 SHOTS = (
-    Shot('unit', 'layer=conv3&unit=4', 1010),
-    Shot('space', 'page=space&plane=tsne&form=images', 1010),
-    Shot('training', 'page=training&step=97', 1260),
+    Shot('unit', 'layer=conv3&unit=4', 1175),
+    Shot('image', 'page=image', 1245),
+    Shot('training', 'page=training&step=97', 1262),
 )
 
 
