@@ -13,7 +13,7 @@ from PIL import Image
 from test_report_microscope import make_run, preprocess
 
 from cnn_jax.report import microscope
-from cnn_jax.report.microscope import covering, drawn, scripts, shown, targets
+from cnn_jax.report.microscope import covering, drawn, rows, scripts, shown, targets
 from cnn_jax.tasks import localization, multilabel, segmentation
 from cnn_jax.tasks.cases import Case
 from cnn_jax.visualize.engine.examples import Examples
@@ -82,13 +82,13 @@ class Rows:
 
 def seen_of(task, folder):
     """A run of a tiny net, and what is looked at: results and cases as an evaluation gives them."""
-    rows, model = Rows(), Net(task.name)
+    source, model = Rows(), Net(task.name)
     run = make_run(
         folder, task=task, model=model, config={'experiment': 'tiny', 'options': {}, 'class_names': list(NAMES)},
         variables=jax.device_get(model.init(jax.random.key(4), jnp.zeros((1, 12, 12, 1)), train=False)),
     )  # fmt: skip
-    batch = {name: np.stack([rows[row][name] for row in range(COUNT)]) for name in rows[0]}
-    batch = {name: jnp.asarray(values) for name, values in batch.items()} | {'image': preprocess(rows.images)}
+    batch = {name: np.stack([source[row][name] for row in range(COUNT)]) for name in source[0]}
+    batch = {name: jnp.asarray(values) for name, values in batch.items()} | {'image': preprocess(source.images)}
     outputs = model.apply(run.variables, batch['image'], train=False)
     results = jax.device_get({'loss': task.loss(outputs, batch), **task.results(outputs, batch)})
     results |= {'index': np.arange(COUNT)}
@@ -97,15 +97,15 @@ def seen_of(task, folder):
     def cases(index):
         return [
             Case(
-                rows.images[row],
+                source.images[row],
                 {name: values[row] for name, values in results.items()},
-                rows[row],
+                source[row],
                 None if read is None else {name: values[row] for name, values in read.items()},
             )
             for row in index
         ]
 
-    examples = Examples(rows, preprocess, batch_size=16, group=task.group)
+    examples = Examples(source, preprocess, batch_size=16, group=task.group)
     look = microscope.Look(examples, 'test', 9, [9], results=results, cases=cases if task.draws else None)
     return run, look, outputs
 
@@ -213,3 +213,22 @@ def test_pictures_without_room_are_counted(tmp_path, monkeypatch):
     watched = dataclasses.make_dataclass('Watched', ['rows'])(np.arange(COUNT))
     found = drawn.about_drawn(run, look, watched, np.arange(4))  # pyright: ignore[reportArgumentType]
     assert (found['rows'], found['left_out']) == ([], 4)
+
+
+def test_rows_are_read_once_while_there_is_room(monkeypatch):
+    class Counted(Rows):
+        read = 0
+
+        def __getitem__(self, row):
+            self.read += 1
+            return super().__getitem__(row)
+
+    source = Counted()
+    nbytes = sum(np.asarray(value).nbytes for value in source[0].values())
+    monkeypatch.setattr(rows, 'MOST_BYTES', 2 * nbytes)
+    once = rows.Once(source)
+    for _ in range(2):
+        for row in range(3):
+            np.testing.assert_array_equal(once[row]['image'], source.images[row])
+    assert source.read == 1 + 2 + 2  # the third finds no room
+    assert len(once) == COUNT

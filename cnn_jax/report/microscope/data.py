@@ -19,6 +19,7 @@ from cnn_jax.report.microscope.judged import Judged, judged
 from cnn_jax.report.microscope.look import Look
 from cnn_jax.report.microscope.maps import MOST_SIDE, about_maps
 from cnn_jax.report.microscope.pictures import Shown, pictures
+from cnn_jax.report.microscope.rows import Once
 from cnn_jax.report.microscope.scripts import pack, write_script
 from cnn_jax.report.parts import part
 from cnn_jax.tasks.run import Run
@@ -81,6 +82,7 @@ def write(run: Run, look: Look, *, told: Told = lambda words: None) -> None:
 
 def _seen(run: Run, look: Look, told: Told) -> tuple[Seen, str]:
     """What is looked at, and the question that is asked of each image."""
+    look = look._replace(examples=dataclasses.replace(look.examples, source=Once(look.examples.source)))
     examples, words = look.examples.first(look.settings.images), in_words(tuple(run.class_names))
     on_device = dataclasses.replace(run, variables=jax.device_put(run.variables))  # once, not for each batch
     run, question, class_names = shown.asked(on_device, examples, words)

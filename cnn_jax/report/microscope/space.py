@@ -54,9 +54,19 @@ def principal(values: np.ndarray) -> Plane:
     else:  # the products of the points have the same components, and are fewer
         strengths, axes = _largest(centred @ centred.T, found)
         points = axes * np.sqrt(np.maximum(strengths, 0))
-    points = points * np.sign(points[np.abs(points).argmax(0), np.arange(found)])
-    points = np.pad(points, ((0, 0), (0, 2 - found)))
-    return Plane(points, np.square(points).sum(0) / total)
+    return leading(points, total)
+
+
+def leading(points: np.ndarray, total: float | None = None) -> Plane:
+    """The plane of points (points, components) whose columns are their principal components, the largest first.
+
+    total: the sum of the squares of all components; None: these are all.
+    """
+    total = float(np.square(points).sum()) if total is None else total
+    first = points[:, :2]
+    first = first * np.sign(first[np.abs(first).argmax(0), np.arange(first.shape[1])])
+    first = np.pad(first, ((0, 0), (0, 2 - first.shape[1])))
+    return Plane(first, np.square(first).sum(0) / (total or 1.0))
 
 
 def compact(values: np.ndarray) -> np.ndarray:
@@ -142,7 +152,7 @@ def numbers(watched: Watched, costly: bool) -> list[int]:
 def of_layer(name: str, values: np.ndarray, *, laid: bool) -> dict[str, Any]:
     """The planes of a layer by their names with their grids, and its nearest images; values: (images, features)."""
     points = compact(values)
-    plane = principal(points)
+    plane = leading(points) if values.shape[1] > len(values) else principal(points)
     found: dict[str, Any] = {
         'name': name,
         'size': values.shape[1],
