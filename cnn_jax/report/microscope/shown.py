@@ -54,13 +54,15 @@ def shown_layers(run: Run, examples: Examples) -> list[Layer]:
     first = examples.source[0]['image'][None]
     net = scores.net_of(run.model, run.variables, examples.inputs(first))
     table = list(describe.layer_table(run.model, run.input_shape, variables=run.variables))
-    opened = {layer.name for layer in table if layer.depth == 1 and is_net([one.name for one in table], layer.name)}
+    outside = max((layer.depth for layer in table if not layer.name), default=0)  # a net that is asked is in another
+    first_level = {layer.name for layer in table if layer.depth == outside + 1}
+    opened = {name for name in first_level if is_net([one.name for one in table], name)}
     found = {}
     for layer in table:
         known, (owner, _, inner) = net.layers.get(layer.name), layer.name.rpartition('/')
         if known is None or layer.kind == 'Dropout':  # which passes on what it reads
             continue
-        if layer.name in opened or (layer.depth > 1 and owner not in opened):
+        if layer.name in opened or (layer.name not in first_level and owner not in opened):
             continue
         if known.batched and len(known.shape) in (2, 4) and inner:
             found[layer.name] = layer
