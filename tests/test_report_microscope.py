@@ -296,6 +296,8 @@ def test_a_large_image_is_a_small_picture():
     with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
         assert (kind, picture.size) == ('data:image/jpeg;base64', (64, 96))
         np.testing.assert_allclose(np.asarray(picture), 90, atol=2)
+    with Image.open(io.BytesIO(base64.b64decode(pictures.source_of(image, 256).partition(',')[2]))) as picture:
+        assert picture.size == (171, 256)
 
 
 def test_a_page_without_images_to_look_at_has_no_microscope(tmp_path):

@@ -61,7 +61,7 @@ def write(run: Run, look: Look, *, told: Told = lambda words: None) -> None:
     tops, of_units = _of_units(seen, told)
     images = np.unique(np.concatenate([chosen, *(top.images.ravel() for top in tops.values())])).astype(int)
     told('the images')
-    of_images = _about_images(pictures(run, seen.examples, watched, seen.judged, images), images, chosen)
+    of_images = _about_images(pictures(run, seen.examples, watched, seen.judged, images, chosen), images, chosen)
     about = overview.about_run(run, look, watched, table, seen.judged, question)
     scripts = {'images': of_images, 'run': about, 'matching': matching.about_matching(watched)}
     for number, layer in enumerate(table):

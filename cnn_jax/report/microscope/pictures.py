@@ -16,6 +16,7 @@ from cnn_jax.tasks.run import Run
 from cnn_jax.visualize.engine.examples import Examples
 
 LARGEST = 96  # pixels of a side on the page; larger images are made smaller
+LARGE = 256  # of those that are looked at alone
 QUALITY = 85  # of JPEG
 MOST_SCORES = 10  # classes that are listed for an image, the likeliest first
 
@@ -43,8 +44,10 @@ class Shown(NamedTuple):
     size: tuple[int, int]
 
 
-def pictures(run: Run, examples: Examples, watched: Watched, judged: Judged, places: np.ndarray) -> list[Shown]:
-    """The images at some places among those that were watched."""
+def pictures(
+    run: Run, examples: Examples, watched: Watched, judged: Judged, places: np.ndarray, alone: np.ndarray
+) -> list[Shown]:
+    """The images at some places among those that were watched; `alone`: the places of those that need more pixels."""
     shares = shares_of(run, watched.outputs[places], len(judged.classes))
     shown = pixels(examples, watched.rows[places])
     return [
@@ -55,7 +58,7 @@ def pictures(run: Run, examples: Examples, watched: Watched, judged: Judged, pla
             answer=judged.answers[place],
             right=None if judged.right is None else bool(judged.right[place]),
             top=[] if shares is None else _top(shares[number]),
-            source=source_of(shown[number]),
+            source=source_of(shown[number], LARGE if place in alone else LARGEST),
             size=(shown.shape[1], shown.shape[2]),
         )
         for number, place in enumerate(places)
@@ -67,12 +70,12 @@ def _top(shares: np.ndarray) -> list[list[Any]]:
     return [[int(one), rounded(shares[one : one + 1])[0]] for one in likeliest]
 
 
-def source_of(image: np.ndarray) -> str:
-    """A uint8 image as the `src` of an `img`: exactly, or of a larger one a small JPEG."""
+def source_of(image: np.ndarray, largest: int = LARGEST) -> str:
+    """A uint8 image as the `src` of an `img`: exactly, or of a large one a small JPEG, its sides `largest` at most."""
     if max(image.shape[:2]) <= LARGEST:
         return image_source(drawing.as_png(image))
     picture, buffer = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), io.BytesIO()
-    picture.thumbnail((LARGEST, LARGEST))
+    picture.thumbnail((largest, largest))
     picture.save(buffer, 'JPEG', quality=QUALITY)
     return f'data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}'
 
