@@ -14,7 +14,7 @@ from test_report_microscope import make_run, preprocess
 
 from cnn_jax.report import microscope
 from cnn_jax.report.microscope import covering, drawn, rows, scripts, shown, targets
-from cnn_jax.tasks import localization, multilabel, segmentation
+from cnn_jax.tasks import localization, multilabel, question_answering, segmentation
 from cnn_jax.tasks.cases import Case
 from cnn_jax.visualize.engine.examples import Examples
 from cnn_jax.visualize.engine.windows import make_windows
@@ -232,3 +232,38 @@ def test_rows_are_read_once_while_there_is_room(monkeypatch):
             np.testing.assert_array_equal(once[row]['image'], source.images[row])
     assert source.read == 1 + 2 + 2  # the third finds no room
     assert len(once) == COUNT
+
+
+class Answerer(nn.Module):
+    @nn.compact
+    def __call__(self, images, question, choices, *, train):
+        seen = nn.relu(nn.Dense(6, name='seen')(Trunk(name='trunk')(images).mean((1, 2))))
+        read = nn.Dense(6, name='read')(question.astype(jnp.float32))
+        score = nn.Dense(1, name='score')(seen[:, None, None] * choices.mean(-1, keepdims=True))
+        return {'scores': score[..., 0] + read.mean(-1, keepdims=True)}
+
+
+class Questions(Rows):
+    def __getitem__(self, row):
+        asked = {'question': np.array([[1, 2, 3]]), 'choices': np.array([[[3], [4]]]), 'answer': np.array([row % 2])}
+        return {'image': self.images[row], **{name: values.astype(np.int32) for name, values in asked.items()}}
+
+
+def test_a_net_that_is_asked_is_shown_with_the_question_of_the_first_image(tmp_path):
+    source, task, model = Questions(), question_answering.task(), Answerer()
+    inputs = [jnp.asarray(source[0][name])[None] for name in task.model_inputs]
+    run = make_run(
+        tmp_path, task=task, model=model,
+        config={'experiment': 'tiny', 'options': {}, 'class_names': ['', 'where', 'is', 'cat', 'dog']},
+        variables=jax.device_get(model.init(jax.random.key(4), jnp.zeros((1, 12, 12, 1)), *inputs, train=False)),
+    )  # fmt: skip
+    microscope.write(run, microscope.Look(Examples(source, preprocess, group=task.group), 'validation', 9, [9]))
+    data = {file.stem: scripts.read_script(file) for file in (tmp_path / 'report' / 'data').glob('*.js')}
+    assert data['run']['question'] == 'where is cat'
+    names = [layer['name'] for layer in data['run']['layers']]
+    assert names[:3] == ['trunk/block1', 'trunk/block2', 'seen']
+    assert data['layer_2']['selectivity'] is None
+    assert data['images']['all'][1]['truth'] == 'where is cat dog'
+    assert data['images']['all'][1]['right'] is None
+    assert data['maps']['words'][0][0].startswith('the answer: ')
+    assert data['run']['classes'] == []

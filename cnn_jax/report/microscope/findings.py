@@ -18,7 +18,7 @@ def findings(watched: Watched, judged: Judged, split: str) -> list[dict[str, str
 
     Where images have no one right class, the image with the highest loss stands for the confusion.
     """
-    worst = _confused if watched.outputs.shape[1] and not judged.results else _hardest
+    worst = _confused if judged.of_one_class else _hardest
     found = [_dead(watched, split), _selective(watched, judged), worst(watched, judged, split)]
     return [one for one in found if one is not None]
 

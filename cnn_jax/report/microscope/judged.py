@@ -39,6 +39,11 @@ class Judged(NamedTuple):
         return {name: values[place] for name, values in self.results.items()}
 
     @property
+    def of_one_class(self) -> bool:
+        """Whether the highest score is the answer, which was read from the outputs themselves."""
+        return self.right is not None and self.losses is None
+
+    @property
     def worst(self) -> np.ndarray:
         """Places of the images that are answered wrong, or where that is not known of all with the highest losses."""
         if self.right is not None:

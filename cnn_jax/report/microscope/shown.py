@@ -95,7 +95,7 @@ def chosen_images(watched: Watched, judged: Judged, shapes: Sequence[tuple[int, 
     worst = judged.worst.tolist()
     if judged.right is None:
         worst = worst[: most // 2]
-    elif watched.outputs.shape[1] and not judged.results:
+    elif judged.of_one_class:
         confused = worst_confusion(watched, len(judged.classes))
         worst = ([] if confused is None else [confused[2]]) + worst  # a finding leads to it
     elif judged.losses is not None:

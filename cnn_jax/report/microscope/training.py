@@ -119,7 +119,7 @@ def _script(run: Run, found: Mapping[int, Step], pages: Pages, images: np.ndarra
     filters = [one.filters for one in seen if one.filters is not None]
     return {
         'steps': list(found),
-        'right': None if judged.results or judged.right is None else _right(outputs, pages.watched.labels),
+        'right': _right(outputs, pages.watched.labels) if judged.of_one_class else None,
         'dead': [[int(one.watched.layers[name].dead.sum()) for one in seen] for name in names],
         'dead_units': [[_dead(one.watched, name) for one in seen] for name in names],
         'means': [pack(np.stack([_means(one.watched, name) for one in seen])) for name in names],
