@@ -87,7 +87,7 @@ class Reporter:
         try:
             feed, results = self._feed or self._setup.open_feed(seed=0), self._results
             if not results and not has_one_class(experiment.task):  # whose answers are read from the net as it is
-                results = self._setup.evaluate(self._variables, feed, split).results
+                results = self._setup.evaluate(dict(self._variables), feed, split).results
             return shown.look_of(
                 experiment, feed, split, step=self._step, workdir=self._workdir, costly=costly,
                 variables=self._variables, results=results, settings=self._settings,

@@ -71,7 +71,7 @@ def judged(run: Run, look: Look, watched: Watched, class_names: Sequence[str]) -
     shows = shows[:, : len(classes)]
     if has_one_class(run.task):
         answers = watched.outputs.argmax(1)
-        truths, said = ([class_names[one] for one in labels] for labels in (watched.labels, answers))
+        truths, said = ([class_names[int(one)] for one in labels] for labels in (watched.labels, answers))
         return Judged(classes, shows, truths, said, answers == watched.labels, None, {})
     results = rows_of(look.results, watched.rows)
     if not results:

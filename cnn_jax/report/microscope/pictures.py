@@ -54,8 +54,8 @@ def pictures(
         Shown(
             row=int(watched.rows[place]),
             classes=np.flatnonzero(judged.shows[place]).tolist(),
-            truth=judged.truths[place],
-            answer=judged.answers[place],
+            truth=judged.truths[int(place)],
+            answer=judged.answers[int(place)],
             right=None if judged.right is None else bool(judged.right[place]),
             top=[] if shares is None else _top(shares[number]),
             source=source_of(shown[number], LARGE if place in alone else LARGEST),

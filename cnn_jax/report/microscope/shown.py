@@ -99,7 +99,8 @@ def chosen_images(watched: Watched, judged: Judged, shapes: Sequence[tuple[int, 
         confused = worst_confusion(watched, len(judged.classes))
         worst = ([] if confused is None else [confused[2]]) + worst  # a finding leads to it
     elif judged.losses is not None:
-        worst.sort(key=lambda place: -np.nan_to_num(judged.losses[place], nan=np.inf))
+        losses = np.nan_to_num(judged.losses, nan=np.inf)
+        worst.sort(key=lambda place: -losses[place])
     mistakes = most - min(len(watched.rows) - len(set(worst)), most - most // 2)
     wrong = np.array(list(dict.fromkeys(worst)), int)[:mistakes]
     left = np.setdiff1d(np.arange(len(watched.rows)), worst)
