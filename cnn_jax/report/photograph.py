@@ -29,7 +29,7 @@ def of_photograph(name: str, image: np.ndarray, answer: str, shares: np.ndarray 
         said = f'<p>{escape(answer)}</p>'
     else:
         likeliest = np.argsort(-shares, kind='stable')[:TOP].tolist()
-        rows = [(names[one], percent(float(shares[one]))) for one in likeliest]
+        rows = [(str(names[one]), percent(float(shares[one]))) for one in likeliest]
         said = html_table(('class', 'probability'), rows, numeric={'probability'})
     body = f'<div class="figures"><figure><h3>{escape(name)}</h3>{picture}</figure><figure>{said}</figure></div>'
     return f'{START}\n{section("The photograph, and what the net says", "", body)}\n{END}'
