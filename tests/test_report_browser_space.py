@@ -1,5 +1,6 @@
 """The pages Space and Training in a real browser: their numbers are the arrays, hands and keys do what they say."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +127,29 @@ def test_a_run_without_a_history_is_told_how_to_keep_one(opened, folder):  # noq
         assert 'has 5 steps. To look at them: python -m cnn_jax.main --mode=report' in opened('#page=training')['text']
     finally:
         data.write_text(before, encoding='utf-8')
+
+
+def test_the_step_of_the_address_is_that_of_every_page(opened, folder):  # noqa: F811
+    data = scripts.read_script(folder / 'data' / 'training.js')
+    at, step = 1, data['steps'][1]
+
+    def text(hash_):
+        found = opened(f'{hash_}&step={step}')['text']
+        assert f'The net at step {step}.' in found
+        assert f'step {step} of 400' in found
+        return found.replace('\u2212', '-')
+
+    layer = text('#layer=conv3&lens=mean')
+    means = [f'{float(f"{value:.3g}"):g}' for value in scripts.unpack(data['means'][2])[at]]
+    assert all(one in layer for one in means)
+    assert 'None of 5 units is dead' in layer
+    assert f'Mean activation {means[3]}' in text('#layer=conv3&unit=3')
+    label, share = data['scores'][0][at][0]
+    shown = text(f'#page=image&image={data["images"][0]}')
+    assert re.search(rf'{re.escape(NAMES[label])}( ✓)?\s+{100 * share:.1f} %', shown)
+    assert 'What counted, and what the task draws' in shown
+    assert f'{100 * data["planes"][at]["variance"][0]:.1f} % across' in text('#page=space')
+    images = scripts.read_script(folder / 'data' / 'images.js')
+    other = images['all'][images['chosen'][-1]]['row']
+    assert 'The maps of this image are not kept of each step' in text(f'#layer=conv3&lens=map&image={other}')
+    assert 'The net at step' not in opened('#layer=conv3&step=400')['text']  # the net of the page, with all there is

@@ -11,7 +11,9 @@ from test_report_microscope import COUNT, Rows, look, make_run, preprocess
 
 from cnn_jax import describe
 from cnn_jax.errors import DataError
-from cnn_jax.report.microscope import activity, made, optimised, scripts, units
+from cnn_jax.models.lenet import LeNet
+from cnn_jax.report.microscope import activity, made, maps, optimised, scripts, targets, training, units
+from cnn_jax.report.microscope.settings import DEFAULTS
 from cnn_jax.training import shown
 from cnn_jax.visualize import top_patches
 from cnn_jax.visualize import units as method
@@ -94,9 +96,12 @@ def test_without_training_images_none_are_made():
             raise DataError('not there')
         return Rows()
 
-    experiment: Any = SimpleNamespace(preprocess=lambda keys, batch: batch, task=SimpleNamespace(group=None))
+    experiment: Any = SimpleNamespace(
+        preprocess=lambda keys, batch: batch, task=SimpleNamespace(group=None, draws=False)
+    )
     feed: Any = SimpleNamespace(source=source)
-    found = shown.look_of(experiment, feed, 'test', step=1, workdir=Path('nowhere'), costly=True)
+    of = {'step': 1, 'workdir': Path('nowhere'), 'costly': True, 'variables': {}, 'results': {}}
+    found = shown.look_of(experiment, feed, 'test', **of)
     assert found.training is None
     assert len(found.examples.source) == COUNT
 
@@ -105,11 +110,11 @@ def test_how_many_images_a_net_affords(run, monkeypatch):
     table = [
         layer for layer in describe.layer_table(run.model, run.input_shape, variables=run.variables) if layer.depth
     ]
-    assert made.num_optimised(run, table) == made.MOST_OPTIMISED
+    assert made.num_optimised(run, table, 32) == 32
     monkeypatch.setattr(made, 'MOST_BYTES', 9 * made.KINDS * 12 * 12)
-    assert made.num_optimised(run, table) == 2  # of layers with 4, 4, 5 and 3 units; three of each would be 12
+    assert made.num_optimised(run, table, 32) == 2  # of layers with 4, 4, 5 and 3 units; three of each would be 12
     monkeypatch.setattr(made, 'MOST_MACS', 1.0)
-    assert made.num_optimised(run, table) == 0
+    assert made.num_optimised(run, table, 32) == 0
 
 
 def test_what_is_made_is_named_by_its_layer(run, monkeypatch):
@@ -120,8 +125,20 @@ def test_what_is_made_is_named_by_its_layer(run, monkeypatch):
     names = [layer.name for layer in table]
     seen = activity.watch(run.model, run.variables, look().examples, names)
     tops = dict.fromkeys(names, units.no_patches())
-    training = look()._replace(training=look().examples)
-    found = made.made(run, training, seen, table, tops, lambda words: None)
+    with_training = look()._replace(training=look().examples)
+    found = made.made(run, with_training, seen, table, tops, lambda words: None)
     assert [name for name in names if 'optimised' in found[name]] == ['conv1', 'conv3', 'fc4']  # a pool learns nothing
-    assert found['conv3']['optimised'] == made.MOST_OPTIMISED
+    assert found['conv3']['optimised'] == 32
     assert all('optimised' not in one for one in made.made(run, look(), seen, table, tops, print).values())
+
+
+def test_the_page_of_lenet_keeps_within_five_megabytes(run):
+    """What grows with the constants, in bytes as text; all else was 2.0 MB when it was measured."""
+    model = LeNet()
+    table = [one for one in describe.layer_table(model, (32, 32, 1)) if one.depth == 1]
+    units_of = [one.output_shape[-1] for one in table]
+    fields = [min(32, int(field)) ** 2 if (field := describe.field_cells(one)[0]).isdigit() else 32**2 for one in table]
+    guided = sum(count * field for count, field in zip(units_of, fields, strict=True)) * made.NUM_GUIDED
+    images = sum(min(DEFAULTS.made, one.output_shape[-1]) for one in table if one.parameters) * made.KINDS * 32 * 32
+    counted = DEFAULTS.maps * targets.MOST_TARGETS * 2 * (len(maps.METHODS) + 1) * maps.MOST_SIDE**2
+    assert (guided + images + counted + training.MAP_BYTES) * 4 / 3 < 3_000_000

@@ -3,12 +3,15 @@
 import jax
 import numpy as np
 import pytest
-from test_report_microscope import Rows, look, make_run, preprocess
+from test_report_microscope import NAMES, Rows, look, make_run, preprocess
 
-from cnn_jax.report.microscope import activity, maps, scripts
+from cnn_jax.report.microscope import activity, covering, maps, scripts
+from cnn_jax.report.microscope.judged import judged
+from cnn_jax.report.microscope.targets import Target, classes_of
 from cnn_jax.tracing import scores
 from cnn_jax.visualize import grad_cam, gradient, honesty, occlusion
 from cnn_jax.visualize.engine.shuffling import shuffled
+from cnn_jax.visualize.engine.windows import make_windows
 
 LAYERS = ('conv1', 'pool2', 'conv3', 'fc4')
 
@@ -24,13 +27,13 @@ def seen(run):
 
 
 @pytest.fixture(scope='module')
-def found(run, seen):
-    patch = pytest.MonkeyPatch()
-    patch.setattr(maps, 'MOST_IMAGES', 2)
-    try:
-        return maps.about_maps(run, look().examples, seen, np.arange(6), 1, lambda words: None)
-    finally:
-        patch.undo()
+def known(run, seen):
+    return judged(run, look(), seen, NAMES)
+
+
+@pytest.fixture(scope='module')
+def found(run, seen, known):
+    return maps.about_maps(run, look().examples, seen, known, np.arange(6), NAMES, 1, lambda words: None, most=2)
 
 
 def unpacked(packed):
@@ -56,15 +59,17 @@ def test_maps_are_those_of_the_methods(run, found, name, attribute):
             np.testing.assert_allclose(values, want[image, target], atol=step)
 
 
-def test_occlusion_is_that_of_the_method(run, seen):
-    """Before it is packed: to rounding, of the net and of its twin."""
-    windows = maps.make_windows((12, 12), None, None)
-    images, targets = np.asarray(preprocess(Rows().images[:2])), np.array([[0, 1], [2, 0]])
+@pytest.mark.parametrize('together', [1 << 20, 13])
+def test_occlusion_is_that_of_the_method(run, monkeypatch, together):
+    """Before it is packed: to rounding, of the net and of its twin; however many windows are read at once."""
+    monkeypatch.setattr(covering, 'BYTES', together * 4 * 3)
+    windows, image = make_windows((12, 12), None, None), np.asarray(preprocess(Rows().images[:1]))
+    asked = [Target(one, '', np.int32(one)) for one in (2, 0)]
     for variables in (run.variables, shuffled(run.variables, None, 0)):
-        drops = maps._drops(maps._covered(run, variables, images, windows), targets, windows)
-        for place, one in enumerate(targets.T):
-            want = occlusion.attribute(run.model, variables, images, one)[..., 0]
-            np.testing.assert_allclose(drops[:, place], want, atol=1e-5)
+        drops = covering.drops(covering.covered(run, variables, image[0], asked, windows, 3).values, windows)
+        for place, one in enumerate(asked):
+            want = occlusion.attribute(run.model, variables, image, one.target)[0, ..., 0]
+            np.testing.assert_allclose(drops[place], want, atol=1e-5)
 
 
 def test_twins_are_maps_of_shuffled_weights(run, found):
@@ -87,6 +92,8 @@ def test_what_the_net_says_of_a_covered_image(run, found):
     listed = found['covered'][1][2 * counts[1] + 3]
     assert [label for label, _ in listed] == np.argsort(-chances).tolist()
     np.testing.assert_allclose([chance for _, chance in listed], np.sort(chances)[::-1], rtol=1e-2)
+    score = scores.read(run.model, run.variables, image, (None,))[0][0, found['targets'][1][0]]
+    assert found['values'][1][0][1 + 2 * counts[1] + 3] == pytest.approx(float(score), rel=1e-2)
 
 
 def test_targets_are_the_likeliest_and_the_right_class(found, seen):
@@ -94,14 +101,16 @@ def test_targets_are_the_likeliest_and_the_right_class(found, seen):
         assert targets[0] == seen.outputs[row].argmax()
         assert seen.labels[row] in targets
     outputs = -np.arange(9.0)
-    assert maps._targets(outputs, 7) == [0, 1, 2, 7]
-    assert maps._targets(outputs, 1) == [0, 1, 2, 3]
+    shows = np.eye(9, dtype=bool)
+    assert classes_of(outputs, shows[7]) == [0, 1, 2, 7]
+    assert classes_of(outputs, shows[1]) == [0, 1, 2, 3]
+    assert classes_of(outputs, ~shows[0]) == [0, 1, 2, 3]
 
 
-def test_mistakes_and_right_answers_take_turns(seen):
+def test_mistakes_and_right_answers_take_turns(seen, known):
     right = seen.outputs.argmax(1) == seen.labels
     chosen = np.concatenate([np.flatnonzero(right)[:6], np.flatnonzero(~right)[:6]])
-    assert right[maps._spread(np.sort(chosen), seen, 4)].sum() == 2
+    assert right[maps._spread(np.sort(chosen), known, 4)].sum() == 2
 
 
 def test_a_net_with_others_than_relus_says_what_is_left_out(found):

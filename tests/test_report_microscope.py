@@ -16,7 +16,7 @@ from cnn_jax.report import Run, microscope, write_report
 from cnn_jax.report.microscope import activity, boxes, kernels, pictures, scripts, units
 from cnn_jax.report.microscope import data as written
 from cnn_jax.report.microscope.activity import class_correlations
-from cnn_jax.tasks import classification, multilabel
+from cnn_jax.tasks import classification
 from cnn_jax.tracing import receptive_field
 from cnn_jax.visualize import top_patches
 from cnn_jax.visualize.engine.examples import Examples
@@ -126,7 +126,7 @@ def outputs(run):
 
 def test_there_is_a_script_for_the_run_the_images_and_each_layer(data):
     of_layers = {f'{kind}_{number}' for kind in ('layer', 'made', 'space') for number in range(4)}
-    assert set(data) == {'run', 'images', 'maps', 'alive', 'space', 'matching', *of_layers}
+    assert set(data) == {'run', 'images', 'drawn', 'maps', 'alive', 'space', 'matching', *of_layers}
     assert [layer['name'] for layer in data['run']['layers']] == ['conv1', 'pool2', 'conv3', 'fc4']
     assert data['run']['checkpoints'] == [200, 400]
     assert data['run']['classes'] == list(NAMES)
@@ -242,8 +242,10 @@ def test_images_are_theirs_and_say_what_the_net_says(data, outputs):
     for image in data['images']['all']:
         with Image.open(io.BytesIO(base64.b64decode(image['source'].partition(',')[2]))) as picture:
             np.testing.assert_array_equal(np.asarray(picture), rows.images[image['row'], ..., 0])
-        assert image['label'] == rows.labels[image['row']]
-        assert image['answer'] == scores[image['row']].argmax() == image['top'][0][0]
+        assert image['classes'] == [rows.labels[image['row']]]
+        assert image['truth'] == NAMES[image['classes'][0]]
+        assert image['answer'] == NAMES[scores[image['row']].argmax()] == NAMES[image['top'][0][0]]
+        assert image['right'] == (image['answer'] == image['truth'])
         for of_class, probability in image['top']:
             assert probability == pytest.approx(probabilities[image['row'], of_class], rel=1e-3, abs=1e-6)
 
@@ -297,11 +299,11 @@ def test_a_large_image_is_a_small_picture():
     with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
         assert (kind, picture.size) == ('data:image/jpeg;base64', (64, 96))
         np.testing.assert_allclose(np.asarray(picture), 90, atol=2)
+    with Image.open(io.BytesIO(base64.b64decode(pictures.source_of(image, 256).partition(',')[2]))) as picture:
+        assert picture.size == (171, 256)
 
 
-def test_other_tasks_have_no_microscope(tmp_path):
-    assert microscope.suits(classification.task())
-    assert not microscope.suits(multilabel.task())
+def test_a_page_without_images_to_look_at_has_no_microscope(tmp_path):
     text = write_report(make_run(tmp_path), None).read_text(encoding='utf-8')
     assert 'id="microscope"' not in text
     assert not (tmp_path / 'report' / 'data').exists()

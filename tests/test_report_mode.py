@@ -215,3 +215,24 @@ def test_a_run_ends_with_the_cheap_part_of_its_microscope(tmp_path, monkeypatch)
     assert scripts.read_script(data / 'layer_0.js')['top']['images'] != []
     assert main(['--mode=visualize', f'--workdir={tmp_path}', '--method=filters']) == 0
     assert 'id="microscope"' in (tmp_path / 'report' / 'index.html').read_text(encoding='utf-8')
+
+
+def test_settings_say_how_much_is_looked_at(run, capsys):
+    command = ['--mode=report', f'--workdir={run}']
+    assert main([*command, '--set.images=5', '--set.maps=1', '--set.made=0', '--set.laid=0']) == 0
+    data = {file.stem: scripts.read_script(file) for file in (run / 'report' / 'data').glob('*.js')}
+    assert data['run']['images'] == len(data['space']['rows']) == 5
+    assert data['run']['settings'] == {'images': 5, 'maps': 1, 'made': 0, 'laid': 0}
+    assert len(data['maps']['rows']) == 1
+    assert data['space']['laid'] == []
+    assert not any('optimised' in made for name, made in data.items() if name.startswith('made_'))
+    for given, said in (
+        ('--set.images=0', '--set.images: 0 given; it is at least 1'),
+        ('--set.image=3', "unknown --set: 'image'; choose from: images"),
+    ):
+        assert main([*command, given]) == 2
+        assert said in capsys.readouterr().err
+    assert main([f'--workdir={run.parent}', '--mode=report', '--set.images=3']) == 2
+    assert '--set.images is of one run' in capsys.readouterr().err
+    assert main(['--mode=report', '--help']) == 0
+    assert '--set.laid    int  default 3' in capsys.readouterr().out

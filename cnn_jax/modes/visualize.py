@@ -110,6 +110,7 @@ def visualize(
     """
     from cnn_jax.devices import mapping
     from cnn_jax.report import write_pictures
+    from cnn_jax.report.parts import part
     from cnn_jax.training import restore
     from cnn_jax.visualize.engine import draw, methods
     from cnn_jax.weights.trunk import without_head
@@ -153,7 +154,28 @@ def visualize(
     if len(failed) == len(names):  # nothing came of it
         raise failed[0]
     source = ', '.join(f'{key} {value}' for key, value in note.items())
-    log.say(f'{"page":<22} {write_pictures(workdir, heading=loaded.name, source=f"Pictures of {source}")}')
+    opening = part('the photograph', functools.partial(_opening, subject), otherwise='')
+    page = write_pictures(workdir, heading=loaded.name, source=f'Pictures of {source}', opening=opening)
+    log.say(f'{"page":<22} {page}')
+
+
+def _opening(subject: 'Subject') -> str:
+    """The photograph that was given with what the net says of it, as HTML; '' of other images."""
+    import jax
+    import numpy as np
+
+    from cnn_jax.report.photograph import of_photograph
+    from cnn_jax.visualize.engine import explaining
+
+    outputs = explaining.answers(subject, subject.images) if subject.photograph is not None else None
+    if outputs is None or subject.photograph is None:
+        return ''
+    scores, names = outputs['scores'] if isinstance(outputs, dict) else outputs, subject.class_names
+    likelihoods = subject.task.likelihoods
+    known = likelihoods is not None and np.shape(scores) == (1, len(names))
+    shares = np.asarray(jax.device_get(likelihoods(scores)))[0] if known and likelihoods is not None else None
+    answer = explaining.said(subject.task, outputs, names)[0]
+    return of_photograph(subject.titles[0], subject.photograph(), answer, shares, names)
 
 
 def _subject(

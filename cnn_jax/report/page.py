@@ -6,7 +6,7 @@ from pathlib import Path
 from cnn_jax import describe
 from cnn_jax.drawing.page import page_path, put_page
 from cnn_jax.files.whole import write_whole
-from cnn_jax.report import augmented, gallery, microscope, sections, tables, web
+from cnn_jax.report import augmented, gallery, microscope, photograph, sections, tables, web
 from cnn_jax.report.microscope import Look
 from cnn_jax.report.parts import part
 from cnn_jax.tasks.run import Run
@@ -50,13 +50,13 @@ def _without_scripts(html: str) -> str:
 
 
 def _microscope(run: Run, look: Look | None, told: Callable[[str], None]) -> str:
-    if look is None or not run.variables or not microscope.suits(run.task):
+    if look is None or not run.variables:
         return ''
     microscope.write(run, look, told=told)
     return web.section()
 
 
-def write_pictures(workdir: Path, *, heading: str, source: str) -> Path:
+def write_pictures(workdir: Path, *, heading: str, source: str, opening: str = '') -> Path:
     """Puts the pictures of `figures/` on the page of a run, in the place of earlier ones; returns its path.
 
     Where there is no page, one is made with the pictures alone.
@@ -64,11 +64,12 @@ def write_pictures(workdir: Path, *, heading: str, source: str) -> Path:
     Args:
         heading: of a new page: what the pictures are of.
         source: of a new page: where the weights are from.
+        opening: what `photograph.of_photograph` gives; it stands in front of the pictures.
     """
     path = page_path(workdir)
     page = gallery.replaced(path.read_text(encoding='utf-8'), workdir) if path.exists() else None
     if page is not None:
-        write_whole(path, page)
+        write_whole(path, photograph.placed(page, opening, gallery.START) if opening else page)
         return path
     return put_page(
         workdir,
@@ -76,6 +77,6 @@ def write_pictures(workdir: Path, *, heading: str, source: str) -> Path:
         kind='Pictures',
         heading=heading,
         result=source,
-        sections=[gallery.section(workdir)],
+        sections=[opening, gallery.section(workdir)],
         footer=f'The pictures and their numbers are in {workdir.name}/figures, as .png and .npz.',
     )

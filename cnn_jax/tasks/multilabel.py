@@ -106,6 +106,9 @@ class MultiLabel(Task):
     def truth(self, example: Mapping[str, Any], class_names: Sequence[str]) -> str:
         return _named(np.asarray(example['labels']), class_names)
 
+    def shows(self, example: Mapping[str, Any], class_names: Sequence[str]) -> Sequence[int]:
+        return np.flatnonzero(example['labels']).tolist()
+
     def answer(self, outputs: Any, class_names: Sequence[str]) -> str:
         return _named(np.asarray(outputs) > 0.5, class_names)
 

@@ -22,6 +22,20 @@ def cards(run: Run) -> list[tuple[str, str, str]]:
     ]
 
 
+def short_result(run: Run) -> str:
+    """The headline of the test split in a few words."""
+    value = run.last(run.task.headline.name, 'test')
+    return 'not evaluated' if value is None else f'test {run.task.headline.in_words(value)}'
+
+
+def result(run: Run) -> str:
+    """The same as the middle of a sentence."""
+    headline = run.task.headline
+    value = run.last(headline.name, 'test')
+    text = f'{100 * value:.1f} %' if headline.unit == 'points' else f'{value:.4f}'
+    return f'reaches a test {headline.title} of {text}'
+
+
 def hardest(run: Run) -> str:
     """The test images with the highest losses, each with what is right and what the net says."""
     if not len(run.worst):

@@ -239,6 +239,10 @@ class Task:
         """The names of the groups that `group` gives; one where rows belong to no class."""
         return ('all',)
 
+    def shows(self, example: Mapping[str, Any], class_names: Sequence[str]) -> Sequence[int]:
+        """The classes that a row of a source shows, as numbers in `class_names`; none where rows belong to none."""
+        return (self.group(example),) if 1 < len(self.groups(class_names)) == len(class_names) else ()
+
     def targets(self, batch: Batch, data: Data) -> dict[str, np.ndarray]:
         """What the loss compares with of a training batch on the host, for the contact sheet and its numbers."""
         return {name: np.asarray(batch[name]) for name in self.fields(data) if name in batch}
@@ -288,11 +292,8 @@ class Task:
 
     def short_result(self, run: Run) -> str:
         """The result in a few words, for the title of the page."""
-        value = run.last(self.headline.name, 'test')
-        return 'not evaluated' if value is None else f'test {self.headline.in_words(value)}'
+        return page.short_result(run)
 
     def result(self, run: Run) -> str:
         """The result as the middle of a sentence: 'reaches a test accuracy of 98.9 %'."""
-        value = run.last(self.headline.name, 'test')
-        text = f'{100 * value:.1f} %' if self.headline.unit == 'points' else f'{value:.4f}'
-        return f'reaches a test {self.headline.title} of {text}'
+        return page.result(run)

@@ -12,7 +12,8 @@ from cnn_jax.devices.feed import Feed
 from cnn_jax.errors import CnnJaxError, DataError, StorageError
 from cnn_jax.experiment import Loaded
 from cnn_jax.report import write_report
-from cnn_jax.report.microscope import Look
+from cnn_jax.report.microscope import Look, has_one_class
+from cnn_jax.report.microscope.settings import DEFAULTS, Settings
 from cnn_jax.training import restore, shown
 from cnn_jax.training.choice import best_checkpoints
 from cnn_jax.training.setup import Setup
@@ -38,11 +39,21 @@ class Reporter:
         data_dir: where the data lies; where it is not there, the page is without what needs it.
         log: the console.
         poll: asked before each batch of an evaluation; may raise to stop.
+        settings: of the microscope.
     """
 
     def __init__(
-        self, loaded: Loaded, workdir: Path, *, checkpoint: str, data_dir: Path, log: Log, poll: Callable[[], None]
+        self,
+        loaded: Loaded,
+        workdir: Path,
+        *,
+        checkpoint: str,
+        data_dir: Path,
+        log: Log,
+        poll: Callable[[], None],
+        settings: Settings = DEFAULTS,
     ):
+        self._settings = settings
         self._loaded, self._workdir, self._which, self._log = loaded, workdir, checkpoint, log
         self._setup = Setup(loaded.experiment, data_dir=data_dir, poll=poll, working=log.working)
         self._step: int | None = None
@@ -74,8 +85,13 @@ class Reporter:
             return None
         split = 'test' if self._results else experiment.data.choosing_split
         try:
-            feed = self._feed or self._setup.open_feed(seed=0)
-            return shown.look_of(experiment, feed, split, step=self._step, workdir=self._workdir, costly=costly)
+            feed, results = self._feed or self._setup.open_feed(seed=0), self._results
+            if not results and not has_one_class(experiment.task):  # whose answers are read from the net as it is
+                results = self._setup.evaluate(dict(self._variables), feed, split).results
+            return shown.look_of(
+                experiment, feed, split, step=self._step, workdir=self._workdir, costly=costly,
+                variables=self._variables, results=results, settings=self._settings,
+            )  # fmt: skip
         except DataError as error:
             self._log.say(f'the page is without the microscope: {error}')
             return None

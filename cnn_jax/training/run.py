@@ -97,7 +97,10 @@ def _write_report(
             told.next('the page')
             look = None
             if methods:
-                look = shown.look_of(experiment, result.feed, 'test', step=result.step, workdir=workdir, costly=False)
+                look = shown.look_of(
+                    experiment, result.feed, 'test', step=result.step, workdir=workdir, costly=False,
+                    variables=variables, results=results,
+                )  # fmt: skip
             return write_report(run, look)
     except Exception as error:
         reason = f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'

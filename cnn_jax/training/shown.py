@@ -1,6 +1,7 @@
 """What the page of a run shows, put together from its work folder, its weights and what they do on the test split."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cnn_jax.devices.feed import Feed
 from cnn_jax.errors import DataError
 from cnn_jax.experiment import Experiment
 from cnn_jax.report.microscope import Look
+from cnn_jax.report.microscope.settings import DEFAULTS, Settings
 from cnn_jax.steps.predict import make_predict_step
 from cnn_jax.tasks.cases import Case, places_of
 from cnn_jax.tasks.results import Results
@@ -54,7 +56,18 @@ def as_run(
     return Run(**about, results=results, worst=worst, images=feed.images('test', results['index'][worst]))
 
 
-def look_of(experiment: Experiment, feed: Feed, split: str, *, step: int, workdir: Path, costly: bool) -> Look:
+def look_of(
+    experiment: Experiment,
+    feed: Feed,
+    split: str,
+    *,
+    step: int,
+    workdir: Path,
+    costly: bool,
+    variables: Any,
+    results: Results,
+    settings: Settings = DEFAULTS,
+) -> Look:
     """What the microscope of a run looks at.
 
     Args:
@@ -64,13 +77,18 @@ def look_of(experiment: Experiment, feed: Feed, split: str, *, step: int, workdi
         step: of the weights.
         workdir: whose checkpoints are listed, and whose history is looked at.
         costly: see `Look`.
+        variables: of that step.
+        results: of the split; empty: it was not evaluated.
+        settings: how much is looked at.
     """
     preprocess = preprocessing(experiment.preprocess)
     examples = Examples(feed.source(split), preprocess, group=experiment.task.group)
     source = _training_images(feed) if costly else None
     training = None if source is None else Examples(source, preprocess)
     steps = Checkpoints(workdir / 'checkpoints').steps()
-    return Look(examples, split, step, steps, costly, training, History(workdir))
+    cases = functools.partial(_cases_of, experiment, feed.source(split), variables, results)
+    shown = cases if experiment.task.draws and results else None
+    return Look(examples, split, step, steps, costly, training, History(workdir), results, shown, settings)
 
 
 def _training_images(feed: Feed) -> Source | None:
@@ -89,17 +107,26 @@ def with_cases(run: Run, experiment: Experiment, feed: Feed) -> Run:
 
 
 def _cases(experiment: Experiment, feed: Feed, variables: Any, results: Results) -> dict[str, list[Case]]:
-    source, found = feed.source('test'), {}
-    for kind, places in places_of(results).items():
-        rows = [source[int(row)] for row in results['index'][places]]
-        answers = [None] * len(rows)
-        if experiment.task.answers_are_images:  # too large to be kept of a whole split
-            answers = _answers(experiment, variables, rows, results['index'][places])
-        found[kind] = [
-            Case(row['image'], {name: values[place] for name, values in results.items()}, row, answer)
-            for place, row, answer in zip(places, rows, answers, strict=True)
-        ]
-    return found
+    source = feed.source('test')
+    return {
+        kind: _cases_of(experiment, source, variables, results, results['index'][places])
+        for kind, places in places_of(results).items()
+    }
+
+
+def _cases_of(
+    experiment: Experiment, source: Source, variables: Any, results: Results, index: np.ndarray
+) -> list[Case]:
+    """Some rows of a split, `index`, with all that is known of them; all are in `results`."""
+    places = {int(row): place for place, row in enumerate(results['index'])}
+    rows = [source[int(row)] for row in index]
+    answers = [None] * len(rows)
+    if experiment.task.answers_are_images:  # too large to be kept of a whole split
+        answers = _answers(experiment, variables, rows, index)
+    return [
+        Case(row['image'], {name: values[places[int(number)]] for name, values in results.items()}, row, answer)
+        for number, row, answer in zip(index, rows, answers, strict=True)
+    ]
 
 
 def _answers(experiment: Experiment, variables: Any, rows: Sequence[Mapping[str, Any]], index: np.ndarray) -> list[Any]:

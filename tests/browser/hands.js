@@ -75,7 +75,7 @@ function circle(plot, canvas) {
 
 function slide(view) {
   const input = document.querySelector('input[type=range]');
-  acts.steps = view.data.steps;
+  acts.steps = CNN_JAX.steps.list();
   acts.at = view.at;
   acts.filters = [0, 1, 2].map(function (at) { return numbersOf(view.data.filters, [at, 2, 0]); });
   acts.maps = numbersOf(view.data.maps[2], [1, 0, 3]);

@@ -4,7 +4,8 @@ From `file://` a browser refuses fetch, modules, and reading a canvas back. So t
 run, one for the images, two for each layer and one or two for each page, which the page loads when it needs them.
 """
 
-from cnn_jax.report.microscope.data import DATA, suits, write
+from cnn_jax.report.microscope.data import DATA, write
+from cnn_jax.report.microscope.judged import has_one_class
 from cnn_jax.report.microscope.look import Look
 
-__all__ = ['DATA', 'Look', 'suits', 'write']
+__all__ = ['DATA', 'Look', 'has_one_class', 'write']

@@ -38,7 +38,7 @@ class Watched(NamedTuple):
     Attributes:
         rows: (images,), in the split.
         labels: (images,), the groups of the task.
-        outputs: (images, classes), the scores.
+        outputs: (images, classes), the scores; (images, 0) where they are no such scores.
         layers: by name, in the order of their calls.
         sources: of a layer the earlier layer whose output it reads, as it is or flattened; only where that is sure.
         vectors: of a layer its output as (images, features), where that was asked for.
@@ -75,7 +75,8 @@ def watch(
             if name in sizes:
                 kept[name].append(as_vectors(maps, sizes[name]))
         sources = sources or _sources(found)
-        outputs.append(found.outputs[: len(part)])
+        said = found.outputs[: len(part)]
+        outputs.append(said if said.ndim == 2 else np.zeros((len(part), 0), np.float32))
         rows.append(part)
         labels.append(groups)
     layers = {name: _joined(found) for name, found in parts.items()}
@@ -178,10 +179,14 @@ def class_correlations(means: np.ndarray, labels: np.ndarray, num_classes: int) 
 
     means: (images, channels); labels: (images,).
     """
-    means = means.astype(np.float64)
-    is_of = (labels[None] == np.arange(num_classes)[:, None]).astype(np.float64)  # (classes, images)
+    return correlations(means, labels[:, None] == np.arange(num_classes))
+
+
+def correlations(means: np.ndarray, shows: np.ndarray) -> np.ndarray:
+    """The same where an image may show several classes, or none; shows: bool (images, classes)."""
+    means, is_of = means.astype(np.float64), shows.T.astype(np.float64)
     share = is_of.mean(1, keepdims=True)
-    covariance = (is_of - share) @ (means - means.mean(0)) / len(labels)
+    covariance = (is_of - share) @ (means - means.mean(0)) / len(means)
     scale = np.sqrt(share * (1 - share)) * means.std(0)
     return np.divide(covariance, scale, out=np.zeros_like(covariance), where=scale > 1e-12)
 

@@ -46,6 +46,8 @@ def about_alive(run: Run, preprocess: Callable[[Any], Any], table: Sequence[Laye
         table: the layers that are shown.
         pixels: images of the run.
     """
+    if run.task.probabilities is None or not pixels.outputs.shape[1]:
+        return {'refused': 'its answers are not the probabilities of classes'}
     top = [layer for layer in table if layer.depth == 1]
     parameters, macs = (sum(getattr(layer, name) for layer in top) for name in ('parameters', 'macs'))
     if parameters > MOST_PARAMETERS or macs > MOST_MACS or np.prod(run.image_shape[:2]) > MOST_PIXELS:
@@ -114,7 +116,7 @@ def _computed(
     zeros = {number: jnp.zeros(kind.shape, kind.dtype) for number, kind in kinds.items()}
     outputs, pull, maps = jax.vjp(upper, zeros, has_aux=True)
     (slopes,) = pull(weights.astype(outputs.dtype))
-    assert run.task.probabilities is not None  # see `microscope.suits`
+    assert run.task.probabilities is not None  # see `about_alive`
     found = {'inputs': inputs, 'scores': outputs, 'probabilities': run.task.probabilities(outputs)}
     found |= {f'layer:{name}': values for name, values in zip(names, maps, strict=True)}
     for name in with_maps:

@@ -59,8 +59,8 @@ CARDS: dict[str, Card] = {
         "From noise, the pixels climb the mean of the unit's map, moved, turned and blurred a little at each "
         'step; the second image is also made to differ from the first, the third goes down. Yosinski et al. '
         '2015, arXiv:1506.06579.',
-        f'Preset {optimised.PRESET}, {optimised.STEPS} steps, seed {optimised.SEED}; the first '
-        f'{made.MOST_OPTIMISED} units of layers with weights.',
+        f'Preset {optimised.PRESET}, {optimised.STEPS} steps, seed {optimised.SEED}; the first units of layers with '
+        'weights, by `--mode=report --set.made=NUMBER`.',
         'What the unit sees in real images: people tell that better from patches (Borowski et al. 2021, '
         'arXiv:2010.12606). Other settings give other pictures.',
         'tests/test_report_made.py::test_made_images_excite_their_units',

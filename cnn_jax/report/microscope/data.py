@@ -4,41 +4,49 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from cnn_jax import describe
 from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.describe import Layer
 from cnn_jax.drawing.page import page_path
-from cnn_jax.report.microscope import alive, made, matching, overview, space, training, units
+from cnn_jax.report.microscope import alive, made, matching, overview, shown, space, training, units
 from cnn_jax.report.microscope.activity import Watched, averaged, factor_to, maps_of, watch
-from cnn_jax.report.microscope.findings import worst_confusion
+from cnn_jax.report.microscope.drawn import about_drawn
+from cnn_jax.report.microscope.judged import Judged, judged
 from cnn_jax.report.microscope.look import Look
 from cnn_jax.report.microscope.maps import MOST_SIDE, about_maps
 from cnn_jax.report.microscope.pictures import Shown, pictures
+from cnn_jax.report.microscope.rows import Once
 from cnn_jax.report.microscope.scripts import pack, write_script
 from cnn_jax.report.parts import part
 from cnn_jax.tasks.run import Run
-from cnn_jax.tracing import scores
 from cnn_jax.visualize.engine.examples import Examples
 
 DATA = 'data'  # the folder beside the page
-MOST_IMAGES = 1000  # that are looked at
-MOST_CHOSEN, FEWEST_CHOSEN = 40, 4  # images whose maps are kept
-MAP_BYTES = 4 << 20  # of all maps that are kept
 READ_BYTES = 512 << 20  # of a batch of images in all layers
 VECTOR_BYTES = 256 << 20  # of the vectors of all images in all layers
 
-
-def suits(task: Any) -> bool:
-    """Whether a task has a microscope: one class of each image is right, and nothing else goes into the net."""
-    return 'label' in task.truths and task.probabilities is not None and not task.model_inputs and not task.is_asked
+Told = Callable[[str], None]
 
 
-def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: None) -> None:
+class Seen(NamedTuple):
+    """What the pages show: `table` and `shapes` of the layers and their maps, `chosen` places of images with maps."""
+
+    run: Run
+    look: Look
+    examples: Examples
+    watched: Watched
+    judged: Judged
+    table: Sequence[Layer]
+    shapes: Mapping[str, tuple[int, int, int]]
+    chosen: np.ndarray
+    class_names: Sequence[str]  # of the data; of a task that is asked, the choices
+
+
+def write(run: Run, look: Look, *, told: Told = lambda words: None) -> None:
     """Writes the scripts of all pages, `run.js`, `images.js`, two for each layer and so on; earlier ones go.
 
     told: hears what is looked at.
@@ -47,126 +55,83 @@ def write(run: Run, look: Look, *, told: Callable[[str], None] = lambda words: N
         CnnJaxError: the net cannot be followed.
         OSError: they cannot be written.
     """
-    table = _shown_layers(run, look.examples)
-    names = tuple(layer.name for layer in table)
-    class_names = in_words(tuple(run.class_names))
-    examples = look.examples.first(MOST_IMAGES).at_most(READ_BYTES // _read_bytes(table))
-    told('what each unit does')
-    run = dataclasses.replace(run, variables=jax.device_put(run.variables))  # once, not for each batch
-    size = _vector_size(examples, names)
-    watched = watch(run.model, run.variables, examples, names, vectors=dict.fromkeys(names, size))
-    shapes = {layer.name: _map_shape(layer) for layer in table}
-    chosen = _chosen(watched, len(class_names), sum(_kept_bytes(shape) for shape in shapes.values()))
-    maps = maps_of(run.model, run.variables, examples.only(watched.rows[chosen]), names)
-    tops, of_units = _of_units(run, look, examples, watched, table, told)
+    seen, question = _seen(run, look, told)
+    run, table, watched, chosen = seen.run, seen.table, seen.watched, seen.chosen
+    maps = maps_of(run.model, run.variables, seen.examples.only(watched.rows[chosen]), tuple(seen.shapes))
+    tops, of_units = _of_units(seen, told)
     images = np.unique(np.concatenate([chosen, *(top.images.ravel() for top in tops.values())])).astype(int)
     told('the images')
-    shown = pictures(run, examples, watched, images, class_names)
-    about = overview.about_run(run, look, watched, table, class_names)
-    scripts = {'images': _about_images(shown, images, chosen), 'run': about}
-    scripts['matching'] = matching.about_matching(watched)
+    of_images = _about_images(pictures(run, seen.examples, watched, seen.judged, images, chosen), images, chosen)
+    about = overview.about_run(run, look, watched, table, seen.judged, question)
+    scripts = {'images': of_images, 'run': about, 'matching': matching.about_matching(watched)}
     for number, layer in enumerate(table):
-        own = units.about_layer(run, layer, watched, shapes, class_names)
+        own = units.about_layer(run, layer, watched, seen.shapes, seen.judged)
         own |= {'maps': _kept(maps[layer.name]), 'top': _in_images(tops[layer.name], images)}
         scripts |= {f'layer_{number}': own | {'number': number}, f'made_{number}': of_units[layer.name]}
-    scripts['maps'] = _of_images(run, examples, watched, chosen, table, told) if look.costly else {}
+    scripts['drawn'] = part('what the task draws', lambda: about_drawn(run, look, watched, chosen), otherwise={})
+    scripts['maps'] = _of_images(seen, told) if look.costly else {}
     told('the net that runs in the page')
-    scripts['alive'] = _alive(run, examples, watched, chosen, table)
-    scripts |= space.about_space(examples, watched, class_names, costly=look.costly, told=told)
+    scripts['alive'] = _alive(seen)
+    laid = look.settings.laid if look.costly else None
+    scripts |= space.about_space(run, seen.examples, watched, seen.judged, laid=laid, told=told)
     if look.costly and look.history is not None and look.history.steps():
-        pages = training.Pages(watched, shapes, chosen, size)
-        scripts['training'] = training.about_training(run, examples, look.history, pages, told=told)
+        pages = training.Pages(watched, seen.judged, seen.shapes, chosen, _vector_size(seen.examples, table))
+        scripts['training'] = training.about_training(run, seen.examples, look.history, pages, told=told)
     _put(page_path(run.workdir).parent / DATA, scripts)
 
 
-def _of_units(
-    run: Run,
-    look: Look,
-    examples: Examples,
-    watched: Watched,
-    table: Sequence[Layer],
-    told: Callable[[str], None],
-) -> tuple[dict[str, units.Top], dict[str, dict[str, Any]]]:
+def _seen(run: Run, look: Look, told: Told) -> tuple[Seen, str]:
+    """What is looked at, and the question that is asked of each image."""
+    look = look._replace(examples=dataclasses.replace(look.examples, source=Once(look.examples.source)))
+    examples, words = look.examples.first(look.settings.images), in_words(tuple(run.class_names))
+    on_device = dataclasses.replace(run, variables=jax.device_put(run.variables))  # once, not for each batch
+    run, question, class_names = shown.asked(on_device, examples, words)
+    table = shown.shown_layers(run, examples)
+    names, shapes = tuple(layer.name for layer in table), {layer.name: shown.map_shape(layer) for layer in table}
+    examples = examples.at_most(READ_BYTES // _read_bytes(table))
+    told('what each unit does')
+    size = _vector_size(examples, table)
+    watched = watch(run.model, run.variables, examples, names, vectors=dict.fromkeys(names, size))
+    known = judged(run, look, watched, words)
+    chosen = shown.chosen_images(watched, known, tuple(shapes.values()))
+    return Seen(run, look, examples, watched, known, table, shapes, chosen, class_names), question
+
+
+def _of_units(seen: Seen, told: Told) -> tuple[dict[str, units.Top], dict[str, dict[str, Any]]]:
     """What takes long, of each layer by name: the patches that excite its units most, and what is made for them."""
-    names = [layer.name for layer in table]
-    if not look.costly:
-        return {name: units.no_patches() for name in names}, {name: {} for name in names}
-    tops = {}
-    for name in names:
+    run, layers, tops = seen.run, seen.watched.layers, {name: units.no_patches() for name in seen.shapes}
+    if not seen.look.costly:
+        return tops, {name: {} for name in tops}
+    for name in tops:
         told(f'the patches that excite {name}')
-        tops[name] = units.top_patches(run.model, run.variables, run.input_shape, name, watched.layers[name])
-    return tops, made.made(run, look._replace(examples=examples), watched, table, tops, told)
+        find = functools.partial(units.top_patches, run.model, run.variables, run.input_shape, name, layers[name])
+        tops[name] = part(f'the patches that excite {name}', find, otherwise=tops[name])
+    return tops, made.made(run, seen.look._replace(examples=seen.examples), seen.watched, seen.table, tops, told)
 
 
-def _of_images(
-    run: Run,
-    examples: Examples,
-    watched: Watched,
-    chosen: np.ndarray,
-    table: Sequence[Layer],
-    told: Callable[[str], None],
-) -> dict[str, Any]:
-    macs = sum(layer.macs for layer in table)
-    make = functools.partial(about_maps, run, examples, watched, chosen, macs, told)
+def _of_images(seen: Seen, told: Told) -> dict[str, Any]:
+    macs = sum(layer.macs for layer in seen.table)
+    make = functools.partial(
+        about_maps, seen.run, seen.examples, seen.watched, seen.judged, seen.chosen, seen.class_names, macs, told,
+        most=seen.look.settings.maps,
+    )  # fmt: skip
     return part('the maps of images', make, otherwise={})
 
 
-def _alive(
-    run: Run, examples: Examples, watched: Watched, chosen: np.ndarray, table: Sequence[Layer]
-) -> dict[str, Any]:
-    pixels = alive.pixels_of(examples, watched, chosen)
-    make = functools.partial(alive.about_alive, run, examples.preprocess, table, pixels)
+def _alive(seen: Seen) -> dict[str, Any]:
+    pixels = alive.pixels_of(seen.examples, seen.watched, seen.chosen)
+    make = functools.partial(alive.about_alive, seen.run, seen.examples.preprocess, seen.table, pixels)
     return part('the net that runs in it', make, otherwise={})
-
-
-def _shown_layers(run: Run, examples: Examples) -> list[Layer]:
-    """The layers that the model calls itself, and that give maps or vectors for each image; of two calls the last."""
-    first = examples.source[0]['image'][None]
-    net = scores.net_of(run.model, run.variables, examples.inputs(first))
-    found = {}
-    for layer in describe.layer_table(run.model, run.input_shape, variables=run.variables):
-        known = net.layers.get(layer.name)
-        if layer.depth > 1 or layer.kind == 'Dropout' or known is None:  # which passes on what it reads
-            continue
-        if known.batched and len(known.shape) in (2, 4):
-            found[layer.name] = layer
-    return list(found.values())
 
 
 def _read_bytes(table: Sequence[Layer]) -> int:
     """What is read of one image: the layers, and as much again of what goes into them; float32."""
-    return 2 * 4 * sum(int(np.prod(layer.output_shape)) for layer in table)
+    return max(1, 2 * 4 * sum(int(np.prod(layer.output_shape)) for layer in table))
 
 
-def _vector_size(examples: Examples, names: Sequence[str]) -> int:
+def _vector_size(examples: Examples, table: Sequence[Layer]) -> int:
     count = len(examples.source) if examples.rows is None else len(examples.rows)
-    return VECTOR_BYTES // (4 * max(1, count) * len(names))
-
-
-def _map_shape(layer: Layer) -> tuple[int, int, int]:
-    shape = layer.output_shape
-    return (shape[0], shape[1], shape[2]) if len(shape) == 3 else (1, 1, shape[-1])
-
-
-def _kept_bytes(shape: tuple[int, int, int]) -> int:
-    height, width, channels = shape
-    return min(height, MOST_SIDE) * min(width, MOST_SIDE) * min(channels, units.MOST_UNITS)
-
-
-def _chosen(watched: Watched, num_classes: int, bytes_of_one: int) -> np.ndarray:
-    """The places of the images whose maps are kept: half of them mistakes if there are, the rest of all classes."""
-    most = min(max(MAP_BYTES // max(1, bytes_of_one), FEWEST_CHOSEN), MOST_CHOSEN, len(watched.rows))
-    right = watched.outputs.argmax(1) == watched.labels
-    confused = worst_confusion(watched, num_classes)
-    first = [] if confused is None else [confused[2]]  # a finding leads to it
-    mistakes = most - min(int(right.sum()), most - most // 2)
-    wrong = np.array(list(dict.fromkeys([*first, *np.flatnonzero(~right).tolist()])), int)[:mistakes]
-    turns = np.zeros(len(right), int)  # the how manieth of its class an image is
-    for label in np.unique(watched.labels):
-        turns[watched.labels == label] = np.arange(int((watched.labels == label).sum()))
-    others = np.lexsort((watched.labels, turns))
-    others = others[right[others]][: most - len(wrong)]
-    return np.sort(np.concatenate([wrong, others])).astype(int)
+    return VECTOR_BYTES // (4 * max(1, count * len(table)))
 
 
 def _kept(maps: np.ndarray) -> dict[str, Any]:

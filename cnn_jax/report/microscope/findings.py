@@ -1,20 +1,25 @@
 """Three things that a look at the net finds, in plain words, each with the view that shows it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
 from cnn_jax.drawing.words import percent, times
-from cnn_jax.report.microscope.activity import Watched, class_correlations
+from cnn_jax.report.microscope.activity import Watched, correlations
+from cnn_jax.report.microscope.judged import Judged
 
 MOST_NAMED = 3  # layers with dead units
 
 
-def findings(watched: Watched, class_names: Sequence[str], split: str) -> list[dict[str, str]]:
-    """Dead units, the most class-selective unit and the worst confusion: `text`, and `hash` of the view."""
-    found = [_dead(watched, split), _selective(watched, class_names), _confused(watched, class_names, split)]
+def findings(watched: Watched, judged: Judged, split: str) -> list[dict[str, str]]:
+    """Dead units, the most class-selective unit and the worst confusion: `text`, and `hash` of the view.
+
+    Where images have no one right class, the image with the highest loss stands for the confusion.
+    """
+    worst = _confused if judged.of_one_class else _hardest
+    found = [_dead(watched, split), _selective(watched, judged), worst(watched, judged, split)]
     return [one for one in found if one is not None]
 
 
@@ -33,19 +38,19 @@ def _dead(watched: Watched, split: str) -> dict[str, str]:
     return {'text': text, 'hash': f'layer={quote(worst)}'}
 
 
-def _selective(watched: Watched, class_names: Sequence[str]) -> dict[str, str] | None:
+def _selective(watched: Watched, judged: Judged) -> dict[str, str] | None:
     """Of the layers below the scores, whose units are made to be selective."""
     hidden: Mapping[str, Any] = dict(list(watched.layers.items())[:-1])
     best = (0.0, '', 0, 0)
-    for name, layer in hidden.items():
-        found = class_correlations(layer.means, watched.labels, len(class_names))
+    for name, layer in hidden.items() if judged.classes else ():
+        found = correlations(layer.means, judged.shows)
         of_class, unit = np.unravel_index(found.argmax(), found.shape)
         best = max(best, (float(found[of_class, unit]), name, int(unit), int(of_class)))
     value, name, unit, of_class = best
     if not name:
         return None
     text = (
-        f'Unit {unit} of {name} tells {class_names[of_class]!r} apart best: its activation and that class correlate '
+        f'Unit {unit} of {name} tells {judged.classes[of_class]!r} apart best: its activation and that class correlate '
         f'with {value:.2f}.'
     )
     return {'text': text, 'hash': f'layer={quote(name)}&unit={unit}'}
@@ -63,7 +68,8 @@ def worst_confusion(watched: Watched, num_classes: int) -> tuple[int, int, int] 
     return truth, answer, int(np.flatnonzero((watched.labels == truth) & (answers == answer))[0])
 
 
-def _confused(watched: Watched, class_names: Sequence[str], split: str) -> dict[str, str]:
+def _confused(watched: Watched, judged: Judged, split: str) -> dict[str, str]:
+    class_names = judged.classes
     found = worst_confusion(watched, len(class_names))
     if found is None:
         text = f'None of {len(watched.rows):,} {split} images is taken for another class.'
@@ -76,3 +82,16 @@ def _confused(watched: Watched, class_names: Sequence[str], split: str) -> dict[
         f'{percent(count / int(of_class.sum()))} of the images of that class.'
     )
     return {'text': text, 'hash': f'image={int(watched.rows[first])}'}
+
+
+def _hardest(watched: Watched, judged: Judged, split: str) -> dict[str, str] | None:
+    if judged.losses is None:
+        return None
+    place = int(np.argmax(np.nan_to_num(judged.losses, nan=np.inf)))
+    row, loss = int(watched.rows[place]), float(judged.losses[place])
+    text = f'Image {row} has the highest loss of {len(watched.rows):,} {split} images, {loss:.3g}.'
+    if judged.truths[place] and judged.answers[place]:
+        text += f' Right: {judged.truths[place]}. The net: {judged.answers[place]}.'
+    if judged.right is not None:
+        text += f' {percent(float(judged.right.mean()))} of all are answered right.'
+    return {'text': text, 'hash': f'image={row}'}

@@ -1,8 +1,14 @@
 """What a microscope looks at."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
+from cnn_jax.report.microscope.settings import DEFAULTS, Settings
+from cnn_jax.tasks.cases import Case
+from cnn_jax.tasks.results import Results
 from cnn_jax.visualize.engine.examples import Examples
 
 
@@ -26,6 +32,9 @@ class Look(NamedTuple):
             images made for it; t-SNE; the net over its training.
         training: images whose colours and spectrum the made ones have; None: none are made.
         history: of the run; None: it is not looked at.
+        results: of the split, see `tasks.results.Results`; empty: it was not evaluated, or its task does not need it.
+        cases: rows of the split as the task draws its answers on them; None: it draws none, or nobody has evaluated.
+        settings: how much is looked at.
     """
 
     examples: Examples
@@ -35,3 +44,6 @@ class Look(NamedTuple):
     costly: bool = True
     training: Examples | None = None
     history: History | None = None
+    results: Results = MappingProxyType({})
+    cases: Callable[[np.ndarray], list[Case]] | None = None
+    settings: Settings = DEFAULTS

@@ -17,8 +17,7 @@ from cnn_jax.tracing import scores
 from cnn_jax.visualize import guided_backprop
 from cnn_jax.visualize.engine.examples import Examples
 
-NUM_GUIDED = 4  # of the patches of a unit, the first
-MOST_OPTIMISED = 32  # units of a layer, the first
+NUM_GUIDED = 2  # of the patches of a unit, the first
 KINDS = len(together.KINDS)  # of each unit: one image, another that differs from it, and what switches the unit off
 MOST_MACS = 2e12  # of all steps of all units of a net; of a larger one fewer units, the first
 PASSES = 3  # a gradient costs as much as two passes more
@@ -35,7 +34,7 @@ def made(
 ) -> dict[str, dict[str, Any]]:
     """Of each layer by name what `guided` gives, and of those that learn `optimised`, where images are made."""
     learned = [layer for layer in table if layer.parameters]
-    most = num_optimised(run, learned) if look.training is not None else 0
+    most = num_optimised(run, learned, look.settings.made) if look.training is not None else 0
     found: dict[str, dict[str, Any]] = {}
     for layer in table:
         name = layer.name
@@ -64,6 +63,8 @@ def guided(run: Run, examples: Examples, rows: np.ndarray, layer: str, top: Top,
         activity: of the layer, which knows the places.
     """
     count = min(NUM_GUIDED, len(top.images))
+    if not count:
+        return {'guided_left_out': 'the patches of this layer are not known'}
     number = top.images.shape[1]
     images, channels = top.images[:count].T.ravel(), np.repeat(np.arange(number), count)  # unit by unit
     boxes = top.boxes[:count].transpose(1, 0, 2).reshape(-1, 4)
@@ -99,16 +100,16 @@ def _cut(pictures: Sequence[np.ndarray], boxes: np.ndarray, part: slice) -> np.n
     return found
 
 
-def num_optimised(run: Run, table: Sequence[Layer]) -> int:
+def num_optimised(run: Run, table: Sequence[Layer], most: int) -> int:
     """How many units of each layer, the first ones, have optimised images: what a net of this size affords; 0: none.
 
-    table: the layers that have them.
+    table: the layers that have them. most: that are wanted.
     """
     macs = sum(layer.macs for layer in table)
     nbytes = KINDS * int(np.prod(run.input_shape))
     affordable = min(MOST_MACS / (KINDS * together.STEPS * PASSES * max(1, macs)), MOST_BYTES / nbytes)
     widths = [layer.output_shape[-1] for layer in table]
-    counts = (most for most in range(MOST_OPTIMISED, 0, -1) if sum(min(most, width) for width in widths) <= affordable)
+    counts = (count for count in range(most, 0, -1) if sum(min(count, width) for width in widths) <= affordable)
     return next(counts, 0)
 
 

@@ -12,6 +12,7 @@ from cnn_jax.report.microscope import space
 from cnn_jax.report.microscope.activity import Watched
 from cnn_jax.report.microscope.cards import cards
 from cnn_jax.report.microscope.findings import findings
+from cnn_jax.report.microscope.judged import Judged
 from cnn_jax.report.microscope.look import Look
 from cnn_jax.report.microscope.scripts import rounded
 from cnn_jax.statistics.metric import LOSS, Metric
@@ -22,9 +23,9 @@ SPLITS = ('train', 'validation', 'test')
 
 
 def about_run(
-    run: Run, look: Look, watched: Watched, layers: Sequence[Layer], class_names: Sequence[str]
+    run: Run, look: Look, watched: Watched, layers: Sequence[Layer], judged: Judged, question: str
 ) -> dict[str, Any]:
-    """The values of `run.js`."""
+    """The values of `run.js`; question: that the net is asked of each image, '' of none."""
     return {
         'experiment': str(run.config.get('experiment', run.workdir.name)),
         'step': look.step,
@@ -32,17 +33,19 @@ def about_run(
         'images': len(watched.rows),
         'images_of': [run.config.get('data'), look.split, (run.config.get('seals') or {}).get(look.split)],
         'patches': look.costly,
-        'classes': list(class_names),
+        'classes': list(judged.classes),
+        'question': question,
         'checkpoints': list(look.checkpoints),
         'history': [] if look.history is None else look.history.steps(),
         'space': space.first_of(watched),
         'spaces': space.numbers(watched, look.costly),
         'curves': curves(run),
         'layers': [about(layer) for layer in layers],
-        'findings': findings(watched, class_names, look.split),
+        'findings': findings(watched, judged, look.split),
         'command': tables.command(run.config),
         'colours': colours(),
         'cards': cards(),
+        'settings': look.settings._asdict(),
     }
 
 

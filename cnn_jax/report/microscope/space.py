@@ -2,18 +2,21 @@
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.drawing.page import image_source
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.report.microscope.activity import Watched
+from cnn_jax.report.microscope.judged import Judged
 from cnn_jax.report.microscope.pictures import QUALITY, pixels
 from cnn_jax.report.microscope.scripts import rounded
+from cnn_jax.tasks.run import Run
 from cnn_jax.visualize import embedding
 from cnn_jax.visualize.engine.examples import Examples
 from cnn_jax.visualize.image_grid import assigned_to_cells
@@ -21,7 +24,6 @@ from cnn_jax.visualize.neighbours import nearest
 
 LARGEST = 48  # pixels of a side of a small picture; larger images are made smaller
 NUM_NEIGHBOURS = 8
-MOST_LAID = 3  # layers with a t-SNE, of those before the scores the last ones: each takes its time
 EXACT_BYTES = 4 << 20  # of all small pictures; more of them are stored as JPEG
 TOGETHER = 64  # images that are read at once
 # Okabe and Ito 2008 for a dark page: what is dark there is lighter here, in the same hue.
@@ -52,9 +54,19 @@ def principal(values: np.ndarray) -> Plane:
     else:  # the products of the points have the same components, and are fewer
         strengths, axes = _largest(centred @ centred.T, found)
         points = axes * np.sqrt(np.maximum(strengths, 0))
-    points = points * np.sign(points[np.abs(points).argmax(0), np.arange(found)])
-    points = np.pad(points, ((0, 0), (0, 2 - found)))
-    return Plane(points, np.square(points).sum(0) / total)
+    return leading(points, total)
+
+
+def leading(points: np.ndarray, total: float | None = None) -> Plane:
+    """The plane of points (points, components) whose columns are their principal components, the largest first.
+
+    total: the sum of the squares of all components; None: these are all.
+    """
+    total = float(np.square(points).sum()) if total is None else total
+    first = points[:, :2]
+    first = first * np.sign(first[np.abs(first).argmax(0), np.arange(first.shape[1])])
+    first = np.pad(first, ((0, 0), (0, 2 - first.shape[1])))
+    return Plane(first, np.square(first).sum(0) / (total or 1.0))
 
 
 def compact(values: np.ndarray) -> np.ndarray:
@@ -91,28 +103,33 @@ def aligned(points: np.ndarray, before: np.ndarray) -> np.ndarray:
 
 
 def about_space(
-    examples: Examples, watched: Watched, class_names: Sequence[str], *, costly: bool, told: Callable[[str], None]
+    run: Run, examples: Examples, watched: Watched, judged: Judged, *, laid: int | None, told: Callable[[str], None]
 ) -> dict[str, Any]:
     """The scripts of the page: `space` of all images, and `space_N` of layers.
 
-    costly: with all layers and t-SNE; else of the one before the scores its PCA. told: hears what is looked at.
+    laid: how many layers have a t-SNE, of those before the scores the last ones; None: there is the PCA of the one
+        before the scores alone.
+    told: hears what is looked at.
     """
     told('the images as points')
     small = np.concatenate([_small(examples, watched.rows[part]) for part in _parts(len(watched.rows))])
     names, first = list(watched.vectors), first_of(watched)
-    with_tsne = names[max(0, first + 1 - MOST_LAID) : first + 1] if costly else []
+    with_tsne = names[max(0, first + 1 - laid) : first + 1] if laid else []
+    groups = run.task.groups(in_words(tuple(run.class_names)))
     scripts: dict[str, Any] = {
         'space': {
             'rows': watched.rows.tolist(),
+            'groups': list(groups),
             'labels': watched.labels.tolist(),
-            'answers': watched.outputs.argmax(1).tolist(),
+            'answers': list(judged.answers),
+            'right': None if judged.right is None else judged.right.tolist(),
             'laid': with_tsne,
-            'looks': looks(watched.labels, len(class_names)),
+            'looks': looks(watched.labels, len(groups)),
             'neighbours': neighbours(small.reshape(len(small), -1)),
             'pictures': sheet(small),
         }
     }
-    for number in numbers(watched, costly):
+    for number in numbers(watched, laid is not None):
         name = names[number]
         if name in with_tsne:
             told(f't-SNE of {name}')
@@ -135,7 +152,7 @@ def numbers(watched: Watched, costly: bool) -> list[int]:
 def of_layer(name: str, values: np.ndarray, *, laid: bool) -> dict[str, Any]:
     """The planes of a layer by their names with their grids, and its nearest images; values: (images, features)."""
     points = compact(values)
-    plane = principal(points)
+    plane = leading(points) if values.shape[1] > len(values) else principal(points)
     found: dict[str, Any] = {
         'name': name,
         'size': values.shape[1],

@@ -10,18 +10,19 @@ from cnn_jax.report.microscope import kernels, space
 from cnn_jax.report.microscope.activity import (
     Watched,
     averaged,
-    class_correlations,
+    correlations,
     factor_to,
     maps_of,
     watch,
 )
+from cnn_jax.report.microscope.judged import Judged, shares_of
 from cnn_jax.report.microscope.look import History
 from cnn_jax.report.microscope.scripts import pack, rounded
 from cnn_jax.report.microscope.units import MOST_UNITS
 from cnn_jax.tasks.run import Run
 from cnn_jax.visualize.engine.examples import Examples
 
-MAP_BYTES = 1 << 20  # of all maps that are kept
+MAP_BYTES = 1 << 19  # of all maps that are kept
 MOST_IMAGES, MOST_MAPS, MOST_NUMBERS = 6, 16, 64  # images with maps; maps of a layer, or numbers of a vector
 BORN = 0.5  # share of its correlation in the end with which a unit is born
 MOST_SCORES = 5  # classes of an image
@@ -40,12 +41,14 @@ class Pages(NamedTuple):
 
     Attributes:
         watched: the net as it is in the end.
+        judged: what is right of the images.
         shapes: of the kept maps of each layer, (height, width, channels).
         chosen: places of the images with maps, among those that were watched.
         vector_size: see `activity.watch`.
     """
 
     watched: Watched
+    judged: Judged
     shapes: Mapping[str, tuple[int, int, int]]
     chosen: np.ndarray
     vector_size: int
@@ -111,27 +114,45 @@ def _script(run: Run, found: Mapping[int, Step], pages: Pages, images: np.ndarra
     seen = list(found.values())
     if not seen:
         return {'steps': []}
-    labels, names = pages.watched.labels, list(pages.shapes)
+    judged, names = pages.judged, list(pages.shapes)
     outputs = np.stack([one.watched.outputs for one in seen])
     filters = [one.filters for one in seen if one.filters is not None]
-    classes = len(run.class_names)
     return {
         'steps': list(found),
-        'right': rounded((outputs.argmax(2) == labels).mean(1)),
+        'right': _right(outputs, pages.watched.labels) if judged.of_one_class else None,
         'dead': [[int(one.watched.layers[name].dead.sum()) for one in seen] for name in names],
+        'dead_units': [[_dead(one.watched, name) for one in seen] for name in names],
+        'means': [pack(np.stack([_means(one.watched, name) for one in seen])) for name in names],
         'units': [len(seen[0].watched.layers[name].dead) for name in names],
         'images': pages.watched.rows[images].tolist(),
-        'scores': [scores(run, outputs[:, image]) for image in images],
+        'scores': [scores(run, outputs[:, image], len(judged.classes)) for image in images],
         'maps': [pack(np.stack([one.maps[name] for one in seen])) for name in names],
         'filters': pack(np.stack(filters)) if len(filters) == len(seen) else None,
         'planes': planes([next(iter(one.watched.vectors.values())) for one in seen]),
-        'births': [about_births([one.watched for one in seen], name, classes) for name in names],
+        'births': [about_births([one.watched for one in seen], name, judged.shows) for name in names],
     }
 
 
-def scores(run: Run, outputs: np.ndarray) -> list[list[list[Any]]]:
-    """[class, probability] of an image at each step, of the likeliest classes in the end; outputs: (steps, classes)."""
-    probabilities = np.asarray(run.task.probabilities(outputs), np.float64)
+def _dead(watched: Watched, name: str) -> list[int]:
+    return np.flatnonzero(watched.layers[name].dead[:MOST_UNITS]).tolist()
+
+
+def _means(watched: Watched, name: str) -> np.ndarray:
+    return watched.layers[name].means[:, :MOST_UNITS].mean(0)
+
+
+def _right(outputs: np.ndarray, labels: np.ndarray) -> list[Any]:
+    return rounded((outputs.argmax(2) == labels).mean(1))
+
+
+def scores(run: Run, outputs: np.ndarray, num_classes: int) -> list[list[list[Any]]]:
+    """[class, probability] of an image at each step, of the likeliest classes in the end; outputs: (steps, classes).
+
+    None where the scores are of no classes.
+    """
+    probabilities = shares_of(run, outputs, num_classes)
+    if probabilities is None:
+        return []
     likeliest = np.argsort(-probabilities[-1], kind='stable')[:MOST_SCORES]
     return [[[int(one), rounded(step[one : one + 1])[0]] for one in likeliest] for step in probabilities]
 
@@ -155,16 +176,18 @@ def planes(vectors: Sequence[np.ndarray]) -> list[dict[str, Any]]:
     return found[::-1]
 
 
-def about_births(watched: Sequence[Watched], name: str, num_classes: int) -> dict[str, Any]:
+def about_births(watched: Sequence[Watched], name: str, shows: np.ndarray) -> dict[str, Any] | None:
     """Of each unit of a layer its correlation at each step with the class that it goes with best in the end.
 
     `correlations` (units, steps), packed; `classes` (units,); `born` (units,): the number of the step from which on the
     correlation is at least half of what it is in the end; None for a unit without any.
+
+    shows: bool (images, classes); of no classes, None is returned.
     """
+    if not shows.shape[1]:
+        return None
     shown = min(MOST_UNITS, watched[0].layers[name].means.shape[1])
-    every = np.stack(
-        [class_correlations(one.layers[name].means[:, :shown], one.labels, num_classes) for one in watched]
-    )  # (steps, classes, units)
+    every = np.stack([correlations(one.layers[name].means[:, :shown], shows) for one in watched])
     classes = every[-1].argmax(0)
     found = every[:, classes, np.arange(shown)].T
     born = births(found)

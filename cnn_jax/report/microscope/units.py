@@ -1,14 +1,15 @@
 """What the page shows of the units of a layer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cnn_jax.describe import Layer
 from cnn_jax.report.microscope import kernels
-from cnn_jax.report.microscope.activity import Activity, Watched, class_correlations, strongest
+from cnn_jax.report.microscope.activity import Activity, Watched, correlations, strongest
 from cnn_jax.report.microscope.boxes import boxes_of
+from cnn_jax.report.microscope.judged import Judged
 from cnn_jax.report.microscope.scripts import pack, rounded
 from cnn_jax.tasks.run import Run
 
@@ -44,13 +45,16 @@ def about_layer(
     run: Run,
     layer: Layer,
     watched: Watched,
-    shapes: dict[str, tuple[int, int, int]],
-    class_names: Sequence[str],
+    shapes: Mapping[str, tuple[int, int, int]],
+    judged: Judged,
 ) -> dict[str, Any]:
-    """Everything of a layer but its maps and patches, as plain values."""
+    """Everything of a layer but its maps and patches, as plain values.
+
+    Where images show no classes, `selectivity` and `selective_for` are None, and the histograms have one row.
+    """
     activity = watched.layers[layer.name]
     shown = min(MOST_UNITS, activity.means.shape[1])
-    found = class_correlations(activity.means, watched.labels, len(class_names))[:, :shown]
+    found = correlations(activity.means[:, :shown], judged.shows)
     source = watched.sources.get(layer.name)
     return {
         'name': layer.name,
@@ -63,9 +67,9 @@ def about_layer(
         'high': rounded(activity.high[:shown]),
         'dead': np.flatnonzero(activity.dead[:shown]).tolist(),
         'all_dead': int(activity.dead.sum()),
-        'selectivity': rounded(found.max(0)),
-        'selective_for': found.argmax(0).tolist(),
-        'histograms': [histogram(activity.means[:, unit], watched.labels, found[:, unit]) for unit in range(shown)],
+        'selectivity': rounded(found.max(0)) if len(found) else None,
+        'selective_for': found.argmax(0).tolist() if len(found) else None,
+        'histograms': [histogram(activity.means[:, unit], judged.shows, found[:, unit]) for unit in range(shown)],
         **_weights(run, layer, shapes.get(source) if source else None, shown),
     }
 
@@ -85,21 +89,25 @@ def _weights(run: Run, layer: Layer, source: tuple[int, int, int] | None, shown:
     return {**norms, 'incoming': incoming}
 
 
-def histogram(values: np.ndarray, labels: np.ndarray, correlations: np.ndarray) -> dict[str, Any]:
+def histogram(values: np.ndarray, shows: np.ndarray, correlations: np.ndarray) -> dict[str, Any]:
     """How the mean activation of a unit is spread in each class.
 
     Args:
-        values, labels: (images,).
+        values: (images,).
+        shows: bool (images, classes).
         correlations: (classes,) with each class.
 
     Returns:
         `from` and `to` of the bins, `classes`: the `MOST_CLASSES` that it is strongest for, all where there are no
-        more, and `counts` (classes, bins).
+        more, and `counts` (classes, bins); without classes one row for all images, of class None.
     """
     low, high = float(values.min()), float(values.max())
     if not high > low:
         high = low + 1.0  # one value: it stands in the first bin
     order = np.argsort(-correlations, kind='stable')[:MOST_CLASSES]
     bins = np.clip(((values - low) / (high - low) * NUM_BINS).astype(int), 0, NUM_BINS - 1)
-    counts = [np.bincount(bins[labels == label], minlength=NUM_BINS).tolist() for label in order]
-    return {'from': float(f'{low:.4g}'), 'to': float(f'{high:.4g}'), 'classes': order.tolist(), 'counts': counts}
+    counts = [np.bincount(bins[shows[:, label]], minlength=NUM_BINS).tolist() for label in order]
+    classes = order.tolist()
+    if not classes:
+        classes, counts = [None], [np.bincount(bins, minlength=NUM_BINS).tolist()]
+    return {'from': float(f'{low:.4g}'), 'to': float(f'{high:.4g}'), 'classes': classes, 'counts': counts}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 _HERE = Path(__file__).parent
 _SCRIPTS = (  # in the order that they need
-    *('page', 'cards', 'paint', 'charts', 'arrays', 'operations', 'program', 'pad'),
+    *('page', 'cards', 'paint', 'charts', 'arrays', 'steps', 'operations', 'program', 'pad'),
     *('overview', 'layer', 'unit', 'attributions', 'image', 'alive', 'sliding'),
     *('scatter', 'marks', 'pointer', 'space', 'training', 'start'),
 )

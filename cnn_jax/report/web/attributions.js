@@ -19,10 +19,10 @@ CNN_JAX.attributions = {
     const targets = maps.targets[number];
     const asked = targets.indexOf(Number(state.class));
     const view = { number: number, target: state.class !== undefined && asked >= 0 ? asked : 0, twins: state.twins === '1', image: image, row: null, column: null, marks: [], told: [] };
-    const classes = targets.map(function (target) { return [String(target), CNN_JAX.className(target)]; });
+    const classes = targets.map(function (target, at) { return [String(target), maps.words[number][at]]; });
     const twins = make('label', { class: 'choice' }, make('input', { type: 'checkbox', checked: view.twins, onchange: function () { go({ twins: view.twins ? null : 1 }); } }),
       make('span', {}, 'with each its twin: the map of a net whose weights are shuffled'));
-    place.append(make('div', { class: 'controls' }, choice('Class', classes, String(targets[view.target]), function (target) { go({ class: target }); }), twins));
+    place.append(make('div', { class: image.top.length ? 'controls' : 'controls roomy' }, choice(image.top.length ? 'Class' : 'Explained', classes, String(targets[view.target]), function (target) { go({ class: target }); }), twins));
     place.append(make('div', { class: 'bar wide' }, make('span', {}, '\u2212 the largest'), here.shades(), make('span', {}, 'the largest of each map, which stands below it')));
     const row = make('div', { class: 'maps-row' }, here.ofImage(view));
     Object.keys(maps.methods).forEach(function (method) { row.append(here.ofMethod(view, method)); });
@@ -70,7 +70,7 @@ CNN_JAX.attributions = {
   map: function (view, packed, name, unit, before) {
     const which = before || '';
     const picture = paint.picture(packed, []);
-    const canvas = make('canvas', { width: picture.width, height: picture.height, tabindex: 0, role: 'application', 'aria-label': name + ' for ' + CNN_JAX.className(CNN_JAX.data.maps.targets[view.number][view.target]) + ': arrow keys move the place' });
+    const canvas = make('canvas', { width: picture.width, height: picture.height, tabindex: 0, role: 'application', 'aria-label': name + ' for ' + CNN_JAX.data.maps.words[view.number][view.target] + ': arrow keys move the place' });
     paint.fill(canvas, function (place) { return paint.value(packed, picture.bytes[place]); }, packed.limit, true);
     const mark = make('span', { class: 'box', hidden: true });
     const words = make('p', { class: 'label' }, which + (packed.limit ? 'largest ' + short(packed.limit) + ' ' + unit : 'zero everywhere'));
@@ -97,8 +97,10 @@ CNN_JAX.attributions = {
 
   cover: function (view, place) {
     const window = CNN_JAX.attributions.windowAt(view);
-    const covered = { label: view.image.label, top: CNN_JAX.data.maps.covered[view.number][window.number] };
-    place.replaceChildren(make('p', {}, 'With rows ' + window.top + ' to ' + (window.bottom - 1) + ' and columns ' + window.left + ' to ' + (window.right - 1) + ' covered, the net says'), charts.scores(covered));
+    const maps = CNN_JAX.data.maps, values = maps.values[view.number][view.target], listed = maps.covered[view.number];
+    const words = 'With rows ' + window.top + ' to ' + (window.bottom - 1) + ' and columns ' + window.left + ' to ' + (window.right - 1) + ' covered, the score of ' +
+      maps.words[view.number][view.target].replace(/^the scores? of /, '') + ' is ' + short(values[1 + window.number]) + ' in place of ' + short(values[0]) + (listed.length ? '. The net says' : '.');
+    place.replaceChildren(make('p', {}, words), listed.length ? charts.scores({ classes: view.image.classes, top: listed[window.number] }) : '');
   },
 };
 

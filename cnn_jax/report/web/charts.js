@@ -68,19 +68,19 @@ const charts = {
         return make('rect', { x: 12 * bin + 1, y: 25 - height, width: 10, height: height });
       });
       const total = counts.reduce(function (sum, count) { return sum + count; }, 0);
-      const label = CNN_JAX.className(number) + ': ' + total + ' images';
+      const name = number === null ? 'all images' : CNN_JAX.className(number), label = name + ': ' + total + ' images';
       const svg = make('svg', { viewBox: '0 0 ' + 12 * counts.length + ' 26', preserveAspectRatio: 'none', role: 'img', 'aria-label': label }, bars);
-      return make('div', { class: 'spread' }, make('span', { class: 'name', title: label }, CNN_JAX.className(number)), svg);
+      return make('div', { class: 'spread' }, make('span', { class: 'name', title: label }, name), svg);
     });
     rows.push(make('div', { class: 'spread ends' }, make('span', { class: 'name' }), make('span', { class: 'ends' },
       make('span', {}, short(histogram.from)), make('span', {}, 'mean activation'), make('span', {}, short(histogram.to)))));
     return make('div', { class: 'histogram' }, rows);
   },
 
-  // The likeliest classes of an image with their probabilities.
+  // The likeliest classes of an image with their probabilities; those that it shows are marked.
   scores: function (image) {
     return make('ol', { class: 'scores' }, image.top.map(function (entry) {
-      const right = entry[0] === image.label;
+      const right = image.classes.indexOf(entry[0]) >= 0;
       return make('li', { class: right ? 'right' : null }, make('span', { class: 'name', title: CNN_JAX.className(entry[0]) }, CNN_JAX.className(entry[0]) + (right ? ' \u2713' : '')),
         make('span', { class: 'track' }, make('span', { style: 'width:' + 100 * entry[1] + '%' })), make('span', { class: 'number' }, percent(entry[1])));
     }));

@@ -122,11 +122,12 @@ const compare = {
 
   classes: function (both, stores) {
     const spaces = stores.map(function (store) { return store.space; });
+    if (!spaces[0].right || !spaces[1].right) return make('p', { class: 'note' }, 'An answer of this task is not right or wrong but more or less right; for the difference on the whole split with its interval: --mode=compare RUN RUN.');
     const found = pairs.classes(spaces[0], spaces[1], pairs.common(spaces[0].rows, spaces[1].rows));
     const rest = found.slice(1).sort(function (a, b) { return found.length > 41 ? Math.abs(b.value) - Math.abs(a.value) : 0; }).slice(0, 40);
     const end = Math.max.apply(null, found.slice(0, 1).concat(rest).map(function (one) { return Math.max(Math.abs(one.low), Math.abs(one.high)); }));
     const rows = found.slice(0, 1).concat(rest).map(function (one) {
-      const name = one.label === null ? 'all images' : CNN_JAX.className(one.label);
+      const name = one.label === null ? 'all images' : spaces[0].groups[one.label];
       return make('tr', { class: one.label === null ? 'all' : null }, make('th', { scope: 'row' }, name), [one.images, one.one, one.other].map(function (count) { return make('td', { class: 'number' }, String(count)); }),
         make('td', { class: 'number' }, compare.points(one.value)), make('td', { class: 'number' }, compare.points(one.low) + ' to ' + compare.points(one.high)), make('td', { class: 'interval' }, compare.interval(one, end, name)));
     });
@@ -169,14 +170,14 @@ const compare = {
   strip: function (stores, images, rows, image) {
     return make('div', { class: 'strip' }, images.map(function (pair) {
       const one = stores[0].images.all[stores[0].images.chosen[pair[0]]];
-      return make('a', { href: CNN_JAX.link({ image: one.row }), 'aria-current': pair === image ? 'true' : null, title: 'image ' + one.row + ', ' + CNN_JAX.className(one.label) }, make('img', { src: one.source, alt: 'image ' + one.row }));
+      return make('a', { href: CNN_JAX.link({ image: one.row }), 'aria-current': pair === image ? 'true' : null, title: 'image ' + one.row + (one.truth ? ', ' + one.truth : '') }, make('img', { src: one.source, alt: 'image ' + one.row }));
     }));
   },
 
   answers: function (both, stores, image) {
     return make('div', { class: 'sides' }, both.map(function (run, place) {
       const own = stores[place].images.all[stores[place].images.chosen[image[place]]];
-      return make('figure', {}, make('h3', {}, run.name + ' says of image ' + own.row), charts.scores(Object.assign({}, own, { top: own.top.slice(0, 3) })));
+      return make('figure', {}, make('h3', {}, run.name + ' says of image ' + own.row), own.top.length ? charts.scores(Object.assign({}, own, { top: own.top.slice(0, 3) })) : make('p', {}, own.answer || 'nothing in words'));
     }));
   },
 
@@ -198,7 +199,8 @@ const compare = {
   pair: function (both, layers, name, pair, image) {
     const sides = [pair.one, pair.other].map(function (unit, place) {
       const layer = layers[place], dead = layer.dead.indexOf(unit) >= 0;
-      const words = dead ? 'Dead.' : 'Goes best with ' + CNN_JAX.className(layer.selective_for[unit]) + ' (correlation ' + short(layer.selectivity[unit]) + '), mean activation ' + short(layer.mean[unit]) + '.';
+      const best = layer.selectivity ? 'Goes best with ' + CNN_JAX.className(layer.selective_for[unit]) + ' (correlation ' + short(layer.selectivity[unit]) + '), mean' : 'Mean';
+      const words = dead ? 'Dead.' : best + ' activation ' + short(layer.mean[unit]) + '.';
       const link = both[place].base + 'index.html#layer=' + encodeURIComponent(name) + '&unit=' + unit;
       return make('figure', {}, make('h3', {}, make('a', { href: link }, both[place].name + ', ' + name + ' unit ' + unit)),
         image ? make('div', { class: 'large' }, compare.map(layer, image[place], unit, name + ' unit ' + unit)) : null, make('p', { class: 'note' }, words), charts.histogram(layer.histograms[unit]));

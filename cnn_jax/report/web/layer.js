@@ -12,8 +12,8 @@ CNN_JAX.views.layer = {
     const found = [['map', 'map of the image']];
     if (layer.kernels || layer.incoming) found.push(['weights', layer.kernels ? 'weights' : 'strongest weights']);
     found.push(['mean', 'mean activation']);
-    if (layer.top.images.length) found.push(['patches', 'top patch']);
-    if (CNN_JAX.made(layer).optimised?.images) found.push(['optimised', 'optimised image']);
+    if (layer.step === undefined && layer.top.images.length) found.push(['patches', 'top patch']);
+    if (layer.step === undefined && CNN_JAX.made(layer).optimised?.images) found.push(['optimised', 'optimised image']);
     return found;
   },
 
@@ -29,18 +29,20 @@ CNN_JAX.views.layer = {
   },
 
   show: function (place, state) {
-    const number = CNN_JAX.layerNumber(state.layer);
-    const layer = CNN_JAX.layer(number);
+    const number = CNN_JAX.layerNumber(state.layer), at = CNN_JAX.steps.at(state);
+    const layer = CNN_JAX.steps.layer(number, at);
     const about = CNN_JAX.data.run.layers[number];
     const lenses = CNN_JAX.views.layer.lenses(layer);
     const lens = lenses.some(function (entry) { return entry[0] === state.lens; }) ? state.lens : layer.kernels ? 'weights' : 'map';
-    const sorts = [['index', 'index'], ['selectivity', 'selectivity'], ['mean', 'mean activation']].concat(layer.norm ? [['norm', 'norm of the weights']] : []);
+    const sorts = [['index', 'index']].concat(layer.selectivity ? [['selectivity', 'selectivity']] : [], [['mean', 'mean activation']], layer.norm ? [['norm', 'norm of the weights']] : []);
     // The order stays when another layer is looked at, which may not have it.
     const sort = sorts.some(function (entry) { return entry[0] === state.sort; }) ? state.sort : 'index';
     place.append(make('h2', {}, layer.name));
     place.append(make('p', { class: 'note' }, CNN_JAX.views.layer.words(layer, about)));
+    if (at !== null) place.append(CNN_JAX.steps.note('Kept of each step: the first ' + layer.maps.shape[1] + ' maps of ' + CNN_JAX.data.training.images.length + ' images, mean activations, selectivity, what is dead' + (layer.kernels ? ', the weights.' : '; of the first layer its weights.')));
     const controls = [choice('Lens', lenses, lens, function (key) { go({ lens: key }); }),
       choice('Sort by', sorts, sort, function (key) { go({ sort: key }); })];
+    if (lens === 'map' && layer.image === -1) place.append(CNN_JAX.notKept());
     if (lens === 'map' || lens === 'weights') {
       controls.push(choice('Colours to', [['layer', 'the largest of the layer'], ['unit', 'the largest of the unit']], state.scale || 'layer', function (key) { go({ scale: key }); }));
     }
@@ -57,7 +59,7 @@ CNN_JAX.views.layer = {
     const dead = layer.all_dead ? layer.all_dead + ' of ' + layer.units + ' units are dead: they have one value at every place of all images. ' : 'None of ' + layer.units + ' units is dead. ';
     const part = layer.shown < layer.units ? 'The first ' + layer.shown + ' are shown. ' : '';
     const shrunk = layer.maps.shrunk > 1 ? 'Maps are means of squares of ' + layer.maps.shrunk + ' places. ' : '';
-    return about.kind + ', output ' + about.shape.join(' x ') + '. ' + dead + part + shrunk + 'Selectivity is the correlation of a unit with the class that it goes with best.';
+    return about.kind + ', output ' + about.shape.join(' x ') + '. ' + dead + part + shrunk + (layer.selectivity ? 'Selectivity is the correlation of a unit with the class that it goes with best.' : '');
   },
 
   // How the images of units were made, and how those of others are.
@@ -77,8 +79,8 @@ CNN_JAX.views.layer = {
 
   tile: function (layer, unit, lens, sort, each) {
     const dead = layer.dead.indexOf(unit) >= 0;
-    const named = 'for ' + CNN_JAX.className(layer.selective_for[unit]);
-    const more = dead ? 'dead' : sort === 'norm' ? 'norm ' + short(layer.norm[unit]) : lens === 'mean' || sort === 'mean' ? short(layer.mean[unit]) : short(layer.selectivity[unit]) + ' ' + named;
+    const mean = lens === 'mean' || sort === 'mean' || !layer.selectivity;
+    const more = dead ? 'dead' : sort === 'norm' ? 'norm ' + short(layer.norm[unit]) : mean ? short(layer.mean[unit]) : short(layer.selectivity[unit]) + ' for ' + CNN_JAX.className(layer.selective_for[unit]);
     return make('a', { class: dead ? 'tile dead' : 'tile', href: CNN_JAX.link({ unit: unit }), title: layer.name + ' unit ' + unit + ', ' + more },
       CNN_JAX.unitPicture(layer, unit, lens, each), make('span', { class: 'label' }, make('b', {}, String(unit)), ' ' + more));
   },
@@ -103,8 +105,16 @@ CNN_JAX.unitPicture = function (layer, unit, lens, each) {
   }
   if (lens === 'weights' && layer.kernels && layer.kernels.shape[1] === 3) return paint.colourKernel(layer.kernels, [unit], each, label);
   const packed = lens === 'map' ? layer.maps : layer.kernels || layer.incoming.kernels;
-  const picture = paint.picture(packed, lens === 'map' ? [CNN_JAX.chosenPlace(), unit] : [unit, 0]);
+  const place = CNN_JAX.mapPlace(layer);
+  if (lens === 'map' && (place < 0 || unit >= packed.shape[1])) return make('span', { class: 'frame more' }, 'not kept');
+  const picture = paint.picture(packed, lens === 'map' ? [place, unit] : [unit, 0]);
   return paint.canvas(picture, each ? paint.largest(picture) : packed.limit, label);
+};
+
+// Which images have maps at each step.
+CNN_JAX.notKept = function () {
+  const rows = CNN_JAX.data.training.images.map(function (row, place) { return [place ? ', ' : '', make('a', { href: CNN_JAX.link({ image: row }) }, String(row))]; });
+  return make('p', { class: 'note', role: 'alert' }, 'The maps of this image are not kept of each step. There are those of image ', rows.flat(), '.');
 };
 
 // How a picture that is not there is made.

@@ -32,11 +32,11 @@ CNN_JAX.views.overview = {
     const limit = Math.max.apply(null, maps.map(paint.largest));
     const pictures = maps.map(function (map, unit) { return paint.canvas(map, limit, about.name + ' unit ' + unit); });
     const size = CNN_JAX.data.images.all[0].size;
-    const sees = Number(about.field) >= Math.max(size[0], size[1]) ? 'the whole image' : about.field + ' pixels across';
+    const field = Number(about.field), sees = !field ? '' : field >= Math.max(size[0], size[1]) ? 'sees the whole image' : 'sees ' + about.field + ' pixels across';
     const small = layer.maps.shape[2] === 1 && layer.maps.shape[3] === 1;
     return make('a', { class: 'stage', href: CNN_JAX.link({ layer: about.name, unit: null, page: null }) },
       make('strong', {}, about.name), make('span', { class: 'more' }, about.kind + ', ' + about.shape.join(' x ')),
       make('span', { class: small ? 'cells' : 'thumbs' }, pictures),
-      make('span', { class: 'more' }, (layer.all_dead ? layer.all_dead + ' dead, ' : '') + 'sees ' + sees));
+      make('span', { class: 'more' }, [layer.all_dead ? layer.all_dead + ' dead' : '', sees].filter(Boolean).join(', ')));
   },
 };

@@ -71,11 +71,17 @@ const CNN_JAX = {
   kept: function () {
     const state = CNN_JAX.state();
     const found = {};
-    ['lens', 'sort', 'scale', 'image'].forEach(function (key) { if (state[key]) found[key] = state[key]; });
+    ['lens', 'sort', 'scale', 'image', 'step'].forEach(function (key) { if (state[key]) found[key] = state[key]; });
     return found;
   },
 
   className: function (number) { return CNN_JAX.data.run.classes[number]; },
+
+  // An image in words: its number, what is right, and what the net says where that is something else.
+  words: function (image) {
+    const said = image.answer && image.right !== true && image.answer !== image.truth ? ', ' + (image.right === false ? 'taken for ' : 'the net: ') + image.answer : '';
+    return 'image ' + image.row + (image.truth ? ', ' + image.truth : '') + said;
+  },
 
   tell: function (text) {
     const place = document.getElementById('microscope');

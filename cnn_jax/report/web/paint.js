@@ -136,7 +136,7 @@ const paint = {
     const shares = box && [box[0] / image.size[0], box[1] / image.size[1], (box[2] - box[0]) / image.size[0], (box[3] - box[1]) / image.size[1]];
     const style = shares && 'top:' + 100 * shares[0] + '%;left:' + 100 * shares[1] + '%;height:' + 100 * shares[2] + '%;width:' + 100 * shares[3] + '%';
     return make('span', { class: 'whole' },
-      make('img', { src: image.source, alt: 'image ' + image.row + ', ' + CNN_JAX.className(image.label) }),
+      make('img', { src: image.source, alt: CNN_JAX.words(image), class: image.source.indexOf('data:image/jpeg') ? null : 'photograph' }),
       box ? make('span', { class: 'box', style: style }) : null);
   },
 };

@@ -27,7 +27,7 @@ const pairs = {
     });
     return Array.from(groups.keys()).sort(function (a, b) { return (a === null ? -1 : a) - (b === null ? -1 : b); }).map(function (label) {
       const own = groups.get(label).map(function (pair) {
-        return [one.answers[pair[0]] === one.labels[pair[0]], other.answers[pair[1]] === other.labels[pair[1]]];
+        return [one.right[pair[0]], other.right[pair[1]]];
       });
       function count(first, second) { return own.filter(function (right) { return right[0] === first && right[1] === second; }).length; }
       const both = count(true, true), gained = count(false, true), lost = count(true, false);

@@ -6,15 +6,17 @@ CNN_JAX.views.space = {
 
   // The number of the layer that the state names, where its space is there, else of the one before the scores.
   number: function (state) {
+    const kept = CNN_JAX.steps.at(state) === null ? -1 : CNN_JAX.layerNumber(CNN_JAX.data.training.layer);
+    if (kept >= 0 && CNN_JAX.data.run.spaces.indexOf(kept) >= 0) return kept;
     const found = CNN_JAX.layerNumber(state.layer);
     return CNN_JAX.data.run.spaces.indexOf(found) >= 0 ? found : CNN_JAX.data.run.space;
   },
 
   show: function (place, state) {
     const about = CNN_JAX.data.space, number = CNN_JAX.views.space.number(state);
-    const layer = CNN_JAX.data['space_' + number];
+    const at = CNN_JAX.steps.at(state), layer = CNN_JAX.views.space.layerAt(CNN_JAX.data['space_' + number], at);
     const plane = layer.planes.tsne && state.plane !== 'pca' ? 'tsne' : 'pca';
-    const form = ['images', 'grid'].indexOf(state.form) >= 0 ? state.form : 'points';
+    const form = (layer.neighbours ? ['images', 'grid'] : ['images']).indexOf(state.form) >= 0 ? state.form : 'points';
     place.append(make('h2', {}, 'Space'), make('p', { class: 'note' }, CNN_JAX.views.space.words(layer, plane)));
     const canvas = make('canvas', { class: 'scatter', tabindex: '0', role: 'application', 'aria-label': CNN_JAX.views.space.label(layer, plane) });
     const nearest = make('div', { class: 'nearest', 'aria-live': 'polite' }), group = make('div', { class: 'group', 'aria-live': 'polite' });
@@ -26,17 +28,25 @@ CNN_JAX.views.space = {
       circle: function (circled) { CNN_JAX.views.space.circle(plot, group, circled); },
       view: function () { CNN_JAX.remember({ view: scatter.view(plot) }); },
     };
+    if (at !== null) place.append(CNN_JAX.steps.note('Of each step the plane of ' + layer.name + ' by PCA is kept, scaled to one size and turned to lie as at the step after it.'));
     const plot = scatter.make(canvas, about, told);
     plot.only = state.class === undefined ? null : Number(state.class);
     scatter.look(plot, state.view);
     place.append(CNN_JAX.views.space.controls(plot, layer, plane, form));
-    if (!layer.planes.tsne) place.append(CNN_JAX.views.space.howToLay(layer));
+    if (!layer.planes.tsne && at === null) place.append(CNN_JAX.views.space.howToLay(layer));
     place.append(canvas, make('p', { class: 'more' }, 'Drag to move, wheel or + and \u2212 to enlarge, click an image for its neighbours. Keys: arrows go from image to image, with Shift they move, 0 shows all.'));
     place.append(CNN_JAX.views.space.legend(plot), nearest, group);
     scatter.set(plot, form === 'grid' ? CNN_JAX.views.space.cells(layer.planes[plane].grid, about.rows.length) : layer.planes[plane].points, form);
     CNN_JAX.views.space.plot = plot;
     CNN_JAX.views.space.circle(plot, group, []);
     CNN_JAX.views.space.pick(plot, layer, nearest, state.image === undefined ? -1 : about.rows.indexOf(Number(state.image)));
+  },
+
+  // The layer with its plane at a step of the training.
+  layerAt: function (layer, at) {
+    if (at === null) return layer;
+    const plane = CNN_JAX.data.training.planes[at];
+    return Object.assign(Object.create(layer), { planes: { pca: { points: plane.points, grid: null } }, variance: plane.variance, neighbours: null });
   },
 
   words: function (layer, plane) {
@@ -56,7 +66,7 @@ CNN_JAX.views.space = {
 
   controls: function (plot, layer, plane, form) {
     const run = CNN_JAX.data.run, names = run.spaces.map(function (one) { return run.layers[one].name; }), planes = [['tsne', 't-SNE'], ['pca', 'PCA']].filter(function (entry) { return layer.planes[entry[0]]; });
-    const forms = [['points', 'points'], ['images', 'images at their points'], ['grid', 'images in a grid']];
+    const forms = [['points', 'points'], ['images', 'images at their points']].concat(layer.neighbours ? [['grid', 'images in a grid']] : []);
     const lasso = make('button', { type: 'button', class: 'switch', 'aria-pressed': 'false', onclick: function () {
       plot.circling = !plot.circling;
       lasso.setAttribute('aria-pressed', String(plot.circling));
@@ -101,7 +111,7 @@ CNN_JAX.views.space = {
         CNN_JAX.remember({ class: plot.only });
         buttons.forEach(function (one) { one.setAttribute('aria-pressed', String(one === button && plot.only !== null)); });
         scatter.draw(plot);
-      } }, mark, CNN_JAX.className(label) + ' ', make('span', { class: 'more' }, String(counts[label])));
+      } }, mark, about.groups[label] + ' ', make('span', { class: 'more' }, String(counts[label])));
       return button;
     });
     const rest = Object.keys(counts).length - buttons.length;
@@ -117,7 +127,7 @@ CNN_JAX.views.space = {
     if (!circled.length) return place.replaceChildren();
     circled.forEach(function (number) { counts[about.labels[number]] = (counts[about.labels[number]] || 0) + 1; });
     const words = Object.keys(counts).sort(function (one, other) { return counts[other] - counts[one]; }).map(function (label) {
-      return counts[label] + ' of ' + CNN_JAX.className(Number(label));
+      return counts[label] + ' of ' + about.groups[Number(label)];
     });
     const shown = circled.slice(0, 200);
     const clear = make('button', { type: 'button', class: 'switch', onclick: function () { plot.told.circle([]); } }, 'Clear');
@@ -130,26 +140,26 @@ CNN_JAX.views.space = {
   pick: function (plot, layer, place, chosen) {
     const about = CNN_JAX.data.space;
     plot.chosen = chosen;
-    plot.rings = chosen < 0 ? [] : layer.neighbours[chosen].map(function (number) { return [number, '--orange']; });
+    plot.rings = chosen < 0 || !layer.neighbours ? [] : layer.neighbours[chosen].map(function (number) { return [number, '--orange']; });
     scatter.draw(plot);
     if (chosen < 0) return place.replaceChildren();
-    const wrong = about.answers[chosen] !== about.labels[chosen];
-    const words = CNN_JAX.className(about.labels[chosen]) + (wrong ? ', taken for ' + CNN_JAX.className(about.answers[chosen]) : '');
-    const lists = [['Nearest in ' + layer.name, layer.neighbours], ['Nearest in pixels', about.neighbours]].map(function (entry) {
+    const wrong = about.right && !about.right[chosen] && about.answers[chosen], grouped = about.groups.length > 1;
+    const words = (grouped ? about.groups[about.labels[chosen]] : about.answers[chosen]) + (wrong && grouped ? ', taken for ' + about.answers[chosen] : '');
+    const lists = [['Nearest in ' + layer.name, layer.neighbours], ['Nearest in pixels', about.neighbours]].filter(function (entry) { return entry[1]; }).map(function (entry) {
       const found = entry[1][chosen];
       const same = found.filter(function (number) { return about.labels[number] === about.labels[chosen]; }).length;
-      return make('figure', {}, make('h3', {}, entry[0] + ': ' + same + ' of ' + found.length + ' of its class'),
+      return make('figure', {}, make('h3', {}, entry[0] + (grouped ? ': ' + same + ' of ' + found.length + ' of its class' : '')),
         make('div', { class: 'thumbnails' }, found.map(function (number) { return CNN_JAX.views.space.picture(plot, number, 60, about.labels[chosen]); })));
     });
-    return place.replaceChildren(make('div', { class: 'panels' }, make('figure', {}, make('h3', {}, 'Image ' + about.rows[chosen] + ': ' + words), CNN_JAX.thumbnail(chosen, 112)), lists));
+    return place.replaceChildren(make('div', { class: 'panels' }, make('figure', {}, make('h3', {}, 'Image ' + about.rows[chosen] + (words ? ': ' + words : '')), CNN_JAX.thumbnail(chosen, 112)), lists));
   },
 
   // A small picture that can be chosen; where `label` is given, one of another class says so.
   picture: function (plot, number, across, label) {
     const about = CNN_JAX.data.space, other = label !== null && about.labels[number] !== label;
-    const name = CNN_JAX.className(about.labels[number]);
+    const name = about.groups[about.labels[number]];
     return make('button', { type: 'button', class: other ? 'thumbnail other' : 'thumbnail', title: 'image ' + about.rows[number] + ', ' + name, onclick: function () { plot.told.pick(number); } },
-      CNN_JAX.thumbnail(number, across), label === null ? null : make('span', { class: 'label' }, (other ? 'not: ' : '') + name));
+      CNN_JAX.thumbnail(number, across), label === null || about.groups.length < 2 ? null : make('span', { class: 'label' }, (other ? 'not: ' : '') + name));
   },
 
   turn: function (by) {
@@ -165,5 +175,5 @@ CNN_JAX.thumbnail = function (number, across) {
   const high = scale * pictures.size[0], wide = scale * pictures.size[1], rows = Math.ceil(about.rows.length / pictures.columns);
   const style = 'width:' + wide + 'px;height:' + high + 'px;background-image:url(' + pictures.source + ');background-size:' + wide * pictures.columns + 'px ' + high * rows +
     'px;background-position:' + -scale * from[0] + 'px ' + -scale * from[1] + 'px';
-  return make('span', { class: 'patch', role: 'img', style: style, 'aria-label': 'image ' + about.rows[number] + ', ' + CNN_JAX.className(about.labels[number]) });
+  return make('span', { class: 'patch', role: 'img', style: style, 'aria-label': 'image ' + about.rows[number] + ', ' + about.groups[about.labels[number]] });
 };

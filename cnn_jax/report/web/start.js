@@ -3,6 +3,8 @@
 
 (function () {
   const place = document.getElementById('microscope');
+  const ways = make('div', {}), slider = make('div', { class: 'holder' }), body = make('div', {});
+  place.append(ways, slider, body);
 
   function viewOf(state) {
     if (['overview', 'alive', 'space', 'training'].indexOf(state.page) >= 0) return state.page;
@@ -17,12 +19,11 @@
       if (name) go({ layer: name }, CNN_JAX.kept());
     });
     pick.querySelector('select').id = 'layers';
-    return make('nav', { class: 'views', 'aria-label': 'Microscope' },
-      make('a', { href: '#page=overview', 'aria-current': view === 'overview' ? 'page' : null }, 'Overview'),
-      make('a', { href: '#page=image', 'aria-current': view === 'image' ? 'page' : null }, 'Images'),
-      make('a', { href: '#page=space', 'aria-current': view === 'space' ? 'page' : null }, 'Space'),
-      make('a', { href: '#page=training', 'aria-current': view === 'training' ? 'page' : null }, 'Training'),
-      make('a', { href: '#page=alive', 'aria-current': view === 'alive' ? 'page' : null }, 'Alive'), pick);
+    const pages = [['overview', 'Overview'], ['image', 'Images'], ['space', 'Space'], ['training', 'Training'], ['alive', 'Alive']];
+    return make('nav', { class: 'views', 'aria-label': 'Microscope' }, pages.map(function (page) {
+      const link = CNN_JAX.link({ page: page[0] }, state.step && CNN_JAX.steps.pages.indexOf(page[0]) >= 0 ? { step: state.step } : {});
+      return make('a', { href: link, 'aria-current': view === page[0] ? 'page' : null }, page[1]);
+    }), pick);
   }
 
   // Which control of the view has the focus: a choice draws the view anew, and the keyboard is to stay where it was.
@@ -38,10 +39,9 @@
   function draw() {
     const state = CNN_JAX.state();
     const view = viewOf(state);
-    CNN_JAX.need(CNN_JAX.views[view].needs(state), function () {
+    CNN_JAX.need(CNN_JAX.steps.needs(view).concat(CNN_JAX.views[view].needs(state)), function () {
       if (view !== viewOf(CNN_JAX.state())) return;
-      const fresh = make('div', {});
-      fresh.append(navigation(view, state));
+      const fresh = make('div', {}), focus = focused();
       if (state.layer !== undefined && CNN_JAX.layerNumber(state.layer) < 0) {
         fresh.append(make('p', { class: 'note', role: 'alert' }, 'This net has no layer ' + state.layer + '.'));
       }
@@ -51,9 +51,10 @@
         console.error(error);
         fresh.append(make('p', { class: 'note', role: 'alert' }, 'This view cannot be drawn: ' + error.message + '.'));
       }
-      const focus = focused();
       const same = place.dataset.view === view;
-      place.replaceChildren(fresh);
+      ways.replaceChildren(navigation(view, state));
+      CNN_JAX.steps.put(slider, view);
+      body.replaceChildren(fresh);
       place.hidden = false;
       if (same) restore(focus);
       place.dataset.view = view;
@@ -92,6 +93,7 @@
 
   function drawWhenThere() { CNN_JAX.need(['run'], draw); }
 
+  CNN_JAX.redraw = drawWhenThere;
   window.addEventListener('hashchange', drawWhenThere);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', drawWhenThere);
   matchMedia('print').addEventListener('change', drawWhenThere);

@@ -1,23 +1,20 @@
 'use strict';
-// The net over its training: one slider over the steps that were kept drives everything on the page.
+// The net over its training: what the slider over the steps drives together, and what changes from step to step.
 
 CNN_JAX.views.training = {
-  needs: function () { return CNN_JAX.views.training.isThere() ? ['training', 'space'] : []; },
-
-  isThere: function () { return CNN_JAX.data.run.patches && CNN_JAX.data.run.history.length > 0; },
+  needs: function () { return CNN_JAX.steps.isThere() ? ['space'] : []; },
 
   show: function (place, state) {
     place.append(make('h2', {}, 'Training'));
-    const data = CNN_JAX.views.training.isThere() ? CNN_JAX.data.training : null;
+    const data = CNN_JAX.steps.isThere() ? CNN_JAX.data.training : null;
     if (!data?.steps.length) return place.append(CNN_JAX.views.training.howTo(data));
-    const view = { data: data, at: CNN_JAX.views.training.place(data.steps, state.step), updates: [] };
+    const view = { data: data, at: CNN_JAX.steps.place(state.step), updates: [] };
     CNN_JAX.views.training.view = view;
-    place.append(make('p', { class: 'note' }, 'The net at ' + data.steps.length + ' steps from the first to the last, each about as many times the one before. The slider, or the arrow keys, go through them; ' + CNN_JAX.data.run.images + ' ' + CNN_JAX.data.run.split + ' images are looked at.'));
+    place.append(make('p', { class: 'note' }, 'The net at ' + data.steps.length + ' steps from the first to the last, each about as many times the one before. The slider, or the arrow keys, go through them, on the pages of layers, units, images and Space too; ' + CNN_JAX.data.run.images + ' ' + CNN_JAX.data.run.split + ' images are looked at.'));
     data.failed.forEach(function (text) { place.append(make('p', { class: 'note', role: 'alert' }, 'Left out: ' + text)); });
-    place.append(CNN_JAX.views.training.slider(view));
     const of = CNN_JAX.views.training;
-    place.append(make('div', { class: 'panels' }, of.scores(view), of.dead(view), of.plane(view), make('div', { class: 'stack' }, of.filters(view), of.births(view, state))), of.maps(view, state));
-    of.move(view, view.at);
+    place.append(make('div', { class: 'panels' }, data.right ? of.scores(view) : null, of.dead(view), of.plane(view), make('div', { class: 'stack' }, of.filters(view), data.births[0] ? of.births(view, state) : null)), of.maps(view, state));
+    of.move(view.at);
   },
 
   howTo: function (data) {
@@ -29,55 +26,14 @@ CNN_JAX.views.training = {
       ' where its experiment has that option; any other with ', make('code', {}, 'Experiment(..., history=16)'), ' in its file. The steps stay in ', make('code', {}, 'checkpoints/history'), '.');
   },
 
-  // The place among the steps of the largest one that is not after the wanted one; the last where none is wanted.
-  place: function (steps, wanted) {
-    if (wanted === undefined || !Number.isFinite(Number(wanted))) return steps.length - 1;
-    return Math.max(0, steps.filter(function (step) { return step <= Number(wanted); }).length - 1);
-  },
-
   // Shows another step everywhere.
-  move: function (view, at) {
+  move: function (at) {
+    const view = CNN_JAX.views.training.view;
     view.at = Math.max(0, Math.min(view.data.steps.length - 1, at));
     view.updates.forEach(function (update) { update(view.at); });
   },
 
-  turn: function (by) {
-    const view = CNN_JAX.views.training.view;
-    if (!view) return;
-    CNN_JAX.views.training.move(view, view.at + by);
-    CNN_JAX.remember({ step: view.data.steps[view.at] });
-  },
-
-  slider: function (view) {
-    const steps = view.data.steps;
-    const input = make('input', { type: 'range', min: 0, max: steps.length - 1, value: view.at, 'aria-label': 'step of the training',
-      oninput: function () { CNN_JAX.views.training.turn(Number(input.value) - view.at); } });
-    const words = make('output', {});
-    const play = make('button', { type: 'button', class: 'switch', onclick: function () { CNN_JAX.views.training.play(view, play); } }, 'Play');
-    view.updates.push(function (at) {
-      input.value = at;
-      input.setAttribute('aria-valuetext', 'step ' + steps[at]);
-      words.textContent = 'step ' + steps[at].toLocaleString('en') + ' of ' + steps[steps.length - 1].toLocaleString('en');
-    });
-    return make('div', { class: 'slider' }, play, input, words);
-  },
-
-  // From the first step to the last, as long as the page shows them.
-  play: function (view, button) {
-    if (view.playing) {
-      clearInterval(view.playing);
-      view.playing = null;
-      button.textContent = 'Play';
-      return;
-    }
-    if (view.at === view.data.steps.length - 1) CNN_JAX.views.training.move(view, 0);
-    button.textContent = 'Stop';
-    view.playing = setInterval(function () {
-      const ended = view.at === view.data.steps.length - 1;
-      if (ended || !button.isConnected) CNN_JAX.views.training.play(view, button);
-      else CNN_JAX.views.training.turn(1);
-    }, 700);
-  },
+  turn: function (by) { CNN_JAX.steps.turn(by); },
 
   // Lines over the kept steps, which are equally far apart; a click goes to a step. lines: [name, values].
   lines: function (view, title, lines, most, words) {
@@ -87,7 +43,7 @@ CNN_JAX.views.training = {
     const svg = make('svg', { viewBox: '0 0 ' + wide + ' ' + high, role: 'img', 'aria-label': title + ' over the steps of the history', class: 'curve kept-steps', onclick: function (event) {
       const box = svg.getBoundingClientRect();
       const at = Math.round(((event.clientX - box.left) * wide / box.width - left) / (wide - left - right) * (steps.length - 1));
-      CNN_JAX.views.training.turn(Math.max(0, Math.min(steps.length - 1, at)) - view.at);
+      CNN_JAX.steps.turn(Math.max(0, Math.min(steps.length - 1, at)) - view.at);
     } });
     [0, most / 2, most].forEach(function (value) {
       svg.append(make('line', { x1: left, x2: wide - right, y1: down(value), y2: down(value), class: 'rule' }), make('text', { x: left - 7, y: down(value) + 4, 'text-anchor': 'end' }, words(value)));
@@ -130,7 +86,7 @@ CNN_JAX.views.training = {
   plane: function (view) {
     const data = view.data;
     const canvas = make('canvas', { class: 'scatter small', tabindex: '0', role: 'application', 'aria-label': 'the images in the space of ' + data.layer + ', by PCA at each step' });
-    const about = { labels: CNN_JAX.data.space.labels, looks: CNN_JAX.data.space.looks };
+    const about = { labels: CNN_JAX.data.space.labels, looks: CNN_JAX.data.space.looks, groups: CNN_JAX.data.space.groups };
     const plot = scatter.make(canvas, about, { pick: function (chosen) { plot.chosen = chosen; scatter.draw(plot); }, circle: function () {}, view: function () {} });
     const words = make('p', { class: 'note' });
     view.updates.push(function (at) {
@@ -194,12 +150,12 @@ CNN_JAX.views.training = {
     }));
     const scores = make('div', {}), rows = make('div', {});
     view.updates.push(function (at) {
-      scores.replaceChildren(charts.scores({ label: points.labels[points.rows.indexOf(data.images[image])], top: data.scores[image][at] }));
+      if (data.scores[image].length) scores.replaceChildren(charts.scores({ classes: [points.labels[points.rows.indexOf(data.images[image])]], top: data.scores[image][at] }));
       rows.replaceChildren.apply(rows, CNN_JAX.data.run.layers.map(function (about, layer) { return CNN_JAX.views.training.row(data, layer, about.name, at, image, each); }));
     });
     return make('section', { class: 'trained-maps' }, make('h3', {}, 'The maps of image ' + data.images[image]), strip,
       make('div', { class: 'controls' }, choice('Colours to the largest of a layer at', [['step', 'this step'], ['all', 'all steps']], each ? 'step' : 'all', function (key) { go({ scale: key }); })),
-      make('figure', {}, make('h3', {}, 'What the net says'), scores), rows);
+      data.scores[image].length ? make('figure', {}, make('h3', {}, 'What the net says'), scores) : null, rows);
   },
 
   row: function (data, layer, name, at, image, each) {

@@ -9,7 +9,7 @@ CNN_JAX.views.unit = {
 
   show: function (place, state) {
     const number = CNN_JAX.layerNumber(state.layer);
-    const layer = CNN_JAX.layer(number);
+    const at = CNN_JAX.steps.at(state), layer = CNN_JAX.steps.layer(number, at);
     const unit = Number(state.unit);
     if (!(Number.isInteger(unit) && unit >= 0 && unit < layer.shown)) {
       place.append(make('p', { class: 'note' }, layer.name + ' has units 0 to ' + (layer.shown - 1) + ' here.'));
@@ -19,16 +19,35 @@ CNN_JAX.views.unit = {
       unit + 1 < layer.shown ? make('a', { href: CNN_JAX.link({ unit: unit + 1 }) }, unit + 1 + ' \u2192') : null];
     place.append(make('h2', {}, make('a', { href: CNN_JAX.link({ unit: null }) }, layer.name), ' unit ' + unit), make('p', { class: 'around' }, around));
     place.append(make('p', { class: 'note' }, CNN_JAX.views.unit.words(layer, unit)));
+    if (at !== null) {
+      place.append(CNN_JAX.steps.note('Its patches, the images made for it and its spread in each class are of the net of the page alone.'));
+      if (layer.image === -1) place.append(CNN_JAX.notKept());
+      place.append(make('div', { class: 'panels' }, CNN_JAX.views.unit.map(layer, unit), CNN_JAX.views.unit.weights(layer, unit, number), CNN_JAX.views.unit.over(number, unit)));
+      return;
+    }
     place.append(make('div', { class: 'panels' }, CNN_JAX.views.unit.patches(layer, unit),
       CNN_JAX.views.unit.guided(layer, unit), CNN_JAX.views.unit.optimised(layer, unit),
-      make('figure', {}, titled('Activation in each class', 'selectivity'), charts.histogram(layer.histograms[unit])),
+      make('figure', {}, layer.selectivity ? titled('Activation in each class', 'selectivity') : titled('Activation', null), charts.histogram(layer.histograms[unit])),
       CNN_JAX.views.unit.weights(layer, unit, number), CNN_JAX.views.unit.map(layer, unit)));
   },
 
   words: function (layer, unit) {
-    if (layer.dead.indexOf(unit) >= 0) return 'Dead: its value is ' + short(layer.low[unit]) + ' at every place of all images.';
-    return 'Goes best with ' + CNN_JAX.className(layer.selective_for[unit]) + ' (correlation ' + short(layer.selectivity[unit]) + '). Mean activation ' +
-      short(layer.mean[unit]) + ', from ' + short(layer.low[unit]) + ' to ' + short(layer.high[unit]) + '.';
+    const now = layer.step !== undefined;
+    if (layer.dead.indexOf(unit) >= 0) return 'Dead: its value is ' + (now ? 'the same' : short(layer.low[unit])) + ' at every place of all images.';
+    const best = layer.selectivity ? 'Goes best with ' + CNN_JAX.className(layer.selective_for[unit]) + ' (correlation ' + short(layer.selectivity[unit]) + '). ' : '';
+    return best + 'Mean activation ' +
+      short(layer.mean[unit]) + (now ? '.' : ', from ' + short(layer.low[unit]) + ' to ' + short(layer.high[unit]) + '.');
+  },
+
+  // How its correlation with its class came to be, and its mean activation.
+  over: function (number, unit) {
+    const data = CNN_JAX.data.training, births = data.births[number], view = { data: data, updates: [] };
+    if (!births) return null;
+    const values = data.steps.map(function (_, at) { return Math.max(0, paint.value(births.correlations, paint.bytes(births.correlations)[unit * data.steps.length + at])); });
+    const lines = CNN_JAX.views.training.lines(view, 'Correlation', [['correlation', values]], 1, function (value) { return String(value); });
+    view.updates.forEach(function (update) { update(CNN_JAX.steps.at(CNN_JAX.state())); });
+    const born = births.born[unit] === null ? ' It goes with no class.' : ' Born at step ' + data.steps[births.born[unit]] + ': half of the last correlation from then on.';
+    return make('figure', {}, make('h3', {}, 'Correlation with ' + CNN_JAX.className(births.classes[unit])), lines, make('figcaption', {}, 'Over the steps that were kept.' + born));
   },
 
   // The top patches; the one that is pointed at or has the focus is shown in its whole image.
@@ -39,12 +58,12 @@ CNN_JAX.views.unit = {
     const around = make('div', { class: 'around-patch', 'aria-live': 'polite' });
     function look(place) {
       const image = CNN_JAX.data.images.all[layer.top.images[unit][place]];
-      around.replaceChildren(paint.whole(image, layer.top.boxes[unit][place]), make('p', {}, 'image ' + image.row + ', ' + CNN_JAX.className(image.label),
+      around.replaceChildren(paint.whole(image, layer.top.boxes[unit][place]), make('p', {}, 'image ' + image.row + (image.truth ? ', ' + image.truth : ''),
         make('br'), 'activation ' + short(layer.top.values[unit][place])));
     }
     const list = make('div', { class: 'patches' }, layer.top.images[unit].map(function (number, place) {
       const image = CNN_JAX.data.images.all[number];
-      const label = 'image ' + image.row + ', ' + CNN_JAX.className(image.label) + ', activation ' + short(layer.top.values[unit][place]);
+      const label = CNN_JAX.words(image) + ', activation ' + short(layer.top.values[unit][place]);
       return make('button', { type: 'button', title: label, onmouseenter: function () { look(place); }, onfocus: function () { look(place); }, onclick: function () { look(place); } },
         make('span', { class: 'frame' }, paint.patch(image, layer.top.boxes[unit][place], 84)), make('span', { class: 'label' }, short(layer.top.values[unit][place])));
     }));
@@ -116,6 +135,7 @@ CNN_JAX.views.unit = {
   map: function (layer, unit) {
     const images = CNN_JAX.data.images;
     const image = images.all[images.chosen[CNN_JAX.chosenPlace()]];
+    if (CNN_JAX.mapPlace(layer) < 0) return null;
     const pair = make('div', { class: 'pair' }, paint.whole(image, null), CNN_JAX.unitPicture(layer, unit, 'map', false));
     return make('figure', {}, make('h3', {}, 'Map of image ' + image.row), pair, paint.bar(layer.maps.signed, layer.maps.limit));
   },

@@ -110,6 +110,9 @@ class Detection(Task):
         there = present(np.asarray(example['boxes']))
         return _words(np.asarray(example['box_label'])[there], class_names)
 
+    def shows(self, example: Mapping[str, Any], class_names: Sequence[str]) -> Sequence[int]:
+        return np.unique(np.asarray(example['box_label'])[present(np.asarray(example['boxes']))]).tolist()
+
     def answer(self, outputs: Any, class_names: Sequence[str]) -> str:
         return _words(np.asarray(outputs['class'])[np.asarray(outputs['score']) >= SHOWN], class_names)
 

@@ -112,6 +112,10 @@ class Segmentation(Task):
         counts = example['there'] if 'there' in example else _counts(example['segmentation'], len(class_names))
         return _named(np.asarray(counts), class_names)
 
+    def shows(self, example: Mapping[str, Any], class_names: Sequence[str]) -> Sequence[int]:
+        """The classes that have a pixel, but for the ground."""
+        return (np.flatnonzero(_counts(example['segmentation'], len(class_names))[1:]) + 1).tolist()
+
     def answer(self, outputs: Any, class_names: Sequence[str]) -> str:
         return _named(_counts(outputs['segmentation'], len(class_names)), class_names)
 
