@@ -4,7 +4,7 @@
     python -m docs.generate --only=02          # of the lecture only what begins so
     python -m docs.generate --check=site       # does a page ask another host for something?
 
-A page of the lecture is made again when its script, `docs/lecture/page.py` or the package has changed.
+A page of the lecture is made again when its script, what the pages share, or the package has changed.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def _write_lecture(scripts: list[Path]) -> None:
     """Runs what has no page yet, copies all pages, and writes the list of them."""
     folder = BUILT / 'lecture'
     folder.mkdir()
-    shared = [*(ROOT / 'cnn_jax').rglob('*.py'), LECTURE / 'page.py', *Path(__file__).parent.glob('*.py')]
+    shared = [*(ROOT / 'cnn_jax').rglob('*.py'), *LECTURE.glob('[!0-9]*.py'), *Path(__file__).parent.glob('*.py')]
     package = _digest(sorted(shared), os.environ.get('CNN_JAX_LECTURE', ''))
     for script in scripts:
         done = CACHE / script.stem / _digest([script], package)

@@ -54,13 +54,18 @@ for net, forms in pairs.items():
 # %% [markdown]
 # ## What differs
 #
-# | net | as published | as you find it |
-# |---|---|---|
-# | LeNet-5 | a table says which maps the second convolution reads; pools with a gain and a bias; scaled tanh; the distance to drawn digits at the end | all maps, plain pools, ReLU, ten logits |
-# | AlexNet | 96 to 384 filters in two towers, local response normalisation, dropout after the hidden layers, 227 pixels | torchvision: 64 to 384 filters in one tower ("One weird trick", Krizhevsky 2014), no normalisation, dropout *before* them, 224 pixels with padding |
-# | VGG | random start of A, the others start from A; evaluated densely at several scales | torchvision: one centre crop; an adaptive pool before fc6, which does nothing at 224; the common Keras file wants blue first and 0 .. 255. timm: fc6 and fc7 as convolutions, dropout 0 by default |
-# | GoogLeNet | 5x5 windows, local response normalisation, no BatchNorm | torchvision: 3x3 in the place of 5x5, BatchNorm with epsilon 0.001, a smaller pool; the auxiliary heads of its weights are not trained |
-# | ResNet | the stride on the first 1x1 of a block; BatchNorm statistics as true averages | the stride on the 3x3; running averages; timm starts the last scale of a block from 0, torchvision from 1 |
+# - **LeNet-5.** 1998: a table says which maps the second convolution reads, pools have a gain and a bias, the units a
+#   scaled tanh, and the answer is a distance to drawn digits. Today: all maps, plain pools, ReLU, ten logits.
+# - **AlexNet.** 2012: 96 to 384 filters in two towers, local response normalisation, dropout *after* the hidden layers,
+#   227 pixels. torchvision: 64 to 384 filters in one tower (Krizhevsky 2014, arXiv:1404.5997), no normalisation,
+#   dropout *before* the hidden layers, 224 pixels with padding.
+# - **VGG.** 2014: the deep nets started from A, and were evaluated densely at several scales. torchvision: one centre
+#   crop, and an adaptive pool before fc6, which does nothing at 224. timm: fc6 and fc7 are convolutions, and dropout is
+#   0 unless asked for. Keras' file wants blue first and pixels of 0 .. 255.
+# - **GoogLeNet.** 2014: 5x5 windows, local response normalisation, no BatchNorm. torchvision: 3x3 in the place of 5x5,
+#   BatchNorm with an epsilon of 0.001, a smaller pool; the auxiliary heads of its weights are not trained.
+# - **ResNet.** 2015: the stride is on the first 1x1 of a block, and BatchNorm takes true averages. torchvision and timm:
+#   the stride is on the 3x3, and the averages run. timm starts the last scale of a block from 0, torchvision from 1.
 #
 # None of these is an error, and none stands in the name. Here each model's docstring says what it does, and
 # `--mode=describe --diff=...` prints what a variant changes.

@@ -20,7 +20,7 @@ from cnn_jax.visualize.engine.shuffling import shuffled
 
 net = scenes_net()  # says which digit is on a photograph, and where
 print(net)
-scenes = function('scenes_localize')().data.open('test', default_data_dir())
+scenes = function('scenes_localize')(size=32).data.open('test', default_data_dir())
 found = [scenes[row] for row in range(200)]
 pixels = np.stack([scene['image'] for scene in found])
 answers = net.predict(pixels)

@@ -53,8 +53,8 @@ print(f'training digits: probability {np.mean([one["probability"] for one in rea
 #
 # ## Intermediate features
 #
-# The same for the units of inner layers, on the AlexNet that knows eleven photographs. To the right of each image are
-# the two pieces of the photographs that excite the unit most: what it answers to in earnest.
+# The same for the units of inner layers, on the AlexNet that knows eleven photographs. Below each image are the two
+# pieces of the photographs that excite the unit most: what it answers to in earnest.
 
 # %%
 alexnet, data = photographs_net(), photographs()

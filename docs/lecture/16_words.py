@@ -8,7 +8,7 @@
 
 # %%
 from nets import detector_file
-from page import SMALL, drawn, pictures, show
+from page import SMALL, drawn, pictures, quiet, show
 
 import cnn_jax
 from cnn_jax.data.pipeline import default_data_dir
@@ -27,9 +27,9 @@ print('both start from', detector.name.partition('_')[0])
 
 # %%
 given = {'num_train': 200, 'epochs': 1.0} if SMALL else {'num_train': 3000, 'epochs': 3.0}
-result = cnn_jax.train(function('scenes_caption')(**given), init_from=detector)
-summary = result.evaluations['test'].summary
-print(', '.join(f'{name} {value:.3f}' for name, value in summary.items() if name not in ('images', 'loss')))
+with quiet():
+    result = cnn_jax.train(function('scenes_caption')(batch_size=8, **given), init_from=detector)
+print(*result.task.outcome('test', result.evaluations['test']), sep='\n')
 net, scenes = cnn_jax.load(result), result.loaded.experiment.data.open('test', default_data_dir())
 for row in range(4):
     print(f'scene {row}: {net.predict(scenes[row]["image"])["caption"]}')
@@ -49,9 +49,9 @@ for caption, picture_of in zip(('Where the net looks', 'The same on another scen
 
 # %%
 given = {'num_train': 200, 'epochs': 1.0} if SMALL else {'num_train': 3000, 'epochs': 2.0}
-result = cnn_jax.train(function('scenes_point')(**given), init_from=detector)
-summary = result.evaluations['test'].summary
-print(', '.join(f'{name} {value:.1%}' for name, value in summary.items() if name not in ('images', 'loss')))
+with quiet():
+    result = cnn_jax.train(function('scenes_point')(batch_size=8, **given), init_from=detector)
+print(*result.task.outcome('test', result.evaluations['test']), sep='\n')
 results, scenes = result.evaluations['test'].results, result.loaded.experiment.data.open('test', default_data_dir())
 for place in range(2):
     row = scenes[int(results['index'][place])]
@@ -67,10 +67,11 @@ for place in range(2):
 #
 # ## The full runs
 #
-# | command, after `--experiment=scenes_detect --workdir=runs/detect` | test scenes | time on two cores |
-# |---|---|---|
-# | `python -m cnn_jax.main --experiment=scenes_caption --init_from=runs/detect` | 85.1 ± 1.7 % exact sentences, BLEU-4 96.5 | two minutes |
-# | `python -m cnn_jax.main --experiment=scenes_point --init_from=runs/detect` | 99.3 ± 0.1 % right, 24.3 % without the image | one minute |
-# | `python -m cnn_jax.main --experiment=scenes_vqa --init_from=runs/detect` | 86.9 ± 7.9 % right, 25.6 % without the image | three minutes |
+# ```
+# python -m cnn_jax.main --experiment=scenes_detect --workdir=runs/detect
+# python -m cnn_jax.main --experiment=scenes_caption --init_from=runs/detect   # 85.1 ± 1.7 % exact, BLEU-4 96.5; 2 min
+# python -m cnn_jax.main --experiment=scenes_point --init_from=runs/detect     # 99.3 ± 0.1 % right, blind 24.3; 1 min
+# python -m cnn_jax.main --experiment=scenes_vqa --init_from=runs/detect       # 86.9 ± 7.9 % right, blind 25.6; 3 min
+# ```
 #
-# Five seeds each. For photographs: `coco_caption`, `visual7w_telling` and `visual7w_pointing`.
+# On 2,000 test scenes, two cores, five seeds each. For photographs: `coco_caption`, `visual7w_telling` and `visual7w_pointing`.
