@@ -24,7 +24,8 @@ print(net)
 # ## Shift the input, and the map shifts
 #
 # Two windows on the same photograph; the second begins 40 pixels further to the right. One trained filter reads both.
-# Where both windows see the same part of the temple, the maps have the same numbers, 40 columns apart: not about the same, but the same.
+# Where both windows see the same part of the temple, the maps have the same numbers, 40 columns apart: not about the
+# same, but the same.
 
 # %%
 temple = jnp.asarray(photograph('china'), jnp.float32) / 127.5 - 1  # as the net takes its pixels
@@ -95,7 +96,7 @@ def moved(shift, pool=ops.max_pool):
     return found
 
 
-shifts = range(0, 9)
+shifts = range(9)
 differences = [moved(shift) for shift in shifts]
 averaged = [moved(shift, ops.avg_pool)['pool2'] for shift in shifts]
 for shift, one_shift in zip(shifts, differences, strict=True):
@@ -106,7 +107,8 @@ assert differences[4]['pool2'] < 1e-4
 figure, axes = canvas(1, 1, width=6.5, height=2.9)
 place = axes[0, 0]
 for name, colour in (('conv1', INK), ('pool1', BLUE), ('pool2', ORANGE)):
-    place.plot(shifts, [100 * one_shift[name] for one_shift in differences], 'o-', color=colour, label=name, markersize=4)
+    curve = [100 * one_shift[name] for one_shift in differences]
+    place.plot(shifts, curve, 'o-', color=colour, label=name, markersize=4)
 place.plot(shifts, [100 * value for value in averaged], 'o--', color=ORANGE, label='pool2, averages', markersize=4)
 place.set(xlabel='pixels that the input moves', xticks=list(shifts))
 place.set_title('difference of the maps, in per cent')

@@ -44,10 +44,12 @@ def line(direction, length, thickness=3.0, light=0.9):
 
 
 def answers(images, variables=net.variables):
-    """What the unit in the middle of each map says of images (n, side, side): by layer (n, channels)."""
-    seen = jnp.asarray(np.repeat(np.stack(images)[..., None], 3, -1), jnp.float32)
+    """How much more the unit in the middle of each map says of images (n, side, side) than of grey, by layer."""
+    stacked = np.stack([np.zeros((SIDE, SIDE)), *images])
+    seen = jnp.asarray(np.repeat(stacked[..., None], 3, -1), jnp.float32)
     found = features(net.model, variables, seen, layers=LAYERS, batch_size=64)
-    return {name: np.asarray(maps[:, maps.shape[1] // 2, maps.shape[2] // 2]) for name, maps in found.items()}
+    middle = {name: np.asarray(maps[:, maps.shape[1] // 2, maps.shape[2] // 2]) for name, maps in found.items()}
+    return {name: np.maximum(values[1:] - values[:1], 0) for name, values in middle.items()}  # (n, channels)
 
 
 shown = [grating(0, 12, 0), grating(np.pi / 4, 12, 0), grating(np.pi / 2, 6, 0), line(0, 8), line(np.pi / 4, 40)]
@@ -69,10 +71,15 @@ gratings = [grating(one, width, phase) for one in DIRECTIONS for width in WIDTHS
 shape = (len(DIRECTIONS), len(WIDTHS), len(PHASES), -1)
 said = {name: values.reshape(shape) for name, values in answers(gratings).items()}
 
-tuning = said['conv1'].mean(2)  # (directions, widths, units)
-best_width = tuning.max(0).argmax(0)
-curves = tuning[:, best_width, np.arange(len(best_width))]
-sharp = (curves.max(0) - curves.min(0)) / (curves.max(0) + curves.min(0) + 1e-9)
+
+def tuned(values):
+    """The answers of each unit by direction at its best width, (directions, units), and how sharp that is, 0 .. 1."""
+    tuning = values.mean(2)  # (directions, widths, units)
+    curves = tuning[:, tuning.max(0).argmax(0), np.arange(tuning.shape[-1])]
+    return curves, (curves.max(0) - curves.min(0)) / (curves.max(0) + curves.min(0) + 1e-9)
+
+
+curves, sharp = tuned(said['conv1'])
 alive = curves.max(0) > 0.1 * curves.max()
 chosen = np.argsort(-np.where(alive, sharp * curves.max(0), 0))[:7]
 print(f'{alive.sum()} of {len(alive)} units of conv1 answer to gratings; {(sharp[alive] > 1 / 3).sum()} of them twice '
@@ -123,8 +130,13 @@ for name in LAYERS:
 figure, axes = canvas(1, 2, width=9.0, height=3.0, width_ratios=[1, 1.25])
 place, degrees = axes[0, 0], np.degrees(PHASES)
 simple = chosen[0]
-complex_layer = 'conv5'
-complex_unit = int(np.nanargmin(ratios[complex_layer][0]))
+complex_layer = 'conv3'
+its_curves, its_sharpness = tuned(said[complex_layer])
+is_complex = (np.nan_to_num(ratios[complex_layer][0], nan=9) < 0.5) & (its_curves.max(0) > 0.1 * its_curves.max())
+complex_unit = int(np.where(is_complex, its_sharpness, -1).argmax())  # of those the one with the clearest direction
+its_curve = its_curves[:, complex_unit]
+print(f'{complex_layer}, unit {complex_unit}: F1 / F0 {ratios[complex_layer][0][complex_unit]:.2f}, and at its best '
+      f'direction {its_curve.max() / its_curve.mean():.1f} times its mean')  # fmt: skip
 for name, unit, colour in (('conv1', simple, BLUE), (complex_layer, complex_unit, ORANGE)):
     drift = ratios[name][1][:, unit]
     label = f'{name}, unit {unit}: {ratios[name][0][unit]:.2f}'
@@ -142,7 +154,7 @@ place.axhline(1, color=MUTED, linewidth=1, linestyle=':')
 place.text(len(LAYERS) - 0.5, 1.02, 'simple above', ha='right', va='bottom', color=MUTED)
 place.set(xticks=range(len(LAYERS)), xticklabels=LAYERS, ylim=(0, 2.05))
 place.set_title('F1 / F0 of each unit, and the median')
-show(figure, 'Left: a unit that follows the drift, and one that hardly does. Right: further up, more units are complex.')
+show(figure, 'Left: a unit that follows the drift, and one that does not. Right: further up more units are complex.')
 
 # %% [markdown]
 # The middle of the first layer is as Hubel and Wiesel's model of a simple cell: one filter, then a threshold. Their
@@ -167,7 +179,8 @@ for name, values in to_lines.items():
     index = 1 - by_length[name][:, -1] / np.maximum(top, 1e-9)  # 0: no end is needed; 1: a long line says nothing
     ended[name] = np.where(top > 0.05 * top.max(), index, np.nan)
     stopped = np.nanmean(ended[name] > 0.5)
-    print(f'{name}: {np.isfinite(ended[name]).sum():3d} units answer to lines; {stopped:4.0%} of all lose more than half')
+    count = np.isfinite(ended[name]).sum()
+    print(f'{name}: {count:3d} units answer to lines; {stopped:4.0%} of all lose more than half')
 
 figure, axes = canvas(1, 3, width=9.0, height=2.7)
 for place, name in zip(axes[0], ('conv1', 'conv2', 'conv4'), strict=True):
@@ -179,8 +192,8 @@ for place, name in zip(axes[0], ('conv1', 'conv2', 'conv4'), strict=True):
     place.set(xlabel='length of the line, pixels', xticks=[2, 12, 24, 48], ylim=(-0.03, 1.4))
     place.set_title(name)
     place.legend(loc='upper right')
-show(figure, 'Answers to a line that grows, as shares of the strongest: in each layer the most end-stopped unit and the '
-     'least.')  # fmt: skip
+show(figure, 'Answers to a line that grows, as shares of the strongest: of each layer the most end-stopped unit, and '
+     'the least.')  # fmt: skip
 
 # %% [markdown]
 # In a net an end-stopped unit needs no trick: negative weights beyond the end of the line are enough, and those of the

@@ -84,7 +84,7 @@ print(f'fc6 of VGG-16: {fc6:,}, {fc6 / counts["D"]:.0%} of the net')
 model = googlenet.GoogLeNet()
 module = {layer.name: layer for layer in layer_table(model, (224, 224, 3)) if 'inception_3a' in layer.name}
 size = {name.rpartition('/')[2]: 'x'.join(map(str, layer.output_shape)) for name, layer in module.items()}
-thin = sum(layer.macs for name, layer in module.items() if name.endswith('conv5x5') or name.endswith('5x5_reduce'))
+thin = sum(layer.macs for name, layer in module.items() if name.endswith(('conv5x5', '5x5_reduce')))
 thick = 28 * 28 * 5 * 5 * 192 * 32
 print(f'5x5 branch: {thin / 1e6:.0f} million multiply-adds behind the 1x1, {thick / 1e6:.0f} million without')
 
@@ -192,8 +192,9 @@ for name, value in median.items():
     print(f'{name:<10} {1000 * value:5.0f} ms in the median of {len(seconds[name]) - 1}, '
           f'{cost[name][1] / value:4.0f} thousand million multiply-adds a second')  # fmt: skip
 ratio = median['VGG-19'] / median['ResNet-152']
-print(f'VGG-19 takes {ratio:.2f} times as long as ResNet-152, with {cost["VGG-19"][1] / cost["ResNet-152"][1]:.2f} times '
-      f'the multiply-adds; {os.cpu_count()} cores')  # fmt: skip
+counted = cost['VGG-19'][1] / cost['ResNet-152'][1]
+print(f'VGG-19 takes {ratio:.2f} times as long as ResNet-152, with {counted:.2f} times the multiply-adds; '
+      f'{os.cpu_count()} cores')  # fmt: skip
 
 # %% [markdown]
 # The ratio of the times is not that of the multiply-adds: VGG's few large convolutions use the machine better. Where

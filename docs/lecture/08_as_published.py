@@ -64,7 +64,7 @@ for net, forms in pairs.items():
 #   0 unless asked for. Keras' file wants blue first and pixels of 0 .. 255.
 # - **GoogLeNet.** 2014: 5x5 windows, local response normalisation, no BatchNorm. torchvision: 3x3 in the place of 5x5,
 #   BatchNorm with an epsilon of 0.001, a smaller pool; the auxiliary heads of its weights are not trained.
-# - **ResNet.** 2015: the stride is on the first 1x1 of a block, and BatchNorm takes true averages. torchvision and timm:
+# - **ResNet.** 2015: the stride is on the first 1x1 of a block, and BatchNorm takes true averages. torchvision, timm:
 #   the stride is on the 3x3, and the averages run. timm starts the last scale of a block from 0, torchvision from 1.
 #
 # None of these is an error, and none stands in the name. Here each model's docstring says what it does, and
@@ -128,7 +128,8 @@ show(figure, 'What each choice changed, ten seeds a mark. Orange: the interval l
 # %% [markdown]
 # Read it with care. On digits most choices cannot be told from nothing, and two go against their papers: a small set
 # and a narrow net are not ImageNet. What is plain is the placement of the dropout: before the hidden layers, as in
-# torchvision's AlexNet, it cost 4.8 points of this narrow net at the same rate. To ask the same of the papers' own data:
+# torchvision's AlexNet, it cost 4.8 points of this narrow net at the same rate. To ask the same of the papers' own
+# data:
 #
 # ```
 # python -m cnn_jax.main --mode=ablate --experiment=ablations/dropout --config.size=full

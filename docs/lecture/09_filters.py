@@ -26,7 +26,7 @@ vgg = vgg_trunk()
 # %%
 show(
     filters.draw(filters.visualize(lenet.model, lenet.variables), width=7.0),
-    "LeNet-5 of today on the digits, six filters of 5x5. Ink is the larger number: orange weighs ink, blue weighs paper.",
+    'LeNet-5 of today on the digits, six filters of 5x5: orange weighs ink, blue weighs paper.',
 )
 show(
     filters.draw(filters.visualize(faithful.model, faithful.variables), width=7.0),

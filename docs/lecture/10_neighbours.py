@@ -2,8 +2,8 @@
 # # The space before the last layer
 #
 # What the last layer reads is a vector: 84 numbers for each digit in LeNet-5, 4,096 for each photograph in AlexNet. A
-# net that tells classes apart must bring each class together there. This page looks at that space: at what is near what,
-# and at the whole of it, laid out in two dimensions.
+# net that tells classes apart must bring each class together there. This page looks at that space: at what is near
+# what, and at the whole of it, laid out in two dimensions.
 
 # %%
 import numpy as np
@@ -44,7 +44,7 @@ pieces = Examples(tiles(), photographs.inputs)
 near = neighbours.visualize(photographs.model, photographs.variables, examples=pieces, queries=[10, 60, 130, 200, 240])
 show(
     neighbours.draw(near, class_names=photographs.class_names, width=9.0),
-    'Pieces of eleven photographs. By pixels, what is near is as bright and as smooth; by features, from the same place.',
+    'Pieces of eleven photographs. Near in pixels is what is as bright; near in features, what is of the same place.',
 )
 for space in ('feature', 'pixel'):
     print(f'{space} space: {near[f"{space}_precision"].mean():.1%} of five neighbours have the same class')
@@ -78,9 +78,9 @@ show(
 # %% [markdown]
 # ## The image grid
 #
-# The lecture's last picture of this kind puts the images themselves at their t-SNE places, on a grid. The first form has
-# each image at its point; the second the nearest image of each cell; the third shows where neighbouring cells are far
-# apart in features; the fourth gives every cell an image of its own.
+# The lecture's last picture of this kind puts the images themselves at their t-SNE places, on a grid. The first form
+# has each image at its point; the second the nearest image of each cell; the third shows where neighbouring cells are
+# far apart in features; the fourth gives every cell an image of its own.
 
 # %%
 train = digits.open_split('train', default_data_dir())

@@ -20,7 +20,7 @@ from cnn_jax.visualize.engine.shuffling import shuffled
 
 net = scenes_net()  # says which digit is on a photograph, and where
 print(net)
-scenes = function('scenes_localize')(size=32).data.open('test', default_data_dir())
+scenes = function('scenes_localize')().data.open('test', default_data_dir())
 found = [scenes[row] for row in range(200)]
 pixels = np.stack([scene['image'] for scene in found])
 answers = net.predict(pixels)
@@ -104,7 +104,7 @@ for name, colour in colours.items():
     mean = np.nanmean(doubts['correlation'], 1)
     print(f'{name:<16}', ' '.join(f'{value:5.2f}' for value in mean))
     place.plot(range(len(mean)), mean, 'o-', color=colour, markersize=4, label=name.replace('_', ' '))
-names = ['none', *[str(name).split('/')[0] for name in doubts['layers'][1:]]]
+names = ['none', *[str(name).removeprefix('trunk/').split('/')[0] for name in doubts['layers'][1:]]]
 place.set(xticks=range(len(names)), xticklabels=names, ylim=(-0.1, 1.05))
 place.set_xlabel('shuffled from the last layer down to')
 place.set_title('correlation with the map of the trained net')

@@ -39,8 +39,8 @@ for row, preset in enumerate(PRESETS):
         shown = as_rgb(1 - made['images'][row, column])
         picture(axes[row, column], shown, '' if said == column else f'"{said}"')
     axes[row, 0].set_title(preset)
-show(figure, 'An image for each digit, 0 to 9, under five regularisers (ink is dark). A title in quotes is what the net '
-     'says where it is another digit.')  # fmt: skip
+show(figure, 'An image for each digit, 0 to 9, under five regularisers (ink is dark). A title in quotes is what the '
+     'net says where it is another digit.')  # fmt: skip
 for row, preset in enumerate(PRESETS):
     agree = (made['predicted'][row] == np.arange(10)).sum()
     print(f'{preset:<10} score {made["values"][row].mean():6.1f} in the mean; the net agrees with {agree} of 10')
@@ -98,4 +98,5 @@ show(figure, 'Six of the photographs (a piece of each), and images made for thei
 
 # %% [markdown]
 # The classes of this net are single photographs, and it tells them apart by colour and grain; so that is what the
-# images show. With weights of an ImageNet net the same call makes dogs' noses: `--mode=visualize --method=class_images`.
+# images show. With weights of an ImageNet net the same call makes dogs' noses: `--mode=visualize
+# --method=class_images`.

@@ -9,16 +9,14 @@
 # you have the VGG-16 that the last section names, it is used there too.
 
 # %%
-import dataclasses
 
-import numpy as np
-from nets import PHOTOGRAPHS, photographs, photographs_net, vgg_trunk
+from nets import PHOTOGRAPHS, photographs, photographs_net
 from page import SMALL, canvas, photograph, picture, show
 
 from cnn_jax.data import bundled
 from cnn_jax.data.pipeline import default_data_dir
 from cnn_jax.visualize import deep_dream, invert, style
-from cnn_jax.visualize.engine.examples import Absent, Examples
+from cnn_jax.visualize.engine.examples import Examples
 
 net = photographs_net()
 pieces = Examples(photographs().open('train', default_data_dir()), net.inputs)

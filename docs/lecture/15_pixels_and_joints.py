@@ -25,7 +25,7 @@ given = {'num_train': 200, 'epochs': 1.0} if SMALL else {'num_train': 3000, 'epo
 with quiet():
     result = cnn_jax.train(function('scenes_segment')(batch_size=8, **given))
 print(*result.task.outcome('test', result.evaluations['test']), sep='\n')
-show(pictures(drawn(result, 8), [''] * 8, columns=4, width=9.0), 'Eight test scenes: the right class of each pixel, '
+show(pictures(drawn(result, 6), [''] * 6, columns=3, width=9.0), 'Six test scenes: the right class of each pixel, '
      'and that of the net. A colour is a digit.')  # fmt: skip
 
 # %% [markdown]
@@ -40,7 +40,7 @@ given = {'num_train': 200, 'epochs': 1.0} if SMALL else {'num_train': 3000, 'epo
 with quiet():
     result = cnn_jax.train(function('scenes_pose')(batch_size=8, **given))
 print(*result.task.outcome('test', result.evaluations['test']), sep='\n')
-show(pictures(drawn(result, 8), [''] * 8, columns=4, width=9.0), 'Eight test puppets: the right joints in green, those '
+show(pictures(drawn(result, 6), [''] * 6, columns=3, width=9.0), 'Six test puppets: the right joints in green, those '
      'of the net in orange.')  # fmt: skip
 
 # %% [markdown]
@@ -65,9 +65,10 @@ print('a colour for each class of a mask:', class_colours(11).tolist()[1:4], '..
 # ## The full runs
 #
 # ```
-# python -m cnn_jax.main --experiment=scenes_segment    # mIoU 84.0 ± 0.3, figure and ground 94.1 ± 0.1; 94 s of training
+# python -m cnn_jax.main --experiment=scenes_segment    # mIoU 84.0 ± 0.3, figure and ground 94.1 ± 0.1; 94 s
 # python -m cnn_jax.main --experiment=scenes_pose       # PCK 99.7 ± 0.1, OKS-AP 99.4 ± 0.1; 85 s
 # ```
 #
-# On 2,000 test scenes, two cores, five seeds each. `--config.decoder=unet` puts a U-Net in FCN's place (Ronneberger et al. 2015, arXiv:1505.04597). For
-# photographs: `pet_segment`, `voc_segment`, `coco_pose` and `flic_pose`.
+# On 2,000 test scenes; seconds of training on two cores; five seeds each. `--config.decoder=unet` puts a U-Net in FCN's
+# place (Ronneberger et al. 2015, arXiv:1505.04597). For photographs: `pet_segment`, `voc_segment`, `coco_pose` and
+# `flic_pose`.

@@ -74,4 +74,5 @@ for place in range(2):
 # python -m cnn_jax.main --experiment=scenes_vqa --init_from=runs/detect       # 86.9 ± 7.9 % right, blind 25.6; 3 min
 # ```
 #
-# On 2,000 test scenes, two cores, five seeds each. For photographs: `coco_caption`, `visual7w_telling` and `visual7w_pointing`.
+# On 2,000 test scenes, two cores, five seeds each. For photographs: `coco_caption`, `visual7w_telling` and
+# `visual7w_pointing`.

@@ -39,7 +39,9 @@ print('4x4 places of one:\n', np.asarray(ops.pixel_shuffle(volume, scale=2)[0, .
 with quiet():
     result = cnn_jax.train(function('photographs_enlarge')(num_steps=10 if SMALL else 150))
 summary = result.evaluations['test'].summary
-print(f'PSNR {summary["psnr"]:.2f} dB, bicubic {summary["bicubic_psnr"]:.2f} dB, on {summary["images"]:.0f} test blocks')
+print(
+    f'PSNR {summary["psnr"]:.2f} dB, bicubic {summary["bicubic_psnr"]:.2f} dB, on {summary["images"]:.0f} test blocks'
+)
 show(pictures(drawn(result, 3), [''] * 3, columns=1, width=8.0), 'Three test blocks. From the left: what '
      'the net is shown, bicubic interpolation, the net, the truth.')  # fmt: skip
 

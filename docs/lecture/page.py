@@ -57,13 +57,18 @@ def canvas(rows: int, columns: int, *, width: float = 8.0, height: float, **opti
 def pictures(images: Sequence[Any], titles: Sequence[str], *, columns: int = 0, width: float = 8.0) -> Any:
     """Images side by side with their titles, as a figure.
 
-    images: (height, width, 3) of uint8 or floats in 0 .. 1 as they are; (height, width), or with one channel, of numbers
+    images: (height, width, 3) of uint8 or floats in 0 .. 1 as they are; (height, width), or of one channel, of numbers
     on a scale of its own, blue below zero and orange above, or grey if it is uint8.
     """
     columns = columns or len(images)
     rows = -(-len(images) // columns)
     shape = np.shape(images[0])
-    figure, axes = canvas(rows, columns, width=width, height=rows * (width / columns * shape[0] / shape[1] + 0.32))
+    figure, axes = canvas(
+        rows,
+        columns,
+        width=width,
+        height=rows * (width / columns * shape[0] / shape[1] + (0.32 if any(titles) else 0.06)),
+    )
     for place in axes.flat:
         place.set_axis_off()
     for place, image, title in zip(axes.flat, images, titles, strict=False):
