@@ -6,31 +6,30 @@
 # the lecture's slides do not: would the picture be another if the net had learned nothing?
 
 # %%
-import jax.numpy as jnp
+import jax
 import numpy as np
-from nets import digits_net, digits_test, scenes_net
+from nets import detector_file, digits_net, digits_test
 from page import SMALL, canvas, picture, show
 
+import cnn_jax
 from cnn_jax.data.pipeline import default_data_dir
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.experiment import function
+from cnn_jax.tracing import scores
 from cnn_jax.visualize import deconvnet, gradient, guided_backprop, honesty, occlusion, top_patches
 from cnn_jax.visualize.engine.examples import Examples
 from cnn_jax.visualize.engine.shuffling import shuffled
 
-net = scenes_net()  # says which digit is on a photograph, and where
+net = cnn_jax.load(detector_file())  # finds digits on photographs; see "What, and where"
 print(net)
-scenes = function('scenes_localize')().data.open('test', default_data_dir())
-found = [scenes[row] for row in range(200)]
-pixels = np.stack([scene['image'] for scene in found])
-answers = net.predict(pixels)
-right = [
-    row for row, (scene, answer) in enumerate(zip(found, answers, strict=True))
-    if str(scene['label']) == answer['prediction']
-]  # fmt: skip
-print(f'{len(right)} of 200 scenes have the right class')
-rows = (right + list(range(200)))[:30]
-images = net.inputs(pixels[rows])
+scenes = function('scenes_detect')().data.open('test', default_data_dir())
+pixels = np.stack([scenes[row]['image'] for row in range(12)])
+images = net.inputs(pixels)
+outputs = scores.outputs(net.model, net.variables, images, chunk=10)
+each = [jax.tree.map(lambda values, row=row: values[row], outputs) for row in range(len(pixels))]
+surest = [net.task.explained(one, 0, net.names) for one in each]  # of each image the detection that it is surest of
+targets = np.stack([one.target for one in surest])
+print('the first five:', ', '.join(one.about for one in surest[:5]))
 
 # %% [markdown]
 # ## Cover a part, and look at the score
@@ -45,7 +44,8 @@ images = net.inputs(pixels[rows])
 
 # %%
 methods = {'occlusion': occlusion, 'gradient': gradient, 'deconvnet': deconvnet, 'guided backprop': guided_backprop}
-maps = {name: np.asarray(method.attribute(net.model, net.variables, images)) for name, method in methods.items()}
+given = images[:5], targets[:5]
+maps = {name: np.asarray(method.attribute(net.model, net.variables, *given)) for name, method in methods.items()}
 
 
 def shown(one):
@@ -56,13 +56,12 @@ def shown(one):
 
 figure, axes = canvas(5, 5, width=8.0, height=8.3)
 for row in range(5):
-    said = answers[rows[row]]['prediction']
-    picture(axes[row, 0], pixels[rows[row]], f'"{said}"')
+    picture(axes[row, 0], pixels[row], surest[row].about.partition(' at')[0])
     for column, (name, values) in enumerate(maps.items(), 1):
         flat, limit = shown(values[row])
         picture(axes[row, column], flat, name if row == 0 else '', limit=limit)
-show(figure, 'Five test scenes with the answer of the net, and what counted for it by four methods. Orange speaks for '
-     'the class, blue against it; each map has a scale of its own.')  # fmt: skip
+show(figure, 'Five test scenes with the digit that the net is surest of, and what counted for it by four methods. '
+     'Orange speaks for it, blue against it; each map has a scale of its own.')  # fmt: skip
 
 # %% [markdown]
 # Guided backpropagation draws the digit and leaves out the rest. It looks best. Now for the question.
@@ -75,32 +74,34 @@ show(figure, 'Five test scenes with the answer of the net, and what counted for 
 
 # %%
 twin = shuffled(net.variables, None, 0)
-targets = np.array([int(answers[row]['prediction']) for row in rows])
 twins = {
-    name: np.asarray(method.attribute(net.model, twin, images, targets))
+    name: np.asarray(method.attribute(net.model, twin, *given))
     for name, method in methods.items() if name != 'occlusion'
 }  # fmt: skip
 figure, axes = canvas(3, 7, width=9.0, height=4.2)
 for row in range(3):
-    picture(axes[row, 0], pixels[rows[row]])
+    picture(axes[row, 0], pixels[row])
     for column, name in enumerate(twins):
         for place, values, words in ((2 * column + 1, maps, name), (2 * column + 2, twins, 'shuffled')):
             flat, limit = shown(values[name][row])
             picture(axes[row, place], flat, words if row == 0 else '', limit=limit)
-show(figure, 'Each method on the trained net and, to its right, on its shuffled twin, asked for the same class.')
+show(
+    figure,
+    'Each method on the trained net and, to its right, on its shuffled twin, asked for the same digit at its place.',
+)
 
 # %% [markdown]
 # How alike are they? The rank correlation between the magnitudes of both maps says it in a number, as more and more
 # layers are shuffled, from the last one down. 0 is what an honest method should reach.
 
 # %%
-few = images[: 4 if SMALL else 12]
+few = 4 if SMALL else 12
 figure, axes = canvas(1, 1, width=6.5, height=2.8)
 place = axes[0, 0]
 colours = {'gradient': drawing.BLUE, 'deconvnet': drawing.MUTED, 'guided_backprop': drawing.ORANGE}
 for name, colour in colours.items():
-    doubts = honesty.visualize(net.model, net.variables, images=few, method=name, most_levels=6, num_steps=4,
-                               probability=None)  # fmt: skip
+    doubts = honesty.visualize(net.model, net.variables, images=images[:few], targets=targets[:few], method=name,
+                               most_levels=6, num_steps=4, probability=None)  # fmt: skip
     mean = np.nanmean(doubts['correlation'], 1)
     print(f'{name:<16}', ' '.join(f'{value:5.2f}' for value in mean))
     place.plot(range(len(mean)), mean, 'o-', color=colour, markersize=4, label=name.replace('_', ' '))
@@ -130,8 +131,8 @@ show(
     'Six channels of conv3, the nine digits that excite each most, cut to the 14 pixels that a unit sees, and, to the '
     'right, what excites it there.',
 )
-same = jnp.asarray([[np.unique(patches['labels'][:, channel]).size for channel in range(6)]])
-print('different digits among the nine patches of each channel:', np.asarray(same[0]).tolist())
+different = [np.unique(patches['labels'][:, channel]).size for channel in range(6)]
+print('different digits among the nine patches of each channel:', different)
 
 # %% [markdown]
 # A unit of this layer answers to a part: a corner, an end, a slant, in whatever digits have one.
