@@ -21,7 +21,6 @@ from cnn_jax.visualize.engine.examples import Examples
 from cnn_jax.visualize.engine.shuffling import shuffled
 
 net = cnn_jax.load(detector_file())  # finds digits on photographs; see "What, and where"
-print(net)
 scenes = function('scenes_detect')().data.open('test', default_data_dir())
 pixels = np.stack([scenes[row]['image'] for row in range(12)])
 images = net.inputs(pixels)

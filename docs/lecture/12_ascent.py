@@ -44,12 +44,14 @@ show(figure, 'An image for each digit, 0 to 9, under five regularisers (ink is d
 for row, preset in enumerate(PRESETS):
     agree = (made['predicted'][row] == np.arange(10)).sum()
     print(f'{preset:<10} score {made["values"][row].mean():6.1f} in the mean; the net agrees with {agree} of 10')
-real = net.predict(np.stack([training.source[row]['image'] for row in range(64)]))
-print(f'training digits: probability {np.mean([one["probability"] for one in real]):.2f} in the mean')
+pixels = np.stack([training.source[row]['image'] for row in range(64)])
+real = net.model.apply(net.variables, net.inputs(pixels), train=False)
+print(f'64 training digits: score {real.max(1).mean():.1f} in the mean')
 
 # %% [markdown]
-# The plain images have the highest scores and look like nothing: the net was never asked what it would *not* take for
-# a digit. A regulariser says what an image is like, and the score falls for it.
+# The plain images have the highest scores of all, far above those of real digits, and are mostly noise: the net was
+# never asked what it would *not* take for a digit. A regulariser says what an image is like, and the score falls for
+# it.
 #
 # ## Intermediate features
 #

@@ -27,7 +27,7 @@ from cnn_jax.visualize.engine.examples import Examples
 # each pixel and colour; the *pixel shuffle* lays them out as a square of 2x2. So all work is done at the small size.
 
 # %%
-volume = jnp.arange(16).reshape(1, 2, 2, 4)
+volume = jnp.arange(16.0).reshape(1, 2, 2, 4)
 print('2x2 places of 4 numbers:\n', np.asarray(volume[0].reshape(4, 4)))
 print('4x4 places of one:\n', np.asarray(ops.pixel_shuffle(volume, scale=2)[0, ..., 0]))
 

@@ -7,6 +7,7 @@ file of weights below `runs/lecture/nets` keeps them until the package or this f
 """
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -147,7 +148,7 @@ def _halved(photograph: bundled.Photograph) -> np.ndarray:
 
 
 def _trained(name: str, make: Callable[[], Experiment]) -> Net:
-    return cnn_jax.load(_file(name, make))
+    return cnn_jax.load(os.path.relpath(_file(name, make)))  # what it says of itself names no folder of the machine
 
 
 def _file(name: str, make: Callable[[], Experiment]) -> Path:
