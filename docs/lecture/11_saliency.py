@@ -90,6 +90,9 @@ show(
 )
 
 # %% [markdown]
+# All of them lie where the digit is, those of the twin too: the unit that was asked sees its surroundings and no more,
+# whatever its weights. A map that lies on the thing says little. What counts is whether the shape within is the net's.
+#
 # How alike are they? The rank correlation between the magnitudes of both maps says it in a number, as more and more
 # layers are shuffled, from the last one down. 0 is what an honest method should reach.
 

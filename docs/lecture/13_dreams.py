@@ -5,8 +5,8 @@
 # sees in it. Inversion looks for another image that a layer cannot tell from this one, and so shows what the layer
 # forgot. Style transfer takes what one image shows, and paints it with the statistics of another.
 #
-# The nets of the famous pictures saw a million photographs. The net of this page saw eleven, so it dreams of those. If
-# you have the VGG-16 that the last section names, it is used there too.
+# The nets of the famous pictures saw a million photographs. The net of this page saw eleven, so it dreams of those. The
+# last page has a painting by a VGG-16, for those who have its file.
 
 # %%
 
@@ -17,6 +17,7 @@ from cnn_jax.data import bundled
 from cnn_jax.data.pipeline import default_data_dir
 from cnn_jax.visualize import deep_dream, invert, style
 from cnn_jax.visualize.engine.examples import Examples
+from cnn_jax.visualize.engine.subject import preprocessing
 
 net = photographs_net()
 pieces = Examples(photographs().open('train', default_data_dir()), net.inputs)
@@ -75,7 +76,7 @@ show(figure, 'A piece of the temple, and images that a layer takes for it.')
 
 # %%
 own = style.visualize(
-    net.model, net.variables, photograph=temple, preprocess=net.inputs, style=(flower,), content_layers=('conv3',),
-    style_layers=('conv1', 'conv2', 'conv3'), steps=4 if SMALL else 60, size=SIDE,
+    net.model, net.variables, photograph=temple, preprocess=preprocessing(net.preprocess), style=(flower,),
+    content_layers=('conv3',), style_layers=('conv1', 'conv2', 'conv3'), steps=4 if SMALL else 60, size=SIDE,
 )  # fmt: skip
 show(style.draw(own, width=9.0), "The temple in the style of the flower, by this page's own small net.")
