@@ -9,7 +9,7 @@
 import jax
 import numpy as np
 from nets import detector_file, digits_net, digits_test
-from page import SMALL, canvas, picture, show
+from page import canvas, picture, show
 
 import cnn_jax
 from cnn_jax.data.pipeline import default_data_dir
@@ -22,7 +22,7 @@ from cnn_jax.visualize.engine.shuffling import shuffled
 
 net = cnn_jax.load(detector_file())  # finds digits on photographs; see "What, and where"
 scenes = function('scenes_detect')().data.open('test', default_data_dir())
-pixels = np.stack([scenes[row]['image'] for row in range(12)])
+pixels = np.stack([scenes[row]['image'] for row in range(5)])
 images = net.inputs(pixels)
 outputs = scores.outputs(net.model, net.variables, images, chunk=10)
 each = [jax.tree.map(lambda values, row=row: values[row], outputs) for row in range(len(pixels))]
@@ -43,7 +43,7 @@ print('the first five:', ', '.join(one.about for one in surest[:5]))
 
 # %%
 methods = {'occlusion': occlusion, 'gradient': gradient, 'deconvnet': deconvnet, 'guided backprop': guided_backprop}
-given = images[:5], targets[:5]
+given = images, targets
 maps = {name: np.asarray(method.attribute(net.model, net.variables, *given)) for name, method in methods.items()}
 
 
@@ -63,56 +63,57 @@ show(figure, 'Five test scenes with the digit that the net is surest of, and wha
      'Orange speaks for it, blue against it; each map has a scale of its own.')  # fmt: skip
 
 # %% [markdown]
-# Guided backpropagation draws the digit and leaves out the rest. It looks best. Now for the question.
+# Occlusion and the gradient are both right, and coarse or noisy. Guided backpropagation draws the digit and leaves out
+# the rest. It looks best. Now for the question.
 #
 # ## Honesty: a twin that has learned nothing
 #
-# Take the same net, and shuffle the weights within each layer. The twin knows nothing, and guesses. A picture of what
-# the net has learned must fall apart. One that stays shows the image and how the net is built (Adebayo et al. 2018,
-# arXiv:1810.03292).
+# Take a net, and shuffle the weights within each layer. The twin knows nothing, and guesses. A picture of what the net
+# has learned must fall apart. One that stays shows the image and how the net is built (Adebayo et al. 2018,
+# arXiv:1810.03292). LeNet-5 serves here, whose scores see the whole image: a unit of the detector sees its surroundings
+# alone, and where its map lies says nothing of its weights.
 
 # %%
-twin = shuffled(net.variables, None, 0)
-twins = {
-    name: np.asarray(method.attribute(net.model, twin, *given))
+lenet = digits_net()
+digits = np.stack([digits_test()[row]['image'] for row in range(30)])
+inputs = lenet.inputs(digits)
+said = np.array(lenet.model.apply(lenet.variables, inputs, train=False)).argmax(1)
+twin = shuffled(lenet.variables, None, 0)
+pair = {
+    name: [np.asarray(method.attribute(lenet.model, one, inputs[:4], said[:4])) for one in (lenet.variables, twin)]
     for name, method in methods.items() if name != 'occlusion'
 }  # fmt: skip
-figure, axes = canvas(3, 7, width=9.0, height=4.2)
-for row in range(3):
-    picture(axes[row, 0], pixels[row])
-    for column, name in enumerate(twins):
-        for place, values, words in ((2 * column + 1, maps, name), (2 * column + 2, twins, 'shuffled')):
-            flat, limit = shown(values[name][row])
+figure, axes = canvas(4, 7, width=9.0, height=5.4)
+for row in range(4):
+    picture(axes[row, 0], 255 - digits[row], f'"{said[row]}"')
+    for column, (name, both) in enumerate(pair.items()):
+        for place, values, words in zip((2 * column + 1, 2 * column + 2), both, (name, 'shuffled'), strict=True):
+            flat, limit = shown(values[row])
             picture(axes[row, place], flat, words if row == 0 else '', limit=limit)
 show(
     figure,
-    'Each method on the trained net and, to its right, on its shuffled twin, asked for the same digit at its place.',
+    'Each method on the trained LeNet-5 and, to its right, on its shuffled twin, asked for the same digit.',
 )
 
 # %% [markdown]
-# All of them lie where the digit is, those of the twin too: the unit that was asked sees its surroundings and no more,
-# whatever its weights. A map that lies on the thing says little. What counts is whether the shape within is the net's.
-#
 # How alike are they? The rank correlation between the magnitudes of both maps says it in a number, as more and more
 # layers are shuffled, from the last one down. 0 is what an honest method should reach.
 
 # %%
-few = 4 if SMALL else 12
 figure, axes = canvas(1, 1, width=6.5, height=2.8)
 place = axes[0, 0]
 colours = {'gradient': drawing.BLUE, 'deconvnet': drawing.MUTED, 'guided_backprop': drawing.ORANGE}
 for name, colour in colours.items():
-    doubts = honesty.visualize(net.model, net.variables, images=images[:few], targets=targets[:few], method=name,
-                               most_levels=6, num_steps=4, probability=None)  # fmt: skip
+    doubts = honesty.visualize(lenet.model, lenet.variables, images=inputs, method=name, num_steps=4)
     mean = np.nanmean(doubts['correlation'], 1)
     print(f'{name:<16}', ' '.join(f'{value:5.2f}' for value in mean))
     place.plot(range(len(mean)), mean, 'o-', color=colour, markersize=4, label=name.replace('_', ' '))
-names = ['none', *[str(name).removeprefix('trunk/').split('/')[0] for name in doubts['layers'][1:]]]
+names = ['none', *[str(name) for name in doubts['layers'][1:]]]
 place.set(xticks=range(len(names)), xticklabels=names, ylim=(-0.1, 1.05))
 place.set_xlabel('shuffled from the last layer down to')
 place.set_title('correlation with the map of the trained net')
 place.legend(loc='upper right')
-show(figure, 'What is left of each map as the net forgets, in the mean of some scenes.')
+show(figure, 'What is left of each map as LeNet-5 forgets, in the mean of thirty digits.')
 
 # %% [markdown]
 # Where a line stays high, the map is about the image and not about the net: it would have been as pretty for a net that
@@ -125,7 +126,6 @@ show(figure, 'What is left of each map as the net forgets, in the mean of some s
 # what in each of them does. These are the channels of LeNet-5's second convolution on the test digits.
 
 # %%
-lenet = digits_net()
 examples = Examples(digits_test(), lenet.inputs)
 patches = top_patches.visualize(lenet.model, lenet.variables, examples=examples, layer='conv3', num_channels=6)
 show(

@@ -5,12 +5,14 @@
 # trunk of a classifier, whose last maps are small, and find a way back up to where things are.
 
 # %%
+import jax
+import numpy as np
 from page import SMALL, canvas, drawn, picture, pictures, quiet, show
 
 import cnn_jax
 from cnn_jax.data.pipeline import default_data_dir
 from cnn_jax.drawing.figure import tile
-from cnn_jax.drawing.overlay import Overlay, class_colours
+from cnn_jax.drawing.overlay import Overlay
 from cnn_jax.experiment import function
 
 # %% [markdown]
@@ -44,22 +46,20 @@ show(pictures(drawn(result, 6), [''] * 6, columns=3, width=9.0), 'Six test puppe
      'of the net in orange.')  # fmt: skip
 
 # %% [markdown]
-# What the net makes before it answers can be seen: one map for each joint, summed here over all of them.
+# What the net makes before it answers can be seen: a map for each joint, with the probability that it is there.
 
 # %%
 net = cnn_jax.load(result)
 puppet = result.loaded.experiment.data.open('test', default_data_dir())[0]
 maps = net.model.apply(net.variables, net.inputs(puppet['image'][None]), train=False)
-heat = maps[0] - maps[0].min((0, 1))
-heat = heat / heat.max((0, 1))
+heat = jax.nn.softmax(maps[0].reshape(-1, maps.shape[-1]), axis=0).reshape(maps.shape[1:])  # (height, width, joints)
 figure, axes = canvas(1, 3, width=8.0, height=2.9)
 overlay = Overlay(puppet['image'])
 picture(axes[0, 0], overlay.pixels, 'the puppet')
-overlay.light(heat.sum(-1) ** 2, float((heat.sum(-1) ** 2).max()))
+overlay.light(heat.sum(-1), float(heat.sum(-1).max()) / 2)
 picture(axes[0, 1], overlay.pixels, 'all thirteen maps, summed')
-picture(axes[0, 2], tile(heat.transpose(2, 0, 1), columns=4), 'each by itself')
-show(figure, 'The maps of the joints on one test puppet.')
-print('a colour for each class of a mask:', class_colours(11).tolist()[1:4], '...')
+picture(axes[0, 2], tile(np.asarray(heat / heat.max((0, 1))).transpose(2, 0, 1), columns=5), 'each by itself')
+show(figure, 'The maps of the joints on one test puppet; those that stand alone each on a scale of its own.')
 
 # %% [markdown]
 # ## The full runs

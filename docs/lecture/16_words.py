@@ -26,7 +26,7 @@ print('both start from', detector.name.partition('_')[0])
 # told the right word before; in use it hears itself, and keeps the best three beginnings (a beam).
 
 # %%
-given = {'num_train': 200, 'epochs': 1.0} if SMALL else {'num_train': 3000, 'epochs': 3.0}
+given = {'num_train': 200, 'epochs': 1.0} if SMALL else {'num_train': 3000, 'epochs': 2.0}
 with quiet():
     result = cnn_jax.train(function('scenes_caption')(batch_size=8, **given), init_from=detector)
 print(*result.task.outcome('test', result.evaluations['test']), sep='\n')
@@ -48,7 +48,7 @@ for caption, picture_of in zip(('Where the net looks', 'The same on another scen
 # question is read by an LSTM, the maps are pooled over each box, and the product of both is scored.
 
 # %%
-given = {'num_train': 200, 'epochs': 1.0} if SMALL else {'num_train': 3000, 'epochs': 2.0}
+given = {'num_train': 200, 'epochs': 1.0} if SMALL else {'num_train': 3000, 'epochs': 1.0}
 with quiet():
     result = cnn_jax.train(function('scenes_point')(batch_size=8, **given), init_from=detector)
 print(*result.task.outcome('test', result.evaluations['test']), sep='\n')
