@@ -83,7 +83,20 @@ def test_the_reference_has_the_public_names_and_demands_their_docstrings(tmp_pat
 def test_every_public_name_of_the_package_has_a_docstring(tmp_path):
     pages = reference.write(tmp_path)
     assert {file for _, file in pages} == {path.name for path in tmp_path.iterdir()}
-    assert '::: cnn_jax.ops.geometry.output_size' in (tmp_path / 'ops.md').read_text()
+    operations = (tmp_path / 'ops.md').read_text()
+    assert '::: cnn_jax.ops.geometry.output_size' in operations
+    assert '>>> ops.output_size(7, 3, stride=2)' in operations.partition('::: cnn_jax.ops.geometry.output_size')[2]
+
+
+def test_two_examples_of_one_name_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(examples, 'FOLDER', tmp_path)
+    assert examples.read('ops') == ('', {})
+    one = 'cnn_jax.ops.box\n---\n>>> 1\n1\n\n'
+    (tmp_path / 'ops.txt').write_text(f'About.\n\n>>> import jax\n\n{one}')
+    assert examples.read('ops') == ('>>> import jax', {'cnn_jax.ops.box': '>>> 1\n1'})
+    (tmp_path / 'ops.txt').write_text(one + one)
+    with pytest.raises(ValueError, match=r'cnn_jax\.ops\.box'):
+        examples.read('ops')
 
 
 @pytest.mark.parametrize('part', ['ops', 'layers'])
