@@ -18,7 +18,7 @@ from cnn_jax.visualize.engine.examples import Examples
 
 net = digits_net()
 training = Examples(digits.open_split('train', default_data_dir()), net.inputs)
-STEPS = {'steps': 10} if SMALL else {}
+STEPS = {'steps': 10 if SMALL else 256}  # without it each preset takes those of its paper
 
 # %% [markdown]
 # ## With and without a regulariser
@@ -65,7 +65,7 @@ test = Examples(data.open('test', default_data_dir()), alexnet.inputs)
 for layer in ('conv1', 'conv3', 'conv5'):
     arrays = units.visualize(
         alexnet.model, alexnet.variables, training=pieces, examples=test, layer=layer, most=8,
-        steps=10 if SMALL else 128,
+        steps=10 if SMALL else 96,
     )  # fmt: skip
     show(units.draw(arrays, width=9.0), f'Images for eight channels of {layer}, and real pieces beside them.')
 
@@ -74,10 +74,11 @@ for layer in ('conv1', 'conv3', 'conv5'):
 #
 # A class has many faces. *Multifaceted* visualisation (Nguyen et al. 2016, arXiv:1602.03616) first groups the images of
 # a class by what the net makes of them, and starts the ascent from the mean of each group: one picture for each facet.
+# It must stop early: after many steps all of them are the one four of above.
 
 # %%
 facets = multifaceted.visualize(
-    net.model, net.variables, training=training, unit=4, preset='robust', exciting=140, **STEPS
+    net.model, net.variables, training=training, unit=4, preset='robust', exciting=140, steps=10 if SMALL else 40
 )
 show(multifaceted.draw(facets, class_names=net.class_names, width=8.0), 'Four facets of the digit 4.')
 
@@ -88,15 +89,15 @@ show(multifaceted.draw(facets, class_names=net.class_names, width=8.0), 'Four fa
 # %%
 classes = list(range(len(alexnet.class_names)))
 both = class_images.visualize(
-    alexnet.model, alexnet.variables, training=pieces, presets=('lucid', 'maco'), most=6, steps=10 if SMALL else 128
+    alexnet.model, alexnet.variables, training=pieces, presets=('lucid', 'maco'), most=5, steps=10 if SMALL else 80
 )
-figure, axes = canvas(3, 6, width=8.0, height=4.4)
-for column in range(6):
+figure, axes = canvas(3, 5, width=7.0, height=4.6)
+for column in range(5):
     row = next(row for row in range(len(pieces.source)) if pieces.source[row]['label'] == column)
     picture(axes[0, column], pieces.source[row]['image'], alexnet.class_names[column])
     for place, images in enumerate(both['images'], 1):
         picture(axes[place, column], np.clip(images[column], 0, 1), ('lucid', 'maco')[place - 1] if not column else '')
-show(figure, 'Six of the photographs (a piece of each), and images made for their classes in two ways.')
+show(figure, 'Five of the photographs (a piece of each), and images made for their classes in two ways.')
 
 # %% [markdown]
 # The classes of this net are single photographs, and it tells them apart by colour and grain; so that is what the
