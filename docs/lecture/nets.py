@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax.traverse_util import unflatten_dict
 from page import ROOT, SMALL, quiet
 from PIL import Image
 
@@ -29,7 +30,6 @@ from cnn_jax.models.alexnet import AlexNet
 from cnn_jax.prediction.net import Net
 from cnn_jax.visualize.engine.subject import preprocessing
 from cnn_jax.weights import keras_file
-from cnn_jax.weights.convert import unflatten
 
 SIDE = 48  # pixels of a piece
 PIECES, TEST_PIECES = (40, 10) if SMALL else (400, 40)  # of each photograph
@@ -126,7 +126,7 @@ def vgg_trunk() -> Trunk | None:
     taken = keras_file.preprocessing_of(VGG_FILE)
     return Trunk(
         vgg.VGG(maps=True, pool='average'),
-        unflatten(keras_file.read_backbone(VGG_FILE)),
+        unflatten_dict(keras_file.read_backbone(VGG_FILE), sep='/'),
         preprocessing(taken.transform()),
     )
 
