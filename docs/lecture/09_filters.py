@@ -45,8 +45,9 @@ show(
 arrays = filters.visualize(alexnet.model, alexnet.variables, scale='each')
 strongest = np.sort(arrays['limits'])[::-1]
 print('largest weight of each filter, sorted:', np.array2string(strongest, precision=2, max_line_width=100))
-if vgg is not None:
-    shown = filters.visualize(vgg.model, vgg.variables, scale='each')
+if vgg is not None:  # its images have blue first; a reader's eye wants red first
+    red_first = {'params': {'conv1_1': {'kernel': vgg.variables['params']['conv1_1']['kernel'][:, :, ::-1]}}}
+    shown = filters.visualize(vgg.model, red_first, scale='each')
     show(filters.draw(shown), 'The 64 filters of 3x3x3 of a VGG-16 that saw ImageNet and then learned edges (HED).')
 
 # %% [markdown]

@@ -74,7 +74,8 @@ for layer in ('conv1', 'conv3', 'conv5'):
 #
 # A class has many faces. *Multifaceted* visualisation (Nguyen et al. 2016, arXiv:1602.03616) first groups the images of
 # a class by what the net makes of them, and starts the ascent from the mean of each group: one picture for each facet.
-# It must stop early: after many steps all of them are the one four of above.
+# It must stop early: after many steps all of them are the one four of above. Even so they differ little here: so small a
+# net has one idea of a four.
 
 # %%
 facets = multifaceted.visualize(

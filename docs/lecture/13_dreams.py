@@ -80,3 +80,8 @@ own = style.visualize(
     content_layers=('conv3',), style_layers=('conv1', 'conv2', 'conv3'), steps=4 if SMALL else 60, size=SIDE,
 )  # fmt: skip
 show(style.draw(own, width=9.0), "The temple in the style of the flower, by this page's own small net.")
+
+# %% [markdown]
+# The colours have gone over, the petals have not. What a net can paint with is what it can see, and this one knows
+# eleven photographs. On [the last page](17_pictures.md) a net that saw ImageNet paints the same temple, for those who
+# have its weights.

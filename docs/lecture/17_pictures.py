@@ -42,7 +42,7 @@ summary = result.evaluations['test'].summary
 print(
     f'PSNR {summary["psnr"]:.2f} dB, bicubic {summary["bicubic_psnr"]:.2f} dB, on {summary["images"]:.0f} test blocks'
 )
-show(pictures(drawn(result, 3), [''] * 3, columns=1, width=8.0), 'Three test blocks. From the left: what '
+show(pictures(drawn(result, 4)[1:], [''] * 3, columns=1, width=8.0), 'Three test blocks. From the left: what '
      'the net is shown, bicubic interpolation, the net, the truth.')  # fmt: skip
 
 # %% [markdown]
@@ -74,7 +74,7 @@ show(pictures([noise, *dreams], ['noise', *layers], width=9.0), 'Noise, and what
 # ## Art: a photograph in strokes
 #
 # Style transfer with a net that saw ImageNet is what the famous pictures are. Where you have its file, the temple is
-# painted here as a picture of brush strokes that the package draws, with three weights of the style.
+# painted here as a picture of brush strokes that the package draws.
 
 # %%
 paint = ROOT / 'runs' / 'lecture' / 'strokes.png'
@@ -84,12 +84,12 @@ trunk = vgg_trunk()
 if trunk is not None:
     made = style.visualize(
         trunk.model, trunk.variables, photograph=photograph('china'), preprocess=trunk.preprocess, style=(str(paint),),
-        weights=(1.0, 8.0), size=96 if SMALL else 192, steps=4 if SMALL else 40,
+        size=96 if SMALL else 192, steps=4 if SMALL else 30,
     )  # fmt: skip
     figure, axes = canvas(1, 3, width=9.0, height=2.4, width_ratios=[1, 1.5, 1.5])
     picture(axes[0, 0], strokes(256), 'the style')
-    for place, image, words in zip(axes[0, 1:], made['images'], ('its weight 1', '8'), strict=True):
-        picture(place, np.clip(image, 0, 1), words)
+    picture(axes[0, 1], made['content'], 'the content')
+    picture(axes[0, 2], np.clip(made['images'][0], 0, 1), 'painted')
     show(figure, 'The temple in brush strokes, by the convolutions of a VGG-16.')
 
 # %% [markdown]
