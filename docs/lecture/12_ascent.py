@@ -18,7 +18,7 @@ from cnn_jax.visualize.engine.examples import Examples
 
 net = digits_net()
 training = Examples(digits.open_split('train', default_data_dir()), net.inputs)
-STEPS = {'steps': 10 if SMALL else 256}  # without it each preset takes those of its paper
+STEPS = {'steps': 10 if SMALL else 128}  # without it each preset takes those of its paper
 
 # %% [markdown]
 # ## With and without a regulariser
@@ -65,7 +65,7 @@ test = Examples(data.open('test', default_data_dir()), alexnet.inputs)
 for layer in ('conv1', 'conv3', 'conv5'):
     arrays = units.visualize(
         alexnet.model, alexnet.variables, training=pieces, examples=test, layer=layer, most=8,
-        steps=10 if SMALL else 96,
+        steps=10 if SMALL else 64,
     )  # fmt: skip
     show(units.draw(arrays, width=9.0), f'Images for eight channels of {layer}, and real pieces beside them.')
 
@@ -74,8 +74,8 @@ for layer in ('conv1', 'conv3', 'conv5'):
 #
 # A class has many faces. *Multifaceted* visualisation (Nguyen et al. 2016, arXiv:1602.03616) first groups the images of
 # a class by what the net makes of them, and starts the ascent from the mean of each group: one picture for each facet.
-# It must stop early: after many steps all of them are the one four of above. Even so they differ little here: so small a
-# net has one idea of a four.
+# It must stop early: after many steps all of them are the one four of above. Even so they differ little here: so small
+# a net has one idea of a four.
 
 # %%
 facets = multifaceted.visualize(
@@ -90,7 +90,7 @@ show(multifaceted.draw(facets, class_names=net.class_names, width=8.0), 'Four fa
 # %%
 classes = list(range(len(alexnet.class_names)))
 both = class_images.visualize(
-    alexnet.model, alexnet.variables, training=pieces, presets=('lucid', 'maco'), most=5, steps=10 if SMALL else 80
+    alexnet.model, alexnet.variables, training=pieces, presets=('lucid', 'maco'), most=5, steps=10 if SMALL else 48
 )
 figure, axes = canvas(3, 5, width=7.0, height=4.6)
 for column in range(5):
