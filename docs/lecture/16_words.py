@@ -40,7 +40,7 @@ for caption, picture_of in zip(('Where the net looks', 'The same on another scen
 
 # %% [markdown]
 # After so short a run many sentences name a wrong digit or a wrong place, and are sentences all the same: words are
-# easier than the world. Exactly the right sentence is what the table below counts.
+# easier than the world. The first line above counts those that are exactly right.
 #
 # ## Questions
 #
@@ -62,8 +62,8 @@ for place in range(2):
          'question: the right box in green, a wrong answer in orange, the other choices pale.')  # fmt: skip
 
 # %% [markdown]
-# A guess is right in a quarter of all cases. `blind` is what the same net answers without the image: if it were much
-# better than a quarter, the questions would give their answers away, as those of people do to a part.
+# A guess is right in a quarter of all cases. Without the image the same net must not do better: else the questions would
+# give their answers away, as those of people do to a part.
 #
 # ## The full runs
 #
