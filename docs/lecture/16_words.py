@@ -62,8 +62,8 @@ for place in range(2):
          'question: the right box in green, a wrong answer in orange, the other choices pale.')  # fmt: skip
 
 # %% [markdown]
-# A guess is right in a quarter of all cases. Without the image the same net must not do better: else the questions would
-# give their answers away, as those of people do to a part.
+# A guess is right in a quarter of all cases. Without the image the same net must not do better: else the questions
+# would give their answers away, as those of people do to a part.
 #
 # ## The full runs
 #
