@@ -21,7 +21,7 @@ from docs.generate.check import requests
 ROOT = Path(__file__).resolve().parent.parent.parent
 LECTURE, PAGES = ROOT / 'docs' / 'lecture', ROOT / 'docs' / 'pages'
 BUILT, CACHE = ROOT / 'build' / 'docs', ROOT / 'build' / 'lecture'
-LONGEST_SECONDS = 600  # of one script; on two idle cores none takes more than 60
+LONGEST_SECONDS = 600  # of one script; the longest took 181, beside other work, the training of its nets included
 
 
 def main(arguments: list[str] | None = None) -> int:
