@@ -11,16 +11,16 @@ __version__ = '0.1.0'
 
 
 def load(
-    source: str | Path, *, architecture: str | None = None, checkpoint: str = 'latest', trust: bool = False
+    source: 'str | Path | Finished', *, architecture: str | None = None, checkpoint: str = 'latest', trust: bool = False
 ) -> 'Net':
-    """What was trained, ready to use: a run, one of its checkpoints, or a weights file.
+    """What was trained, ready to use: a run, one of its checkpoints, a weights file, or what `train` gave.
 
         net = cnn_jax.load('runs/photos')
         net.predict(['cat.png', array])
         net.explain('cat.png', method='grad_cam').figure
 
     Args:
-        source: a work folder, `RUN/checkpoints/best`, or a file.
+        source: a work folder, `RUN/checkpoints/best`, a file, or the result of `train`.
         architecture: of a file of torchvision's or timm's: 'torchvision/resnet18', 'timm/resnet50.a1_in1k'.
         checkpoint: of a run: 'latest', 'best' or a step.
         trust: whether to run an experiment file that a run names and that you have not trained with.
@@ -37,6 +37,7 @@ def train(experiment: Any, *, workdir: str | Path | None = None, **options: Any)
         experiment = function('lenet_digits')
         result = cnn_jax.train(experiment(epochs=3))
         result.evaluations['test'].summary['top1']
+        net = cnn_jax.load(result)
 
     Args:
         experiment: an `Experiment`, or what `cnn_jax.experiment.load(name, options)` gives: then the modes of the

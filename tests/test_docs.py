@@ -1,19 +1,25 @@
 """The documents: the pages of the lecture as scripts, the reference as a list of names, requests of a built page.
 
-The pages are run by `make docs`, not here.
+The pages are run by `make docs`, not here; the examples of the reference are run here.
 """
 
 import ast
+import doctest
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from docs.generate import cells, check, reference
+from docs.generate import cells, check, examples, reference
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted((ROOT / 'docs' / 'lecture').glob('[0-9]*.py'))
 SITE = tomllib.loads((ROOT / 'zensical.toml').read_text(encoding='utf-8'))['project']
+
+WITHOUT = {  # an example: values of a class that others return, and what needs a model to show anything
+    *('cnn_jax.ops.ReceptiveField', 'cnn_jax.ops.Statistics', 'cnn_jax.ops.implementation'),
+    *('cnn_jax.layers.conv_stage', 'cnn_jax.layers.constraints'),
+}
 
 
 @pytest.mark.parametrize('script', SCRIPTS, ids=lambda script: script.stem)
@@ -77,7 +83,37 @@ def test_the_reference_has_the_public_names_and_demands_their_docstrings(tmp_pat
 def test_every_public_name_of_the_package_has_a_docstring(tmp_path):
     pages = reference.write(tmp_path)
     assert {file for _, file in pages} == {path.name for path in tmp_path.iterdir()}
-    assert '::: cnn_jax.ops.geometry.output_size' in (tmp_path / 'ops.md').read_text()
+    operations = (tmp_path / 'ops.md').read_text()
+    assert '::: cnn_jax.ops.geometry.output_size' in operations
+    assert '>>> ops.output_size(7, 3, stride=2)' in operations.partition('::: cnn_jax.ops.geometry.output_size')[2]
+
+
+def test_two_examples_of_one_name_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(examples, 'FOLDER', tmp_path)
+    assert examples.read('ops') == ('', {})
+    one = 'cnn_jax.ops.box\n---\n>>> 1\n1\n\n'
+    (tmp_path / 'ops.txt').write_text(f'About.\n\n>>> import jax\n\n{one}')
+    assert examples.read('ops') == ('>>> import jax', {'cnn_jax.ops.box': '>>> 1\n1'})
+    (tmp_path / 'ops.txt').write_text(one + one)
+    with pytest.raises(ValueError, match=r'cnn_jax\.ops\.box'):
+        examples.read('ops')
+
+
+@pytest.mark.parametrize('part', ['ops', 'layers'])
+def test_every_public_name_has_an_example_that_runs(part):
+    public = {
+        f'{module}.{name}' for module in reference.modules(reference.PARTS[part]) for name in reference.public(module)
+    }
+    found = examples.read(part)
+    assert public - set(found.sessions) - WITHOUT == set()
+    assert set(found.sessions) <= public
+    text = '\n\n'.join([found.before, *found.sessions.values()])
+    parsed = doctest.DocTestParser().get_doctest(text, {}, part, str(examples.FOLDER / f'{part}.txt'), 0)
+    said = []
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL)
+    runner.run(parsed, out=said.append)
+    assert not said, ''.join(said)
+    assert runner.tries > len(found.sessions)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,10 @@ def test_a_run_without_a_folder_leaves_nothing(tmp_path, monkeypatch, capsys):
     scores = result.model.apply(result.variables, np.zeros((1, 8, 8, 1), np.float32), train=False)
     assert scores.shape == (1, len(result.class_names))
     assert 'report' not in capsys.readouterr().out
+    net = cnn_jax.load(result)
+    assert net.predict(np.zeros((8, 8), np.uint8))['prediction'] in result.class_names
+    assert (net.class_names, net.metrics) == (result.class_names, result.metrics)
+    np.testing.assert_array_equal(net.variables['params']['fc']['kernel'], result.variables['params']['fc']['kernel'])
 
 
 def test_a_run_in_a_folder_goes_on_and_says_that_no_mode_reads_it(tmp_path, capsys):

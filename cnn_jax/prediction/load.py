@@ -1,5 +1,6 @@
 """A net from a run, or from a weights file, for whoever wants to use it."""
 
+import dataclasses
 import importlib
 import logging
 import pkgutil
@@ -18,6 +19,7 @@ from cnn_jax.prediction.net import Net
 from cnn_jax.tasks import classification
 from cnn_jax.tasks.task import Task
 from cnn_jax.training import restore
+from cnn_jax.training.from_python import Finished
 from cnn_jax.training.which import LATEST, run_of
 from cnn_jax.weights import prepared
 from cnn_jax.workdir.config import existing_config, load_run
@@ -30,11 +32,13 @@ EXAMPLES = ("architecture='torchvision/resnet18'", "'timm/resnet50.a1_in1k'")
 log = logging.getLogger(__name__)
 
 
-def load(source: str | Path, *, architecture: str | None = None, checkpoint: str = LATEST, trust: bool = False) -> Net:
-    """The net of a run, of one of its checkpoints, or of a weights file.
+def load(
+    source: str | Path | Finished, *, architecture: str | None = None, checkpoint: str = LATEST, trust: bool = False
+) -> Net:
+    """The net of a run, of one of its checkpoints, of a weights file, or of what `train` gave.
 
     Args:
-        source: a work folder, `RUN/checkpoints/best`, or a file.
+        source: a work folder, `RUN/checkpoints/best`, a file, or the result of `cnn_jax.train`.
         architecture: of a file of torchvision's or timm's, 'torchvision/resnet18' or 'timm/resnet50.a1_in1k'; None: a
             file that `weights.save` wrote says it itself.
         checkpoint: of a run: 'latest', 'best' or a step.
@@ -44,6 +48,9 @@ def load(source: str | Path, *, architecture: str | None = None, checkpoint: str
         CnnJaxError: there is no such run, checkpoint or file, or it does not say what it is.
         StorageError: it is damaged.
     """
+    if isinstance(source, Finished):
+        net = of_experiment(source.loaded, jax.device_put(source.variables), f'training, step {source.step}')
+        return dataclasses.replace(net, metrics=source.metrics)
     path = Path(source).expanduser()
     if path.is_dir():
         with trusting(trust):

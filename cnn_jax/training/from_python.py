@@ -31,6 +31,7 @@ class Finished(NamedTuple):
         evaluations: by split: 'test', and 'validation' where images were held out.
         metrics: the lines of `metrics.jsonl`.
         workdir: None where there was none.
+        loaded: the experiment that was trained; `cnn_jax.load(result)` gives the net, ready to use.
     """
 
     model: Any
@@ -41,6 +42,7 @@ class Finished(NamedTuple):
     evaluations: dict[str, Evaluation]
     metrics: list[dict[str, Any]]
     workdir: Path | None
+    loaded: Loaded
 
 
 def train(
@@ -95,4 +97,5 @@ def train(
             evaluations=result.evaluations,
             metrics=read_metrics(folder),
             workdir=None if workdir is None else folder,
+            loaded=loaded,
         )

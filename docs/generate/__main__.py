@@ -4,7 +4,7 @@
     python -m docs.generate --only=02          # of the lecture only what begins so
     python -m docs.generate --check=site       # does a page ask another host for something?
 
-A page of the lecture is made again when its script, `docs/lecture/page.py` or the package has changed.
+A page of the lecture is made again when its script, what the pages share, or the package has changed.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from docs.generate.check import requests
 ROOT = Path(__file__).resolve().parent.parent.parent
 LECTURE, PAGES, PICTURES = (ROOT / 'docs' / name for name in ('lecture', 'pages', 'pictures'))
 BUILT, CACHE = ROOT / 'build' / 'docs', ROOT / 'build' / 'lecture'
-LONGEST_SECONDS = 600  # of one script; on two idle cores none takes more than 60
+LONGEST_SECONDS = 600  # of one script; the longest took 181, beside other work, the training of its nets included
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,7 +62,7 @@ def _write_lecture(scripts: list[Path]) -> None:
     """Runs what has no page yet, copies all pages, and writes the list of them."""
     folder = BUILT / 'lecture'
     folder.mkdir()
-    shared = [*(ROOT / 'cnn_jax').rglob('*.py'), LECTURE / 'page.py', *Path(__file__).parent.glob('*.py')]
+    shared = [*(ROOT / 'cnn_jax').rglob('*.py'), *LECTURE.glob('[!0-9]*.py'), *Path(__file__).parent.glob('*.py')]
     package = _digest(sorted(shared), os.environ.get('CNN_JAX_LECTURE', ''))
     for script in scripts:
         done = CACHE / script.stem / _digest([script], package)

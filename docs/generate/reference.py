@@ -4,9 +4,11 @@ Names are found without importing anything. A public name without a docstring is
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from docs.generate import examples
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = ROOT / 'cnn_jax'
@@ -50,7 +52,9 @@ def write(folder: Path) -> list[tuple[str, str]]:
         raise ValueError('public names without a docstring: ' + ', '.join(bare))
     pages = []
     for name, part in PARTS.items():
-        text = [f'# {part.title}', part.about, *(_section(module) for module in modules(part))]
+        found = examples.read(name)
+        before = [f'The examples of this page begin with:\n\n{examples.shown(found.before)}'] if found.before else []
+        text = [f'# {part.title}', part.about, *before, *(_section(module, found.sessions) for module in modules(part))]
         (folder / f'{name}.md').write_text('\n\n'.join(text) + '\n', encoding='utf-8')
         pages.append((part.title, f'{name}.md'))
     return pages
@@ -91,13 +95,15 @@ def undocumented(module: str) -> Iterator[str]:
             yield f'{where}.{name}'
 
 
-def _section(module: str) -> str:
-    """A heading with the module's docstring, then each of its names."""
+def _section(module: str, sessions: Mapping[str, str]) -> str:
+    """A heading with the module's docstring, then each of its names, with the example that it has in `sessions`."""
     lines = [f'::: {module}', '    options:', '      members: false', '      show_root_heading: true', '']
     for name in public(module):
         where, node = _definition(module, name)
         if node is not None:
             lines += [f'::: {where}.{name}', '    options:', '      heading_level: 3', '']
+            if session := sessions.get(f'{module}.{name}'):
+                lines += [examples.shown(session), '']
     return '\n'.join(lines)
 
 

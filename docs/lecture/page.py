@@ -15,8 +15,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))  # a checkout need not be installed
 
+from cnn_jax.devices import compilation  # noqa: E402
 from cnn_jax.drawing import figure as drawing  # noqa: E402
 
+compilation.set_up()  # a page that is run again compiles nothing that it compiled before
 SMALL = os.environ.get('CNN_JAX_LECTURE') == 'small'
 receive: Callable[[Any, str], None] | None = None  # what the site's generator does with a figure
 _style = contextlib.ExitStack()
@@ -55,13 +57,18 @@ def canvas(rows: int, columns: int, *, width: float = 8.0, height: float, **opti
 def pictures(images: Sequence[Any], titles: Sequence[str], *, columns: int = 0, width: float = 8.0) -> Any:
     """Images side by side with their titles, as a figure.
 
-    images: (height, width, 3) of uint8 or floats in 0 .. 1 as they are; (height, width) of numbers on a scale of its
-    own, blue below zero and orange above, or grey if it is uint8.
+    images: (height, width, 3) of uint8 or floats in 0 .. 1 as they are; (height, width), or of one channel, of numbers
+    on a scale of its own, blue below zero and orange above, or grey if it is uint8.
     """
     columns = columns or len(images)
     rows = -(-len(images) // columns)
     shape = np.shape(images[0])
-    figure, axes = canvas(rows, columns, width=width, height=rows * (width / columns * shape[0] / shape[1] + 0.32))
+    figure, axes = canvas(
+        rows,
+        columns,
+        width=width,
+        height=rows * (width / columns * shape[0] / shape[1] + (0.32 if any(titles) else 0.06)),
+    )
     for place in axes.flat:
         place.set_axis_off()
     for place, image, title in zip(axes.flat, images, titles, strict=False):
@@ -72,6 +79,7 @@ def pictures(images: Sequence[Any], titles: Sequence[str], *, columns: int = 0, 
 def picture(axes: Any, image: Any, title: str = '', *, limit: float | None = None) -> None:
     """One image on axes, as `pictures` shows it; limit: the end of the scale of numbers."""
     image = np.asarray(image)
+    image = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
     axes.set_axis_off()
     axes.set_title(title)
     if image.ndim == 3:
@@ -101,3 +109,31 @@ def photograph(name: str = 'china', *, size: tuple[int, int] | None = None) -> n
     if size is None:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BOX))
+
+
+def quiet() -> contextlib.AbstractContextManager[Any]:
+    """A context in which what a training says goes to the console's second stream, and not on the page."""
+    return contextlib.redirect_stdout(sys.stderr)
+
+
+def drawn(result: Any, count: int) -> list[np.ndarray]:
+    """The first test images with the answers of a net that `cnn_jax.train` gave, as its report draws them.
+
+    Uint8 pictures: what is right, mostly on the left, and the answer.
+    """
+    import cnn_jax
+    from cnn_jax.data.pipeline import default_data_dir
+    from cnn_jax.tasks.cases import Case
+
+    results = result.evaluations['test'].results
+    source = result.loaded.experiment.data.open('test', default_data_dir())
+    rows = [source[int(index)] for index in results['index'][:count]]
+    said: list[Any] = [None] * count
+    if result.task.answers_are_images:
+        made = cnn_jax.load(result).outputs(np.stack([row['image'] for row in rows]))
+        said = [{name: values[place] for name, values in made.items()} for place in range(count)]
+    cases = [
+        Case(row['image'], {name: values[place] for name, values in results.items()}, row, said[place])
+        for place, row in enumerate(rows)
+    ]
+    return [result.task.drawn(case, result.class_names) for case in cases]

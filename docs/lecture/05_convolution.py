@@ -154,7 +154,7 @@ for name, field in fields.items():
 
 # %% [markdown]
 # An example with most of them: a 1x1 convolution, which mixes the depth of each pixel and looks at no neighbour. It is
-# the fully connected layer of the page before, at every pixel with the same weights.
+# the fully connected layer of the first page, at every pixel with the same weights.
 
 # %%
 pointwise = layers.Conv2D(32, 1, activation='relu', kernel_regularizer=layers.l2(1e-4), name='mix')

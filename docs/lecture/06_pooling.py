@@ -107,4 +107,5 @@ show(figure, 'Windows of 3x3. One scale for both: through a maximum one pixel of
 #
 # "All convolutional" nets replace it by a convolution of stride 2 and lose nothing (Springenberg et al. 2014,
 # arXiv:1412.6806). ResNet has one max-pool, after its first layer, and one average pool at its end (He et al. 2015,
-# arXiv:1512.03385). What a pool does to a net that should not care where a thing is, is on the next page.
+# arXiv:1512.03385). What a pool does to a net that should not care where a thing is, the page
+# [two insights](02_insights.md) shows.
