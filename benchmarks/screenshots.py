@@ -1,6 +1,6 @@
 """The screenshots of the README: three pages of a run's microscope, opened in Chromium from the disk.
 
-    python -m benchmarks.screenshots --workdir=RUN --output=docs/pictures
+    python -m benchmarks.screenshots --workdir=RUN --output=docs/pages/pictures
 
 RUN is a finished run of lenet_digits, whose page `--mode=report` has written whole.
 """
@@ -77,7 +77,7 @@ def packed(picture: bytes) -> bytes:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--workdir', type=Path, required=True, help='a run whose page is there')
-    parser.add_argument('--output', type=Path, default=Path('docs/pictures'), help='the folder of the pictures')
+    parser.add_argument('--output', type=Path, default=Path('docs/pages/pictures'), help='the folder of the pictures')
     given = parser.parse_args(arguments)
     page, browser = page_path(given.workdir).resolve(), next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:

@@ -102,7 +102,7 @@ def test_the_documents_show_each_picture_and_all_are_small():
     root = Path(__file__).parent.parent / 'docs'
     page = (root / 'pages' / 'howto' / 'pictures.md').read_text(encoding='utf-8')
     linked = re.findall(r'\]\(\.\./pictures/([\w.]+)\)', page)
-    files = {path.name: path.stat().st_size for path in (root / 'pictures').iterdir()}
+    files = {path.name: path.stat().st_size for path in (root / 'pages' / 'pictures').iterdir()}
     made = {f'{one.name}.jpg' for one in pictures.pictures(Path())}
     assert made <= {*linked} == {*files}
     assert max(files.values()) <= pictures.MOST_BYTES

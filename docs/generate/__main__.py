@@ -19,7 +19,7 @@ from docs.generate import cells, reference
 from docs.generate.check import requests
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-LECTURE, PAGES, PICTURES = (ROOT / 'docs' / name for name in ('lecture', 'pages', 'pictures'))
+LECTURE, PAGES = ROOT / 'docs' / 'lecture', ROOT / 'docs' / 'pages'
 BUILT, CACHE = ROOT / 'build' / 'docs', ROOT / 'build' / 'lecture'
 LONGEST_SECONDS = 600  # of one script; the longest took 181, beside other work, the training of its nets included
 
@@ -47,7 +47,6 @@ def _generate(only: str) -> int:
     for old in BUILT.iterdir():
         shutil.rmtree(old) if old.is_dir() else old.unlink()
     shutil.copytree(PAGES, BUILT, dirs_exist_ok=True)
-    shutil.copytree(PICTURES, BUILT / PICTURES.name)
     reference.write(BUILT / 'reference')
     _write_lecture([script for script in scripts_of_lecture() if script.name.startswith(only)])
     return 0
