@@ -17,7 +17,7 @@ from cnn_jax.workdir.log import Log
 from docs.generate import reference
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs' / 'pages').rglob('*.md')]
+PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', ROOT / 'llms.txt', *(ROOT / 'docs' / 'pages').rglob('*.md')]
 MODULES = [
     *(ROOT / 'experiments').rglob('[a-z]*.py'),
     *(ROOT / 'cnn_jax' / 'modes').glob('[a-z]*.py'),
