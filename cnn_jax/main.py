@@ -52,9 +52,6 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and gives the exit code (see `errors`)."""
     arguments = sys.argv[1:] if arguments is None else arguments
     take_all_letters(sys.stdout)
-    if not arguments:
-        print(help.overview(modes.documents()))
-        return CnnJaxError.exit_code  # a script that has lost its flags must not go on
     command = Command('', None, {}, {}, [], StopRequest(), Log(None))
     with consoles(outlived=lambda: command.outlives_console, note=lambda line: command.log.note(line)):
         try:
@@ -72,6 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _run_as_told(arguments: list[str], command: Command) -> int:
     """Runs the command line; an error becomes a line and an exit code."""
     try:
+        if not arguments:
+            print(help.overview(modes.documents()), flush=True)
+            return CnnJaxError.exit_code  # a script that has lost its flags must not go on
         arguments = _with_flagfiles(arguments)
         if not cluster.is_watched() and (is_on(arguments, 'distributed') or cluster.in_cluster(os.environ)):
             command.outlives_console = True

@@ -112,6 +112,15 @@ def test_help_shows_what_to_type_the_modes_and_the_flags_of_all(capsys):
     assert text.startswith(capsys.readouterr().out.rstrip())
 
 
+def test_a_reader_that_has_gone_ends_it_without_a_word():
+    """As `| head` does."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, '-m', 'cnn_jax.main'], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, '')
+
+
 def test_describe_prints_the_table_with_the_lectures_formula(capsys):
     assert main(['--mode=describe', '--experiment=lenet_digits', '--formula']) == 0
     text = capsys.readouterr().out
