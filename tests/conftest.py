@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before JAX is imported anywhere.
 QUICK = '--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1'  # a jaxlib without them says so
@@ -27,6 +28,7 @@ import hypothesis
 import jax
 import pytest
 from jax._src import lru_cache  # the writer of the cache, which JAX has no public name for
+from jax._src.interpreters import mlir
 
 from cnn_jax.devices import stop
 
@@ -50,6 +52,23 @@ def put_whole(self: lru_cache.LRUCache, key: str, value: bytes) -> None:
 
 
 lru_cache.LRUCache.put = put_whole
+
+_contexts = threading.local()
+make_context = mlir.make_ir_context
+
+
+def shared_context() -> Any:
+    """MLIR's context of a thread, for 50 programs: it takes as long to make as most programs of the tests to lower.
+
+    It keeps the constants of its programs, hence the limit.
+    """
+    _contexts.uses = getattr(_contexts, 'uses', -1) + 1
+    if _contexts.uses % 50 == 0:
+        _contexts.one = make_context()
+    return _contexts.one
+
+
+mlir.make_ir_context = shared_context
 
 
 def pytest_configure() -> None:

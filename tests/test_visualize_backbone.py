@@ -128,7 +128,7 @@ def test_units_without_real_images_stand_alone(net):
     assert found['images'].shape == (2, 3, 20, 20, 3)
     assert 'patches' not in found
     assert np.isfinite(found['activations']).all()
-    assert len(units.draw(found).axes) == 6
+    assert len(units.draw(found).artists) == 6  # its pictures
     with pytest.raises(DataError, match='needs images that excite the unit'):
         multifaceted.visualize(*net, training=ABSENT)
 

@@ -3,6 +3,7 @@
 One function does it, `trace`: it marks what every module reads and returns, and takes the program of the call apart.
 """
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from cnn_jax.tracing import evaluating, relu
 from cnn_jax.tracing import program as programs
 from cnn_jax.tracing.program import Program
 from cnn_jax.tracing.record import Called, Marking, mark, mark_each, mark_of, record
+from cnn_jax.tracing.static import Static
 
 SCORES = 'scores'  # the name of the scores among several arrays that a model returns
 
@@ -135,10 +137,9 @@ def trace(
 
     Raises: CnnJaxError for a model that cannot be called with these images alone.
     """
-    learned: set[str] = set()
-    closed, returned = _called(model, variables, images, learned, mark, until)
+    closed, returned, learned = _called(model, variables, images, mark, until)
     if [one.shape for one in jax.tree.leaves(returned)] == [()]:
-        closed, returned = _called(model, variables, images, learned, mark_each)
+        closed, returned, learned = _called(model, variables, images, mark_each)
     program = programs.flatten(closed, into)
     net = _net(program, learned, [_place(path) for path, _ in jax.tree.leaves_with_path(returned)])
     return _surely(net, model, variables, images, into) if sure else net
@@ -148,59 +149,79 @@ class _Ended(Exception):
     """All layers that are wanted have ended; `args` holds the output of the last."""
 
 
-def _called(
-    model: nn.Module,
-    variables: Any,
-    images: Any,
-    learned: set[str],
-    marking: Marking,
-    until: Collection[str] = (),
-) -> tuple[Any, Any]:
-    """The jaxpr of a call with the layers marked, and the shapes of what it returns; adds to `learned`."""
+class _Call:
+    """A call of a model with its layers marked; what was traced once is remembered by JAX, under all its settings.
 
-    waiting, reached = set(until), []
+    Attributes:
+        learned: the layers that have variables.
+        reached: those that ended, in the last call that was traced.
+        missing: of those until which it is called, those that did not end.
+    """
 
-    def begun(call: Called) -> None:
+    def __init__(self, model: nn.Module, marking: Marking, until: frozenset[str]):
+        self.learned: set[str] = set()
+        self.reached: list[str] = []
+        self.missing: set[str] = set()
+        self.compiled = jax.jit(self._columns if marking is mark else self._columns_of_each)
+        self._model, self._marking, self._until = model, marking, until
+
+    def _begun(self, call: Called) -> None:
         if call.path:
-            call.mark_input(f'in:{call.name}', marking)
+            call.mark_input(f'in:{call.name}', self._marking)
 
-    def ended(call: Called) -> None:
+    def _ended(self, call: Called) -> None:
         if call.path:
-            call.mark_output(f'out:{call.name}', marking)
+            call.mark_output(f'out:{call.name}', self._marking)
             if call.module.variables:
-                learned.add(call.name)
-        waiting.discard(call.name)
-        reached.append(call.name)
-        if until and not waiting:
+                self.learned.add(call.name)
+        self.missing.discard(call.name)
+        self.reached.append(call.name)
+        if self._until and not self.missing:
             raise _Ended(call.first_output)
 
-    def apply(variables, images):
+    def _apply(self, variables: Any, images: Any) -> Any:
+        self.reached, self.missing = [], set(self._until)
         try:
-            with record(ended, begun=begun):
-                return model.apply(variables, images, **evaluating.options(model))
+            with record(self._ended, begun=self._begun):
+                return self._model.apply(variables, images, **evaluating.options(self._model))
         except _Ended as reached:
             return reached.args[0]
 
-    def each(variables, images):
-        return jax.vmap(lambda image: apply(variables, image[None]))(images)
-
-    def columns(variables, images):
-        """Numbers for each image as columns."""
-        returned = (apply if marking is mark else each)(variables, images)
+    def _columns(self, variables: Any, images: Any) -> Any:
+        """What the model returns; numbers for each image as columns."""
+        returned = self._apply(variables, images)
         return jax.tree.map(lambda one: one[:, None] if jnp.ndim(one) == 1 else one, returned)
 
+    def _columns_of_each(self, variables: Any, images: Any) -> Any:
+        returned = jax.vmap(lambda image: self._apply(variables, image[None]))(images)
+        return jax.tree.map(lambda one: one[:, None] if jnp.ndim(one) == 1 else one, returned)
+
+
+@functools.lru_cache(maxsize=64)
+def _call(static: Static, structure: Any, marking: Marking, until: frozenset[str]) -> _Call:
+    """One for each model and structure of its variables, which say what is learned."""
+    del structure
+    return _Call(static.model, marking, until)
+
+
+def _called(
+    model: nn.Module, variables: Any, images: Any, marking: Marking, until: Collection[str] = ()
+) -> tuple[Any, Any, set[str]]:
+    """The jaxpr of a call with the layers marked, the shapes of what it returns, and the layers that have variables."""
     evaluating.check(model)
+    call = _call(Static(model), jax.tree.structure(variables), marking, frozenset(until))
     try:
-        return jax.make_jaxpr(columns, return_shape=True)(variables, images)
+        traced = call.compiled.trace(variables, images)
     except CnnJaxError:
         raise
     except Exception as error:  # whatever a module of somebody's own raises
         check_shortage(error)
-        if waiting:
+        if call.missing:
             size = 'x'.join(map(str, images.shape[1:3]))
-            there = unknown('layer', min(waiting), [name for name in reached if name])
+            there = unknown('layer', min(call.missing), [name for name in call.reached if name])
             raise CnnJaxError(f'{there} (those that images of {size} pixels reach in this net)') from error
         raise CnnJaxError(evaluating.refusal(model, images, error)) from error
+    return traced.jaxpr, traced.out_info, call.learned
 
 
 def _place(path: Any) -> str:

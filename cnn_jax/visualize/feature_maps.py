@@ -65,16 +65,15 @@ def draw(
         sheet.write(0.05, below, ['colours: activation, on a scale for each layer'], SMALLEST, color=drawing.MUTED)
         if pixels is not None:
             _, high, wide, _ = pixels.shape
-            axes = sheet.axes(0.05, head, min(seen * wide / high, across), seen)
-            axes.imshow(drawing.as_rgb(pixels[0]), interpolation='nearest')
-            axes.set_anchor('W')
+            size = min(seen / high, across / wide)  # inches a pixel
+            sheet.picture(0.05, head, size * wide, size * high, pixels[0])
         top = head + seen
         for strip, height in zip(strips, heights, strict=True):
             sheet.write(0.05, top + 0.08, [_title(strip.name, strip.values, strip.count)], 9)
             top += 0.28
             scale = drawing.scale_of(strip.values)
             scale = scale._replace(colors=scale.colors.with_extremes(bad=drawing.PAPER))  # between maps
-            sheet.axes(0.05, top, across, height).imshow(strip.picture, aspect='auto', **scale.drawn)
+            sheet.picture(0.05, top, across, height, strip.picture, scale)
             sheet.bar(across + 0.15, top, height, scale, 'activation' if height > 0.6 else '')
             top += height + 0.09
     return sheet.figure

@@ -89,8 +89,7 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0, class_names: A
                 mark = key.marks[int(labels[other])]
                 color = drawing.ORANGE if wrong else drawing.INK
                 sheet.write(left, top, [f'not: {mark}' if wrong else mark], SMALLEST, color=color)
-                axes = sheet.axes(left, top + line, size, height)
-                axes.imshow(drawing.as_rgb(image), interpolation='nearest', aspect='auto')
+                sheet.picture(left, top + line, size, height, image)
         sheet.key(0.1, sheet.height - beneath - 0.03, key.lines, width - 0.2)
     return sheet.figure
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError, unknown
@@ -133,7 +132,7 @@ def _load(
     model = ARCHITECTURES[arch](num_classes=num_classes, **options)
     size = 299 if arch == 'inception_v3' else 224
     variables = convert(arrays, slots(model, variable_shapes(model, (size, size, 3)), library), what=what)
-    return model, jax.tree.map(jnp.array, variables)
+    return model, jax.device_put(variables, may_alias=False)  # without a program for each shape
 
 
 def expects_inception(model: nn.Module, source: Source) -> bool:

@@ -52,5 +52,5 @@ def draw(
 def _put(sheet: Sheet, one: Titled, left: float, top: float, size: tuple[float, float]) -> None:
     words, picture = one
     sheet.write(left, top, [shortened(words, size[0], SMALLEST)], SMALLEST)
-    axes = sheet.axes(left, top + height_of(1, SMALLEST) + 0.03, *size)
-    axes.imshow(drawing.as_rgb(np.clip(picture, 0, 1)), interpolation='auto', aspect='auto')
+    beneath = top + height_of(1, SMALLEST) + 0.03
+    sheet.picture(left, beneath, *size, np.clip(picture, 0, 1), interpolation='auto')

@@ -67,5 +67,5 @@ def _draw_row(sheet: Sheet, row: Row, left: float, top: float, across: float) ->
     for number, (image, lines) in enumerate(zip(row.images, row.captions, strict=True)):
         place = left + number * (across + _GAP)
         sheet.write(place, top, [shortened(line, across, SMALLEST) for line in lines], SMALLEST)
-        axes = sheet.axes(place, top + above, across, high)
-        axes.imshow(drawing.as_rgb(np.clip(image, 0, 1)), interpolation='nearest' if few else 'auto')
+        shown = np.clip(image, 0, 1)
+        sheet.picture(place, top + above, across, high, shown, interpolation='nearest' if few else 'auto')

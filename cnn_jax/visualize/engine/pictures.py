@@ -78,8 +78,8 @@ def draw(
             below = top + sheet.write(0.1, top, title, 9)
             sheet.write(0.1, below, note, SMALLEST, color=drawing.MUTED)
             top += above
-            line = [sheet.axes(0.1 + place * (panel + 0.06), top, panel, height) for place in range(3)]
-            _draw_row(line, picture, image, scale)
+            places = [(0.1 + place * (panel + 0.06), top, panel, height) for place in range(3)]
+            _draw_row(sheet, places, picture, image, scale)
             top += height + 0.08
         tall = min(max(top - begin - tops[0] - 0.08, 1.2), 4.0)
         ends = 'both' if scale.low else 'max'
@@ -87,12 +87,20 @@ def draw(
     return sheet.figure
 
 
-def _draw_row(line: Sequence[Any], picture: np.ndarray, image: np.ndarray, scale: drawing.Scale) -> None:
-    line[0].imshow(drawing.as_rgb(image), interpolation='nearest')
-    line[1].imshow(picture, **scale.drawn)
-    line[2].imshow(drawing.as_rgb(image).mean(-1), cmap='gray', vmin=-0.6, vmax=1.6)
+def _draw_row(
+    sheet: Sheet,
+    places: Sequence[tuple[float, float, float, float]],
+    picture: np.ndarray,
+    image: np.ndarray,
+    scale: drawing.Scale,
+) -> None:
+    """The image, the map, and the map over the pale image in grey."""
+    pale = (drawing.as_rgb(image).mean(-1, keepdims=True) + 0.6) / 2.2
     strength = np.clip(np.nan_to_num(np.abs(picture) / scale.high), 0, 1)
-    line[2].imshow(picture, alpha=np.sqrt(strength) * 0.85, **scale.drawn)
+    sheet.picture(*places[0], image)
+    sheet.picture(*places[1], picture, scale)
+    sheet.picture(*places[2], pale)
+    sheet.picture(*places[2], picture, scale, opacity=np.sqrt(strength) * 0.85)
 
 
 def _colors_in_words(scale: drawing.Scale) -> str:

@@ -77,8 +77,7 @@ def _draw_patches(
     for rank, (patch, value, label) in enumerate(rows):
         left = _LEFT + rank * (size + _GAP)
         sheet.write(left, top - height_of(2, SMALLEST) - 0.03, [_short(value, size), marks[int(label)]], SMALLEST)
-        axes = sheet.axes(left, top, size, height)
-        axes.imshow(drawing.as_rgb(patch), interpolation='nearest', aspect='auto')
+        sheet.picture(left, top, size, height, patch)
 
 
 def _short(value: float, inches: float) -> str:
@@ -95,12 +94,11 @@ def _draw_guided(sheet: Sheet, pictures: np.ndarray, place: tuple[float, float, 
     if not grey:
         scale = scale._replace(low=-scale.high)  # grey is 0, whatever the signs
     for rank, picture in enumerate(pictures):
-        axes = sheet.axes(left + rank * (size + _GAP), top, size, height)
+        place = left + rank * (size + _GAP), top, size, height
         if grey:
-            axes.imshow(picture[..., 0], aspect='auto', **scale.drawn)
+            sheet.picture(*place, picture[..., 0], scale)
         else:
-            shown = np.clip(0.5 + np.nan_to_num(picture) / (2 * scale.high), 0, 1)
-            axes.imshow(drawing.as_rgb(shown), interpolation='nearest', aspect='auto')
+            sheet.picture(*place, np.clip(0.5 + np.nan_to_num(picture) / (2 * scale.high), 0, 1))
     if not np.any(pictures):
         sheet.write(left, top - height_of(1, SMALLEST) - 0.03, ['zero: the unit is off'], SMALLEST)
     beside = left + len(pictures) * (size + _GAP) + 0.03
