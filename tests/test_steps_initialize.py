@@ -34,7 +34,8 @@ class Net(nn.Module):
 
 @pytest.fixture
 def lowered(monkeypatch) -> list[Any]:
-    """The parts that were compiled."""
+    """The parts that were compiled, in a process that has compiled none."""
+    monkeypatch.setattr(initialize, '_compiled', {})
     found, lower = [], initialize._Call.lower
 
     def record(call):
@@ -60,6 +61,17 @@ def test_values_are_those_of_one_program(make_key, lowered):
     assert_same_bits(found, expected)
     samplers = [call for call in lowered if call.is_random and call.type.shape == (4, 4)]
     assert len(samplers) == 3  # the six layers share one, and each of the other two has its own
+    lowered.clear()
+    assert_same_bits(initialize.initialize(Net(), make_key(7), images, train=False), expected)
+    assert not lowered  # the process knows them
+
+
+def test_another_kind_of_random_bits_is_another_program(lowered):
+    with jax.threefry_partitionable(not jax.config.jax_threefry_partitionable):
+        initialize.initialize(Net(), jax.random.key(7), jnp.ones((2, 4)), train=False)
+    found = initialize.initialize(Net(), jax.random.key(7), jnp.ones((2, 4)), train=False)
+    expected = jax.jit(lambda key: Net().init(key, jnp.ones((2, 4)), train=False))(jax.random.key(7))
+    assert_same_bits(found, expected)
 
 
 def test_a_net_without_repeats_is_one_program(lowered):

@@ -7,7 +7,7 @@ Nothing here knows Flax's rules, so the values are those of the function itself.
 """
 
 import os
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -102,15 +102,36 @@ class _Call(NamedTuple):
         run = jax.jit(lambda *values: programs.interpret(self.part, values)[0], out_shardings=self.place)
         return run.lower(*self.values)
 
+    def run(self) -> jax.Array:
+        """The result."""
+        _compile([self])
+        return _compiled[self.key](*self.values)
+
+    @property
+    def key(self) -> Hashable:
+        """Under which what was compiled is kept: settings of JAX such as the kind of random bits count too."""
+        return self.kind, repr(jax.config.values)
+
+
+_compiled: dict[Hashable, Any] = {}
+MOST_COMPILED = 512
+
+
+def _compile(calls: Collection[_Call]) -> None:
+    """Programs compile side by side: the compiler uses one core for each. Other nets of the process find them again."""
+    if len(_compiled) > MOST_COMPILED:
+        _compiled.clear()
+    lowered = {key: call.lower() for key, call in {call.key: call for call in calls}.items() if key not in _compiled}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        _compiled.update(zip(lowered, pool.map(lambda program: program.compile(), lowered.values()), strict=True))
+
 
 def _run(calls: Mapping[int, _Call]) -> dict[int, Any]:
-    """The results by number of the output. Programs compile side by side: the compiler uses one core for each."""
+    """The results by number of the output."""
     filled = {number: array for number, call in calls.items() if (array := call.filled()) is not None}
     rest = {number: call for number, call in calls.items() if number not in filled}
-    lowered = {call.kind: call.lower() for call in {call.kind: call for call in rest.values()}.values()}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        compiled = dict(zip(lowered, pool.map(lambda program: program.compile(), lowered.values()), strict=True))
-    return filled | {number: compiled[call.kind](*call.values) for number, call in rest.items()}
+    _compile(rest.values())
+    return filled | {number: call.run() for number, call in rest.items()}
 
 
 class _Parts:
@@ -120,7 +141,6 @@ class _Parts:
         self._program = program
         self._makers = programs.makers(program)
         self._known = dict(zip(program.inputs, inputs, strict=True))
-        self._compiled: dict[Hashable, Any] = {}
 
     def call(self, number: int, place: Any = None) -> _Call | None:
         """What computes the output of that number, or None if it needs more than MOST_EQUATIONS."""
@@ -156,12 +176,6 @@ class _Parts:
         """Whether the array is a key, or comes straight from the function that all our initializers share."""
         return _is_key(self._program.types[number]) or self._makers[number].params.get('name') == DRAW
 
-    def _run_again(self, call: _Call) -> Any:
-        """The result of a call whose program may be compiled already."""
-        if call.kind not in self._compiled:
-            self._compiled[call.kind] = call.lower().compile()
-        return self._compiled[call.kind](*call.values)
-
     def _value(self, number: int) -> Any:
         """The value of an input, a key or drawn numbers; None where it takes too much."""
         if number not in self._known:
@@ -172,7 +186,7 @@ class _Parts:
                 self._known[number] = None if key is None else jax.random.fold_in(key, data.value)
             else:
                 call = self._call(number)
-                self._known[number] = call and self._run_again(call)
+                self._known[number] = call and call.run()
         return self._known[number]
 
 
@@ -210,5 +224,18 @@ def _comparable(value: Any) -> Hashable:
     try:
         hash(value)
     except TypeError:
-        return type(value), id(value)
+        return type(value), _Same(value)
     return type(value), value
+
+
+class _Same:
+    """Equal to itself alone, and kept, so that no other value takes its identity."""
+
+    def __init__(self, value: Any):
+        self._value = value
+
+    def __hash__(self) -> int:
+        return id(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._value is other._value
