@@ -1,4 +1,4 @@
-"""A model in torch for benchmarks.model_worker: eager, float32, channels_last, one thread."""
+"""A model in torch for benchmarks.model_worker: eager or by Inductor, float32, channels_last, one thread."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,13 +39,15 @@ class LikeTorchvision(Dataset):
 
 
 class TorchSteps:
-    """SGD with momentum as torch.optim has it."""
+    """SGD with momentum as torch.optim has it; compiled: the net by `torch.compile`, as it comes."""
 
-    def __init__(self, model: str, case: Case):
+    def __init__(self, model: str, case: Case, *, compiled: bool = False):
         torch.set_num_threads(1)
         self.case = case
         self.model, self.fixed = (self._make(model).to(memory_format=torch.channels_last) for _ in range(2))
         self.fixed.eval()
+        if compiled:
+            self.model, self.fixed = torch.compile(self.model), torch.compile(self.fixed)
         images, labels = batch(case)
         channels_first = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
         self.images = channels_first.contiguous(memory_format=torch.channels_last)

@@ -40,15 +40,15 @@ class Steps(Protocol):
 
 
 def make(framework: str, model: str, case: Case) -> Steps:
-    """The steps of a framework: 'linen', 'ours' or 'torch'."""
+    """The steps of a framework: 'linen', 'ours', 'torch' or 'torch inductor'."""
     if case.is_task:
         from benchmarks import task_steps
 
         return task_steps.OurTaskSteps(model, case) if framework == 'ours' else task_steps.TorchTaskSteps(model, case)
-    if framework == 'torch':
+    if framework.startswith('torch'):
         from benchmarks import model_torch
 
-        return model_torch.TorchSteps(model, case)
+        return model_torch.TorchSteps(model, case, compiled=framework == 'torch inductor')
     from benchmarks import model_jax
 
     return model_jax.OurSteps(model, case) if framework == 'ours' else model_jax.LinenSteps(model, case)

@@ -3,11 +3,12 @@
     python -m benchmarks.models_cpu [--models lenet5 resnet18 --rounds=5]
 
 Each framework runs in a process of its own; all are pinned to the same core and take turns; a figure is the median,
-over the rounds, of the process CPU time of a step, per image. torch is eager, float32, channels_last. Ours has large
-pages for malloc, as the command line gives them; torch as it comes, and with large pages beside it. Inference has batch
-norm folded for ours only, see `benchmarks.deployed`; there is no dropout. LeNet-5 also trains a whole epoch of 60,000
-images, reading the data included: ours from its feed, torch from a DataLoader over tensors, and over PIL images, which
-is how torchvision's MNIST makes them.
+over the rounds, of the process CPU time of a step, per image. torch is float32, channels_last: eager, and by
+`torch.compile` as it comes, for nets of one answer. Ours has large pages for malloc, as the command line gives them;
+torch as it comes, and eager with large pages beside it. Inference has batch norm folded for ours only, see
+`benchmarks.deployed`; there is no dropout. LeNet-5 also trains a whole epoch of 60,000 images, reading the data
+included: ours from its feed, torch from a DataLoader over tensors, and over PIL images, which is how torchvision's
+MNIST makes them.
 The nets of the scene tasks are timed with their losses, and in inference with what reads boxes, masks and key points.
 The three start from the same values: their logits and their first two losses are compared before anything is timed.
 To have torch beside us: pip install -r requirements-bench.txt into an environment of its own. --quick checks that all
@@ -49,7 +50,7 @@ STEP = 0.03  # of what the first step changes the loss by; the gradient of ResNe
 
 
 PAGED = ' in large pages'
-COLUMNS = ('linen', 'ours', 'torch', f'torch{PAGED}')
+COLUMNS = ('linen', 'ours', 'torch', f'torch{PAGED}', 'torch inductor')
 
 
 class Worker:
@@ -68,7 +69,7 @@ class Worker:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **single}
         )
-        self.framework = framework
+        self.framework, self.process = framework, self._process.pid
         self.first = self._answer()
         self.parts: list[str] = self._answer()
 
@@ -119,7 +120,7 @@ def measure(model: str, frameworks: list[str], *, rounds: int, quick: bool) -> l
     case, workers = CASES[model], []
     changes = {name: number for name, number in QUICK.items() if quick and getattr(case, name)}
     try:
-        for framework in (one for one in frameworks if not (case.is_task and one == 'linen')):
+        for framework in (one for one in frameworks if not (case.is_task and one in ('linen', 'torch inductor'))):
             workers.append(Worker(framework, model, [json.dumps(changes)]))
         apart = differences(workers)
         rows = []
@@ -146,7 +147,7 @@ def row(model: str, part: str, seconds: dict[str, list[float]], images: int, mor
     """Medians in milliseconds per image, ratios, and the spread of the rounds."""
     medians = {name: statistics.median(turns) / images * 1e3 for name, turns in seconds.items()}
     ours = medians['ours']
-    over = {peer: round(ours / medians[peer], 2) for peer in ('torch', f'torch{PAGED}') if peer in medians}
+    over = {peer: round(ours / medians[peer], 2) for peer in COLUMNS[2:] if peer in medians}
     return {
         'model': model,
         'part': part,
@@ -155,6 +156,7 @@ def row(model: str, part: str, seconds: dict[str, list[float]], images: int, mor
         'linen_over_ours': round(medians['linen'] / ours, 2) if 'linen' in medians else None,
         'ours_over_torch': over.get('torch'),
         'ours_over_torch_in_large_pages': over.get(f'torch{PAGED}'),
+        'ours_over_torch_inductor': over.get('torch inductor'),
         'target': TARGETS.get((model, part)),
         'date': time.strftime('%Y-%m-%d'),
         **more,
@@ -195,11 +197,11 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--quick', action='store_true')
     arguments = parser.parse_args()
-    frameworks = ['linen', 'ours', *(['torch', f'torch{PAGED}'] if importlib.util.find_spec('torch') else [])]
+    frameworks = ['linen', 'ours', *(COLUMNS[2:] if importlib.util.find_spec('torch') else [])]
     if 'torch' not in frameworks:
         print('torch is not installed here (requirements-bench.txt): without it')
     print('CPU milliseconds per image; compile: CPU seconds of the first call, in the order of the columns')
-    names = ''.join(f'{name:>9}' for name in ('linen', 'ours', 'torch', 'paged'))
+    names = ''.join(f'{name:>9}' for name in ('linen', 'ours', 'torch', 'paged', 'inductor'))
     print(f'{"model":9} {"part":20}{names}{"gain":>8}{"ours/torch":>12}{"target":>7}   compile')
     rows = []
     for model in arguments.models:

@@ -175,8 +175,8 @@ def test_a_blend_of_one_style_with_nothing_is_that_style(net, painting, tmp_path
     alone = style.visualize(*net, style=(painting,), **options)
     blended = style.visualize(*net, style=(painting, str(tmp_path / 'other.png')), blend=(2.0, 0.0), **options)
     np.testing.assert_allclose(blended['loss'], alone['loss'], rtol=1e-6)
-    drawn: Any = style.draw(blended).axes[2].images[0].get_array()
-    assert drawn.shape == (9, 9, 3)
+    drawn: Any = style.draw(blended).artists[2]
+    assert drawn.get_array().shape == (9, 9, 3)
 
 
 def test_original_colours_are_those_of_the_content(net, painting):

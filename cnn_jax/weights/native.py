@@ -98,7 +98,7 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         check_shortage(error)
         raise StorageError(f'{path}: does not hold what its header says: {str(error)[:500]}') from error
     check_finite(arrays, what=str(path))
-    return model, jax.device_put(variables, may_alias=False)  # without a program for each shape
+    return model, jax.device_put(jax.tree.map(np.array, variables))  # jnp.array has a program for each shape
 
 
 def about(path: str | Path) -> dict[str, Any]:
