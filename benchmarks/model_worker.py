@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmarks.model_case import CASES, Case
+from cnn_jax.devices import compilation
 
 
 class Steps(Protocol):
@@ -51,7 +52,10 @@ def make(framework: str, model: str, case: Case) -> Steps:
         return model_torch.TorchSteps(model, case, compiled=framework == 'torch inductor')
     from benchmarks import model_jax
 
-    return model_jax.OurSteps(model, case) if framework == 'ours' else model_jax.LinenSteps(model, case)
+    if framework == 'ours':
+        compilation.give_memory_back()  # as the command line does
+        return model_jax.OurSteps(model, case)
+    return model_jax.LinenSteps(model, case)
 
 
 def first_calls(steps: Steps) -> dict[str, Any]:

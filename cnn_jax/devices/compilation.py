@@ -1,6 +1,8 @@
 """JAX and its company, as the command line wants them: a cache of what was compiled, and no pages on the console."""
 
 import contextlib
+import ctypes
+import functools
 import gc
 import logging
 import os
@@ -10,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 MAPS, MOST_MAPS = Path('/proc/self/maps'), Path('/proc/sys/vm/max_map_count')
+COMPILED = '/jax/core/compile/backend_compile_duration'  # the name of JAX's event
+LONG_SECONDS = 1.0  # a compilation after which giving back is worth its 20 to 90 ms
 
 
 def set_up() -> None:
-    """The compilation cache, before JAX compiles anything; quiet libraries."""
+    """The compilation cache, before JAX compiles anything; quiet libraries; memory that goes back."""
     import absl.logging
     import jax
 
+    give_memory_back()
     absl.logging.set_verbosity(absl.logging.FATAL)  # Orbax says there, in pages, what it also raises
     logging.getLogger('asyncio').setLevel(logging.CRITICAL)
     folder = Path(os.environ.get('JAX_COMPILATION_CACHE_DIR') or '~/.cache/cnn_jax/jax').expanduser()
@@ -28,6 +33,25 @@ def set_up() -> None:
     jax.config.update('jax_compilation_cache_dir', str(folder))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
     jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+
+
+@functools.cache
+def give_memory_back() -> None:
+    """From now on what the compiler frees in a long compilation goes back to the system, before the program runs.
+
+    malloc (glibc's) keeps it otherwise: 830 MB after the step of ResNet-50, so that its training took 1.4 times torch's
+    memory at the peak. Without effect where malloc has no such call (musl, macOS, Windows).
+    """
+    import jax
+
+    jax.monitoring.register_event_duration_secs_listener(_trim)
+
+
+def _trim(event: str, duration_secs: float, **details: Any) -> None:
+    del details
+    if event == COMPILED and duration_secs >= LONG_SECONDS:
+        with contextlib.suppress(OSError, AttributeError, TypeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def hush() -> None:
