@@ -13,6 +13,7 @@ import importlib.util
 import json
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def peak_megabytes(process: int) -> float:
     return int(found[1]) / 1024
 
 
-def measure(model: str, batch: int, ways: list[str], seconds: float) -> dict[str, Any]:
+def measure(model: str, batch: int, ways: Sequence[str], seconds: float) -> dict[str, Any]:
     """The row of one net at one batch; the ways one after the other, as each may need most of the memory."""
     peaks, first = {}, {}
     for way in ways:
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument('--batches', nargs='+', type=int, default=[8, 32])
     parser.add_argument('--seconds', type=float, default=5.0, help='for which each way trains')
     arguments = parser.parse_args()
-    ways = list(WAYS if importlib.util.find_spec('torch') else WAYS[:1])
+    ways = WAYS if importlib.util.find_spec('torch') else WAYS[:1]
     print(f'{"net":>10} {"of":>3}   MB at the peak; CPU seconds to the first step: {", ".join(ways)}')
     rows = []
     for model in arguments.models:
