@@ -11,6 +11,7 @@ from cnn_jax.layers.arguments import Activation
 from cnn_jax.layers.variables import Initializer, Regularizer, add_loss, make_weight
 from cnn_jax.ops.arguments import read_count
 from cnn_jax.ops.bias import add_bias
+from cnn_jax.ops.product import product
 
 
 class Dense(nn.Module):
@@ -50,7 +51,7 @@ class Dense(nn.Module):
             )
         kernel, bias = self._weights(inputs.shape[-1])
         inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=self.dtype)
-        outputs = inputs @ kernel  # (batch, features)
+        outputs = product(inputs, kernel)
         if bias is not None:
             outputs = add_bias(outputs, bias)
         outputs = arguments.activate(self.activation, outputs)
