@@ -40,7 +40,7 @@ def give_memory_back() -> None:
     """From now on what the compiler frees in a long compilation goes back to the system, before the program runs.
 
     malloc (glibc's) keeps it otherwise: 830 MB after the step of ResNet-50, so that its training took 1.4 times torch's
-    memory at the peak. Without effect where malloc has no such call (musl, macOS, Windows).
+    memory at the peak.
     """
     import jax
 
@@ -50,8 +50,13 @@ def give_memory_back() -> None:
 def _trim(event: str, duration_secs: float, **details: Any) -> None:
     del details
     if event == COMPILED and duration_secs >= LONG_SECONDS:
-        with contextlib.suppress(OSError, AttributeError, TypeError):
-            ctypes.CDLL(None).malloc_trim(0)
+        give_back()
+
+
+def give_back() -> None:
+    """What malloc keeps though it is free goes back to the system; without effect on musl, macOS and Windows."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def hush() -> None:
