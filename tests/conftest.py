@@ -31,6 +31,7 @@ from jax._src import lru_cache  # the writer of the cache, which JAX has no publ
 from cnn_jax.devices import stop
 
 MOST_KILOBYTES = 2_500_000
+collect_ignore = ['data']  # files to be copied by test_contributing.py, tests among them
 
 hypothesis.settings.register_profile('untimed', deadline=None)  # a first call compiles, on a machine that may be busy
 hypothesis.settings.load_profile('untimed')
