@@ -79,7 +79,7 @@ def of_source(module: Any, file: str) -> Iterator[str]:
             yield f'{file}: make the argument {one.name} of `load` a keyword: `load(*, {one.name})`'
     yield from _undocumented(module, file, 'load')
     if hasattr(module, 'write_small') and not hasattr(module, 'NAME'):
-        yield f"{file}: add `NAME = '{_stem(file)}'`, that of the folder below --data_dir which `write_small` fills"
+        yield f"{file}: add `NAME = '{_stem(file)}'`, the folder below --data_dir that `write_small` fills"
 
 
 def of_experiment(module: Any, file: str) -> Iterator[str]:

@@ -67,7 +67,7 @@ def tiny_models() -> list[Any]:
     for family in FAMILIES:
         for name, make in MODULES[family].VARIANTS.items():
             model = make_tiny(make(num_classes=NUM_CLASSES))
-            found.setdefault(repr(model), pytest.param(model, id=f'{family}-{name}'))
+            found.setdefault((type(model), repr(model)), pytest.param(model, id=f'{family}-{name}'))
     return list(found.values())
 
 
