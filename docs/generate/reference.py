@@ -107,7 +107,7 @@ def _section(module: str, sessions: Mapping[str, str]) -> str:
     return '\n'.join(lines)
 
 
-def _definition(module: str, name: str) -> tuple[str, ast.AST | None]:
+def _definition(module: str, name: str) -> tuple[str, ast.FunctionDef | ast.ClassDef | None]:
     """Where a name is defined, and its definition; it may be imported from another module of ours under another."""
     tree = _parse(_path(module))
     for node in _definitions(tree):
