@@ -408,3 +408,13 @@ def test_the_names_of_layers_are_found_in_the_program():
     said, number = last.last_hidden(net)
     assert said == 'input of net/output'
     assert net.program.types[number].shape == (3, 5)
+
+
+@pytest.mark.parametrize('name', [name for name, module in METHODS.items() if hasattr(module, 'visualize')])
+def test_a_layer_or_unit_that_a_method_does_not_take_is_refused(name):
+    takes = methods.parameters(METHODS[name].visualize)
+    seen = subject_of(Body(), {'params': {}})
+    for flag, known, given in (('layer', {'layer'}, ('conv1', None)), ('unit', {'unit', 'targets'}, (None, 0))):
+        if not known & {*takes}:
+            with pytest.raises(CnnJaxError, match=f'--{flag} is not for --method={name}; leave it out'):
+                next(draw.make_method(name).draw(seen, *given))
