@@ -8,6 +8,7 @@ runs, checks all.
 """
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,7 @@ def module_of(file: str) -> str:
     return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
 
 
+@functools.cache
 def imported(file: Path) -> set[str]:
     """The modules that a file imports anywhere, and what may be modules: each name of `from package import name`."""
     found = set()
