@@ -1,6 +1,8 @@
 # make run    trains LeNet-5 on the digits; ARGS='--config.epochs=5' adds options
-# make test   runs the test suite;          ARGS='-k conv' selects
-# make lint   ruff and pyright; biome, for the scripts and styles of the pages
+# make test   runs the test suite;          ARGS='-n0 -k conv' selects, in one process
+# make format ruff puts the code into its form, and mends what it can
+# make lint   ruff; pyright on what differs from the main branch and on what imports it; biome, for the scripts and
+#             styles of the pages;          ALL=1 gives pyright all files, as continuous integration does
 # make docs   builds the site into site/, pages of the lecture run; CNN_JAX_LECTURE=small makes that quick
 # Each target sets up .venv by itself.
 
@@ -16,7 +18,7 @@ endif
 ARGS ?=
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: run test lint bench docs clean
+.PHONY: run test format lint bench docs clean
 
 run: .venv/run
 	$(BIN)/python -m cnn_jax.main --experiment=lenet_digits $(ARGS)
@@ -24,10 +26,14 @@ run: .venv/run
 test: .venv/dev
 	$(BIN)/python -m pytest $(ARGS)
 
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(if $(ALL),$(BIN)/pyright,$(BIN)/python .ci/changed.py $(BIN)/pyright)
 	node_modules/.bin/biome lint --error-on-warnings
 
 bench: .venv/dev

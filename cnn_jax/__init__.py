@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from cnn_jax.prediction.net import Net
     from cnn_jax.training.from_python import Finished
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 
 def load(

@@ -34,6 +34,7 @@ from jax._src.interpreters import mlir
 from cnn_jax.devices import compilation, stop
 
 MOST_BYTES = 3e9
+collect_ignore = ['data']  # files to be copied by test_contributing.py, tests among them
 
 hypothesis.settings.register_profile('untimed', deadline=None)  # a first call compiles, on a machine that may be busy
 hypothesis.settings.load_profile('untimed')

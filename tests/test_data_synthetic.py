@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from cnn_jax.data import pipeline, synthetic
+from cnn_jax.errors import CnnJaxError
 
 NOWHERE = Path('/nonexistent')
 
@@ -19,6 +21,13 @@ def test_shapes_and_name():
     data.prepare(NOWHERE, lines.append)
     assert len(lines) == 1
     assert 'SYNTHETIC' in lines[0]
+
+
+def test_there_are_as_many_classes_as_names():
+    data = synthetic.load(batch_size=4, class_names=('cat', 'dog', 'tree'))
+    assert pipeline.load_arrays(data.open('train', NOWHERE))['label'].max() == 2
+    with pytest.raises(CnnJaxError, match='num_classes: got 4 and 3 class_names'):
+        synthetic.load(batch_size=4, num_classes=4, class_names=('cat', 'dog', 'tree'))
 
 
 def test_rows_are_fixed_and_splits_differ():

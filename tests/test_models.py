@@ -5,8 +5,6 @@ larger in test_models_enlarging.py, with a loss network in test_models_perceptua
 in test_models_fast_style.py; here nets are narrow and shallow, and really run.
 """
 
-import importlib
-import pathlib
 from typing import Any
 
 import flax.linen as nn
@@ -15,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from forms import MOST_PARAMETERS, SMALL_NET, sound
 
-import cnn_jax.models
 from cnn_jax.layers import BatchNorm, Conv2D
 from cnn_jax.models.inception import InceptionV3
 from cnn_jax.models.lenet import LeNet, LeNet1998
@@ -24,20 +22,18 @@ from cnn_jax.models.resnet import DEPTHS, ResNet
 from cnn_jax.models.resnet_later import LaterResNet
 from cnn_jax.models.vgg import VGG
 
-MODULES = {
-    path.stem: importlib.import_module(f'cnn_jax.models.{path.stem}')
-    for path in sorted(pathlib.Path(cnn_jax.models.__file__).parent.glob('[a-z]*.py'))
-}
+MODULES = sound('model')
 FIRST = {family: next(iter(module.VARIANTS.values()))() for family, module in MODULES.items()}
 JUDGED = [family for family, model in FIRST.items() if hasattr(model, 'trunk') and hasattr(model, 'scale')]
 TRUNKED = [family for family, model in FIRST.items() if hasattr(model, 'trunk') and family not in JUDGED]
 ENLARGING = [family for family, model in FIRST.items() if hasattr(model, 'scale') and family not in JUDGED]
-REPAINTING = ['fast_style']
-FAMILIES = [family for family in MODULES if family not in (*TRUNKED, *ENLARGING, *JUDGED, *REPAINTING)]
-# Values for fields of that name. The third convolution of a stage is what sets VGG's configuration C apart.
-TINY = {'width': 1 / 16, 'stage_sizes': (1, 1), 'modules': ('3a', '4a', '4d')}
+FAMILIES = [
+    family
+    for family, model in FIRST.items()
+    if hasattr(model, 'num_classes') and family not in (*TRUNKED, *ENLARGING, *JUDGED)
+]
 TINY_INCEPTION = {'width': 1 / 16, 'modules': ('mixed_5b', 'mixed_6a', 'mixed_6b', 'mixed_7a', 'mixed_7b')}
-TINY_VGG = {'width': 1 / 16, 'stage_sizes': (1, 1, 3)}
+TINY_VGG = {'width': 1 / 16, 'stage_sizes': (1, 1, 3)}  # the third convolution of a stage sets C apart
 NUM_CLASSES = 10
 LABELS = jnp.array([3, 7], jnp.int32)
 
@@ -46,8 +42,13 @@ def fields(model) -> set[str]:
     return set(type(model).__dataclass_fields__)
 
 
+def file_of(model) -> str:
+    """Of a net, for what is said of it."""
+    return f'{type(model).__module__.replace(".", "/")}.py'
+
+
 def make_tiny(model):
-    small = TINY_VGG if isinstance(model, VGG) else TINY_INCEPTION if isinstance(model, InceptionV3) else TINY
+    small = TINY_VGG if isinstance(model, VGG) else TINY_INCEPTION if isinstance(model, InceptionV3) else SMALL_NET
     small = {name: value for name, value in small.items() if name in fields(model)}
     if isinstance(model, ResNet) and model.layout == 'imagenet':
         small['depth'] = (
@@ -66,7 +67,7 @@ def tiny_models() -> list[Any]:
     for family in FAMILIES:
         for name, make in MODULES[family].VARIANTS.items():
             model = make_tiny(make(num_classes=NUM_CLASSES))
-            found.setdefault(repr(model), pytest.param(model, id=f'{family}-{name}'))
+            found.setdefault((type(model), repr(model)), pytest.param(model, id=f'{family}-{name}'))
     return list(found.values())
 
 
@@ -120,7 +121,9 @@ def test_one_forward_and_one_training_step(model):
         return value, scores, changed, gradient, optax.tree.norm(gradient)
 
     value, scores, changed, gradient, norm = step(variables['params'])
-    assert all(head.shape == (2, NUM_CLASSES) for head in scores)
+    assert all(head.shape == (2, NUM_CLASSES) for head in scores), (
+        f'{file_of(model)}: return logits (batch, num_classes), or a tuple of such, the last head first'
+    )
     assert np.isfinite(value)
     for path, leaf in jax.tree.leaves_with_path(gradient):
         assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
@@ -133,7 +136,7 @@ def test_one_forward_and_one_training_step(model):
 def test_evaluation_at_another_size_and_channel_count(model):
     images = jax.ShapeDtypeStruct((3, 128, 144, 2), jnp.float32)
     scores = jax.eval_shape(lambda images: model.init_with_output(jax.random.key(0), images, train=False)[0], images)
-    assert scores.shape == (3, NUM_CLASSES)
+    assert scores.shape == (3, NUM_CLASSES), f'{file_of(model)}: in evaluation return logits (batch, num_classes) alone'
     assert scores.dtype == jnp.float32
 
 
@@ -153,9 +156,14 @@ def test_bfloat16_policy_keeps_parameters_statistics_and_scores_in_float32(model
         scores, variables = jax.eval_shape(
             lambda images: model.init_with_output(jax.random.key(0), images, train=False), images
         )
-    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
-    assert inner == {jnp.dtype(jnp.bfloat16)}
-    assert scores.dtype == jnp.float32
+    file = file_of(model)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}, (
+        f'{file}: keep parameters in float32; `dtype` is that of the computation alone'
+    )
+    assert inner == {jnp.dtype(jnp.bfloat16)}, f'{file}: hand `dtype=self.dtype` to every layer'
+    assert scores.dtype == jnp.float32, (
+        f'{file}: end with `return logits if self.dtype is None else logits.astype(jnp.float32)`'
+    )
 
 
 @pytest.mark.parametrize('family', FAMILIES)
@@ -167,7 +175,9 @@ def test_remat_is_there_and_changes_no_names(family):
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     for twin, recomputes in ((model, True), (model.clone(remat=False), False)):
         backward = jax.make_jaxpr(jax.grad(make_loss(twin, zeros, images), has_aux=True))(zeros['params'])
-        assert ('remat' in str(backward) or 'checkpoint' in str(backward)) == recomputes
+        assert ('remat' in str(backward) or 'checkpoint' in str(backward)) == recomputes, (
+            f'{file_of(model)}: wrap its blocks or convolutions in `nn.remat` where `remat` is True, and only there'
+        )
 
 
 def test_remat_changes_no_gradient():
@@ -184,12 +194,10 @@ def test_remat_changes_no_gradient():
         np.testing.assert_allclose(plain / scale, remat / scale, atol=1e-5)
 
 
-@pytest.mark.parametrize('family', FAMILIES)
-def test_docstrings_say_what_the_design_asks_for(family):
-    module = MODULES[family]
-    assert module.VARIANTS
-    for make in module.VARIANTS.values():
-        text = (type(make()).__doc__ or '').lower()
-        for word in ('parameters', 'multiply-adds', 'differs from the paper', '(batch, '):
-            assert word in text, f'{type(make()).__name__}: {word}'
-        assert any(word in text + (module.__doc__ or '').lower() for word in ('arxiv', 'proc. ieee', 'nips'))
+@pytest.mark.parametrize('model', tiny_models())
+def test_a_net_can_be_made_small(model):
+    counts = [leaf.size for leaf in jax.tree.leaves(variable_shapes(model, some_images(model)))]
+    assert sum(counts) <= MOST_PARAMETERS, (
+        f'{file_of(model)}: give {type(model).__name__} a field `width: float = 1.0` that multiplies its filters, or '
+        '`stage_sizes`; the tests make it small by them'
+    )

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import cnn_jax
 
@@ -94,3 +95,12 @@ def test_a_missing_package_is_named(monkeypatch, capsys, tmp_path):
     given = ['--experiment=lenet_digits', f'--workdir={tmp_path}/run', f'--data_dir={tmp_path}/data']
     assert main(given) == 2
     assert "this needs the package gone, which is not installed: pip install 'cnn_jax[all]'" in capsys.readouterr().err
+
+
+def test_whatever_names_the_version_names_the_same_one():
+    """The package, the citation, and the newest heading of the changelog, which has its date too."""
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text(encoding='utf-8'))
+    heading = re.search(r'^## (\S+), (\S+)$', (ROOT / 'CHANGELOG.md').read_text(encoding='utf-8'), re.MULTILINE)
+    assert heading is not None, 'CHANGELOG.md: begin the newest part with a heading such as ## 0.2.0, 2026-11-28'
+    assert heading.groups() == (citation['version'], citation['date-released'])
+    assert citation['version'] == cnn_jax.__version__

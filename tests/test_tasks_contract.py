@@ -1,30 +1,24 @@
 """What every task in `cnn_jax.tasks` keeps, found by looking for `task`."""
 
-import importlib
 import inspect
 import json
-import pkgutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forms import needed, sound
 
-from cnn_jax import tasks
 from cnn_jax.prediction import load
 
-MODULES = {
-    one.name: importlib.import_module(f'cnn_jax.tasks.{one.name}') for one in pkgutil.iter_modules(tasks.__path__)
-}
-TASKS = sorted(name for name, module in MODULES.items() if callable(getattr(module, 'task', None)))
-NEEDED: dict[str, Any] = {'joints': ('nose', 'tail', 'paw'), 'torso': (0, 2)}  # that have no default
+MODULES = sound('task')
+TASKS = sorted(MODULES)
 
 
 def made_with_other_numbers(name: str) -> Any:
     """The task of a file, with every number other than its default."""
     parameters = inspect.signature(MODULES[name].task).parameters.values()
     numbers = {one.name: 2 * one.default for one in parameters if type(one.default) in (int, float)}
-    needed = {one.name: NEEDED[one.name] for one in parameters if one.default is inspect.Parameter.empty}
-    return MODULES[name].task(**numbers, **needed)
+    return MODULES[name].task(**numbers, **needed(MODULES[name].task))
 
 
 def test_the_tasks_are_found():
@@ -37,4 +31,7 @@ def test_the_tasks_are_found():
 def test_a_task_comes_back_from_what_a_file_of_weights_keeps(name):
     made = made_with_other_numbers(name)
     kept = json.loads(json.dumps(dict(made.arguments)))
-    assert load._task(name, kept, Path('net.safetensors')) == made
+    assert load._task(name, kept, Path('net.safetensors')) == made, (
+        f'cnn_jax/tasks/{name}: give the task an `arguments` property with what `task` needs to make one that answers '
+        'the same'
+    )

@@ -138,6 +138,11 @@ def results_of(task: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
     if task == 'super_resolution':
         measures = ('psnr', 'bicubic_psnr', 'ssim', 'bicubic_ssim')
         return {**common, **{name: rng.uniform(0, 40, IMAGES) for name in measures}, 'label': labels[:, 0]}
+    if task != 'pose':
+        pytest.fail(
+            f'cnn_jax/tasks/{task}: its answers are drawn (`draws`); add to `results_of` in tests/test_tasks_pages.py '
+            'what its `results` keep of some images'
+        )
     points = rng.uniform(0, SIZE, (IMAGES, JOINTS, 2)).astype(np.float32)
     return {**common, 'keypoints': points, 'visible': np.ones((IMAGES, JOINTS), bool), 'found': points + 1}
 

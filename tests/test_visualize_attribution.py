@@ -1,7 +1,6 @@
 """What every attribution method promises, the closed forms of each, and the contract of the files."""
 
 import ast
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from forms import few, sound
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.tracing import affine, last, scores
@@ -27,14 +27,8 @@ from cnn_jax.visualize import (
 )
 from cnn_jax.visualize.engine import methods
 
-FEW = {
-    'smooth_grad': {'samples': 3},
-    'integrated_gradients': {'steps': 4},
-    'occlusion': {'window': 4, 'stride': 3},
-    'cam': {'layer': 'conv2'},
-}
-OF_NO_LAYER = ('class_images', 'honesty', 'style')  # of classes, of methods, of several layers by settings
-ATTRIBUTIONS = [name for name in methods.available() if hasattr(methods.load(name), 'attribute')]
+ATTRIBUTIONS = [name for name, module in sound('method').items() if hasattr(module, 'attribute')]
+LAYERS = {'cam': {'layer': 'conv2'}}
 
 
 class Net(nn.Module):
@@ -73,26 +67,8 @@ def net():
 
 
 def run(name, model, variables, images, targets=None, **options):
-    return methods.load(name).attribute(model, variables, images, targets, **(FEW.get(name, {}) | options))
-
-
-@pytest.mark.parametrize('name', methods.available())
-def test_the_contract_of_a_method_file(name):
-    """One public function of a fixed form, options with defaults, a source in the docstring, a way to draw."""
-    module = methods.load(name)
-    if hasattr(module, 'attribute'):
-        parameters = list(inspect.signature(module.attribute).parameters.values())
-        assert [p.name for p in parameters[:4]] == ['model', 'variables', 'images', 'targets']
-        assert {'layer', 'chunk'} <= {p.name for p in parameters[4:]}
-        assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in parameters[4:])
-        assert not hasattr(module, 'visualize')
-    else:
-        parameters = list(inspect.signature(module.visualize).parameters.values())
-        assert [p.name for p in parameters[:2]] == ['model', 'variables']
-        assert callable(module.draw)
-        assert 'layer' in {p.name for p in parameters} or name in OF_NO_LAYER
-    assert module.__doc__
-    assert (module.attribute if hasattr(module, 'attribute') else module.visualize).__doc__
+    attribute = methods.load(name).attribute
+    return attribute(model, variables, images, targets, **(few(attribute) | LAYERS.get(name, {}) | options))
 
 
 def test_no_method_opens_pyplot():

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from forms import few, sound
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
@@ -26,10 +27,8 @@ LONG = (
     'red-breasted merganser', 'trolleybus, trolley coach',
 )  # fmt: skip
 SHORT = ('cat', 'dog', 'tree')
-ATTRIBUTIONS = [name for name in methods.available() if hasattr(methods.load(name), 'attribute')]
-FEW_STEPS = {'class_images': {'steps': 2}, 'units': {'steps': 2}, 'deep_dream': {'steps': 1}, 'invert': {'steps': 2},
-             'multifaceted': {'steps': 2, 'facets': 2}}  # fmt: skip
-FEW = {'smooth_grad': {'samples': 3}, 'integrated_gradients': {'steps': 4}, 'occlusion': {'window': 6, 'stride': 5}}
+METHODS = sound('method')
+ATTRIBUTIONS = [name for name, module in METHODS.items() if hasattr(module, 'attribute')]
 
 
 class Body(nn.Module):
@@ -161,7 +160,8 @@ def net_of(model):
 
 
 def run(name, model, variables, images, targets=None, **options):
-    return np.asarray(methods.load(name).attribute(model, variables, images, targets, **FEW.get(name, {}), **options))
+    attribute = methods.load(name).attribute
+    return np.asarray(attribute(model, variables, images, targets, **few(attribute), **options))
 
 
 @pytest.mark.parametrize('model', SOUND, ids=lambda model: type(model).__name__)
@@ -197,7 +197,7 @@ def one_line(error: BaseException) -> str:
 def test_what_cannot_be_explained_is_one_line(name):
     images = images_of()
     views, variables = net_of(Views())
-    if name in methods.OF_MAPS:
+    if methods.traits(name).of_maps:
         with pytest.raises(CnnJaxError, match='first axis is not that of the 3 images') as raised:
             run(name, views, variables, images)
         one_line(raised.value)
@@ -208,7 +208,7 @@ def test_what_cannot_be_explained_is_one_line(name):
     both, variables = net_of(Both())
     with pytest.raises(CnnJaxError, match=r'returns 2 arrays: boxes \(3, 4\), verdicts \(3, 3\); which'):
         run(name, both, variables, images)
-    if name not in methods.OF_MAPS:
+    if not methods.traits(name).of_maps:
         assert np.any(run(name, both, variables, images, layer='verdicts'))
     asked, variables = made(Asked(), images, asked=(0.0,))
     with pytest.raises(CnnJaxError, match='Asked takes question beside the images'):
@@ -290,20 +290,17 @@ def quick(monkeypatch, tmp_path_factory):
     painting = tmp_path_factory.mktemp('style') / 'painting.png'
     Image.fromarray(Rows(3).images[5]).save(painting)
     layers = {'content_layers': ('conv1',), 'style_layers': ('conv1', 'conv2')}
-    painted = {'style': {'style': (str(painting),), 'steps': 2, **layers}}
+    painted = {'style': {'style': (str(painting),), **layers}}
     monkeypatch.setattr(subject, 'NUM_CHECKED', 4)
     monkeypatch.setattr(attribution, 'CHECKS', {'most_levels': 3, 'num_steps': 3})
-    for name, options in FEW.items():
-        plain = methods.load(name).attribute
-        defaults = {**plain.__kwdefaults__, **options}
-        monkeypatch.setattr(plain, '__kwdefaults__', defaults)
-    for name, options in (FEW_STEPS | painted).items():
-        plain = methods.load(name).visualize
-        monkeypatch.setattr(plain, '__kwdefaults__', {**plain.__kwdefaults__, **options})
+    for name, module in METHODS.items():
+        plain = getattr(module, 'attribute', None) or module.visualize
+        options = {**few(plain), **painted.get(name, {})}
+        monkeypatch.setattr(plain, '__kwdefaults__', {**(plain.__kwdefaults__ or {}), **options})
 
 
 @pytest.mark.usefixtures('quick')
-@pytest.mark.parametrize('name', [name for name in methods.available() if name != 'honesty'])
+@pytest.mark.parametrize('name', [name for name in METHODS if name != 'honesty'])
 def test_maps_that_are_not_finite_are_drawn_or_said(name, tmp_path):
     model = Body()
     variables: Any = jax.jit(model.init)(jax.random.key(1), images_of())
@@ -349,7 +346,7 @@ def check_texts(figure, name):
 
 
 @pytest.mark.usefixtures('quick')
-@pytest.mark.parametrize('name', [name for name in methods.available() if name != 'honesty'])
+@pytest.mark.parametrize('name', [name for name in METHODS if name != 'honesty'])
 @pytest.mark.parametrize('names', [LONG, SHORT], ids=['long', 'short'])
 def test_no_text_is_cut_small_or_overprinted(name, names):
     model = Body(classes=len(names))
@@ -411,3 +408,13 @@ def test_the_names_of_layers_are_found_in_the_program():
     said, number = last.last_hidden(net)
     assert said == 'input of net/output'
     assert net.program.types[number].shape == (3, 5)
+
+
+@pytest.mark.parametrize('name', [name for name, module in METHODS.items() if hasattr(module, 'visualize')])
+def test_a_layer_or_unit_that_a_method_does_not_take_is_refused(name):
+    takes = methods.parameters(METHODS[name].visualize)
+    seen = subject_of(Body(), {'params': {}})
+    for flag, known, given in (('layer', {'layer'}, ('conv1', None)), ('unit', {'unit', 'targets'}, (None, 0))):
+        if not known & {*takes}:
+            with pytest.raises(CnnJaxError, match=f'--{flag} is not for --method={name}; leave it out'):
+                next(draw.make_method(name).draw(seen, *given))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from forms import few, sound
 from test_models import MODULES, TRUNKED
 
 from cnn_jax.errors import CnnJaxError
@@ -24,12 +25,7 @@ TASKS = {
     'segmentation': segmentation.task(),
     'pose': JOINTS,
 }
-ATTRIBUTIONS = [name for name in methods.available() if hasattr(methods.load(name), 'attribute')]
-FEW: dict[str, Any] = {
-    'smooth_grad': {'samples': 2},
-    'integrated_gradients': {'steps': 3},
-    'occlusion': {'window': 6, 'stride': 6},
-}
+ATTRIBUTIONS = [name for name, module in sound('method').items() if hasattr(module, 'attribute')]
 SIZE = (12, 16)
 
 
@@ -196,7 +192,7 @@ def test_every_method_explains_what_a_task_answers(kind):
     subject = subject_of(kind)
     targets = looked_at(subject, None).targets
     for name in ATTRIBUTIONS:
-        attribute, options = methods.load(name).attribute, FEW.get(name, {})
+        attribute, options = methods.load(name).attribute, few(methods.load(name).attribute)
         if name == 'cam':
             with pytest.raises(CnnJaxError, match=r"cam: the net does not allow it at 'trunk/conv2'.* use grad_cam"):
                 attribute(subject.model, subject.variables, subject.images, targets)

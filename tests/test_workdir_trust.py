@@ -72,7 +72,9 @@ def test_no_mode_runs_what_a_folder_names(foreign, mode, capsys, monkeypatch):
     monkeypatch.setattr('cnn_jax.devices.compilation.set_up', lambda: None)
     assert main([f'--mode={mode}', f'--workdir={foreign}']) == 2
     error = capsys.readouterr().err
-    assert f'{foreign} names the experiment file {named_by(foreign)}, which would be run' in error
+    assert f'{foreign} names the experiment file {named_by(foreign)}, which would be run' in error, (
+        f'cnn_jax/modes/{mode}.py: call `command.load()` before anything else is asked for; it asks for --trust'
+    )
     assert '--trust' in error
     assert not (foreign.parent / 'has run').exists()
 

@@ -43,3 +43,11 @@ def test_make_finds_its_environment_and_says_what_it_installs(tmp_path, system, 
     assert f'{folder}/python -m pip install' in said
     assert '--quiet' not in said
     assert 'installing what a run needs' in said
+
+
+def test_the_types_of_what_imports_a_changed_file_are_looked_at_too():
+    importers = runpy.run_path(str(ROOT / '.ci' / 'changed.py'), run_name='changed')['importers']
+    assert {'cnn_jax/tasks/task.py', 'cnn_jax/tasks/multilabel.py'} <= importers({'cnn_jax/statistics/metric.py'})
+    assert 'experiments/resnet_digits.py' in importers({'experiments/lenet_digits.py'})  # by its place
+    assert 'tests/test_data_sources.py' in importers({'tests/small_imagenet.py'})
+    assert not importers({'tests/test_workflow.py'})

@@ -122,8 +122,9 @@ def visualize(
     elif settings:
         raise CnnJaxError(f'--set.{next(iter(settings))} is a setting of a method; add --method=NAME')
     trained = workdir if workdir is not None and read_config(workdir) else None
+    headless = method is not None and methods.traits(method).of_no_class
     variables, note = restore.trained_variables(
-        loaded, trained, init_from, mapping.make_mesh(), log, which=checkpoint, headless=method in methods.OF_NO_CLASS
+        loaded, trained, init_from, mapping.make_mesh(), log, which=checkpoint, headless=headless
     )
     model = without_head(loaded.experiment.model) if 'lacks' in note else loaded.experiment.model
     with log.working('reading the images'):
@@ -213,7 +214,7 @@ def _subject(
         about={'experiment': loaded.name, 'options': loaded.options, **note},
         data_dir=data_dir,
         image=image,
-        optional=method in methods.OF_NO_IMAGE,
+        optional=method is not None and methods.traits(method).of_no_image,
     )
     if net is None or not lines:
         return subject

@@ -12,6 +12,7 @@ from cnn_jax.visualize import grad_cam
 from cnn_jax.visualize.engine import placing
 from cnn_jax.visualize.engine.placing import Placed
 
+OF_MAPS = True  # reads the maps of `layer`
 UNIT = 'score, if it were so everywhere'
 
 

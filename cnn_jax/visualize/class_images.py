@@ -26,6 +26,8 @@ from cnn_jax.visualize.optimized.recipe import Recipe
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+OF_NO_IMAGE = True  # made of nothing
+
 
 def visualize(
     model: Any,

@@ -36,6 +36,7 @@ from cnn_jax.visualize.optimized.transformations import Jitter, boxed
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+OF_NO_CLASS = True  # a net whose head is missing will do
 PRINTS = 'images'  # also written as they are
 ZOOM = 0.05  # of a film, for each frame
 LEAST_SIDE = 20  # pixels of the smallest octave, where their number is not given

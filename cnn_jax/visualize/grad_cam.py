@@ -10,6 +10,7 @@ from cnn_jax.tracing import last, layers, scores
 from cnn_jax.visualize.engine import placing
 from cnn_jax.visualize.engine.placing import Placed
 
+OF_MAPS = True  # reads the maps of `layer`
 UNIT = 'score per place'  # of the numbers of a map: weights are gradients, averaged over the places
 Weighting = Literal['mean', 'plus_plus']
 

@@ -7,6 +7,7 @@ import jax
 from cnn_jax.visualize import grad_cam
 from cnn_jax.visualize.engine.placing import Placed
 
+OF_MAPS = True  # reads the maps of `layer`
 UNIT = 'weighted activation'
 
 

@@ -7,6 +7,7 @@ import jax
 from cnn_jax.visualize import grad_cam, guided_backprop
 from cnn_jax.visualize.engine.placing import Placed
 
+OF_MAPS = True  # reads the maps of `layer`
 UNIT = 'score per place, times score per unit of the input'
 
 

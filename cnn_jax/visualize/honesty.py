@@ -65,7 +65,7 @@ def visualize(
     Raises: CnnJaxError for a method that is no attribution, and what the method raises.
     """
     images = scores.check_images(images)
-    scored = None if method in methods.OF_MAPS else layer
+    scored = methods.scored_layer(method, layer)
     targets = mixtures.resolve(model, variables, images, targets, scored, chunk=TOGETHER)
     net = scores.net_of(model, variables, images[:1])
     order = owners_in_order(net, variables, scored)[::-1]

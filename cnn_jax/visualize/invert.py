@@ -35,6 +35,7 @@ from cnn_jax.visualize.optimized.steps import Steps
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+OF_NO_CLASS = True  # a net whose head is missing will do
 SIXTH_POWERS = 1.7  # 8e-10 / 2 at 0 .. 255, over the squared norm of an image: here times 255 ** 4
 FARTHEST = 0.55  # of ImageNet's mean colour to white, for which that weight is made
 VARIATIONS = (0.01, 0.05, 0.2)  # of layers in the first, second and last third

@@ -13,6 +13,7 @@ from cnn_jax.visualize import occlusion
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+OF_MAPS = True  # reads the maps of `layer`
 _GAP = 0.72  # inches to the right of a panel: its colour-bar
 _HEAD = 0.2  # inches above a row of panels
 

@@ -31,6 +31,7 @@ from cnn_jax.visualize.optimized.painting import Preset
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+OF_NO_CLASS = True  # a net whose head is missing will do
 PRINTS = 'images'  # also written as they are
 CONTENT_LAYERS = ('conv4_2',)
 STYLE_LAYERS = ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1')

@@ -35,6 +35,8 @@ from cnn_jax.visualize.optimized.step import features
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+OF_NO_IMAGE = True  # made of nothing
+OF_NO_CLASS = True  # a net whose head is missing will do
 COLUMNS = 8  # units beside each other
 NOISE = 8  # images of noise by which activations are measured where there are no real ones
 

@@ -25,7 +25,7 @@ LONGEST_SECONDS = 600  # of one script; the longest took 181, beside other work,
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog='python -m docs.generate', description=__doc__.partition('\n')[0])
+    parser = argparse.ArgumentParser(prog='python -m docs.generate', description=(__doc__ or '').partition('\n')[0])
     parser.add_argument('--only', default='', help='run only the scripts that begin with this')
     parser.add_argument('--check', type=Path, help='look through a built site for requests to other hosts')
     given = parser.parse_args(arguments)

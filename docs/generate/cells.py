@@ -30,7 +30,7 @@ def read(path: Path) -> list[Cell]:
             continue
         if kind is not None:
             cells.append(_cell(path, kind, start, lines))
-        kind, start, lines = mark[1] or 'code', number + 1, []
+        kind, start, lines = 'markdown' if mark[1] else 'code', number + 1, []
     if not cells or cells[0].kind != 'markdown' or not cells[0].text.startswith('# '):
         raise ValueError(f'{path}: the first cell has no title; begin with # %% [markdown] and # # The title')
     return cells

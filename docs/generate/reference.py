@@ -37,6 +37,8 @@ PARTS = {
                   ('cnn_jax.tasks.task', 'cnn_jax.tasks.*')),
     'data': Part('Data', 'One file for each source, and what changes a batch on the device.', ('cnn_jax.data.*',)),
     'visualize': Part('Looking inside', 'One file for each method.', ('cnn_jax.visualize.*',)),
+    'statistics': Part('Is it more than noise?', 'Ablations as papers report them, and what a difference is worth.',
+                       ('cnn_jax.ablation', 'cnn_jax.statistics.*')),
     'weights': Part('Weights', 'From other libraries, and ours.', ('cnn_jax.weights', 'cnn_jax.weights.imagenet')),
 }  # fmt: skip
 
@@ -107,7 +109,7 @@ def _section(module: str, sessions: Mapping[str, str]) -> str:
     return '\n'.join(lines)
 
 
-def _definition(module: str, name: str) -> tuple[str, ast.AST | None]:
+def _definition(module: str, name: str) -> tuple[str, ast.FunctionDef | ast.ClassDef | None]:
     """Where a name is defined, and its definition; it may be imported from another module of ours under another."""
     tree = _parse(_path(module))
     for node in _definitions(tree):

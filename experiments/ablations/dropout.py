@@ -1,4 +1,4 @@
-"""Dropout in AlexNet: none, after its two hidden layers as in the paper, or before them as in torchvision.
+"""Dropout in AlexNet: none, after its two hidden layers (the paper), or before them (torchvision).
 
     python -m cnn_jax.main --mode=ablate --experiment=ablations/dropout
     python -m cnn_jax.main --mode=ablate --experiment=ablations/dropout --config.size=full

@@ -1,4 +1,4 @@
-"""The shortcuts of residual nets: A zero-padded, B projected where shapes change, C projected everywhere.
+"""The shortcuts of residual nets: A zero-padded, B projected where shapes change, C all projected.
 
     python -m cnn_jax.main --mode=ablate --experiment=ablations/shortcuts
     python -m cnn_jax.main --mode=ablate --experiment=ablations/shortcuts --config.size=full

@@ -73,7 +73,7 @@ class Attribution:
 
     def _layer_of_maps(self, subject: Subject, layer: str | None) -> str | None:
         """The layer whose maps are read; None where `layer` says what is scored."""
-        if self.name not in methods.OF_MAPS:
+        if not methods.traits(self.name).of_maps:
             return None
         return layer or last.last_map(scores.net_of(subject.model, subject.variables, subject.images))
 

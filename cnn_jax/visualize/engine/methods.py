@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnn_jax import options
 from cnn_jax.errors import CnnJaxError, unknown
@@ -17,14 +17,32 @@ _FOLDER = Path(__file__).parent.parent
 GIVEN = {
     'images', 'photograph', 'preprocess', 'examples', 'training', 'targets', 'probability', 'layer', 'unit', 'told',
 }  # by the engine  # fmt: skip
-OF_NO_CLASS = {'deep_dream', 'invert', 'style', 'units'}  # of a net whose head is missing too
-OF_NO_IMAGE = {'class_images', 'units'}  # made of nothing: where the data set is not there no image is needed either
-OF_MAPS = {'cam', 'grad_cam', 'grad_cam_plus_plus', 'guided_grad_cam', 'occlusion_panels'}
+
+
+class Traits(NamedTuple):
+    """What a method may say of itself, each as `NAME = True` in its file; see `traits`.
+
+    Attributes:
+        of_maps: `OF_MAPS`: it reads the maps of `layer`; in other methods the units of `layer` take the place of the
+            scores.
+        of_no_class: `OF_NO_CLASS`: it needs no scores, and a net whose head is missing will do.
+        of_no_image: `OF_NO_IMAGE`: it is made of nothing: where the data set is not there no image is needed either.
+    """
+
+    of_maps: bool
+    of_no_class: bool
+    of_no_image: bool
+
+
+def traits(name: str) -> Traits:
+    """What the file of a method says of it; CnnJaxError for an unknown one."""
+    module = load(name)
+    return Traits(*(bool(getattr(module, trait.upper(), False)) for trait in Traits._fields))
 
 
 def scored_layer(name: str, layer: str | None) -> str | None:
     """The layer that takes the place of the scores in a method; None: the scores are explained."""
-    return None if name in OF_MAPS else layer
+    return None if traits(name).of_maps else layer
 
 
 @cache

@@ -27,6 +27,8 @@ class Visualization:
     def draw(self, subject: Subject, layer: str | None, unit: int | None) -> Iterator[Picture]:
         if unit is not None and not {'unit', 'targets'} & set(self._takes):
             raise CnnJaxError(f'--unit is not for --method={self.name}; leave it out')
+        if layer is not None and 'layer' not in self._takes:
+            raise CnnJaxError(f'--layer is not for --method={self.name}; leave it out')
         if 'examples' in methods.required(self._module.visualize) and subject.examples is None:
             raise DataError(f'{self.name} needs the test images, and the data set is not there')
         measured = subject.to_measure() if 'training' in self._takes else None
