@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from cnn_jax.report.microscope import made, maps, optimised, units
+from cnn_jax.report.microscope import guided, maps, optimised, units
 
 
 class Card(NamedTuple):
@@ -49,10 +49,10 @@ CARDS: dict[str, Card] = {
         "The gradient of the unit's value with respect to the pixels, where each ReLU lets through only what "
         'is positive forwards and backwards: g (x > 0) (g > 0); summed over the colours. Springenberg et al. '
         '2014, arXiv:1412.6806.',
-        f'The first {made.NUM_GUIDED} patches; each unit has its own colours.',
+        f'The first {guided.NUM_GUIDED} patches; each unit has its own colours.',
         'Little of the weights: pictures of a net with random weights look alike (Adebayo et al. 2018, '
         'arXiv:1810.03292). It shows edges near which the unit looks, not how much each counts.',
-        'tests/test_report_made.py::test_guided_pictures_are_those_of_the_method',
+        'tests/test_report_guided.py::test_guided_pictures_are_those_of_the_method',
     ),
     'optimised': Card(
         'Images made for a unit',
