@@ -65,6 +65,17 @@ CARDS: dict[str, Card] = {
         'arXiv:2010.12606). Other settings give other pictures.',
         'tests/test_report_made.py::test_made_images_excite_their_units',
     ),
+    'class_images': Card(
+        'Images of the classes',
+        'From noise, the pixels climb the score of the class (before softmax), moved, turned and blurred a little at '
+        'each step, with the net as it was at that step of its training. Simonyan et al. 2013, arXiv:1312.6034; '
+        'Yosinski et al. 2015, arXiv:1506.06579.',
+        f'Preset {optimised.PRESET}, {optimised.STEPS} steps, seed {optimised.SEED}; the same noise and the same moves '
+        'at all steps of the training. The first classes, by `--mode=report --set.classes=NUMBER`.',
+        'What the net needs to see: an image can have a high score and be like no image of the class. Scores of two '
+        'steps of the training are not on one scale, for weights grow.',
+        'tests/test_report_class_images.py::test_class_images_are_those_of_the_method_at_each_step',
+    ),
     'gradient': Card(
         'Gradient',
         'The derivative of the score of the class (before softmax) with respect to each pixel, summed over '

@@ -22,7 +22,7 @@ from cnn_jax.report.microscope.units import MOST_UNITS
 from cnn_jax.tasks.run import Run
 from cnn_jax.visualize.engine.examples import Examples
 
-MAP_BYTES = 1 << 19  # of all maps that are kept
+MAP_BYTES = 3 << 17  # of all maps that are kept
 MOST_IMAGES, MOST_MAPS, MOST_NUMBERS = 6, 16, 64  # images with maps; maps of a layer, or numbers of a vector
 BORN = 0.5  # share of its correlation in the end with which a unit is born
 MOST_SCORES = 5  # classes of an image

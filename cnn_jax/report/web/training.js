@@ -13,7 +13,7 @@ CNN_JAX.views.training = {
     place.append(make('p', { class: 'note' }, 'The net at ' + data.steps.length + ' steps from the first to the last, each about as many times the one before. The slider, or the arrow keys, go through them, on the pages of layers, units, images and Space too; ' + CNN_JAX.data.run.images + ' ' + CNN_JAX.data.run.split + ' images are looked at.'));
     data.failed.forEach(function (text) { place.append(make('p', { class: 'note', role: 'alert' }, 'Left out: ' + text)); });
     const of = CNN_JAX.views.training;
-    place.append(make('div', { class: 'panels' }, data.right ? of.scores(view) : null, of.dead(view), of.plane(view), make('div', { class: 'stack' }, of.filters(view), data.births[0] ? of.births(view, state) : null)), of.maps(view, state));
+    place.append(make('div', { class: 'panels' }, data.right ? of.scores(view) : null, of.dead(view), of.plane(view), make('div', { class: 'stack' }, of.filters(view), data.births[0] ? of.births(view, state) : null)), of.classes(view), of.maps(view, state));
     of.move(view.at);
   },
 
@@ -109,6 +109,22 @@ CNN_JAX.views.training = {
       }));
     });
     return make('figure', {}, make('h3', {}, 'First filters'), place, colour ? null : paint.bar(packed.signed, packed.limit));
+  },
+
+  // What the net of the step takes for each class, with the score that it gives.
+  classes: function (view) {
+    const made = view.data.classes, title = titled('What it takes for each class', 'class_images');
+    if (!made.images) return make('section', { class: 'class-images' }, title, make('p', { class: 'note' }, 'Left out: ' + made.left_out + '.'));
+    const place = make('div', { class: 'of-classes' });
+    view.updates.push(function (at) {
+      place.replaceChildren.apply(place, made.classes.map(function (label, number) {
+        const words = CNN_JAX.className(label) + ', score ' + short(made.scores[at][number]);
+        return make('div', {}, paint.pixels(made.images, [at, number], 'made for ' + words + ' at step ' + view.data.steps[at]),
+          make('p', { class: 'label', title: words }, make('b', {}, CNN_JAX.className(label)), make('br'), 'score ' + short(made.scores[at][number])));
+      }));
+    });
+    const part = made.classes.length < CNN_JAX.data.run.classes.length ? ' Of the first ' + made.classes.length + ' of ' + CNN_JAX.data.run.classes.length + ' classes; for others --set.classes.' : '';
+    return make('section', { class: 'class-images' }, title, place, make('p', { class: 'note' }, 'Images made to raise the score of a class, from the same noise at every step: ' + made.settings + '.' + part));
   },
 
   // The correlation of each unit with its class, a row for a unit, in the order of their births.
