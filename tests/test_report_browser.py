@@ -25,6 +25,7 @@ VIEWS = {
     'overview': '',
     'layer': '#layer=conv3&lens=patches&sort=selectivity',
     'weights': '#layer=conv1&lens=weights&scale=unit',
+    'range': '#layer=conv1&lens=map&scale=all',
     'kept': '#layer=pool2&lens=weights&sort=norm&scale=unit',  # what was chosen for a layer that has weights
     'unit': '#layer=conv3&unit=2',
     'dead': '#layer=conv1&unit=1',
@@ -58,6 +59,9 @@ FRAME = """<!doctype html><iframe src="index.html$HASH" style="width: $WIDTHpx; 
 <pre id="probe"></pre><script>addEventListener('message', function (event) {
   document.getElementById('probe').textContent = event.data;
 });</script>"""
+
+
+WAIT = 'function wait() { return new Promise(function (then) { setTimeout(then, 400); }); }'
 
 
 def made_up(run, training, layers, most, told):
@@ -120,9 +124,14 @@ def opened(folder, dumped):
 @pytest.mark.parametrize('name', VIEWS)
 def test_every_view_opens_without_an_error_and_fits_a_phone(opened, name):
     found = opened(VIEWS[name], width=390)
-    assert found['view'] == {'weights': 'layer', 'kept': 'layer', 'made': 'layer', 'dead': 'unit', 'maps': 'image'}.get(
-        name, name
-    )
+    assert found['view'] == {
+        'weights': 'layer',
+        'range': 'layer',
+        'kept': 'layer',
+        'made': 'layer',
+        'dead': 'unit',
+        'maps': 'image',
+    }.get(name, name)
     assert found['width'] == 390
     assert found['overflow'] <= 0
     assert found['unnamed'] == 0
@@ -136,6 +145,27 @@ def test_numbers_in_the_browser_are_those_of_the_arrays(opened, folder):
     np.testing.assert_allclose(found['map'], scripts.unpack(packed)[1, 2].ravel(), rtol=1e-12, atol=1e-12)
     assert '2 of 16 units are dead' in found['text']
     assert found['seen'] > 5  # the sections of before are there too
+
+
+def test_one_range_of_colours_for_the_unit_the_layer_or_all_layers(folder, dumped):
+    script = (
+        WAIT
+        + """
+    const found = {};
+    for (const lens of ['map', 'weights']) for (const scale of ['unit', 'layer', 'all']) {
+      location.hash = '#layer=conv1&lens=' + lens + '&scale=' + scale;
+      await wait();
+      found[lens + ' ' + scale] = document.querySelector('#microscope .bar span:last-child').textContent;
+    }
+    return found;"""
+    )
+    found = within(folder, dumped, script)
+    data = [scripts.read_script(folder / 'data' / f'layer_{number}.js') for number in range(4)]
+    weights = [data[0]['kernels'], data[2]['incoming']['kernels'], data[3]['incoming']['kernels']]
+    for lens, own in (('map', [one['maps'] for one in data]), ('weights', weights)):
+        assert found[f'{lens} unit'] == 'largest of the unit'
+        assert float(found[f'{lens} layer']) == pytest.approx(own[0]['limit'], rel=0.01)
+        assert float(found[f'{lens} all']) == pytest.approx(max(one['limit'] for one in own), rel=0.01)
 
 
 def test_a_link_restores_the_view_and_names_stay_text(opened):
@@ -160,9 +190,6 @@ def within(folder, dumped, script, **settings):
     )
     page.write_text(text.replace('</body>', probe), encoding='utf-8')
     return dumped(page, **settings)
-
-
-WAIT = 'function wait() { return new Promise(function (then) { setTimeout(then, 400); }); }'
 
 
 @pytest.mark.skipif(not AXE.exists(), reason='axe-core is not installed: make lint installs it')

@@ -77,6 +77,7 @@ def write(run: Run, look: Look, *, told: Told = lambda words: None) -> None:
     for number, layer in enumerate(table):
         own = units.about_layer(run, layer, watched, seen.shapes, seen.judged)
         own |= {'maps': _kept(maps[layer.name]), 'top': _in_images(tops[layer.name], images)}
+        about['layers'][number]['limits'] = _limits(own)
         scripts |= {f'layer_{number}': own | {'number': number}, f'made_{number}': of_units[layer.name]}
     scripts['drawn'] = part('what the task draws', lambda: about_drawn(run, look, watched, chosen), otherwise={})
     scripts['maps'] = _of_images(seen, told) if look.costly else {}
@@ -163,6 +164,12 @@ def _kept(maps: np.ndarray) -> dict[str, Any]:
     maps = maps[..., : units.MOST_UNITS]
     factor = factor_to(maps, MOST_SIDE)
     return {**pack(averaged(maps, factor).transpose(0, 3, 1, 2)), 'shrunk': factor}
+
+
+def _limits(layer: Mapping[str, Any]) -> dict[str, float]:
+    """The largest magnitudes of the maps and of the weights of a layer, which one range of colours for all needs."""
+    weights = layer.get('kernels') or layer.get('incoming', {}).get('kernels', {'limit': 0.0})
+    return {'map': layer['maps']['limit'], 'weights': weights['limit']}
 
 
 def _in_images(top: units.Top, images: np.ndarray) -> dict[str, Any]:

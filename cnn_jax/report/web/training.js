@@ -105,7 +105,7 @@ CNN_JAX.views.training = {
     view.updates.push(function (at) {
       place.replaceChildren.apply(place, Array.from({ length: packed.shape[1] }, function (_, unit) {
         const label = 'filter ' + unit + ' at step ' + view.data.steps[at];
-        return colour ? paint.colourKernel(packed, [at, unit], false, label) : paint.canvas(paint.picture(packed, [at, unit, 0]), packed.limit, label);
+        return colour ? paint.colourKernel(packed, [at, unit], packed.limit, label) : paint.canvas(paint.picture(packed, [at, unit, 0]), packed.limit, label);
       }));
     });
     return make('figure', {}, make('h3', {}, 'First filters'), place, colour ? null : paint.bar(packed.signed, packed.limit));

@@ -117,7 +117,7 @@ CNN_JAX.views.unit = {
   weights: function (layer, unit, number) {
     if (layer.kernels) {
       const colour = layer.kernels.shape[1] === 3;
-      return make('figure', {}, make('h3', {}, 'Weights'), make('div', { class: 'large' }, CNN_JAX.unitPicture(layer, unit, 'weights', true)),
+      return make('figure', {}, make('h3', {}, 'Weights'), make('div', { class: 'large' }, CNN_JAX.unitPicture(layer, unit, 'weights', 'unit')),
         colour ? null : paint.bar(layer.kernels.signed, paint.largest(paint.picture(layer.kernels, [unit, 0]))), make('figcaption', {}, 'Norm ' + short(layer.norm[unit]) + '.'));
     }
     if (!layer.incoming) return null;
@@ -136,7 +136,7 @@ CNN_JAX.views.unit = {
     const images = CNN_JAX.data.images;
     const image = images.all[images.chosen[CNN_JAX.chosenPlace()]];
     if (CNN_JAX.mapPlace(layer) < 0) return null;
-    const pair = make('div', { class: 'pair' }, paint.whole(image, null), CNN_JAX.unitPicture(layer, unit, 'map', false));
+    const pair = make('div', { class: 'pair' }, paint.whole(image, null), CNN_JAX.unitPicture(layer, unit, 'map', 'layer'));
     return make('figure', {}, make('h3', {}, 'Map of image ' + image.row), pair, paint.bar(layer.maps.signed, layer.maps.limit));
   },
 };
