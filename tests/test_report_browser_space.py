@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_report_browser import BROWSER, PROBE, dumped, opened  # noqa: F401  (fixtures)
+from test_report_browser import BROWSER, PROBE, dumped, made_up, opened  # noqa: F401  (fixtures)
 from test_report_microscope import COUNT, NAMES, look
 from test_report_training import STEPS, with_history
 
 from cnn_jax.report import write_report
-from cnn_jax.report.microscope import scripts
+from cnn_jax.report.microscope import made, optimised, scripts
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason='no Chromium is installed: the pages were not opened')
 # Does what hands do, and leaves what came of it in `acts`, which the probe hands on.
@@ -21,7 +21,10 @@ SPACE = '#page=space&plane=pca&layer=conv3'
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     run, history = with_history(tmp_path_factory.mktemp('browser'))
-    page = write_report(run, look()._replace(history=history))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(made, 'optimised', made_up)
+        patch.setattr(optimised, 'STEPS', 4)
+        page = write_report(run, look()._replace(history=history, training=look().examples))
     probe = PROBE.replace('view: document', 'acts: acts, view: document')
     page.write_text(page.read_text(encoding='utf-8').replace('</body>', ACTS + probe), encoding='utf-8')
     return run.workdir / 'report'
@@ -114,6 +117,14 @@ def test_the_slider_and_the_arrow_keys_show_each_step(opened, folder):  # noqa: 
     assert acts['pressed'] == [1, '1', 'step 7']
     assert f'{data["right"][1] * 100:.1f} % of the images are answered right' in found['text']
     assert len(acts['births']) == len(data['births'][2]['born'])
+    images, scores = scripts.unpack(data['classes']['images']), data['classes']['scores']
+    assert images.shape == (3, 3, 12, 12, 1)
+    for at, shown in zip((1, 0), acts['classes'], strict=True):  # as the page opened, and where the slider was moved
+        assert [one['words'] for one in shown] == [
+            f'made for {name}, score {float(f"{score:.3g}"):g} at step {STEPS[at]}'.replace('score -', 'score \u2212')
+            for name, score in zip(NAMES, scores[at], strict=True)
+        ]
+        np.testing.assert_array_equal([one['red'] for one in shown], images[at].reshape(3, -1))
 
 
 def test_a_run_without_a_history_is_told_how_to_keep_one(opened, folder):  # noqa: F811
