@@ -36,7 +36,10 @@ VIEWS = {
 }
 AXE = Path(__file__).parent.parent / 'node_modules' / 'axe-core' / 'axe.min.js'
 # Runs in the page when it has settled, and leaves what it found where `--dump-dom` shows it.
-PROBE = """<script>setTimeout(function () {
+CUT = (Path(__file__).parent / 'browser' / 'cut.js').read_text(encoding='utf-8')
+PROBE = (
+    f'<script>{CUT}</script>'
+    + """<script>setTimeout(function () {
   const layer = CNN_JAX.data.layer_2;
   const map = layer && Array.from(paint.picture(layer.maps, [1, 2]).bytes, function (byte) {
     return paint.value(layer.maps, byte);
@@ -48,12 +51,14 @@ PROBE = """<script>setTimeout(function () {
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     width: window.innerWidth,
     chosen: Array.from(document.querySelectorAll('#microscope select'), function (select) { return select.value; }),
+    cut: cutTexts(),
     unnamed: document.querySelectorAll('#microscope img:not([alt]), #microscope canvas:not([aria-label])').length,
     seen: parts.filter(function (one) { return one.offsetHeight; }).length,
     map: map,
   };
   window.parent.postMessage(JSON.stringify(found), '*');
 }, 800);</script></body>"""
+)
 # The page in a frame, for a window of its own is never narrower than 500 pixels.
 FRAME = """<!doctype html><iframe src="index.html$HASH" style="width: $WIDTHpx; height: 900px; border: 0"></iframe>
 <pre id="probe"></pre><script>addEventListener('message', function (event) {
@@ -135,6 +140,7 @@ def test_every_view_opens_without_an_error_and_fits_a_phone(opened, name):
     assert found['width'] == 390
     assert found['overflow'] <= 0
     assert found['unnamed'] == 0
+    assert found['cut'] == []
     assert 'undefined' not in found['text']
     assert 'NaN' not in found['text']
 
@@ -177,10 +183,10 @@ def test_a_link_restores_the_view_and_names_stay_text(opened):
     assert NAMES[1] in first['text']
 
 
-def within(folder, dumped, script, **settings):
+def within(folder, dumped, script, *, page='index.html', **settings):
     """What a script, the body of an async function, returns in the page."""
+    text = (folder / page).read_text(encoding='utf-8').replace(PROBE, '</body>')
     page = folder / 'probed.html'
-    text = (folder / 'index.html').read_text(encoding='utf-8').replace(PROBE, '</body>')
     probe = (
         '<pre id="probe"></pre><script>(async function () {'
         + script
@@ -192,15 +198,17 @@ def within(folder, dumped, script, **settings):
     return dumped(page, **settings)
 
 
-@pytest.mark.skipif(not AXE.exists(), reason='axe-core is not installed: make lint installs it')
-@pytest.mark.parametrize('theme', ['dark', 'light'])
-def test_axe_finds_nothing_serious(folder, dumped, theme):
+needs_axe = pytest.mark.skipif(not AXE.exists(), reason='axe-core is not installed: make lint installs it')
+
+
+def serious(folder, dumped, theme, hashes, page='index.html'):
+    """What axe finds in the views of a page, in the 'dark' or the 'light' theme, of the impacts that count."""
     axe = AXE.read_text(encoding='utf-8').replace('</script>', '<\\/script>')
     script = (
         axe
         + WAIT
         + 'const found = []; for (const hash of '
-        + json.dumps(list(VIEWS.values()))
+        + json.dumps(hashes)
         + """) {
       location.hash = hash || '#page=overview';
       await wait();
@@ -211,9 +219,15 @@ def test_axe_finds_nothing_serious(folder, dumped, theme):
     return [matchMedia('(prefers-color-scheme: dark)').matches, found];"""
     )
     flag = f'--blink-settings=preferredColorScheme={0 if theme == "dark" else 1}'
-    is_dark, found = within(folder, dumped, script, flags=(flag,), milliseconds=60_000)
+    is_dark, found = within(folder, dumped, script, page=page, flags=(flag,), milliseconds=60_000)
     assert is_dark == (theme == 'dark')
-    assert [one for one in found if one[1] in ('serious', 'critical')] == []
+    return [one for one in found if one[1] in ('serious', 'critical')]
+
+
+@needs_axe
+@pytest.mark.parametrize('theme', ['dark', 'light'])
+def test_axe_finds_nothing_serious(folder, dumped, theme):
+    assert serious(folder, dumped, theme, list(VIEWS.values())) == []
 
 
 def test_a_choice_keeps_the_focus(folder, dumped):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_report_browser import BROWSER, PROBE, dumped, made_up, opened  # noqa: F401  (fixtures)
+from test_report_browser import BROWSER, PROBE, dumped, made_up, needs_axe, opened, serious  # noqa: F401  (fixtures)
 from test_report_microscope import COUNT, NAMES, look
 from test_report_training import STEPS, with_history
 
@@ -15,6 +15,10 @@ from cnn_jax.report.microscope import made, optimised, scripts
 pytestmark = pytest.mark.skipif(BROWSER is None, reason='no Chromium is installed: the pages were not opened')
 # Does what hands do, and leaves what came of it in `acts`, which the probe hands on.
 ACTS = f'<script>{(Path(__file__).parent / "browser" / "hands.js").read_text(encoding="utf-8")}</script>'
+VIEWS = [
+    *('#page=space', '#page=space&plane=pca&layer=conv3', '#page=space&form=images', '#page=space&form=grid&image=4'),
+    *('#page=space&layer=fc4', '#page=training', '#page=training&step=7&layer=conv1&scale=all'),
+]
 SPACE = '#page=space&plane=pca&layer=conv3'
 
 
@@ -35,21 +39,23 @@ def space(opened):  # noqa: F811
     return opened(SPACE)['acts']
 
 
-@pytest.mark.parametrize(
-    'hash_',
-    [
-        *('#page=space', SPACE, '#page=space&form=images', '#page=space&form=grid&image=4', '#page=space&layer=fc4'),
-        *('#page=training', '#page=training&step=7&layer=conv1&scale=all'),
-    ],
-)
+@pytest.mark.parametrize('hash_', VIEWS)
 def test_every_page_opens_without_an_error_and_fits_a_phone(opened, hash_):  # noqa: F811
     found = opened(hash_, width=390)
     assert found['view'] == hash_.partition('=')[2].partition('&')[0]
     assert found['overflow'] <= 0
     assert found['unnamed'] == 0
+    assert found['cut'] == []
     assert 'undefined' not in found['text']
     assert 'NaN' not in found['text']
     assert 'cannot be drawn' not in found['text']
+
+
+@needs_axe
+@pytest.mark.parametrize('theme', ['dark', 'light'])
+def test_axe_finds_nothing_serious(folder, dumped, theme):  # noqa: F811
+    views = [*VIEWS, '#layer=conv3&step=7', '#layer=conv3&unit=1&step=7', '#page=image&step=7']
+    assert serious(folder, dumped, theme, views) == []
 
 
 def test_the_points_are_those_of_the_array_and_all_are_drawn(space, folder):

@@ -4,7 +4,7 @@
 const charts = {
   // One metric over the steps, with a tick for each checkpoint.
   curve: function (curve, checkpoints, step) {
-    const wide = 520, high = 210, left = 52, right = 12, top = 12, bottom = 34;
+    const wide = 520, high = 210, left = 60, right = 12, top = 12, bottom = 34;
     const series = Object.keys(curve.splits).filter(function (split) { return curve.splits[split][0].length; });
     const steps = series.flatMap(function (split) { return curve.splits[split][0]; }).concat(checkpoints);
     const values = series.flatMap(function (split) { return curve.splits[split][1]; });
@@ -20,7 +20,7 @@ const charts = {
       return top + (high - top - bottom) * (1 - share);
     }
     const middle = log ? Math.sqrt(low * end) : (low + end) / 2;
-    function words(value) { return curve.percent ? Math.round(100 * value) + ' %' : short(value); }
+    function words(value) { return curve.percent ? Math.round(100 * value) + ' %' : charts.brief(value); }
     const svg = make('svg', { viewBox: '0 0 ' + wide + ' ' + high, role: 'img', 'aria-label': curve.title + ' over the steps', class: 'curve' });
     [low, middle, end].forEach(function (value) {
       svg.append(make('line', { x1: left, x2: wide - right, y1: down(value), y2: down(value), class: 'rule' }));
@@ -36,6 +36,9 @@ const charts = {
     svg.append(make('text', { x: wide - right, y: high - 8, 'text-anchor': 'end' }, 'step ' + Math.round(last)));
     return make('figure', {}, make('h3', {}, curve.title.charAt(0).toUpperCase() + curve.title.slice(1)), charts.legend(series), svg);
   },
+
+  // A number that fits beside an axis.
+  brief: function (value) { return value && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e5) ? value.toExponential(1).replace('e+', 'e').replace('-', '\u2212') : short(value); },
 
   // The line of a split; a single point is a mark.
   line: function (points, split, across, down) {

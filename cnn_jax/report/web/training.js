@@ -37,7 +37,7 @@ CNN_JAX.views.training = {
 
   // Lines over the kept steps, which are equally far apart; a click goes to a step. lines: [name, values].
   lines: function (view, title, lines, most, words) {
-    const wide = 520, high = 190, left = 52, right = 12, top = 12, bottom = 34, steps = view.data.steps;
+    const wide = 520, high = 190, left = 60, right = 12, top = 12, bottom = 34, steps = view.data.steps;
     function across(at) { return left + (wide - left - right) * at / Math.max(1, steps.length - 1); }
     function down(value) { return top + (high - top - bottom) * (1 - value / (most || 1)); }
     const svg = make('svg', { viewBox: '0 0 ' + wide + ' ' + high, role: 'img', 'aria-label': title + ' over the steps of the history', class: 'curve kept-steps', onclick: function (event) {
