@@ -4,6 +4,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from cnn_jax import tasks
 from cnn_jax.prediction import load
+from cnn_jax.tasks.run import Run
 
 MODULES = {
     one.name: importlib.import_module(f'cnn_jax.tasks.{one.name}') for one in pkgutil.iter_modules(tasks.__path__)
@@ -38,3 +40,22 @@ def test_a_task_comes_back_from_what_a_file_of_weights_keeps(name):
     made = made_with_other_numbers(name)
     kept = json.loads(json.dumps(dict(made.arguments)))
     assert load._task(name, kept, Path('net.safetensors')) == made
+
+
+@pytest.mark.parametrize('name', TASKS)
+def test_a_run_that_was_not_evaluated_has_a_page_that_says_so(name, tmp_path):
+    """Of a run that was stopped, or still trains."""
+    task = made_with_other_numbers(name)
+    run = Run(tmp_path, task, {'class_names': ['a', 'b'], 'experiment': 'x'}, (), None, {}, (8, 8, 1), (8, 8, 1))
+    assert task.result(run) == ''
+    assert 'not evaluated' in task.short_result(run)
+    assert isinstance(task.cards(run), list)
+    assert not ''.join(task.sections(run))
+
+
+@pytest.mark.parametrize('name', TASKS)
+def test_the_result_is_the_middle_of_a_sentence(name, tmp_path):
+    task = made_with_other_numbers(name)
+    line = {'step': 1, 'split': 'test', **{metric.name: 0.5 for metric in task.metrics}}
+    run = Run(tmp_path, task, {}, [line], None, {}, (8, 8, 1), (8, 8, 1))
+    assert re.match(r'(scores|gets|classifies|reaches a test (loss|PSNR)) ', task.result(run))

@@ -29,11 +29,14 @@ def short_result(run: Run) -> str:
 
 
 def result(run: Run) -> str:
-    """The same as the middle of a sentence."""
+    """The same as the middle of a sentence, whatever the metric is called; '' where there is none."""
     headline = run.task.headline
     value = run.last(headline.name, 'test')
+    if value is None:
+        return ''
     text = f'{100 * value:.1f} %' if headline.unit == 'points' else f'{value:.4f}'
-    return f'reaches a test {headline.title} of {text}'
+    title = headline.title.replace(' (', ', ').removesuffix(')')
+    return f'scores {text} on the test images ({title})'
 
 
 def hardest(run: Run) -> str:
