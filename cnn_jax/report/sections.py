@@ -7,6 +7,7 @@ from cnn_jax.drawing import page
 from cnn_jax.drawing.page import figure_html, section
 from cnn_jax.drawing.words import capitalised, duration, percent, short_count, times
 from cnn_jax.report import figures
+from cnn_jax.statistics.metric import LOSS
 from cnn_jax.tasks.run import Run
 from cnn_jax.visualize import filters
 
@@ -93,12 +94,15 @@ def _device_card(run: Run) -> list[tuple[str, str, str]]:
 
 
 def curves(run: Run) -> str:
-    """The loss and the headline metric over the steps."""
-    headline = run.task.headline
-    of_headline = figures.curve(run, headline.name, percent=headline.unit == 'points')
+    """The loss and the headline metric over the steps, where that is another."""
+    found = {metric.name: metric for metric in (LOSS, run.task.headline)}.values()
     drawn = [
-        ('loss', 'Loss', figures.curve(run, 'loss', percent=False)),
-        (headline.title.replace(' ', '_'), capitalised(headline.title), of_headline),
+        (
+            one.title.replace(' ', '_'),
+            capitalised(one.title),
+            figures.curve(run, one.name, percent=one.unit == 'points'),
+        )
+        for one in found
     ]
     shown = [
         figure_html(run.workdir, f'curve_{name}', title, figure, run.record) for name, title, figure in drawn if figure
