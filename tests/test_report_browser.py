@@ -304,6 +304,43 @@ def test_a_drawing_goes_through_the_net(folder, dumped):
     assert found['opened'] == found['keyed']
 
 
+def test_a_finger_draws_and_a_second_one_or_another_button_does_not(folder, dumped):
+    script = (
+        WAIT
+        + """
+    location.hash = '#page=alive';
+    await wait();
+    const here = CNN_JAX.views.alive, pad = document.querySelector('.pad'), place = pad.getBoundingClientRect();
+    pad.setPointerCapture = function () {};  // of a pointer that is none
+    document.querySelector('.drawing button').click();
+    function point(kind, id, x, y, button) {
+      const at = { clientX: place.left + x * place.width, clientY: place.top + y * place.height, pointerId: id };
+      pad.dispatchEvent(new PointerEvent(kind, Object.assign(at, { pointerType: 'touch', button: button || 0 })));
+    }
+    const found = { scrolls: getComputedStyle(pad).touchAction };
+    point('pointerdown', 1, 0.25, 0.25, 2);
+    point('pointermove', 1, 0.75, 0.25, 2);
+    point('pointerup', 1, 0.75, 0.25, 2);
+    found.button = here.drawn.pixels.some(Boolean);
+    point('pointerdown', 7, 0.25, 0.25);
+    point('pointerdown', 8, 0.75, 0.75);
+    point('pointermove', 7, 0.5, 0.25);
+    point('pointermove', 8, 0.25, 0.75);
+    point('pointerup', 8, 0.25, 0.75);
+    point('pointermove', 7, 0.75, 0.25);
+    point('pointerup', 7, 0.75, 0.25);
+    point('pointermove', 7, 0.75, 0.9);
+    found.drawn = Array.from(here.drawn.pixels);
+    return found;"""
+    )
+    found = within(folder, dumped, script)
+    assert found['scrolls'] == 'none'  # a finger on the pad does not move the page
+    assert not found['button']
+    drawn = np.reshape(found['drawn'], (12, 12))
+    assert drawn[2:4, 3:9].min() > 100  # one stroke of the first finger
+    assert not drawn[5:].any()
+
+
 def test_an_error_in_the_page_is_heard(opened, folder):
     """Of the tests themselves: what the console says reaches them."""
     page, text = folder / 'index.html', (folder / 'index.html').read_text(encoding='utf-8')
