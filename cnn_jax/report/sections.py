@@ -25,11 +25,12 @@ def kind(run: Run) -> str:
 def result(run: Run, model: str) -> str:
     """The result in one sentence."""
     steps, seconds = run.last('step'), run.last('seconds')
-    after = f' after {steps:,} steps' if steps is not None else ''
-    after += f' and {duration(seconds)} of training' if steps is not None and seconds is not None else ''
+    took = None if steps is None or seconds is None else duration(seconds)
     value = run.task.result(run)
     if not value:
-        return f'{model} was trained{after.replace(" after", " for")} and not evaluated.'
+        trained = '' if steps is None else f' for {steps:,} steps' + (f' in {took}' if took else '')
+        return f'{model} was trained{trained} and not evaluated on test images.'
+    after = '' if steps is None else f' after {steps:,} steps' + (f' and {took} of training' if took else '')
     return f'{model} {value}{after}.'
 
 
