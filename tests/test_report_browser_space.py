@@ -133,6 +133,23 @@ def test_the_slider_and_the_arrow_keys_show_each_step(opened, folder):  # noqa: 
         np.testing.assert_array_equal([one['red'] for one in shown], images[at].reshape(3, -1))
 
 
+def test_images_of_one_group_are_named_by_none(opened, folder):  # noqa: F811
+    """Of a task without classes."""
+    data = folder / 'data' / 'space.js'
+    before = data.read_text(encoding='utf-8')
+    about = scripts.read_script(data)
+    looks = {key: values[:1] for key, values in about['looks'].items()}
+    try:
+        scripts.write_script(
+            folder / 'data', 'space', about | {'groups': ['all'], 'labels': [0] * COUNT, 'looks': looks}
+        )
+        found = opened(SPACE)
+        assert not re.search(r'\ball \d|of all', found['text'])
+        assert found['acts']['group'].strip() == f'{len(found["acts"]["left"])} images in the lasso Clear'
+    finally:
+        data.write_text(before, encoding='utf-8')
+
+
 def test_a_run_without_a_history_is_told_how_to_keep_one(opened, folder):  # noqa: F811
     data = folder / 'data' / 'run.js'
     before = data.read_text(encoding='utf-8')

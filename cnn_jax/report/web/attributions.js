@@ -73,11 +73,11 @@ CNN_JAX.attributions = {
     const canvas = make('canvas', { width: picture.width, height: picture.height, tabindex: 0, role: 'application', 'aria-label': name + ' for ' + CNN_JAX.data.maps.words[view.number][view.target] + ': arrow keys move the place' });
     paint.fill(canvas, function (place) { return paint.value(packed, picture.bytes[place]); }, packed.limit, true);
     const mark = make('span', { class: 'box', hidden: true });
-    const words = make('p', { class: 'label' }, which + (packed.limit ? 'largest ' + short(packed.limit) + ' ' + unit : 'zero everywhere'));
+    const words = make('p', { class: 'label' }, which + (packed.limit ? 'largest ' + brief(packed.limit) + ' ' + unit : 'zero everywhere'));
     view.told.push(function () {
       mark.hidden = false;
       mark.style.cssText = 'top:' + 100 * view.row / picture.height + '%;left:' + 100 * view.column / picture.width + '%;height:' + 100 / picture.height + '%;width:' + 100 / picture.width + '%';
-      words.textContent = which + 'here ' + short(paint.value(packed, picture.bytes[view.row * picture.width + view.column])) + ', largest ' + short(packed.limit) + ' ' + unit;
+      words.textContent = which + 'here ' + brief(paint.value(packed, picture.bytes[view.row * picture.width + view.column])) + ', largest ' + brief(packed.limit) + ' ' + unit;
     });
     CNN_JAX.places(canvas, picture.height, picture.width, view, function () { view.told.forEach(function (then) { then(); }); });
     return make('div', {}, make('div', { class: 'whole map' }, canvas, mark), words);

@@ -20,7 +20,7 @@ const charts = {
       return top + (high - top - bottom) * (1 - share);
     }
     const middle = log ? Math.sqrt(low * end) : (low + end) / 2;
-    function words(value) { return curve.percent ? Math.round(100 * value) + ' %' : charts.brief(value); }
+    function words(value) { return curve.percent ? Math.round(100 * value) + ' %' : brief(value); }
     const svg = make('svg', { viewBox: '0 0 ' + wide + ' ' + high, role: 'img', 'aria-label': curve.title + ' over the steps', class: 'curve' });
     [low, middle, end].forEach(function (value) {
       svg.append(make('line', { x1: left, x2: wide - right, y1: down(value), y2: down(value), class: 'rule' }));
@@ -36,9 +36,6 @@ const charts = {
     svg.append(make('text', { x: wide - right, y: high - 8, 'text-anchor': 'end' }, 'step ' + Math.round(last)));
     return make('figure', {}, make('h3', {}, curve.title.charAt(0).toUpperCase() + curve.title.slice(1)), charts.legend(series), svg);
   },
-
-  // A number that fits beside an axis.
-  brief: function (value) { return value && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e5) ? value.toExponential(1).replace('e+', 'e').replace('-', '\u2212') : short(value); },
 
   // The line of a split; a single point is a mark.
   line: function (points, split, across, down) {
