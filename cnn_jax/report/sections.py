@@ -82,7 +82,11 @@ def _time_card(run: Run) -> list[tuple[str, str, str]]:
     seconds, rate = run.last('seconds'), run.last('images_per_second', 'train')
     if seconds is None:
         return []
-    return [('Training time', duration(seconds), '' if rate is None else f'{rate:,.0f} images a second')]
+    return [('Training time', duration(seconds), '' if rate is None else f'{_rate(rate)} images a second')]
+
+
+def _rate(rate: float) -> str:
+    return f'{rate:,.0f}' if rate >= 10 else f'{rate:.2g}'
 
 
 def _device_card(run: Run) -> list[tuple[str, str, str]]:

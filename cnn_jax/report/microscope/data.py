@@ -125,7 +125,7 @@ def _of_images(seen: Seen, told: Told) -> dict[str, Any]:
         about_maps, seen.run, seen.examples, seen.watched, seen.judged, seen.chosen, seen.class_names, macs, told,
         most=seen.look.settings.maps,
     )  # fmt: skip
-    return part('the maps of images', make, otherwise={})
+    return part('the maps of images', make, otherwise={'left_out': 'they could not be made; log.txt says why'})
 
 
 def _alive(seen: Seen) -> dict[str, Any]:

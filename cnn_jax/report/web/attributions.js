@@ -10,11 +10,12 @@ CNN_JAX.attributions = {
     const maps = CNN_JAX.data.maps;
     const number = maps.rows ? maps.rows.indexOf(image.row) : -1;
     place.append(make('h2', {}, 'What counted'));
+    if (maps.left_out) return place.append(make('p', { class: 'note' }, 'Left out: ' + maps.left_out + '.'));
     if (number < 0) {
       const others = maps.rows ? ' There are maps of images ' + maps.rows.join(', ') + '.' : '';
       place.append(CNN_JAX.howTo('For the maps of this image', maps.rows ? '--mode=visualize --workdir=RUN --method=grad_cam --image=' + image.row : '--mode=report --workdir=RUN'));
       if (others) place.append(make('p', { class: 'note' }, others));
-      return;
+      return undefined;
     }
     const targets = maps.targets[number];
     const asked = targets.indexOf(Number(state.class));
@@ -30,6 +31,7 @@ CNN_JAX.attributions = {
     view.told.push(function () { here.cover(view, told); });
     const abouts = Object.keys(maps.methods).map(function (method) { return titled(here.names[method], method); });
     place.append(row, make('div', { class: 'abouts' }, abouts, titled('Twins', 'twins')), told);
+    return undefined;
   },
 
   shades: function () {
