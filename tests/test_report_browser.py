@@ -52,6 +52,7 @@ PROBE = (
     width: window.innerWidth,
     chosen: Array.from(document.querySelectorAll('#microscope select'), function (select) { return select.value; }),
     cut: cutTexts(),
+    empty: emptyFigures(),
     unnamed: document.querySelectorAll('#microscope img:not([alt]), #microscope canvas:not([aria-label])').length,
     seen: parts.filter(function (one) { return one.offsetHeight; }).length,
     map: map,
@@ -140,7 +141,7 @@ def test_every_view_opens_without_an_error_and_fits_a_phone(opened, name):
     assert found['width'] == 390
     assert found['overflow'] <= 0
     assert found['unnamed'] == 0
-    assert found['cut'] == []
+    assert (found['cut'], found['empty']) == ([], [])
     assert 'undefined' not in found['text']
     assert 'NaN' not in found['text']
 
@@ -350,6 +351,28 @@ def test_an_error_in_the_page_is_heard(opened, folder):
             opened('')
     finally:
         page.write_text(text, encoding='utf-8')
+
+
+@pytest.mark.parametrize('truth', ['', 'a cat'])
+def test_what_a_task_draws_stands_with_its_words_where_it_has_some(folder, opened, truth):
+    """A net that paints has nothing to say in words."""
+    data, images = folder / 'data' / 'drawn.js', folder / 'data' / 'images.js'
+    kept = [(path, path.read_text(encoding='utf-8')) for path in (data, images)]
+    about = scripts.read_script(images)
+    own = {'source': about['all'][0]['source'], 'remark': 'loss 1', 'told': []}
+    silent = [{**one, 'truth': truth, 'answer': '', 'right': None, 'top': []} for one in about['all']]
+    try:
+        rows = [about['all'][place]['row'] for place in about['chosen']]
+        scripts.write_script(folder / 'data', 'drawn', {'rows': rows, 'images': [own] * len(rows)})
+        scripts.write_script(folder / 'data', 'images', about | {'all': silent})
+        found = opened('#page=image')
+    finally:
+        for path, text in kept:
+            path.write_text(text, encoding='utf-8')
+    assert found['empty'] == []
+    assert ('In words' in found['text']) == bool(truth)
+    assert ('What is right, and what the net says' in found['text']) == bool(truth)
+    assert ('what the net makes of it' in found['text']) != bool(truth)
 
 
 def test_what_is_not_there_is_said(opened, folder):

@@ -45,7 +45,7 @@ def test_every_page_opens_without_an_error_and_fits_a_phone(opened, hash_):  # n
     assert found['view'] == hash_.partition('=')[2].partition('&')[0]
     assert found['overflow'] <= 0
     assert found['unnamed'] == 0
-    assert found['cut'] == []
+    assert (found['cut'], found['empty']) == ([], [])
     assert 'undefined' not in found['text']
     assert 'NaN' not in found['text']
     assert 'cannot be drawn' not in found['text']
