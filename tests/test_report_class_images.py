@@ -1,5 +1,7 @@
 """Images of the classes over training: those of the method at each step, by one program, or a reason."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from test_report_microscope import Rows, look, preprocess
@@ -30,9 +32,10 @@ def planned(run, most=2, training=None, **changes):
 def test_class_images_are_those_of_the_method_at_each_step(of_history, monkeypatch):
     monkeypatch.setattr(optimised, 'STEPS', 6)
     run, history = of_history
-    before = ascent.step._cache_size()
+    program: Any = ascent.step
+    before = program._cache_size()
     found = class_images.about_classes(run, history, STEPS, planned(run), told=lambda words: None)
-    assert ascent.step._cache_size() == before + 1  # all steps of the training share it
+    assert program._cache_size() == before + 1  # all steps of the training share it
     images = scripts.unpack(found['images'])
     assert images.shape == (len(STEPS), 2, 12, 12, 1)
     assert found['classes'] == [0, 1]

@@ -1,6 +1,7 @@
 """What units use of their patches: the pictures of the method, by one program for the layers of a small net."""
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -66,9 +67,10 @@ def test_guided_pictures_are_those_of_the_method(run):
 
 
 def test_all_layers_share_a_program_whose_pictures_are_those_of_each_alone(of_relus):
-    before = scores._gradients_among._cache_size()
+    program: Any = scores._gradients_among
+    before = program._cache_size()
     found, seen, tops, table = pictures(of_relus)
-    assert scores._gradients_among._cache_size() == before + 1
+    assert program._cache_size() == before + 1
     assert [layer.name for layer in table] == list(found) == ['conv1', 'pool2', 'conv3', 'fc4', 'fc5']
     examples = look().examples
     for name, made in found.items():

@@ -87,7 +87,7 @@ def _confused(watched: Watched, judged: Judged, split: str) -> dict[str, str]:
 
 def _first_words(text: str) -> str:
     """Of a long answer its beginning."""
-    return text if len(text) <= MOST_LETTERS else f'{text[:MOST_LETTERS].rsplit(maxsplit=1)[0]} ...'
+    return text if len(text) <= MOST_LETTERS else f'{text[:MOST_LETTERS].rsplit(maxsplit=1)[0]}\u2026'
 
 
 def _hardest(watched: Watched, judged: Judged, split: str) -> dict[str, str] | None:
