@@ -51,7 +51,7 @@ CNN_JAX.views.space = {
 
   words: function (layer, plane) {
     const run = CNN_JAX.data.run, count = CNN_JAX.data.space.rows.length;
-    const start = count + ' ' + run.split + ' images as ' + layer.name + ' sees them, each as ' + layer.size + ' numbers. ';
+    const start = count.toLocaleString('en') + ' ' + run.split + ' images as ' + layer.name + ' sees them, each as ' + layer.size + ' numbers. ';
     if (plane === 'tsne') {
       return start + 't-SNE keeps neighbours together (trustworthiness ' + short(layer.trustworthiness) + '); its axes, and the distances between groups, mean nothing.';
     }

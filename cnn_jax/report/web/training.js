@@ -10,7 +10,7 @@ CNN_JAX.views.training = {
     if (!data?.steps.length) return place.append(CNN_JAX.views.training.howTo(data));
     const view = { data: data, at: CNN_JAX.steps.place(state.step), updates: [] };
     CNN_JAX.views.training.view = view;
-    place.append(make('p', { class: 'note' }, 'The net at ' + data.steps.length + ' steps from the first to the last, each about as many times the one before. The slider, or the arrow keys, go through them, on the pages of layers, units, images and Space too; ' + CNN_JAX.data.run.images + ' ' + CNN_JAX.data.run.split + ' images are looked at.'));
+    place.append(make('p', { class: 'note' }, 'The net at ' + data.steps.length + ' steps from the first to the last, each about as many times the one before. The slider, or the arrow keys, go through them, on the pages of layers, units, images and Space too; ' + CNN_JAX.data.run.images.toLocaleString('en') + ' ' + CNN_JAX.data.run.split + ' images are looked at.'));
     data.failed.forEach(function (text) { place.append(make('p', { class: 'note', role: 'alert' }, 'Left out: ' + text)); });
     const of = CNN_JAX.views.training;
     place.append(make('div', { class: 'panels' }, data.right ? of.scores(view) : null, of.dead(view), of.plane(view), make('div', { class: 'stack' }, of.filters(view), data.births[0] ? of.births(view, state) : null)), of.classes(view), of.maps(view, state));
@@ -118,9 +118,9 @@ CNN_JAX.views.training = {
     const place = make('div', { class: 'of-classes' });
     view.updates.push(function (at) {
       place.replaceChildren.apply(place, made.classes.map(function (label, number) {
-        const words = CNN_JAX.className(label) + ', score ' + short(made.scores[at][number]);
+        const words = CNN_JAX.className(label) + ', score ' + brief(made.scores[at][number]);
         return make('div', {}, paint.pixels(made.images, [at, number], 'made for ' + words + ' at step ' + view.data.steps[at]),
-          make('p', { class: 'label', title: words }, make('b', {}, CNN_JAX.className(label)), make('br'), 'score ' + short(made.scores[at][number])));
+          make('p', { class: 'label', title: words }, make('b', {}, CNN_JAX.className(label)), make('br'), 'score ' + brief(made.scores[at][number])));
       }));
     });
     const part = made.classes.length < CNN_JAX.data.run.classes.length ? ' Of the first ' + made.classes.length + ' of ' + CNN_JAX.data.run.classes.length + ' classes; for others --set.classes.' : '';
