@@ -182,6 +182,10 @@ def test_a_link_restores_the_view_and_names_stay_text(opened):
     first = opened(VIEWS['unit'])
     assert 'conv3 unit 2' in first['text']
     assert NAMES[1] in first['text']
+    dead = opened(VIEWS['dead'])['text']
+    assert 'no patch excites it more than another' in dead
+    assert 'What it uses of them' in first['text']
+    assert 'What it uses of them' not in dead
 
 
 def within(folder, dumped, script, *, page='index.html', **settings):

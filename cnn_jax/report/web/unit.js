@@ -55,6 +55,7 @@ CNN_JAX.views.unit = {
     const title = titled('Patches that excite it most', 'patches');
     const figure = make('figure', { class: 'tops' }, title);
     if (!layer.top.images.length) return make('figure', {}, title, CNN_JAX.howToPatches());
+    if (layer.dead.indexOf(unit) >= 0) return make('figure', {}, title, make('p', { class: 'note' }, 'None: no patch excites it more than another.'));
     const around = make('div', { class: 'around-patch', 'aria-live': 'polite' });
     function look(place) {
       const image = CNN_JAX.data.images.all[layer.top.images[unit][place]];
@@ -74,7 +75,7 @@ CNN_JAX.views.unit = {
 
   // The first of those patches beside what the unit uses of them.
   guided: function (layer, unit) {
-    if (!layer.top.images.length) return null;
+    if (!layer.top.images.length || layer.dead.indexOf(unit) >= 0) return null;
     const figure = make('figure', {}, titled('What it uses of them', 'guided'));
     const made = CNN_JAX.made(layer);
     if (!made.guided) {
