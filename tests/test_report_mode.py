@@ -235,4 +235,4 @@ def test_settings_say_how_much_is_looked_at(run, capsys):
     assert main([f'--workdir={run.parent}', '--mode=report', '--set.images=3']) == 2
     assert '--set.images is of one run' in capsys.readouterr().err
     assert main(['--mode=report', '--help']) == 0
-    assert '--set.laid    int  default 3' in capsys.readouterr().out
+    assert '--set.laid     int  default 3' in capsys.readouterr().out
