@@ -41,7 +41,7 @@ class Shot(NamedTuple):
 SHOTS = (
     Shot('unit', 'layer=conv3&unit=4', 1175),
     Shot('image', 'page=image', 1245),
-    Shot('training', 'page=training&step=97', 1262),
+    Shot('training', 'page=training&step=97', 1456),
 )
 
 

@@ -155,7 +155,7 @@ def test_page_needs_nothing_but_itself_and_escapes_every_text(page, run):
 
 def test_colours_of_the_figures_follow_the_theme(run, page):
     text = (run.workdir / 'report' / 'index.html').read_text(encoding='utf-8')
-    assert 'prefers-color-scheme: dark' in text
+    assert set(re.findall(r'@media ([^{]*)\(prefers-color-scheme: dark\)', text)) == {'screen and '}  # paper is light
     assert 'fill: var(--muted' in text
     assert 'stroke: var(--blue' in text
 

@@ -25,6 +25,7 @@ VIEWS = {
     'overview': '',
     'layer': '#layer=conv3&lens=patches&sort=selectivity',
     'weights': '#layer=conv1&lens=weights&scale=unit',
+    'range': '#layer=conv1&lens=map&scale=all',
     'kept': '#layer=pool2&lens=weights&sort=norm&scale=unit',  # what was chosen for a layer that has weights
     'unit': '#layer=conv3&unit=2',
     'dead': '#layer=conv1&unit=1',
@@ -35,7 +36,10 @@ VIEWS = {
 }
 AXE = Path(__file__).parent.parent / 'node_modules' / 'axe-core' / 'axe.min.js'
 # Runs in the page when it has settled, and leaves what it found where `--dump-dom` shows it.
-PROBE = """<script>setTimeout(function () {
+CUT = (Path(__file__).parent / 'browser' / 'cut.js').read_text(encoding='utf-8')
+PROBE = (
+    f'<script>{CUT}</script>'
+    + """<script>setTimeout(function () {
   const layer = CNN_JAX.data.layer_2;
   const map = layer && Array.from(paint.picture(layer.maps, [1, 2]).bytes, function (byte) {
     return paint.value(layer.maps, byte);
@@ -47,17 +51,23 @@ PROBE = """<script>setTimeout(function () {
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     width: window.innerWidth,
     chosen: Array.from(document.querySelectorAll('#microscope select'), function (select) { return select.value; }),
+    cut: cutTexts(),
+    empty: emptyFigures(),
     unnamed: document.querySelectorAll('#microscope img:not([alt]), #microscope canvas:not([aria-label])').length,
     seen: parts.filter(function (one) { return one.offsetHeight; }).length,
     map: map,
   };
   window.parent.postMessage(JSON.stringify(found), '*');
 }, 800);</script></body>"""
+)
 # The page in a frame, for a window of its own is never narrower than 500 pixels.
 FRAME = """<!doctype html><iframe src="index.html$HASH" style="width: $WIDTHpx; height: 900px; border: 0"></iframe>
 <pre id="probe"></pre><script>addEventListener('message', function (event) {
   document.getElementById('probe').textContent = event.data;
 });</script>"""
+
+
+WAIT = 'function wait() { return new Promise(function (then) { setTimeout(then, 400); }); }'
 
 
 def made_up(run, training, layers, most, told):
@@ -120,12 +130,18 @@ def opened(folder, dumped):
 @pytest.mark.parametrize('name', VIEWS)
 def test_every_view_opens_without_an_error_and_fits_a_phone(opened, name):
     found = opened(VIEWS[name], width=390)
-    assert found['view'] == {'weights': 'layer', 'kept': 'layer', 'made': 'layer', 'dead': 'unit', 'maps': 'image'}.get(
-        name, name
-    )
+    assert found['view'] == {
+        'weights': 'layer',
+        'range': 'layer',
+        'kept': 'layer',
+        'made': 'layer',
+        'dead': 'unit',
+        'maps': 'image',
+    }.get(name, name)
     assert found['width'] == 390
     assert found['overflow'] <= 0
     assert found['unnamed'] == 0
+    assert (found['cut'], found['empty']) == ([], [])
     assert 'undefined' not in found['text']
     assert 'NaN' not in found['text']
 
@@ -138,6 +154,27 @@ def test_numbers_in_the_browser_are_those_of_the_arrays(opened, folder):
     assert found['seen'] > 5  # the sections of before are there too
 
 
+def test_one_range_of_colours_for_the_unit_the_layer_or_all_layers(folder, dumped):
+    script = (
+        WAIT
+        + """
+    const found = {};
+    for (const lens of ['map', 'weights']) for (const scale of ['unit', 'layer', 'all']) {
+      location.hash = '#layer=conv1&lens=' + lens + '&scale=' + scale;
+      await wait();
+      found[lens + ' ' + scale] = document.querySelector('#microscope .bar span:last-child').textContent;
+    }
+    return found;"""
+    )
+    found = within(folder, dumped, script)
+    data = [scripts.read_script(folder / 'data' / f'layer_{number}.js') for number in range(4)]
+    weights = [data[0]['kernels'], data[2]['incoming']['kernels'], data[3]['incoming']['kernels']]
+    for lens, own in (('map', [one['maps'] for one in data]), ('weights', weights)):
+        assert found[f'{lens} unit'] == 'largest of the unit'
+        assert float(found[f'{lens} layer']) == pytest.approx(own[0]['limit'], rel=0.01)
+        assert float(found[f'{lens} all']) == pytest.approx(max(one['limit'] for one in own), rel=0.01)
+
+
 def test_a_link_restores_the_view_and_names_stay_text(opened):
     found = opened(VIEWS['layer'])
     assert found['chosen'] == ['conv3', 'patches', 'selectivity']
@@ -145,12 +182,16 @@ def test_a_link_restores_the_view_and_names_stay_text(opened):
     first = opened(VIEWS['unit'])
     assert 'conv3 unit 2' in first['text']
     assert NAMES[1] in first['text']
+    dead = opened(VIEWS['dead'])['text']
+    assert 'no patch excites it more than another' in dead
+    assert 'What it uses of them' in first['text']
+    assert 'What it uses of them' not in dead
 
 
-def within(folder, dumped, script, **settings):
+def within(folder, dumped, script, *, page='index.html', **settings):
     """What a script, the body of an async function, returns in the page."""
+    text = (folder / page).read_text(encoding='utf-8').replace(PROBE, '</body>')
     page = folder / 'probed.html'
-    text = (folder / 'index.html').read_text(encoding='utf-8').replace(PROBE, '</body>')
     probe = (
         '<pre id="probe"></pre><script>(async function () {'
         + script
@@ -162,18 +203,17 @@ def within(folder, dumped, script, **settings):
     return dumped(page, **settings)
 
 
-WAIT = 'function wait() { return new Promise(function (then) { setTimeout(then, 400); }); }'
+needs_axe = pytest.mark.skipif(not AXE.exists(), reason='axe-core is not installed: make lint installs it')
 
 
-@pytest.mark.skipif(not AXE.exists(), reason='axe-core is not installed: make lint installs it')
-@pytest.mark.parametrize('theme', ['dark', 'light'])
-def test_axe_finds_nothing_serious(folder, dumped, theme):
+def serious(folder, dumped, theme, hashes, page='index.html'):
+    """What axe finds in the views of a page, in the 'dark' or the 'light' theme, of the impacts that count."""
     axe = AXE.read_text(encoding='utf-8').replace('</script>', '<\\/script>')
     script = (
         axe
         + WAIT
         + 'const found = []; for (const hash of '
-        + json.dumps(list(VIEWS.values()))
+        + json.dumps(hashes)
         + """) {
       location.hash = hash || '#page=overview';
       await wait();
@@ -184,9 +224,15 @@ def test_axe_finds_nothing_serious(folder, dumped, theme):
     return [matchMedia('(prefers-color-scheme: dark)').matches, found];"""
     )
     flag = f'--blink-settings=preferredColorScheme={0 if theme == "dark" else 1}'
-    is_dark, found = within(folder, dumped, script, flags=(flag,), milliseconds=60_000)
+    is_dark, found = within(folder, dumped, script, page=page, flags=(flag,), milliseconds=60_000)
     assert is_dark == (theme == 'dark')
-    assert [one for one in found if one[1] in ('serious', 'critical')] == []
+    return [one for one in found if one[1] in ('serious', 'critical')]
+
+
+@needs_axe
+@pytest.mark.parametrize('theme', ['dark', 'light'])
+def test_axe_finds_nothing_serious(folder, dumped, theme):
+    assert serious(folder, dumped, theme, list(VIEWS.values())) == []
 
 
 def test_a_choice_keeps_the_focus(folder, dumped):
@@ -263,6 +309,43 @@ def test_a_drawing_goes_through_the_net(folder, dumped):
     assert found['opened'] == found['keyed']
 
 
+def test_a_finger_draws_and_a_second_one_or_another_button_does_not(folder, dumped):
+    script = (
+        WAIT
+        + """
+    location.hash = '#page=alive';
+    await wait();
+    const here = CNN_JAX.views.alive, pad = document.querySelector('.pad'), place = pad.getBoundingClientRect();
+    pad.setPointerCapture = function () {};  // of a pointer that is none
+    document.querySelector('.drawing button').click();
+    function point(kind, id, x, y, button) {
+      const at = { clientX: place.left + x * place.width, clientY: place.top + y * place.height, pointerId: id };
+      pad.dispatchEvent(new PointerEvent(kind, Object.assign(at, { pointerType: 'touch', button: button || 0 })));
+    }
+    const found = { scrolls: getComputedStyle(pad).touchAction };
+    point('pointerdown', 1, 0.25, 0.25, 2);
+    point('pointermove', 1, 0.75, 0.25, 2);
+    point('pointerup', 1, 0.75, 0.25, 2);
+    found.button = here.drawn.pixels.some(Boolean);
+    point('pointerdown', 7, 0.25, 0.25);
+    point('pointerdown', 8, 0.75, 0.75);
+    point('pointermove', 7, 0.5, 0.25);
+    point('pointermove', 8, 0.25, 0.75);
+    point('pointerup', 8, 0.25, 0.75);
+    point('pointermove', 7, 0.75, 0.25);
+    point('pointerup', 7, 0.75, 0.25);
+    point('pointermove', 7, 0.75, 0.9);
+    found.drawn = Array.from(here.drawn.pixels);
+    return found;"""
+    )
+    found = within(folder, dumped, script)
+    assert found['scrolls'] == 'none'  # a finger on the pad does not move the page
+    assert not found['button']
+    drawn = np.reshape(found['drawn'], (12, 12))
+    assert drawn[2:4, 3:9].min() > 100  # one stroke of the first finger
+    assert not drawn[5:].any()
+
+
 def test_an_error_in_the_page_is_heard(opened, folder):
     """Of the tests themselves: what the console says reaches them."""
     page, text = folder / 'index.html', (folder / 'index.html').read_text(encoding='utf-8')
@@ -272,6 +355,28 @@ def test_an_error_in_the_page_is_heard(opened, folder):
             opened('')
     finally:
         page.write_text(text, encoding='utf-8')
+
+
+@pytest.mark.parametrize('truth', ['', 'a cat'])
+def test_what_a_task_draws_stands_with_its_words_where_it_has_some(folder, opened, truth):
+    """A net that paints has nothing to say in words."""
+    data, images = folder / 'data' / 'drawn.js', folder / 'data' / 'images.js'
+    kept = [(path, path.read_text(encoding='utf-8')) for path in (data, images)]
+    about = scripts.read_script(images)
+    own = {'source': about['all'][0]['source'], 'remark': 'loss 1', 'told': []}
+    silent = [{**one, 'truth': truth, 'answer': '', 'right': None, 'top': []} for one in about['all']]
+    try:
+        rows = [about['all'][place]['row'] for place in about['chosen']]
+        scripts.write_script(folder / 'data', 'drawn', {'rows': rows, 'images': [own] * len(rows)})
+        scripts.write_script(folder / 'data', 'images', about | {'all': silent})
+        found = opened('#page=image')
+    finally:
+        for path, text in kept:
+            path.write_text(text, encoding='utf-8')
+    assert found['empty'] == []
+    assert ('In words' in found['text']) == bool(truth)
+    assert ('What is right, and what the net says' in found['text']) == bool(truth)
+    assert ('what the net makes of it' in found['text']) != bool(truth)
 
 
 def test_what_is_not_there_is_said(opened, folder):

@@ -5,23 +5,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_report_browser import BROWSER, PROBE, dumped, opened  # noqa: F401  (fixtures)
+from test_report_browser import BROWSER, PROBE, dumped, made_up, needs_axe, opened, serious  # noqa: F401  (fixtures)
 from test_report_microscope import COUNT, NAMES, look
 from test_report_training import STEPS, with_history
 
 from cnn_jax.report import write_report
-from cnn_jax.report.microscope import scripts
+from cnn_jax.report.microscope import made, optimised, scripts
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason='no Chromium is installed: the pages were not opened')
 # Does what hands do, and leaves what came of it in `acts`, which the probe hands on.
 ACTS = f'<script>{(Path(__file__).parent / "browser" / "hands.js").read_text(encoding="utf-8")}</script>'
+VIEWS = [
+    *('#page=space', '#page=space&plane=pca&layer=conv3', '#page=space&form=images', '#page=space&form=grid&image=4'),
+    *('#page=space&layer=fc4', '#page=training', '#page=training&step=7&layer=conv1&scale=all'),
+]
 SPACE = '#page=space&plane=pca&layer=conv3'
 
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     run, history = with_history(tmp_path_factory.mktemp('browser'))
-    page = write_report(run, look()._replace(history=history))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(made, 'optimised', made_up)
+        patch.setattr(optimised, 'STEPS', 4)
+        page = write_report(run, look()._replace(history=history, training=look().examples))
     probe = PROBE.replace('view: document', 'acts: acts, view: document')
     page.write_text(page.read_text(encoding='utf-8').replace('</body>', ACTS + probe), encoding='utf-8')
     return run.workdir / 'report'
@@ -32,21 +39,23 @@ def space(opened):  # noqa: F811
     return opened(SPACE)['acts']
 
 
-@pytest.mark.parametrize(
-    'hash_',
-    [
-        *('#page=space', SPACE, '#page=space&form=images', '#page=space&form=grid&image=4', '#page=space&layer=fc4'),
-        *('#page=training', '#page=training&step=7&layer=conv1&scale=all'),
-    ],
-)
+@pytest.mark.parametrize('hash_', VIEWS)
 def test_every_page_opens_without_an_error_and_fits_a_phone(opened, hash_):  # noqa: F811
     found = opened(hash_, width=390)
     assert found['view'] == hash_.partition('=')[2].partition('&')[0]
     assert found['overflow'] <= 0
     assert found['unnamed'] == 0
+    assert (found['cut'], found['empty']) == ([], [])
     assert 'undefined' not in found['text']
     assert 'NaN' not in found['text']
     assert 'cannot be drawn' not in found['text']
+
+
+@needs_axe
+@pytest.mark.parametrize('theme', ['dark', 'light'])
+def test_axe_finds_nothing_serious(folder, dumped, theme):  # noqa: F811
+    views = [*VIEWS, '#layer=conv3&step=7', '#layer=conv3&unit=1&step=7', '#page=image&step=7']
+    assert serious(folder, dumped, theme, views) == []
 
 
 def test_the_points_are_those_of_the_array_and_all_are_drawn(space, folder):
@@ -114,6 +123,31 @@ def test_the_slider_and_the_arrow_keys_show_each_step(opened, folder):  # noqa: 
     assert acts['pressed'] == [1, '1', 'step 7']
     assert f'{data["right"][1] * 100:.1f} % of the images are answered right' in found['text']
     assert len(acts['births']) == len(data['births'][2]['born'])
+    images, scores = scripts.unpack(data['classes']['images']), data['classes']['scores']
+    assert images.shape == (3, 3, 12, 12, 1)
+    for at, shown in zip((1, 0), acts['classes'], strict=True):  # as the page opened, and where the slider was moved
+        assert [one['words'] for one in shown] == [
+            f'made for {name}, score {float(f"{score:.3g}"):g} at step {STEPS[at]}'.replace('score -', 'score \u2212')
+            for name, score in zip(NAMES, scores[at], strict=True)
+        ]
+        np.testing.assert_array_equal([one['red'] for one in shown], images[at].reshape(3, -1))
+
+
+def test_images_of_one_group_are_named_by_none(opened, folder):  # noqa: F811
+    """Of a task without classes."""
+    data = folder / 'data' / 'space.js'
+    before = data.read_text(encoding='utf-8')
+    about = scripts.read_script(data)
+    looks = {key: values[:1] for key, values in about['looks'].items()}
+    try:
+        scripts.write_script(
+            folder / 'data', 'space', about | {'groups': ['all'], 'labels': [0] * COUNT, 'looks': looks}
+        )
+        found = opened(SPACE)
+        assert not re.search(r'\ball \d|of all', found['text'])
+        assert found['acts']['group'].strip() == f'{len(found["acts"]["left"])} images in the lasso Clear'
+    finally:
+        data.write_text(before, encoding='utf-8')
 
 
 def test_a_run_without_a_history_is_told_how_to_keep_one(opened, folder):  # noqa: F811

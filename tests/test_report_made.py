@@ -1,4 +1,4 @@
-"""What is made for each unit of the page: guided reconstructions and optimised images."""
+"""What is made for each unit of the page: optimised images."""
 
 import dataclasses
 from pathlib import Path
@@ -12,10 +12,9 @@ from test_report_microscope import COUNT, Rows, look, make_run, preprocess
 from cnn_jax import describe
 from cnn_jax.errors import DataError
 from cnn_jax.models.lenet import LeNet
-from cnn_jax.report.microscope import activity, made, maps, optimised, scripts, targets, training, units
+from cnn_jax.report.microscope import activity, guided, made, maps, optimised, scripts, targets, training, units
 from cnn_jax.report.microscope.settings import DEFAULTS
 from cnn_jax.training import shown
-from cnn_jax.visualize import top_patches
 from cnn_jax.visualize import units as method
 from cnn_jax.visualize.engine.examples import Examples
 
@@ -23,34 +22,6 @@ from cnn_jax.visualize.engine.examples import Examples
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp('made'))
-
-
-def watched(run, layer):
-    return activity.watch(run.model, run.variables, look().examples, (layer,))
-
-
-def top_of(run, seen, layer):
-    return units.top_patches(run.model, run.variables, run.input_shape, layer, seen.layers[layer])
-
-
-def test_guided_pictures_are_those_of_the_method(run):
-    seen = watched(run, 'conv1')
-    top = top_of(run, seen, 'conv1')
-    found = made.guided(run, look().examples, seen.rows, 'conv1', top, seen.layers['conv1'])['guided']
-    want = top_patches.visualize(
-        run.model, run.variables, examples=look().examples, layer='conv1', num_patches=units.NUM_PATCHES
-    )['guided'].sum(-1)
-    assert len(found) == 4
-    for unit, packed in enumerate(found):
-        assert packed['shape'] == [made.NUM_GUIDED, 3, 3]
-        step = packed['limit'] / (254 if packed['signed'] else 510)
-        np.testing.assert_allclose(scripts.unpack(packed), want[unit, : made.NUM_GUIDED], atol=1.001 * step + 1e-7)
-
-
-def test_a_layer_above_other_nonlinearities_says_why_it_has_none(run):
-    seen = watched(run, 'conv3')
-    found = made.guided(run, look().examples, seen.rows, 'conv3', top_of(run, seen, 'conv3'), seen.layers['conv3'])
-    assert found['guided_left_out'].startswith('tanh lies between')
 
 
 def test_made_images_excite_their_units(run, monkeypatch):
@@ -119,7 +90,9 @@ def test_how_many_images_a_net_affords(run, monkeypatch):
 
 def test_what_is_made_is_named_by_its_layer(run, monkeypatch):
     monkeypatch.setattr(made, 'optimised', lambda run, training, layers, most, told: dict.fromkeys(layers, most))
-    monkeypatch.setattr(made, 'guided', lambda *given: {'guided': []})
+    monkeypatch.setattr(
+        made, 'guided', lambda run, examples, seen, table, tops: {name: {'guided': []} for name in tops}
+    )
     table = describe.layer_table(run.model, run.input_shape, variables=run.variables)
     table = [dataclasses.replace(layer) if dataclasses.is_dataclass(layer) else layer for layer in table if layer.depth]
     names = [layer.name for layer in table]
@@ -138,7 +111,7 @@ def test_the_page_of_lenet_keeps_within_five_megabytes(run):
     table = [one for one in describe.layer_table(model, (32, 32, 1)) if one.depth == 1]
     units_of = [one.output_shape[-1] for one in table]
     fields = [min(32, int(field)) ** 2 if (field := describe.field_cells(one)[0]).isdigit() else 32**2 for one in table]
-    guided = sum(count * field for count, field in zip(units_of, fields, strict=True)) * made.NUM_GUIDED
+    of_patches = sum(count * field for count, field in zip(units_of, fields, strict=True)) * guided.NUM_GUIDED
     images = sum(min(DEFAULTS.made, one.output_shape[-1]) for one in table if one.parameters) * made.KINDS * 32 * 32
     counted = DEFAULTS.maps * targets.MOST_TARGETS * 2 * (len(maps.METHODS) + 1) * maps.MOST_SIDE**2
-    assert (guided + images + counted + training.MAP_BYTES) * 4 / 3 < 3_000_000
+    assert (of_patches + images + counted + training.MAP_BYTES) * 4 / 3 < 3_000_000

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_report_browser import BROWSER, FRAME, dumped  # noqa: F401  (a fixture)
+from test_report_browser import BROWSER, CUT, FRAME, dumped, needs_axe, serious  # noqa: F401  (a fixture)
 from test_report_microscope import COUNT, Net, Rows, look, make_run, preprocess
 
 from cnn_jax.report import microscope, side_by_side, write_report
@@ -17,7 +17,8 @@ from cnn_jax.report.microscope import matching, scripts
 from cnn_jax.report.runs import write_index
 from cnn_jax.statistics.paired import compare_exactly
 
-PROBE = f'<script>{(Path(__file__).parent / "browser" / "two_runs.js").read_text(encoding="utf-8")}</script></body>'
+TOLD = (Path(__file__).parent / 'browser' / 'two_runs.js').read_text(encoding='utf-8')
+PROBE = f'<script>{CUT}</script><script>{TOLD}</script></body>'
 needs_browser = pytest.mark.skipif(BROWSER is None, reason='no Chromium is installed: the pages were not opened')
 
 
@@ -137,11 +138,45 @@ def test_the_page_has_no_error_fits_a_phone_and_says_what_differs(opened):
     found = opened(BOTH, width=390)
     assert (found['width'], found['unnamed']) == (390, 0)
     assert found['overflow'] <= 0
+    assert (found['sideways'], found['cut']) == (0, [])  # a table or an axis is seen whole
     assert found['chosen'][:2] == ['one & 1', 'two']
     for text in ('rate', '0.1', '0.2', 'seed'):
         assert text in found['text']
     assert 'undefined' not in found['text']
     assert 'NaN' not in found['text']
+
+
+@needs_browser
+@needs_axe
+@pytest.mark.parametrize('page', ['index.html', 'compare.html'])
+def test_axe_finds_nothing_serious(folder, dumped, page):  # noqa: F811
+    found = [
+        serious(folder / 'report', dumped, theme, [BOTH + '&layer=conv3&unit=2'], page) for theme in ('dark', 'light')
+    ]
+    assert found == [[], []]
+
+
+@needs_browser
+def test_the_list_of_runs_is_seen_whole_on_a_phone(folder, dumped):  # noqa: F811
+    frame = folder / 'report' / 'frame.html'
+    frame.write_text(FRAME.replace('$HASH', '').replace('$WIDTH', '390'), encoding='utf-8')
+    page = folder / 'report' / 'index.html'
+    text = page.read_text(encoding='utf-8')
+    tell = """<script>setTimeout(function () {
+      const wide = Array.from(document.querySelectorAll('html, .scroll'), function (one) {
+        return one.scrollWidth - one.clientWidth;
+      });
+      const rows = Array.from(document.querySelectorAll('tbody tr'), function (row) { return row.innerText; });
+      window.parent.postMessage(JSON.stringify([Math.max.apply(null, wide), rows]), '*');
+    }, 300);</script></body>"""
+    page.write_text(text.replace('</body>', tell), encoding='utf-8')
+    try:
+        wide, rows = dumped(frame)
+    finally:
+        page.write_text(text, encoding='utf-8')
+    assert wide <= 0
+    told = [('rate=' in row, 'seed=' in row, '400' in row) for row in rows]
+    assert told == [(False, True, True), (True, True, True), (True, True, True)]  # the third has no rate
 
 
 @needs_browser

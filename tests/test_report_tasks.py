@@ -14,7 +14,7 @@ from test_report_microscope import make_run, preprocess
 
 from cnn_jax.report import microscope
 from cnn_jax.report.microscope import covering, drawn, rows, scripts, shown, targets
-from cnn_jax.tasks import localization, multilabel, question_answering, segmentation
+from cnn_jax.tasks import localization, multilabel, question_answering, segmentation, style
 from cnn_jax.tasks.cases import Case
 from cnn_jax.visualize.engine.examples import Examples
 from cnn_jax.visualize.engine.windows import make_windows
@@ -111,6 +111,32 @@ def seen_of(task, folder):
 
 
 TASKS = {'localization': localization.task(), 'segmentation': segmentation.task(), 'multilabel': multilabel.task()}
+
+
+class Painter(nn.Module):
+    """Returns a picture and what a loss compares, and no scores, as nets that paint do."""
+
+    @nn.compact
+    def __call__(self, images, *, train):
+        maps = Trunk(name='trunk')(images)
+        return {'picture': nn.Conv(1, (1, 1), name='last')(maps), 'content': maps}
+
+
+def test_a_net_without_scores_has_its_layers_and_says_what_it_has_not(tmp_path):
+    model, rows = Painter(), Rows()
+    variables = jax.device_get(model.init(jax.random.key(4), jnp.zeros((1, 12, 12, 1)), train=False))
+    run = make_run(tmp_path, task=style.task(), model=model, variables=variables, config={'experiment': 'x'})
+    examples = Examples(rows, preprocess, batch_size=16, group=run.task.group)
+    results = {'index': np.arange(COUNT), 'loss': np.arange(COUNT, dtype=np.float32)}
+    microscope.write(run, microscope.Look(examples, 'test', 9, [9], results=results))
+    data = {file.stem: scripts.read_script(file) for file in (tmp_path / 'report' / 'data').glob('*.js')}
+    assert [layer['name'] for layer in data['run']['layers']] == ['trunk/block1', 'trunk/block2', 'last']
+    _, state = model.apply(variables, preprocess(rows.images), train=False, capture_intermediates=True)
+    means = np.asarray(state['intermediates']['last']['__call__'][0]).mean((0, 1, 2))
+    np.testing.assert_allclose(data['layer_2']['mean'], means, rtol=1e-3)
+    assert 'no array that the net returns is its scores' in data['maps']['left_out']
+    assert 'refused' in data['alive']
+    assert data['images']['all'][0]['top'] == []
 
 
 @pytest.fixture(scope='module', params=TASKS)

@@ -45,7 +45,7 @@ def _choice(listed: Sequence[Listed]) -> str:
     """The way to two runs side by side; '' where there is one alone."""
     if len(listed) < 2:
         return ''
-    words = 'Choose two runs in the last column, then '
+    words = 'Choose two runs by their boxes, then '
     return f'<p class="note">{words}<a class="compare" href="{side_by_side.FILE}">see them side by side</a>.</p>'
 
 

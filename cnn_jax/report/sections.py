@@ -7,6 +7,7 @@ from cnn_jax.drawing import page
 from cnn_jax.drawing.page import figure_html, section
 from cnn_jax.drawing.words import capitalised, duration, percent, short_count, times
 from cnn_jax.report import figures
+from cnn_jax.statistics.metric import LOSS
 from cnn_jax.tasks.run import Run
 from cnn_jax.visualize import filters
 
@@ -24,11 +25,12 @@ def kind(run: Run) -> str:
 def result(run: Run, model: str) -> str:
     """The result in one sentence."""
     steps, seconds = run.last('step'), run.last('seconds')
-    after = f' after {steps:,} steps' if steps is not None else ''
-    after += f' and {duration(seconds)} of training' if steps is not None and seconds is not None else ''
+    took = None if steps is None or seconds is None else duration(seconds)
     value = run.task.result(run)
     if not value:
-        return f'{model} was trained{after.replace(" after", " for")} and not evaluated.'
+        trained = '' if steps is None else f' for {steps:,} steps' + (f' in {took}' if took else '')
+        return f'{model} was trained{trained} and not evaluated on test images.'
+    after = '' if steps is None else f' after {steps:,} steps' + (f' and {took} of training' if took else '')
     return f'{model} {value}{after}.'
 
 
@@ -80,7 +82,11 @@ def _time_card(run: Run) -> list[tuple[str, str, str]]:
     seconds, rate = run.last('seconds'), run.last('images_per_second', 'train')
     if seconds is None:
         return []
-    return [('Training time', duration(seconds), '' if rate is None else f'{rate:,.0f} images a second')]
+    return [('Training time', duration(seconds), '' if rate is None else f'{_rate(rate)} images a second')]
+
+
+def _rate(rate: float) -> str:
+    return f'{rate:,.0f}' if rate >= 10 else f'{rate:.2g}'
 
 
 def _device_card(run: Run) -> list[tuple[str, str, str]]:
@@ -93,12 +99,15 @@ def _device_card(run: Run) -> list[tuple[str, str, str]]:
 
 
 def curves(run: Run) -> str:
-    """The loss and the headline metric over the steps."""
-    headline = run.task.headline
-    of_headline = figures.curve(run, headline.name, percent=headline.unit == 'points')
+    """The loss and the headline metric over the steps, where that is another."""
+    found = {metric.name: metric for metric in (LOSS, run.task.headline)}.values()
     drawn = [
-        ('loss', 'Loss', figures.curve(run, 'loss', percent=False)),
-        (headline.title.replace(' ', '_'), capitalised(headline.title), of_headline),
+        (
+            one.title.replace(' ', '_'),
+            capitalised(one.title),
+            figures.curve(run, one.name, percent=one.unit == 'points'),
+        )
+        for one in found
     ]
     shown = [
         figure_html(run.workdir, f'curve_{name}', title, figure, run.record) for name, title, figure in drawn if figure

@@ -6,6 +6,7 @@ import numpy as np
 
 from cnn_jax.drawing import figure as drawing
 from cnn_jax.drawing.page import image_source, section
+from cnn_jax.drawing.words import capitalised
 from cnn_jax.tasks.run import Run
 
 UNITS = {'points': ' %', 'dB': ' dB'}  # that stand behind a number
@@ -17,9 +18,14 @@ def cards(run: Run) -> list[tuple[str, str, str]]:
     """The metrics of the test split, the loss aside."""
     found = [(metric, run.last(metric.name, 'test')) for metric in run.task.metrics if metric.name != 'loss']
     return [
-        (f'Test {metric.title}', '-' if value is None else metric.show(value) + UNITS.get(metric.unit, ''), '')
+        (_on_test(metric.title), '-' if value is None else metric.show(value) + UNITS.get(metric.unit, ''), '')
         for metric, value in found
     ]
+
+
+def _on_test(title: str) -> str:
+    """'accuracy' as 'Test accuracy', and 'the same without the image', which stands behind another, as it is."""
+    return capitalised(title) if title.startswith('the same ') else f'Test {title}'
 
 
 def short_result(run: Run) -> str:
@@ -29,11 +35,14 @@ def short_result(run: Run) -> str:
 
 
 def result(run: Run) -> str:
-    """The same as the middle of a sentence."""
+    """The same as the middle of a sentence, whatever the metric is called; '' where there is none."""
     headline = run.task.headline
     value = run.last(headline.name, 'test')
+    if value is None:
+        return ''
     text = f'{100 * value:.1f} %' if headline.unit == 'points' else f'{value:.4f}'
-    return f'reaches a test {headline.title} of {text}'
+    title = headline.title.replace(' (', ', ').removesuffix(')')
+    return f'scores {text} on the test images ({title})'
 
 
 def hardest(run: Run) -> str:

@@ -145,6 +145,47 @@ def gradients(
     return in_chunks(precisely(of), (images, targets), chunk)
 
 
+@functools.partial(jax.jit, static_argnames=('static', 'names', 'rule'))
+def _gradients_among(static, variables, images, targets, which, *, names, rule):
+    net = layers.trace(static.model, variables, images)
+
+    def outputs_of(images):
+        return net.run(variables, images, [net.output(name) for name in names], rule=rule)
+
+    outputs, pull = jax.vjp(outputs_of, images)
+    started = []
+    for number, output in enumerate(outputs):
+        seed = seeds(output, targets if output.ndim == 4 else targets[:, -1])
+        own = (which == number).reshape(-1, *[1] * (output.ndim - 1))
+        started.append(jnp.where(own, seed, jnp.zeros_like(seed)))
+    return pull(started)[0]
+
+
+def gradients_among(
+    model: Any,
+    variables: Any,
+    images: Any,
+    targets: np.ndarray,
+    *,
+    names: tuple[str, ...],
+    which: np.ndarray,
+    rule: relu.Name | None = None,
+) -> Array:
+    """For each image the gradient of a unit of one of several layers, in one program, that of the last of them.
+
+    Returns (batch, height, width, channels). Where a layer does not know a rule, none of them does: see `Net.relus`.
+
+    targets: (batch, 3), row, column and channel; of a layer without maps the channel alone counts. names: of the
+    layers. which: (batch,), the number of the layer. rule: a backward rule for ReLUs.
+
+    Raises: CnnJaxError for an unknown layer, or a rule that the net does not know.
+    """
+    return precisely(_gradients_among)(
+        Static(model), variables, check_images(images), jnp.asarray(targets, jnp.int32),
+        jnp.asarray(which, jnp.int32), names=names, rule=rule,
+    )  # fmt: skip
+
+
 def in_chunks(function: Callable, arrays: tuple[Any, ...], chunk: int | None) -> Any:
     """`function(*arrays)` on at most `chunk` rows at a time, the last run padded so that one program serves all."""
     if chunk is not None and chunk < 1:

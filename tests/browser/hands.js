@@ -73,7 +73,16 @@ function circle(plot, canvas) {
   acts.thumbnails = document.querySelectorAll('.group .thumbnail').length;
 }
 
+// The images of the classes as they are drawn.
+function classImages() {
+  return Array.from(document.querySelectorAll('.of-classes canvas'), function (canvas) {
+    const drawn = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+    return { words: canvas.getAttribute('aria-label'), red: Array.from(drawn).filter(function (_, place) { return place % 4 === 0; }) };
+  });
+}
+
 function slide(view) {
+  acts.classes = [classImages()];
   const input = document.querySelector('input[type=range]');
   acts.steps = CNN_JAX.steps.list();
   acts.at = view.at;
@@ -82,6 +91,7 @@ function slide(view) {
   input.value = 0;
   input.dispatchEvent(new Event('input'));
   acts.moved = [view.at, location.hash, document.querySelector('output').textContent];
+  acts.classes.push(classImages());
   press(document, 'ArrowRight');
   acts.pressed = [view.at, input.value, input.getAttribute('aria-valuetext')];
   acts.births = Array.from(document.querySelectorAll('a.birth'), function (one) { return one.title; });

@@ -6,6 +6,8 @@ function told() {
     text: page.innerText,
     width: window.innerWidth,
     overflow: root.scrollWidth - root.clientWidth,
+    sideways: Array.from(document.querySelectorAll('.scroll')).filter(function (one) { return one.scrollWidth > one.clientWidth; }).length,
+    cut: cutTexts(),
     unnamed: page.querySelectorAll('img:not([alt]), canvas:not([aria-label])').length,
     chosen: Array.from(page.querySelectorAll('select'), function (select) { return select.value; }),
     tiles: Array.from(page.querySelectorAll('.couples .tile'), function (tile) { return tile.title; }),

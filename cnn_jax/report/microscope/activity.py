@@ -7,6 +7,7 @@ import numpy as np
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.tracing import scores
+from cnn_jax.tracing.layers import Net
 from cnn_jax.visualize.engine.examples import Examples
 
 
@@ -151,11 +152,22 @@ def _read(model: Any, variables: Any, inputs: Any, names: Sequence[str]) -> _Rea
     """Always all of it, so that one program serves all who look."""
     net = scores.net_of(model, variables, inputs)
     before = {name: number for name in names if (number := net.layer(name).input) is not None}
-    reads = (*names, None, *before.values())
+    said = (None,) if has_scores(net) else ()
+    reads = (*names, *before.values(), *said)
     found = [np.asarray(array, np.float32) for array in scores.read(model, variables, inputs, reads)]
     count = len(names)
     layers = dict(zip(names, found[:count], strict=True))
-    return _Read(layers, dict(zip(before, found[count + 1 :], strict=True)), found[count])
+    outputs = found[-1] if said else np.zeros((len(inputs), 0), np.float32)
+    return _Read(layers, dict(zip(before, found[count:], strict=False)), outputs)
+
+
+def has_scores(net: Net) -> bool:
+    """Whether one of the arrays that the net returns is its scores; that of a net that paints is none."""
+    try:
+        net.output(None)
+    except CnnJaxError:
+        return False
+    return True
 
 
 def _sources(read: _Read) -> dict[str, str]:

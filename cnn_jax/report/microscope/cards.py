@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from cnn_jax.report.microscope import made, maps, optimised, units
+from cnn_jax.report.microscope import guided, maps, optimised, units
 
 
 class Card(NamedTuple):
@@ -49,10 +49,10 @@ CARDS: dict[str, Card] = {
         "The gradient of the unit's value with respect to the pixels, where each ReLU lets through only what "
         'is positive forwards and backwards: g (x > 0) (g > 0); summed over the colours. Springenberg et al. '
         '2014, arXiv:1412.6806.',
-        f'The first {made.NUM_GUIDED} patches; each unit has its own colours.',
+        f'The first {guided.NUM_GUIDED} patches; each unit has its own colours.',
         'Little of the weights: pictures of a net with random weights look alike (Adebayo et al. 2018, '
         'arXiv:1810.03292). It shows edges near which the unit looks, not how much each counts.',
-        'tests/test_report_made.py::test_guided_pictures_are_those_of_the_method',
+        'tests/test_report_guided.py::test_guided_pictures_are_those_of_the_method',
     ),
     'optimised': Card(
         'Images made for a unit',
@@ -64,6 +64,17 @@ CARDS: dict[str, Card] = {
         'What the unit sees in real images: people tell that better from patches (Borowski et al. 2021, '
         'arXiv:2010.12606). Other settings give other pictures.',
         'tests/test_report_made.py::test_made_images_excite_their_units',
+    ),
+    'class_images': Card(
+        'Images of the classes',
+        'From noise, the pixels climb the score of the class (before softmax), moved, turned and blurred a little at '
+        'each step, with the net as it was at that step of its training. Simonyan et al. 2013, arXiv:1312.6034; '
+        'Yosinski et al. 2015, arXiv:1506.06579.',
+        f'Preset {optimised.PRESET}, {optimised.STEPS} steps, seed {optimised.SEED}; the same noise and the same moves '
+        'at all steps of the training. The first classes, by `--mode=report --set.classes=NUMBER`.',
+        'What the net needs to see: an image can have a high score and be like no image of the class. Scores of two '
+        'steps of the training are not on one scale, for weights grow.',
+        'tests/test_report_class_images.py::test_class_images_are_those_of_the_method_at_each_step',
     ),
     'gradient': Card(
         'Gradient',

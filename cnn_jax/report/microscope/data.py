@@ -12,11 +12,21 @@ import numpy as np
 from cnn_jax.data.formats.imagenet_words import in_words
 from cnn_jax.describe import Layer
 from cnn_jax.drawing.page import page_path
-from cnn_jax.report.microscope import alive, made, matching, overview, shown, space, training, units
+from cnn_jax.report.microscope import (
+    alive,
+    class_images,
+    made,
+    matching,
+    overview,
+    shown,
+    space,
+    training,
+    units,
+)
 from cnn_jax.report.microscope.activity import Watched, averaged, factor_to, maps_of, watch
 from cnn_jax.report.microscope.drawn import about_drawn
 from cnn_jax.report.microscope.judged import Judged, judged
-from cnn_jax.report.microscope.look import Look
+from cnn_jax.report.microscope.look import History, Look
 from cnn_jax.report.microscope.maps import MOST_SIDE, about_maps
 from cnn_jax.report.microscope.pictures import Shown, pictures
 from cnn_jax.report.microscope.rows import Once
@@ -67,6 +77,7 @@ def write(run: Run, look: Look, *, told: Told = lambda words: None) -> None:
     for number, layer in enumerate(table):
         own = units.about_layer(run, layer, watched, seen.shapes, seen.judged)
         own |= {'maps': _kept(maps[layer.name]), 'top': _in_images(tops[layer.name], images)}
+        about['layers'][number]['limits'] = _limits(own)
         scripts |= {f'layer_{number}': own | {'number': number}, f'made_{number}': of_units[layer.name]}
     scripts['drawn'] = part('what the task draws', lambda: about_drawn(run, look, watched, chosen), otherwise={})
     scripts['maps'] = _of_images(seen, told) if look.costly else {}
@@ -75,8 +86,7 @@ def write(run: Run, look: Look, *, told: Told = lambda words: None) -> None:
     laid = look.settings.laid if look.costly else None
     scripts |= space.about_space(run, seen.examples, watched, seen.judged, laid=laid, told=told)
     if look.costly and look.history is not None and look.history.steps():
-        pages = training.Pages(watched, seen.judged, seen.shapes, chosen, _vector_size(seen.examples, table))
-        scripts['training'] = training.about_training(run, seen.examples, look.history, pages, told=told)
+        scripts['training'] = _training(seen, look.history, told)
     _put(page_path(run.workdir).parent / DATA, scripts)
 
 
@@ -115,13 +125,25 @@ def _of_images(seen: Seen, told: Told) -> dict[str, Any]:
         about_maps, seen.run, seen.examples, seen.watched, seen.judged, seen.chosen, seen.class_names, macs, told,
         most=seen.look.settings.maps,
     )  # fmt: skip
-    return part('the maps of images', make, otherwise={})
+    return part('the maps of images', make, otherwise={'left_out': 'they could not be made; log.txt says why'})
 
 
 def _alive(seen: Seen) -> dict[str, Any]:
     pixels = alive.pixels_of(seen.examples, seen.watched, seen.chosen)
     make = functools.partial(alive.about_alive, seen.run, seen.examples.preprocess, seen.table, pixels)
     return part('the net that runs in it', make, otherwise={})
+
+
+def _training(seen: Seen, history: History, told: Told) -> dict[str, Any]:
+    """Of the net over its training, with images for the classes where the scores are those of classes."""
+    look, of_one = seen.look, seen.judged.of_one_class
+    painted = class_images.plan(
+        seen.run, look.training, seen.table, len(history.steps()), len(seen.judged.classes) if of_one else 0,
+        look.settings.classes,
+    )  # fmt: skip
+    size = _vector_size(seen.examples, seen.table)
+    pages = training.Pages(seen.watched, seen.judged, seen.shapes, seen.chosen, size, painted)
+    return training.about_training(seen.run, seen.examples, history, pages, told=told)
 
 
 def _read_bytes(table: Sequence[Layer]) -> int:
@@ -142,6 +164,12 @@ def _kept(maps: np.ndarray) -> dict[str, Any]:
     maps = maps[..., : units.MOST_UNITS]
     factor = factor_to(maps, MOST_SIDE)
     return {**pack(averaged(maps, factor).transpose(0, 3, 1, 2)), 'shrunk': factor}
+
+
+def _limits(layer: Mapping[str, Any]) -> dict[str, float]:
+    """The largest magnitudes of the maps and of the weights of a layer, which one range of colours for all needs."""
+    weights = layer.get('kernels') or layer.get('incoming', {}).get('kernels', {'limit': 0.0})
+    return {'map': layer['maps']['limit'], 'weights': weights['limit']}
 
 
 def _in_images(top: units.Top, images: np.ndarray) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from cnn_jax.report.microscope.activity import Watched, correlations
 from cnn_jax.report.microscope.judged import Judged
 
 MOST_NAMED = 3  # layers with dead units
+MOST_LETTERS = 60  # of what is right, or of what the net says
 
 
 def findings(watched: Watched, judged: Judged, split: str) -> list[dict[str, str]]:
@@ -84,6 +85,11 @@ def _confused(watched: Watched, judged: Judged, split: str) -> dict[str, str]:
     return {'text': text, 'hash': f'image={int(watched.rows[first])}'}
 
 
+def _first_words(text: str) -> str:
+    """Of a long answer its beginning."""
+    return text if len(text) <= MOST_LETTERS else f'{text[:MOST_LETTERS].rsplit(maxsplit=1)[0]}\u2026'
+
+
 def _hardest(watched: Watched, judged: Judged, split: str) -> dict[str, str] | None:
     if judged.losses is None:
         return None
@@ -91,7 +97,8 @@ def _hardest(watched: Watched, judged: Judged, split: str) -> dict[str, str] | N
     row, loss = int(watched.rows[place]), float(judged.losses[place])
     text = f'Image {row} has the highest loss of {len(watched.rows):,} {split} images, {loss:.3g}.'
     if judged.truths[place] and judged.answers[place]:
-        text += f' Right: {judged.truths[place]}. The net: {judged.answers[place]}.'
+        right, said = (_first_words(one[place]) for one in (judged.truths, judged.answers))
+        text += f' Right: {right}. The net: {said}.'
     if judged.right is not None:
         text += f' {percent(float(judged.right.mean()))} of all are answered right.'
     return {'text': text, 'hash': f'image={row}'}

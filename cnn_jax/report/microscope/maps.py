@@ -9,11 +9,12 @@ import numpy as np
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.report.microscope import covering
-from cnn_jax.report.microscope.activity import Watched, averaged, factor_to
+from cnn_jax.report.microscope.activity import Watched, averaged, factor_to, has_scores
 from cnn_jax.report.microscope.judged import Judged
 from cnn_jax.report.microscope.scripts import pack, rounded
 from cnn_jax.report.microscope.targets import MOST_TARGETS, Target, of_images
 from cnn_jax.tasks.run import Run
+from cnn_jax.tracing import scores
 from cnn_jax.visualize.engine import pictures
 from cnn_jax.visualize.engine.examples import Examples
 from cnn_jax.visualize.engine.shuffling import shuffled
@@ -43,7 +44,8 @@ def about_maps(
     `rows` of the images; of each its `targets`, numbers, and their `words`; `methods` by name: of each `maps` and
     `twins`, [image][target] packed arrays, and `correlation`, Spearman's of the magnitudes of both, or `left_out`, the
     reason. `windows`: the size and the stride; `values` [image][target], the score whole and with each window covered,
-    and `covered` [image][window], [class, probability] of the likeliest, empty where scores are of no classes.
+    and `covered` [image][window], [class, probability] of the likeliest, empty where scores are of no classes. Of a net
+    without scores `left_out`: the reason.
 
     Args:
         run: the net.
@@ -56,6 +58,9 @@ def about_maps(
         told: hears of the methods.
         most: images, at most.
     """
+    first = examples.inputs(examples.source[int(watched.rows[0])]['image'][None])
+    if not has_scores(scores.net_of(run.model, run.variables, first)):
+        return {'left_out': 'no array that the net returns is its scores, so that there is no number to explain'}
     windows = make_windows(run.input_shape[:2], None, None)
     of_one = 2 * macs * (int(np.prod(windows.counts)) + 9 * MOST_TARGETS)
     places = _spread(chosen, judged, max(1, min(most, int(MOST_MACS / max(1, of_one)))))

@@ -87,6 +87,7 @@ def of_layers(
     return made
 
 
+@jax.jit
 def _noise(natural: Natural) -> jax.Array:
     """Images of the run's spectrum and colours with random phases, (images, height, width, channels)."""
     keys, phases = numbered(stream(jax.random.key(0), 'visualize/units/noise'), jnp.arange(NOISE)), Phases()

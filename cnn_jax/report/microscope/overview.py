@@ -62,7 +62,8 @@ def about(layer: Layer) -> dict[str, Any]:
 
 def curves(run: Run) -> list[dict[str, Any]]:
     """The loss and the headline metric: `title`, `percent`, and [steps, values] by split."""
-    return curves_of(run.metrics, (LOSS, run.task.headline))
+    metrics = {metric.name: metric for metric in (LOSS, run.task.headline)}  # the headline may be the loss
+    return curves_of(run.metrics, tuple(metrics.values()))
 
 
 def curves_of(lines: Sequence[Mapping[str, Any]], metrics: Sequence[Metric]) -> list[dict[str, Any]]:

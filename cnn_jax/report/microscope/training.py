@@ -1,4 +1,4 @@
-"""How a net came to be what it is: its filters, maps, units and scores at each step of its history, by one program."""
+"""How a net came to be what it is: its filters, maps, units, scores and class images at each step of its history."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from cnn_jax.report.microscope import kernels, space
+from cnn_jax.report.microscope import class_images, kernels, space
 from cnn_jax.report.microscope.activity import (
     Watched,
     averaged,
@@ -22,7 +22,7 @@ from cnn_jax.report.microscope.units import MOST_UNITS
 from cnn_jax.tasks.run import Run
 from cnn_jax.visualize.engine.examples import Examples
 
-MAP_BYTES = 1 << 19  # of all maps that are kept
+MAP_BYTES = 3 << 17  # of all maps that are kept
 MOST_IMAGES, MOST_MAPS, MOST_NUMBERS = 6, 16, 64  # images with maps; maps of a layer, or numbers of a vector
 BORN = 0.5  # share of its correlation in the end with which a unit is born
 MOST_SCORES = 5  # classes of an image
@@ -45,6 +45,7 @@ class Pages(NamedTuple):
         shapes: of the kept maps of each layer, (height, width, channels).
         chosen: places of the images with maps, among those that were watched.
         vector_size: see `activity.watch`.
+        painted: the images of classes; where none are made, the reason.
     """
 
     watched: Watched
@@ -52,6 +53,7 @@ class Pages(NamedTuple):
     shapes: Mapping[str, tuple[int, int, int]]
     chosen: np.ndarray
     vector_size: int
+    painted: class_images.Plan | str
 
 
 def about_training(
@@ -59,8 +61,8 @@ def about_training(
 ) -> dict[str, Any]:
     """The values of `training.js`.
 
-    Parameters are arguments of the program that looks at the images, so that all steps share the one of the net in the
-    end. A step that cannot be read, or at which the net gives what is no number, is left out; `failed` says why.
+    Parameters are arguments of the programs that look at the images and that make some, so that all steps share them.
+    A step that cannot be read, or at which the net gives what is no number, is left out; `failed` says why.
 
     told: hears what is looked at.
     """
@@ -80,7 +82,8 @@ def about_training(
             continue
         maps = maps_of(run.model, variables, examples.only(pages.watched.rows[images]), names)
         found[step] = Step(watched, {name: _few(maps[name]) for name in names}, _filters(run, variables, names))
-    return _script(run, found, pages, images) | {'failed': failed, 'layer': names[shown]}
+    of_classes = class_images.about_classes(run, history, list(found), pages.painted, told=told)
+    return _script(run, found, pages, images) | {'classes': of_classes, 'failed': failed, 'layer': names[shown]}
 
 
 def _images(shapes: Mapping[str, tuple[int, int, int]], num_steps: int) -> int:

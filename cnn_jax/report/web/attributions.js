@@ -10,11 +10,12 @@ CNN_JAX.attributions = {
     const maps = CNN_JAX.data.maps;
     const number = maps.rows ? maps.rows.indexOf(image.row) : -1;
     place.append(make('h2', {}, 'What counted'));
+    if (maps.left_out) return place.append(make('p', { class: 'note' }, 'Left out: ' + maps.left_out + '.'));
     if (number < 0) {
       const others = maps.rows ? ' There are maps of images ' + maps.rows.join(', ') + '.' : '';
       place.append(CNN_JAX.howTo('For the maps of this image', maps.rows ? '--mode=visualize --workdir=RUN --method=grad_cam --image=' + image.row : '--mode=report --workdir=RUN'));
       if (others) place.append(make('p', { class: 'note' }, others));
-      return;
+      return undefined;
     }
     const targets = maps.targets[number];
     const asked = targets.indexOf(Number(state.class));
@@ -30,6 +31,7 @@ CNN_JAX.attributions = {
     view.told.push(function () { here.cover(view, told); });
     const abouts = Object.keys(maps.methods).map(function (method) { return titled(here.names[method], method); });
     place.append(row, make('div', { class: 'abouts' }, abouts, titled('Twins', 'twins')), told);
+    return undefined;
   },
 
   shades: function () {
@@ -73,11 +75,11 @@ CNN_JAX.attributions = {
     const canvas = make('canvas', { width: picture.width, height: picture.height, tabindex: 0, role: 'application', 'aria-label': name + ' for ' + CNN_JAX.data.maps.words[view.number][view.target] + ': arrow keys move the place' });
     paint.fill(canvas, function (place) { return paint.value(packed, picture.bytes[place]); }, packed.limit, true);
     const mark = make('span', { class: 'box', hidden: true });
-    const words = make('p', { class: 'label' }, which + (packed.limit ? 'largest ' + short(packed.limit) + ' ' + unit : 'zero everywhere'));
+    const words = make('p', { class: 'label' }, which + (packed.limit ? 'largest ' + brief(packed.limit) + ' ' + unit : 'zero everywhere'));
     view.told.push(function () {
       mark.hidden = false;
       mark.style.cssText = 'top:' + 100 * view.row / picture.height + '%;left:' + 100 * view.column / picture.width + '%;height:' + 100 / picture.height + '%;width:' + 100 / picture.width + '%';
-      words.textContent = which + 'here ' + short(paint.value(packed, picture.bytes[view.row * picture.width + view.column])) + ', largest ' + short(packed.limit) + ' ' + unit;
+      words.textContent = which + 'here ' + brief(paint.value(packed, picture.bytes[view.row * picture.width + view.column])) + ', largest ' + brief(packed.limit) + ' ' + unit;
     });
     CNN_JAX.places(canvas, picture.height, picture.width, view, function () { view.told.forEach(function (then) { then(); }); });
     return make('div', {}, make('div', { class: 'whole map' }, canvas, mark), words);

@@ -4,7 +4,7 @@
 const charts = {
   // One metric over the steps, with a tick for each checkpoint.
   curve: function (curve, checkpoints, step) {
-    const wide = 520, high = 210, left = 52, right = 12, top = 12, bottom = 34;
+    const wide = 520, high = 210, left = 60, right = 12, top = 12, bottom = 34;
     const series = Object.keys(curve.splits).filter(function (split) { return curve.splits[split][0].length; });
     const steps = series.flatMap(function (split) { return curve.splits[split][0]; }).concat(checkpoints);
     const values = series.flatMap(function (split) { return curve.splits[split][1]; });
@@ -20,7 +20,7 @@ const charts = {
       return top + (high - top - bottom) * (1 - share);
     }
     const middle = log ? Math.sqrt(low * end) : (low + end) / 2;
-    function words(value) { return curve.percent ? Math.round(100 * value) + ' %' : short(value); }
+    function words(value) { return curve.percent ? Math.round(100 * value) + ' %' : brief(value); }
     const svg = make('svg', { viewBox: '0 0 ' + wide + ' ' + high, role: 'img', 'aria-label': curve.title + ' over the steps', class: 'curve' });
     [low, middle, end].forEach(function (value) {
       svg.append(make('line', { x1: left, x2: wide - right, y1: down(value), y2: down(value), class: 'rule' }));

@@ -5,14 +5,16 @@ const compare = {
   runs: JSON.parse(document.getElementById('runs').textContent),
   stores: {},
 
-  // Reads scripts of a run's page one after the other, for each says only its own name; `then` hears of what is there.
+  // Reads scripts of a run's page; `then` hears of what is there. A script says its own name and not its run: that stands
+  // at its element, for another view may be asked for, and read, before this one is there.
   load: function (run, names, then) {
     if (!compare.stores[run.base]) compare.stores[run.base] = {};
     const store = compare.stores[run.base];
     const name = names.find(function (one) { return !(one in store); });
     if (!run.base || name === undefined) return then(run.base ? store : null);
     const script = document.createElement('script');
-    CNN_JAX.put = function (_, values) { store[name] = values; };
+    CNN_JAX.put = function (own, values) { compare.stores[document.currentScript.dataset.base][own] = values; };
+    script.dataset.base = run.base;
     script.src = run.base + 'data/' + name + '.js';
     script.onload = function () { compare.load(run, names, then); };
     script.onerror = function () { store[name] = null; compare.load(run, names, then); };

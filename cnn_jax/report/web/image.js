@@ -49,10 +49,11 @@ CNN_JAX.views.image = {
       const more = image.right === null && words ? make('p', { class: 'note' }, words) : null;
       return make('div', { class: 'panels' }, make('figure', {}, make('h3', {}, title), make('div', { class: 'large' }, paint.whole(image, null)), more), scores);
     }
-    const texts = own.told.length ? own.told.map(CNN_JAX.views.image.told) : [image.truth ? make('p', { class: 'note' }, 'right: ' + image.truth) : null, words ? make('p', { class: 'note' }, words) : null];
-    return make('div', { class: 'panels answer' }, make('figure', { class: 'own' }, make('h3', {}, 'What is right, and what the net says'),
+    const texts = own.told.length ? own.told.map(CNN_JAX.views.image.told) : [image.truth ? make('p', { class: 'note' }, 'right: ' + image.truth) : null, words ? make('p', { class: 'note' }, words) : null].filter(Boolean);
+    const judged = image.truth || own.told.length;
+    return make('div', { class: 'panels answer' }, make('figure', { class: 'own' }, make('h3', {}, judged ? 'What is right, and what the net says' : 'The image, and what the net makes of it'),
       make('img', { src: own.source, alt: CNN_JAX.words(image) }), make('figcaption', {}, own.remark)),
-    make('div', { class: 'stack' }, make('figure', {}, make('h3', {}, 'In words'), texts), scores));
+    make('div', { class: 'stack' }, texts.length ? make('figure', {}, make('h3', {}, 'In words'), texts) : null, scores));
   },
 
   // A text of people beside that of the net.

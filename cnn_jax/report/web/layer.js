@@ -44,15 +44,15 @@ CNN_JAX.views.layer = {
       choice('Sort by', sorts, sort, function (key) { go({ sort: key }); })];
     if (lens === 'map' && layer.image === -1) place.append(CNN_JAX.notKept());
     if (lens === 'map' || lens === 'weights') {
-      controls.push(choice('Colours to', [['layer', 'the largest of the layer'], ['unit', 'the largest of the unit']], state.scale || 'layer', function (key) { go({ scale: key }); }));
+      controls.push(choice('Colours to', [['layer', 'the largest of the layer'], ['unit', 'the largest of the unit'], ['all', 'the largest of all layers']], state.scale || 'layer', function (key) { go({ scale: key }); }));
     }
     place.append(make('div', { class: 'controls' }, controls));
     if (lens === 'map') place.append(CNN_JAX.imageStrip(false));
-    CNN_JAX.views.layer.addBar(place, layer, lens, state.scale === 'unit');
+    CNN_JAX.views.layer.addBar(place, layer, lens, state.scale);
     if (!layer.top.images.length) place.append(CNN_JAX.howToPatches());
     if (lens === 'optimised') place.append(CNN_JAX.views.layer.aboutMade(layer));
     const units = CNN_JAX.views.layer.sorted(layer, sort);
-    place.append(make('div', { class: 'wall' }, units.map(function (unit) { return CNN_JAX.views.layer.tile(layer, unit, lens, sort, state.scale === 'unit'); })));
+    place.append(make('div', { class: 'wall' }, units.map(function (unit) { return CNN_JAX.views.layer.tile(layer, unit, lens, sort, state.scale); })));
   },
 
   words: function (layer, about) {
@@ -71,23 +71,37 @@ CNN_JAX.views.layer = {
     return CNN_JAX.howTo(words + ' Of the first ' + count + ' units; for another', '--mode=visualize --workdir=RUN --method=units --layer=' + layer.name + ' --unit=' + count);
   },
 
-  addBar: function (place, layer, lens, each) {
-    const packed = lens === 'map' ? layer.maps : lens === 'weights' && (layer.kernels || layer.incoming.kernels);
+  addBar: function (place, layer, lens, scale) {
+    const packed = CNN_JAX.views.layer.packed(layer, lens);
     const colour = lens === 'weights' && layer.kernels && layer.kernels.shape[1] === 3;
-    if (packed && !colour) place.append(paint.bar(packed.signed, each ? null : packed.limit));
+    if (packed && !colour) place.append(paint.bar(packed.signed, CNN_JAX.views.layer.limit(layer, lens, scale)));
   },
 
-  tile: function (layer, unit, lens, sort, each) {
+  // The arrays behind a lens; null for one without colours.
+  packed: function (layer, lens) {
+    return lens === 'map' ? layer.maps : lens === 'weights' ? layer.kernels || layer.incoming.kernels : null;
+  },
+
+  // The end of the colours; null: each unit has its own. Of a step of the training the weights of one layer are kept.
+  limit: function (layer, lens, scale) {
+    const own = CNN_JAX.views.layer.packed(layer, lens).limit;
+    if (scale === 'unit') return null;
+    if (scale !== 'all' || layer.step !== undefined && lens === 'weights') return own;
+    const limits = layer.step === undefined ? CNN_JAX.data.run.layers.map(function (about) { return about.limits[lens] || 0; }) : CNN_JAX.data.training.maps.map(function (maps) { return maps.limit; });
+    return Math.max.apply(null, limits.concat(own));
+  },
+
+  tile: function (layer, unit, lens, sort, scale) {
     const dead = layer.dead.indexOf(unit) >= 0;
     const mean = lens === 'mean' || sort === 'mean' || !layer.selectivity;
     const more = dead ? 'dead' : sort === 'norm' ? 'norm ' + short(layer.norm[unit]) : mean ? short(layer.mean[unit]) : short(layer.selectivity[unit]) + ' for ' + CNN_JAX.className(layer.selective_for[unit]);
     return make('a', { class: dead ? 'tile dead' : 'tile', href: CNN_JAX.link({ unit: unit }), title: layer.name + ' unit ' + unit + ', ' + more },
-      CNN_JAX.unitPicture(layer, unit, lens, each), make('span', { class: 'label' }, make('b', {}, String(unit)), ' ' + more));
+      CNN_JAX.unitPicture(layer, unit, lens, scale), make('span', { class: 'label' }, make('b', {}, String(unit)), ' ' + more));
   },
 };
 
-// A unit through a lens.
-CNN_JAX.unitPicture = function (layer, unit, lens, each) {
+// A unit through a lens. scale: 'unit', 'layer' or 'all', the end of the colours.
+CNN_JAX.unitPicture = function (layer, unit, lens, scale) {
   const label = layer.name + ' unit ' + unit + ', ' + lens;
   if (lens === 'mean') {
     const most = Math.max.apply(null, layer.mean.map(Math.abs)) || 1;
@@ -103,12 +117,13 @@ CNN_JAX.unitPicture = function (layer, unit, lens, each) {
     if (unit >= images.shape[1]) return make('span', { class: 'frame more' }, 'not made');
     return paint.pixels(images, [0, unit], label);
   }
-  if (lens === 'weights' && layer.kernels && layer.kernels.shape[1] === 3) return paint.colourKernel(layer.kernels, [unit], each, label);
-  const packed = lens === 'map' ? layer.maps : layer.kernels || layer.incoming.kernels;
+  const limit = CNN_JAX.views.layer.limit(layer, lens, scale);
+  if (lens === 'weights' && layer.kernels && layer.kernels.shape[1] === 3) return paint.colourKernel(layer.kernels, [unit], limit, label);
+  const packed = CNN_JAX.views.layer.packed(layer, lens);
   const place = CNN_JAX.mapPlace(layer);
   if (lens === 'map' && (place < 0 || unit >= packed.shape[1])) return make('span', { class: 'frame more' }, 'not kept');
   const picture = paint.picture(packed, lens === 'map' ? [place, unit] : [unit, 0]);
-  return paint.canvas(picture, each ? paint.largest(picture) : packed.limit, label);
+  return paint.canvas(picture, limit === null ? paint.largest(picture) : limit, label);
 };
 
 // Which images have maps at each step.

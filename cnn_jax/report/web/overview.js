@@ -7,7 +7,7 @@ CNN_JAX.views.overview = {
   show: function (place) {
     const run = CNN_JAX.data.run;
     place.append(make('h2', {}, 'Under the microscope'));
-    place.append(make('p', { class: 'note' }, 'What each unit does on ' + run.images + ' ' + run.split + ' images, with the weights of step ' + run.step + '.'));
+    place.append(make('p', { class: 'note' }, 'What each unit does on ' + run.images.toLocaleString('en') + ' ' + run.split + ' images, with the weights of step ' + run.step.toLocaleString('en') + '.'));
     place.append(make('ul', { class: 'findings' }, run.findings.map(function (finding) {
       return make('li', {}, finding.text + ' ', finding.hash ? make('a', { href: '#' + finding.hash }, 'Show it') : null);
     })));

@@ -10,7 +10,7 @@ CNN_JAX.pad = function (shape, pixels, changed, ended) {
   const canvas = make('canvas', { width: width, height: height, class: 'pad', tabindex: 0, role: 'application',
     'aria-label': 'Drawing pad of ' + height + ' by ' + width + ' pixels. Arrow keys move the pen, with Shift they draw, Space makes a dot.' });
   const box = make('span', { class: 'pen', hidden: true });
-  let last = null;
+  let last = null, drawing = null;  // where the stroke is, and the pointer that draws it
 
   function show() {
     const context = canvas.getContext('2d');
@@ -51,21 +51,24 @@ CNN_JAX.pad = function (shape, pixels, changed, ended) {
   }
 
   canvas.addEventListener('pointerdown', function (event) {
+    if (event.button || drawing !== null) return;  // another button, or a second finger
     canvas.setPointerCapture(event.pointerId);
+    drawing = event.pointerId;
     cursor.shown = false;
     last = under(event);
     line(last, last);
   });
   canvas.addEventListener('pointermove', function (event) {
-    if (!last) return;
+    if (event.pointerId !== drawing) return;
     const next = under(event);
     line(last, next);
     last = next;
   });
   ['pointerup', 'pointercancel'].forEach(function (name) {
-    canvas.addEventListener(name, function () {
-      if (last) ended();
-      last = null;
+    canvas.addEventListener(name, function (event) {
+      if (event.pointerId !== drawing) return;
+      drawing = null;
+      ended();
     });
   });
   canvas.addEventListener('blur', function () { cursor.shown = false; show(); });

@@ -112,6 +112,11 @@ function short(value) {
   return String(Number(value.toPrecision(3))).replace('-', '\u2212');
 }
 
+// The same in few letters, however small or large it is.
+function brief(value) {
+  return value && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e5) ? value.toExponential(1).replace('e+', 'e').replaceAll('-', '\u2212') : short(value);
+}
+
 function percent(share) { return (100 * share).toFixed(share > 0.995 && share < 1 ? 2 : 1) + ' %'; }
 
 // A choice among names; `chosen(key)` hears of another one. entries: [key, words].

@@ -92,11 +92,11 @@ const paint = {
     return canvas;
   },
 
-  // A colour kernel (3 inputs) as one picture; grey is no weight. places: of it in the leading axes. each: its own
-  // largest weight is the end of the colours.
-  colourKernel: function (packed, places, each, label) {
+  // A colour kernel (3 inputs) as one picture; grey is no weight. places: of it in the leading axes. end: of the colours;
+  // null: its own largest weight.
+  colourKernel: function (packed, places, end, label) {
     const parts = [0, 1, 2].map(function (input) { return paint.picture(packed, places.concat(input)); });
-    const limit = (each ? Math.max.apply(null, parts.map(paint.largest)) : packed.limit) || 1;
+    const limit = (end === null ? Math.max.apply(null, parts.map(paint.largest)) : end) || 1;
     const canvas = make('canvas', { width: parts[0].width, height: parts[0].height, role: 'img', 'aria-label': label });
     const context = canvas.getContext('2d');
     const drawn = context.createImageData(parts[0].width, parts[0].height);

@@ -196,6 +196,7 @@ const scatter = {
 
   // The name of each class at the middle of its points; one that would cover another is left out.
   drawNames: function (plot) {
+    if (plot.about.groups.length < 2) return;
     const taken = [], style = getComputedStyle(plot.canvas);
     plot.context.font = '600 13px system-ui, sans-serif';
     plot.context.textAlign = 'center';

@@ -51,7 +51,7 @@ CNN_JAX.views.space = {
 
   words: function (layer, plane) {
     const run = CNN_JAX.data.run, count = CNN_JAX.data.space.rows.length;
-    const start = count + ' ' + run.split + ' images as ' + layer.name + ' sees them, each as ' + layer.size + ' numbers. ';
+    const start = count.toLocaleString('en') + ' ' + run.split + ' images as ' + layer.name + ' sees them, each as ' + layer.size + ' numbers. ';
     if (plane === 'tsne') {
       return start + 't-SNE keeps neighbours together (trustworthiness ' + short(layer.trustworthiness) + '); its axes, and the distances between groups, mean nothing.';
     }
@@ -115,7 +115,7 @@ CNN_JAX.views.space = {
       return button;
     });
     const rest = Object.keys(counts).length - buttons.length;
-    return make('div', { class: 'legend-buttons', role: 'group', 'aria-label': 'classes' }, buttons,
+    return make('div', { class: 'legend-buttons', hidden: about.groups.length < 2, role: 'group', 'aria-label': 'classes' }, buttons,
       rest ? make('span', { class: 'more' }, rest + ' more classes are small grey points') : null);
   },
 
@@ -126,12 +126,12 @@ CNN_JAX.views.space = {
     scatter.draw(plot);
     if (!circled.length) return place.replaceChildren();
     circled.forEach(function (number) { counts[about.labels[number]] = (counts[about.labels[number]] || 0) + 1; });
-    const words = Object.keys(counts).sort(function (one, other) { return counts[other] - counts[one]; }).map(function (label) {
+    const words = about.groups.length < 2 ? [] : Object.keys(counts).sort(function (one, other) { return counts[other] - counts[one]; }).map(function (label) {
       return counts[label] + ' of ' + about.groups[Number(label)];
     });
     const shown = circled.slice(0, 200);
     const clear = make('button', { type: 'button', class: 'switch', onclick: function () { plot.told.circle([]); } }, 'Clear');
-    return place.replaceChildren(make('h3', {}, circled.length + ' images in the lasso ', clear), make('p', { class: 'note' }, words.slice(0, 12).join(', ') + (words.length > 12 ? ' and ' + (words.length - 12) + ' more classes.' : '.')),
+    return place.replaceChildren(make('h3', {}, circled.length + ' images in the lasso ', clear), words.length ? make('p', { class: 'note' }, words.slice(0, 12).join(', ') + (words.length > 12 ? ' and ' + (words.length - 12) + ' more classes.' : '.')) : '',
       make('div', { class: 'thumbnails' }, shown.map(function (number) { return CNN_JAX.views.space.picture(plot, number, 44, null); })),
       shown.length < circled.length ? make('p', { class: 'more' }, 'The first 200 are shown.') : '');
   },

@@ -10,10 +10,10 @@ CNN_JAX.views.training = {
     if (!data?.steps.length) return place.append(CNN_JAX.views.training.howTo(data));
     const view = { data: data, at: CNN_JAX.steps.place(state.step), updates: [] };
     CNN_JAX.views.training.view = view;
-    place.append(make('p', { class: 'note' }, 'The net at ' + data.steps.length + ' steps from the first to the last, each about as many times the one before. The slider, or the arrow keys, go through them, on the pages of layers, units, images and Space too; ' + CNN_JAX.data.run.images + ' ' + CNN_JAX.data.run.split + ' images are looked at.'));
+    place.append(make('p', { class: 'note' }, 'The net at ' + data.steps.length + ' steps from the first to the last, each about as many times the one before. The slider, or the arrow keys, go through them, on the pages of layers, units, images and Space too; ' + CNN_JAX.data.run.images.toLocaleString('en') + ' ' + CNN_JAX.data.run.split + ' images are looked at.'));
     data.failed.forEach(function (text) { place.append(make('p', { class: 'note', role: 'alert' }, 'Left out: ' + text)); });
     const of = CNN_JAX.views.training;
-    place.append(make('div', { class: 'panels' }, data.right ? of.scores(view) : null, of.dead(view), of.plane(view), make('div', { class: 'stack' }, of.filters(view), data.births[0] ? of.births(view, state) : null)), of.maps(view, state));
+    place.append(make('div', { class: 'panels' }, data.right ? of.scores(view) : null, of.dead(view), of.plane(view), make('div', { class: 'stack' }, of.filters(view), data.births[0] ? of.births(view, state) : null)), of.classes(view), of.maps(view, state));
     of.move(view.at);
   },
 
@@ -37,7 +37,7 @@ CNN_JAX.views.training = {
 
   // Lines over the kept steps, which are equally far apart; a click goes to a step. lines: [name, values].
   lines: function (view, title, lines, most, words) {
-    const wide = 520, high = 190, left = 52, right = 12, top = 12, bottom = 34, steps = view.data.steps;
+    const wide = 520, high = 190, left = 60, right = 12, top = 12, bottom = 34, steps = view.data.steps;
     function across(at) { return left + (wide - left - right) * at / Math.max(1, steps.length - 1); }
     function down(value) { return top + (high - top - bottom) * (1 - value / (most || 1)); }
     const svg = make('svg', { viewBox: '0 0 ' + wide + ' ' + high, role: 'img', 'aria-label': title + ' over the steps of the history', class: 'curve kept-steps', onclick: function (event) {
@@ -105,10 +105,26 @@ CNN_JAX.views.training = {
     view.updates.push(function (at) {
       place.replaceChildren.apply(place, Array.from({ length: packed.shape[1] }, function (_, unit) {
         const label = 'filter ' + unit + ' at step ' + view.data.steps[at];
-        return colour ? paint.colourKernel(packed, [at, unit], false, label) : paint.canvas(paint.picture(packed, [at, unit, 0]), packed.limit, label);
+        return colour ? paint.colourKernel(packed, [at, unit], packed.limit, label) : paint.canvas(paint.picture(packed, [at, unit, 0]), packed.limit, label);
       }));
     });
     return make('figure', {}, make('h3', {}, 'First filters'), place, colour ? null : paint.bar(packed.signed, packed.limit));
+  },
+
+  // What the net of the step takes for each class, with the score that it gives.
+  classes: function (view) {
+    const made = view.data.classes, title = titled('What it takes for each class', 'class_images');
+    if (!made.images) return make('section', { class: 'class-images' }, title, make('p', { class: 'note' }, 'Left out: ' + made.left_out + '.'));
+    const place = make('div', { class: 'of-classes' });
+    view.updates.push(function (at) {
+      place.replaceChildren.apply(place, made.classes.map(function (label, number) {
+        const words = CNN_JAX.className(label) + ', score ' + brief(made.scores[at][number]);
+        return make('div', {}, paint.pixels(made.images, [at, number], 'made for ' + words + ' at step ' + view.data.steps[at]),
+          make('p', { class: 'label', title: words }, make('b', {}, CNN_JAX.className(label)), make('br'), 'score ' + brief(made.scores[at][number])));
+      }));
+    });
+    const part = made.classes.length < CNN_JAX.data.run.classes.length ? ' Of the first ' + made.classes.length + ' of ' + CNN_JAX.data.run.classes.length + ' classes; for others --set.classes.' : '';
+    return make('section', { class: 'class-images' }, title, place, make('p', { class: 'note' }, 'Images made to raise the score of a class, from the same noise at every step: ' + made.settings + '.' + part));
   },
 
   // The correlation of each unit with its class, a row for a unit, in the order of their births.

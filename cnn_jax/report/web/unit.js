@@ -55,6 +55,7 @@ CNN_JAX.views.unit = {
     const title = titled('Patches that excite it most', 'patches');
     const figure = make('figure', { class: 'tops' }, title);
     if (!layer.top.images.length) return make('figure', {}, title, CNN_JAX.howToPatches());
+    if (layer.dead.indexOf(unit) >= 0) return make('figure', {}, title, make('p', { class: 'note' }, 'None: no patch excites it more than another.'));
     const around = make('div', { class: 'around-patch', 'aria-live': 'polite' });
     function look(place) {
       const image = CNN_JAX.data.images.all[layer.top.images[unit][place]];
@@ -74,7 +75,7 @@ CNN_JAX.views.unit = {
 
   // The first of those patches beside what the unit uses of them.
   guided: function (layer, unit) {
-    if (!layer.top.images.length) return null;
+    if (!layer.top.images.length || layer.dead.indexOf(unit) >= 0) return null;
     const figure = make('figure', {}, titled('What it uses of them', 'guided'));
     const made = CNN_JAX.made(layer);
     if (!made.guided) {
@@ -117,7 +118,7 @@ CNN_JAX.views.unit = {
   weights: function (layer, unit, number) {
     if (layer.kernels) {
       const colour = layer.kernels.shape[1] === 3;
-      return make('figure', {}, make('h3', {}, 'Weights'), make('div', { class: 'large' }, CNN_JAX.unitPicture(layer, unit, 'weights', true)),
+      return make('figure', {}, make('h3', {}, 'Weights'), make('div', { class: 'large' }, CNN_JAX.unitPicture(layer, unit, 'weights', 'unit')),
         colour ? null : paint.bar(layer.kernels.signed, paint.largest(paint.picture(layer.kernels, [unit, 0]))), make('figcaption', {}, 'Norm ' + short(layer.norm[unit]) + '.'));
     }
     if (!layer.incoming) return null;
@@ -136,7 +137,7 @@ CNN_JAX.views.unit = {
     const images = CNN_JAX.data.images;
     const image = images.all[images.chosen[CNN_JAX.chosenPlace()]];
     if (CNN_JAX.mapPlace(layer) < 0) return null;
-    const pair = make('div', { class: 'pair' }, paint.whole(image, null), CNN_JAX.unitPicture(layer, unit, 'map', false));
+    const pair = make('div', { class: 'pair' }, paint.whole(image, null), CNN_JAX.unitPicture(layer, unit, 'map', 'layer'));
     return make('figure', {}, make('h3', {}, 'Map of image ' + image.row), pair, paint.bar(layer.maps.signed, layer.maps.limit));
   },
 };

@@ -159,7 +159,7 @@ class Style(Task):
 
     def result(self, run: Run) -> str:
         value = run.last('loss', 'test')
-        return 'is not evaluated' if value is None else f'reaches a test loss of {value:.4f}'
+        return '' if value is None else f'reaches a test loss of {value:.4f}'
 
 
 def task(

@@ -223,7 +223,7 @@ class SuperResolution(Task):
 
     def result(self, run: Run) -> str:
         value, blind = (run.last(name, 'test') for name in ('psnr', 'bicubic_psnr'))
-        return f'reaches a test PSNR on Y of {value:.2f} dB, bicubic {blind:.2f}'
+        return '' if value is None else f'reaches a test PSNR on Y of {value:.2f} dB, bicubic {blind:.2f}'
 
 
 def task(*, loss: Loss = 'l1') -> SuperResolution:
