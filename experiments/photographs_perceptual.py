@@ -58,7 +58,7 @@ def experiment(
     trunk = VGG(stage_sizes=(2, 2), maps=True, pool='average', width=1 / 16 if smoke else 1.0)
     judged = dataclasses.replace(
         made,
-        model=PerceptualEnlargement(net=made.model, trunk=trunk, pixel_weight=pixel_weight, **rgb),
+        model=PerceptualEnlargement(net=made.model.clone(even=True), trunk=trunk, pixel_weight=pixel_weight, **rgb),
         task=super_resolution.task(loss='perceptual'),
         init_from=None if smoke else str(Path(vgg).expanduser()),
         init_hint=HINT,

@@ -76,16 +76,15 @@ def visualize(
     layer = layer or last.last_map(net)
     count = net.program.types[net.output(layer)].shape[-1]
     units = np.arange(min(max(most, 1), count)) if unit is None else np.array([_checked(unit, count, layer)])
-    best = {} if examples is None else _real(model, variables, examples, layer, units, max(patches, 1))
+    mixed = None if mixed_with is None else np.eye(count, dtype=np.float32)[_checked(mixed_with, count, layer)]
     natural = natural if size is None else natural.of_size(*_square(size))
+    made = many.with_steps(recipe(preset, natural.size), steps)
+    best = {} if examples is None else _real(model, variables, examples, layer, units, max(patches, 1))
     strongest = best['real'][:, 0] if best else _of_noise(model, variables, natural, layer, units)
-    kinds, objective_of = _objectives(
-        layer, place, units, strongest, (negative, max(diverse, 1), diversity),
-        None if mixed_with is None else np.eye(count, dtype=np.float32)[_checked(mixed_with, count, layer)],
-    )  # fmt: skip
+    kinds, objective_of = _objectives(layer, place, units, strongest, (negative, max(diverse, 1), diversity), mixed)
     numbers = (units[:, None] + count * np.arange(len(kinds))[None]).ravel()
     found = many.ascend_each(
-        model, variables, objective_of, len(numbers), many.with_steps(recipe(preset, natural.size), steps), natural,
+        model, variables, objective_of, len(numbers), made, natural,
         seed=seed, numbers=numbers, chunk=chunk, group=len(kinds), patience=patience, told=in_words(told, layer),
     )  # fmt: skip
 
