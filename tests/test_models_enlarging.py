@@ -12,7 +12,7 @@ from test_models import ENLARGING, MODULES, random_variables
 from cnn_jax.layers import Conv2D
 from cnn_jax.models.edsr import EDSR
 from cnn_jax.models.srcnn import SRCNN
-from cnn_jax.ops import bicubic, pixel_shuffle
+from cnn_jax.ops import bicubic
 from cnn_jax.tracing.record import record
 from cnn_jax.weights.convert import variable_shapes
 from cnn_jax.weights.native import build_model, describe_model
@@ -94,15 +94,6 @@ def test_an_untrained_residual_net_is_bicubic():
     model = tiny(EDSR(scale=3, residual=True))
     variables = model.init(jax.random.key(0), IMAGES, train=True)
     np.testing.assert_array_equal(run(model, variables), bicubic(IMAGES, scale=3))
-
-
-def test_an_even_net_begins_with_blocks_of_one_value():
-    model = tiny(EDSR(scale=2, even=True)).clone(filters=1)
-    kernel = model.init(jax.random.key(0), IMAGES, train=True)['params']['upscale1']['kernel']
-    shuffled = pixel_shuffle(jnp.einsum('bhwi,io->bhwo', IMAGES[..., :1], kernel[1, 1]), scale=2)
-    blocks = np.asarray(shuffled).reshape(len(IMAGES), IMAGES.shape[1], 2, IMAGES.shape[2], 2)
-    np.testing.assert_array_equal(blocks, np.broadcast_to(blocks[:, :, :1, :, :1], blocks.shape))
-    assert np.ptp(kernel)
 
 
 @pytest.mark.parametrize('model', [EDSR(), SRCNN()])

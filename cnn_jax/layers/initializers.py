@@ -56,15 +56,6 @@ def normal(deviation: float) -> Initializer:
     return initialize
 
 
-def repeated(initializer: Initializer, count: int) -> Initializer:
-    """Kernels (..., in, out) whose outputs are the same in groups of `count` beside each other."""
-
-    def initialize(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-        return jnp.repeat(initializer(key, (*shape[:-1], shape[-1] // count), dtype), count, -1)
-
-    return initialize if count > 1 else initializer
-
-
 def lecun_normal() -> Initializer:
     """Variance 1 / fan in: Flax's default."""
     return variance_scaling(1.0, 'fan_in', 'truncated_normal')

@@ -18,9 +18,7 @@ class EDSR(nn.Module):
     channels) in the same values. A scale of 2, 4 or 8 is one shuffle for each 2; another is one shuffle.
 
     Differs from the paper: biases start from 0. `residual` adds the bicubic enlargement to the result and starts the
-    last convolution from 0, so that an untrained net is bicubic interpolation: for little data. `even` starts the
-    convolutions before a shuffle with the same kernel for all pixels of a block (Aitken et al. 2017, arXiv:1707.02937):
-    kernels of their own leave a grid that a loss of features does not mind.
+    last convolution from 0, so that an untrained net is bicubic interpolation: for little data.
 
     Learned parameters: `baseline_x2` 1,369,859 at 24x24x3, `baseline_x3` 1,554,499 at 24x24x3,
     `baseline_x4` 1,517,571 at 24x24x3, `edsr_x2` 40,729,603 at 24x24x3.
@@ -31,7 +29,6 @@ class EDSR(nn.Module):
     blocks: int = 16
     residual_scale: float = 1.0  # of a block's result before it is added; 0.1 keeps wide nets stable
     residual: bool = False
-    even: bool = False
     dtype: jax.typing.DTypeLike | None = None  # of the computation; None follows the images and parameters
 
     @nn.compact
@@ -42,14 +39,13 @@ class EDSR(nn.Module):
             x = x + self.residual_scale * self._conv(self.filters, f'block{number}_2')(inner)
         x = first + self._conv(self.filters, 'body')(x)
         for number, factor in enumerate(_factors(self.scale), 1):
-            same = factor**2 if self.even else 1
-            x = pixel_shuffle(self._conv(self.filters * factor**2, f'upscale{number}', same=same)(x), scale=factor)
+            x = pixel_shuffle(self._conv(self.filters * factor**2, f'upscale{number}')(x), scale=factor)
         x = self._conv(images.shape[-1], 'tail', starts_at_zero=self.residual)(x).astype(jnp.float32)
         return x + bicubic(images, scale=self.scale).astype(jnp.float32) if self.residual else x
 
-    def _conv(self, filters: int, name: str, *, starts_at_zero: bool = False, same: int = 1) -> Conv2D:
+    def _conv(self, filters: int, name: str, *, starts_at_zero: bool = False) -> Conv2D:
         uniform = initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')  # torch's default, which the authors use
-        initializer = nn.initializers.zeros_init() if starts_at_zero else initializers.repeated(uniform, same)
+        initializer = nn.initializers.zeros_init() if starts_at_zero else uniform
         return Conv2D(filters, 3, padding=1, kernel_initializer=initializer, dtype=self.dtype, name=name)
 
 
