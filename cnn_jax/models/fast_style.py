@@ -33,8 +33,9 @@ class FastStyle(nn.Module):
     arXiv:1607.08022); every convolution mirrors the border, where the paper mirrors 40 pixels once and pads no residual
     block; maps are enlarged by nearest neighbours before a convolution, where transposed convolutions leave a grid
     (Odena et al. 2016, doi:10.23915/distill.00003). Sizes that 4 does not divide are mirrored further and cut. With
-    `noise` the net also sees so many planes of noise, the same for all images of a size, as the net of Ulyanov et al.
-    2016, arXiv:1603.03417, does: where an image is flat a convolution has nothing else to grow strokes from.
+    `noise` the net also sees so many planes of noise of deviation 0.25, the same for all images of a size, as the net
+    of Ulyanov et al. 2016, arXiv:1603.03417, does: where an image is flat a convolution has nothing else to grow
+    strokes from.
 
     Raises: CnnJaxError for images of less than 16 pixels a side.
     """
