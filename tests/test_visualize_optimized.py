@@ -11,6 +11,7 @@ import pytest
 from scipy import ndimage
 
 from cnn_jax.errors import CnnJaxError, DivergedError
+from cnn_jax.layers import Conv2D
 from cnn_jax.losses import gram_matrices
 from cnn_jax.streams import numbered
 from cnn_jax.tracing import layers
@@ -53,6 +54,18 @@ class Dead(nn.Module):
     def __call__(self, images):
         x = nn.relu(nn.Conv(4, (3, 3), name='conv1')(images))
         return nn.relu(nn.Dense(2, bias_init=nn.initializers.constant(self.bias), name='output')(x.mean((1, 2))))
+
+
+class Off(nn.Module):
+    """A layer that ends in its activation, and whose units are off for all images."""
+
+    activation: Any
+
+    @nn.compact
+    def __call__(self, images):
+        return Conv2D(2, 1, activation=self.activation, bias_initializer=nn.initializers.constant(-9.0), name='off')(
+            images
+        )
 
 
 class Deep(nn.Module):
@@ -312,6 +325,21 @@ def test_a_dead_unit_is_rescued_or_named():
     assert found.history['objective'][0, 0] == 0
     assert found.history['objective'][-1, 0] > 0
     assert not found.history['gradient'][:, 1].any()
+
+
+@pytest.mark.parametrize('activation', [nn.relu, lambda x: jnp.maximum(x, 0), nn.tanh])
+def test_a_unit_that_is_off_has_a_gradient_before_its_relu(activation):
+    """Of another activation the output itself is read."""
+    model, variables = net_of(Off(activation))
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(1, *SIZE)), jnp.float32)
+    net = layers.trace(model, variables, images)
+    before, after = net.run(variables, images, [net.before('off'), net.output('off')])
+    assert before.max() < 0
+    np.testing.assert_array_equal(after, jnp.maximum(before, 0) if activation is not nn.tanh else before)
+    objective = objectives.Unit(jnp.zeros(1, jnp.int32), -jnp.ones(1), objectives.Before('off'))
+    found = ascend(model, variables, objective, Recipe(num_steps=2), plain(mean=0.5), keys=keys_of(1))
+    assert found.notes == ['']
+    assert found.history['gradient'].all()
 
 
 def test_a_rescue_in_vain_is_said():

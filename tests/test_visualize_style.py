@@ -205,6 +205,7 @@ def test_inputs_follow_the_order_of_the_channels_and_refuse_what_is_no_map_of_co
         ({'weights': (-1.0,)}, 'none negative'),
         ({'steps': -1}, 'at least 0 and 16'),
         ({'content_layers': ('conv9_9',)}, 'conv9_9'),
+        ({'content_layers': style.CONTENT_LAYERS, 'style_layers': style.STYLE_LAYERS}, r'--set\.style_layers=NAME'),
     ],
 )
 def test_a_mistake_is_one_line(net, painting, options, line):

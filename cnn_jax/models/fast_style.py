@@ -18,6 +18,7 @@ from cnn_jax.models.vgg import CAFFE_MEAN, VGG, as_judged
 STRIDE = 4  # of the deepest maps: two convolutions of stride 2
 LEAST = 16  # pixels of a side: a mirror must have something to show
 REACH = 150 / 255  # of the pictures around grey, as in the authors' code
+NOISE = 0.25  # standard deviation: about that of an image, which as strong a noise as 1 would drown
 
 
 class FastStyle(nn.Module):
@@ -32,8 +33,9 @@ class FastStyle(nn.Module):
     arXiv:1607.08022); every convolution mirrors the border, where the paper mirrors 40 pixels once and pads no residual
     block; maps are enlarged by nearest neighbours before a convolution, where transposed convolutions leave a grid
     (Odena et al. 2016, doi:10.23915/distill.00003). Sizes that 4 does not divide are mirrored further and cut. With
-    `noise` the net also sees so many planes of noise, the same for all images of a size, as the net of Ulyanov et al.
-    2016, arXiv:1603.03417, does: where an image is flat a convolution has nothing else to grow strokes from.
+    `noise` the net also sees so many planes of noise of deviation 0.25, the same for all images of a size, as the net
+    of Ulyanov et al. 2016, arXiv:1603.03417, does: where an image is flat a convolution has nothing else to grow
+    strokes from.
 
     Raises: CnnJaxError for images of less than 16 pixels a side.
     """
@@ -51,7 +53,7 @@ class FastStyle(nn.Module):
         after = [(0, 0), (0, -height % STRIDE), (0, -width % STRIDE), (0, 0)]
         x = jnp.pad(images, after, 'reflect')
         if self.noise:
-            planes = np.random.default_rng(0).standard_normal((1, *x.shape[1:3], self.noise), np.float32)
+            planes = NOISE * np.random.default_rng(0).standard_normal((1, *x.shape[1:3], self.noise), np.float32)
             drawn = jnp.broadcast_to(jnp.asarray(planes, x.dtype), (*x.shape[:3], self.noise))
             x = jnp.concatenate([x, drawn], -1)
         x = self._stage(x, self.filters, 9, 1, 'conv1')

@@ -60,6 +60,14 @@ class Net(NamedTuple):
             )
         return found.output
 
+    def before(self, layer: str) -> int:
+        """The number of what a layer returns, before its activation where that is a ReLU.
+
+        Raises: as `output`.
+        """
+        number = self.output(layer)
+        return relu.argument(programs.prune(self.program, [number]), self.images, number)
+
     def scores(self) -> Layer:
         """The one array that the model returns, or of several the one called `SCORES`; CnnJaxError without it."""
         if SCORES in self.returned:

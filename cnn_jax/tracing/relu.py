@@ -66,6 +66,18 @@ def find(program: Program, images: Iterable[int], name: Name, *, whole: bool = T
     return Found(rules, count)
 
 
+def argument(program: Program, images: int, number: int) -> int:
+    """The number of x where an array is max(x, 0), under names that mark it or not; else its own."""
+    reading = _Reading(program, programs.depends(program, [images]))
+    step = reading.maker.get(number)
+    while step is not None and step.kind == 'name':
+        marked = step.inputs[0]
+        step = reading.maker.get(marked) if isinstance(marked, int) else None
+    place = None if step is None else reading.relu_input(step)
+    found = None if place is None or step is None else step.inputs[place]
+    return found if isinstance(found, int) else number
+
+
 def _relu_rule(place: int, name: Name) -> Rule:
     def rule(step: Step, inputs: list[Any]) -> list[Any]:
         del step

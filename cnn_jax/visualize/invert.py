@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 OF_NO_CLASS = True  # a net whose head is missing will do
 SIXTH_POWERS = 1.7  # 8e-10 / 2 at 0 .. 255, over the squared norm of an image: here times 255 ** 4
 FARTHEST = 0.55  # of ImageNet's mean colour to white, for which that weight is made
+COLUMNS = 3  # pictures beside each other, where there is one image
 VARIATIONS = (0.01, 0.05, 0.2)  # of layers in the first, second and last third
 
 
@@ -142,10 +143,18 @@ def _variation(net: Net, layer: str, given: float | None) -> float:
 
 
 def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
-    """The images, and beneath them what each layer still knows of them."""
-    rows = [image_rows.Row('image', arrays['originals'], [['']] * len(arrays['originals']))]
-    for name, images, residuals in zip(arrays['layers'].tolist(), arrays['images'], arrays['residuals'], strict=True):
-        rows.append(image_rows.Row(name, images, [[f'{value:.3g} missed'] for value in residuals]))
+    """The images, and beneath them what each layer still knows of them; of one image, layer beside layer."""
+    names, count = arrays['layers'].tolist(), len(arrays['originals'])
+    missed = [[f'{value:.3g} missed' for value in row] for row in arrays['residuals']]
+    if count == 1:
+        images = np.concatenate([arrays['originals'], arrays['images'][:, 0]])
+        captions = [['image', ''], *([name, one] for name, (one,) in zip(names, missed, strict=True))]
+        parts = [slice(first, first + COLUMNS) for first in range(0, len(images), COLUMNS)]
+        rows = [image_rows.Row('', images[part], captions[part]) for part in parts]
+    else:
+        rows = [image_rows.Row('image', arrays['originals'], [['']] * count)]
+        for name, images, said in zip(names, arrays['images'], missed, strict=True):
+            rows.append(image_rows.Row(name, images, [[one] for one in said]))
     heading = 'images of the same features; above each the squared distance of the features as a share of their squares'
     notes = sorted({note for note in arrays['notes'].ravel().tolist() if note})
     return image_rows.draw(rows, heading=heading, notes=notes, width=width)

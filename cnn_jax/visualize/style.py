@@ -35,7 +35,7 @@ OF_NO_CLASS = True  # a net whose head is missing will do
 PRINTS = 'images'  # also written as they are
 CONTENT_LAYERS = ('conv4_2',)
 STYLE_LAYERS = ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1', 'conv5_1')
-
+OTHERS = 'a net that is no VGG needs --set.content_layers=NAME and --set.style_layers=NAME,NAME'
 
 PRESETS = {
     'share': Preset('share', 1.0, 4.0, 40.0, 'content', 'average', 2, 16),
@@ -110,10 +110,16 @@ def visualize(
     pixels = [resized(photograph, size)]
     pixels += [resized(picture_file.read(one, '--set.style', photograph.shape[-1]), size) for one in style]
     inputs = measured(preprocess, pixels[0])
-    wanted = painting.wanted(
-        model, variables, inputs, pixels, painting.count_octaves(pixels[0], octaves, chosen.octaves),
-        content_layers=content_layers, style_layers=style_layers, blend=blend, margin=chosen.margin,
-    )  # fmt: skip
+    counted = painting.count_octaves(pixels[0], octaves, chosen.octaves)
+    try:
+        wanted = painting.wanted(
+            model, variables, inputs, pixels, counted, content_layers=content_layers, style_layers=style_layers,
+            blend=blend, margin=chosen.margin,
+        )  # fmt: skip
+    except CnnJaxError as error:
+        if (content_layers, style_layers) != (CONTENT_LAYERS, STYLE_LAYERS):
+            raise
+        raise CnnJaxError(f'{error}; {OTHERS}') from error
     found = []
     for number, weight in enumerate(weights):
         own = dataclasses.replace(chosen, style=chosen.style * weight)

@@ -27,7 +27,7 @@ from cnn_jax.visualize.engine.picture_file import LEAST_SIZE
 from cnn_jax.visualize.optimized import many
 from cnn_jax.visualize.optimized.ascent import Words, in_words
 from cnn_jax.visualize.optimized.natural import Natural, measured
-from cnn_jax.visualize.optimized.objectives import Direction, Diverse, Objective, Unit
+from cnn_jax.visualize.optimized.objectives import Before, Direction, Diverse, LayerName, Objective, Place, Unit
 from cnn_jax.visualize.optimized.parameterisation import Phases
 from cnn_jax.visualize.optimized.presets import recipe
 from cnn_jax.visualize.optimized.step import features
@@ -52,7 +52,7 @@ def visualize(
     told: Words | None = None,
     preset: str = 'lucid',  # plain, simonyan, yosinski1 to yosinski4, lucid, maco, robust
     place: Literal['centre', 'mean', 'largest'] = 'mean',  # of the map: its centre, the mean of all, or the largest
-    negative: bool = False,  # also what switches the unit off
+    negative: bool = False,  # also what switches the unit off: the least before its ReLU
     diverse: int = 1,  # images of each unit that differ from each other
     diversity: float = 0.05,  # how much that counts, beside the activation as a share of the best real one
     mixed_with: int | None = None,  # another unit of the layer: images for both at once
@@ -78,16 +78,15 @@ def visualize(
     layer = layer or last.last_map(net)
     count = net.program.types[net.output(layer)].shape[-1]
     units = np.arange(min(max(most, 1), count)) if unit is None else np.array([_checked(unit, count, layer)])
-    best = {} if examples is None else _real(model, variables, examples, layer, units, max(patches, 1))
+    mixed = None if mixed_with is None else np.eye(count, dtype=np.float32)[_checked(mixed_with, count, layer)]
     natural = natural if size is None else natural.of_size(*_square(size))
+    made = many.with_steps(recipe(preset, natural.size), steps)
+    best = {} if examples is None else _real(model, variables, examples, layer, units, max(patches, 1))
     strongest = best['real'][:, 0] if best else _of_noise(model, variables, natural, layer, units)
-    kinds, objective_of = _objectives(
-        layer, place, units, strongest, (negative, max(diverse, 1), diversity),
-        None if mixed_with is None else np.eye(count, dtype=np.float32)[_checked(mixed_with, count, layer)],
-    )  # fmt: skip
+    kinds, objective_of = _objectives(layer, place, units, strongest, (negative, max(diverse, 1), diversity), mixed)
     numbers = (units[:, None] + count * np.arange(len(kinds))[None]).ravel()
     found = many.ascend_each(
-        model, variables, objective_of, len(numbers), many.with_steps(recipe(preset, natural.size), steps), natural,
+        model, variables, objective_of, len(numbers), made, natural,
         seed=seed, numbers=numbers, chunk=chunk, group=len(kinds), patience=patience, told=in_words(told, layer),
     )  # fmt: skip
 
@@ -136,7 +135,7 @@ def _real(
 
 def _objectives(
     layer: str,
-    place: Literal['centre', 'mean', 'largest'],
+    place: Place,
     units: np.ndarray,
     best: np.ndarray,
     wanted: tuple[bool, int, float],
@@ -144,7 +143,8 @@ def _objectives(
 ) -> tuple[list[str], many.Objectives]:
     """What each image of a unit is, and the objective of some images.
 
-    Activations count as shares of the best real one, or in noise, so that diversity weighs the same in all nets.
+    Activations count as shares of the best real one, or in noise, so that diversity weighs the same in all nets. What
+    switches a unit off is made for what its ReLU is shown: a unit that is off has no gradient, and could be more so.
     """
     negative, diverse, diversity = wanted
     kinds = ['optimised', *(f'another, {number}' for number in range(2, diverse + 1))]
@@ -154,16 +154,23 @@ def _objectives(
 
     def objective_of(rows: np.ndarray) -> Objective:
         channels, own = units[rows // len(kinds)], signs[rows % len(kinds)] / sizes[rows // len(kinds)]
-        found: Objective = Unit(jnp.asarray(channels), jnp.asarray(own, jnp.float32), layer, place)
-        if mixed is not None:
-            vectors = np.broadcast_to(mixed, (len(rows), len(mixed))) * own[:, None]
-            found = found + Direction(jnp.asarray(vectors, jnp.float32), layer)
+        found = _of_units(layer, place, channels, np.maximum(own, 0), mixed)
+        if negative:
+            found = found + _of_units(Before(layer), place, channels, np.minimum(own, 0), mixed)
         if diverse > 1:
             counted = jnp.asarray(own > 0, jnp.float32)
             found = found + diversity * Diverse(jnp.asarray(channels), counted, layer, len(kinds))
         return found
 
     return kinds, objective_of
+
+
+def _of_units(
+    layer: LayerName, place: Place, channels: np.ndarray, weights: np.ndarray, mixed: np.ndarray | None
+) -> Objective:
+    """The activations of units, each times its weight, with that of the direction that is mixed in."""
+    found = Unit(jnp.asarray(channels), jnp.asarray(weights, jnp.float32), layer, place)
+    return found if mixed is None else found + Direction(jnp.asarray(weights[:, None] * mixed, jnp.float32), layer)
 
 
 def _activations(model: Any, variables: Any, inputs: Any, layer: str) -> np.ndarray:

@@ -100,4 +100,5 @@ if trunk is not None:
 # python -m cnn_jax.main --mode=predict --workdir=runs/strokes --images=photographs --output=painted
 # ```
 #
-# It took 41 minutes on two cores beside other work, and ended at a loss of 1.63 on the validation images.
+# It trains for 6,500 steps, each of which takes 0.23 s of a processor. A third of them give clear things in short
+# strokes.

@@ -14,9 +14,9 @@ from cnn_jax.streams import numbered, stream
 from cnn_jax.tracing import program as programs
 from cnn_jax.visualize.optimized.ascent import Ascended, Told, Words, ascend, in_words
 from cnn_jax.visualize.optimized.natural import Natural
-from cnn_jax.visualize.optimized.objectives import Objective
+from cnn_jax.visualize.optimized.objectives import LayerName, Objective
 from cnn_jax.visualize.optimized.recipe import Recipe
-from cnn_jax.visualize.optimized.step import net_of
+from cnn_jax.visualize.optimized.step import net_of, number_of
 
 BUDGET_BYTES = 2**30  # of the arrays of the net, forwards and backwards
 STAGE = 2**20  # between the numbers of a target in two stages, which have other random moves
@@ -113,10 +113,10 @@ def check_chunk(chunk: int | None) -> int | None:
     return chunk
 
 
-def affordable(model: Any, variables: Any, layers: tuple[str | None, ...], recipe: Recipe, natural: Natural) -> int:
+def affordable(model: Any, variables: Any, layers: Sequence[LayerName], recipe: Recipe, natural: Natural) -> int:
     """How many images fit into BUDGET_BYTES at once: the arrays of the net up to the layers, twice, for each view."""
     net = net_of(model, variables, natural.blank, layers)
-    program = programs.prune(net.program, [net.output(one) for one in layers])
+    program = programs.prune(net.program, [number_of(net, one) for one in layers])
     of_images = programs.depends(program, [net.images])
     made = [program.types[number] for one in program.steps for number in one.outputs if number in of_images]
     nbytes = sum(int(np.prod(one.shape)) * one.dtype.itemsize for one in made if hasattr(one, 'shape'))

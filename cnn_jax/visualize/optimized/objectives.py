@@ -6,7 +6,7 @@ arguments of the compiled step: other units of a layer need no other program.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,16 @@ import jax.numpy as jnp
 from cnn_jax.losses import gram_matrices
 
 Array = jax.Array
-Read = Callable[[str | None], Array]  # the output of a layer, (batch, ...); None: the scores
+
+
+class Before(NamedTuple):
+    """A layer as it is before its ReLU: a unit that is off can still be more so."""
+
+    layer: str
+
+
+LayerName = str | Before | None
+Read = Callable[[LayerName], Array]  # the output of a layer, (batch, ...); None: the scores
 Place = Literal['centre', 'mean', 'largest']
 
 STATIC = {'static': True}  # part of the program, and no argument of it
@@ -23,10 +32,10 @@ STATIC = {'static': True}  # part of the program, and no argument of it
 class Objective:
     """A number for each image; what it reads of a net comes through `read`."""
 
-    layer: str | None
+    layer: LayerName
 
     @property
-    def layers(self) -> tuple[str | None, ...]:
+    def layers(self) -> tuple[LayerName, ...]:
         """The layers that it reads."""
         return (self.layer,)
 
@@ -57,7 +66,7 @@ class Sum(Objective):
     weights: tuple[float, ...] = field(default=(), metadata=STATIC)
 
     @property
-    def layers(self) -> tuple[str | None, ...]:
+    def layers(self) -> tuple[LayerName, ...]:
         return tuple(dict.fromkeys(layer for term in self.terms for layer in term.layers))
 
     def __call__(self, read: Read) -> Array:
@@ -75,7 +84,7 @@ class Unit(Objective):
 
     channels: Array
     weights: Array
-    layer: str | None = field(default=None, metadata=STATIC)
+    layer: LayerName = field(default=None, metadata=STATIC)
     place: Place = field(default='centre', metadata=STATIC)
 
     def __call__(self, read: Read) -> Array:
@@ -120,7 +129,7 @@ class Direction(Objective):
     """
 
     vectors: Array
-    layer: str | None = field(default=None, metadata=STATIC)
+    layer: LayerName = field(default=None, metadata=STATIC)
     place: Place = field(default='mean', metadata=STATIC)
     cosine_power: float = field(default=0.0, metadata=STATIC)
 

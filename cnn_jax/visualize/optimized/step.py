@@ -1,6 +1,7 @@
 """One step of an ascent, compiled: parameters to images, through random changes and the net, and the gradient back."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +13,7 @@ from cnn_jax.streams import numbered, stream
 from cnn_jax.tracing import layers, relu, scores
 from cnn_jax.tracing.static import Static
 from cnn_jax.visualize.optimized.natural import Natural
-from cnn_jax.visualize.optimized.objectives import Objective
+from cnn_jax.visualize.optimized.objectives import Before, LayerName, Objective
 from cnn_jax.visualize.optimized.recipe import Recipe
 from cnn_jax.visualize.optimized.regularisers import blurred
 from cnn_jax.visualize.optimized.transformations import apply
@@ -134,12 +135,17 @@ def _objective(static: Static, scene: Scene, images: Array, rule: relu.Name | No
     names = scene.objective.layers
     net = net_of(static.model, scene.variables, inputs, names)
     found = dict(
-        zip(names, net.run(scene.variables, inputs, [net.output(one) for one in names], rule=rule), strict=True)
+        zip(names, net.run(scene.variables, inputs, [number_of(net, one) for one in names], rule=rule), strict=True)
     )
     return scene.objective(found.__getitem__)
 
 
-def net_of(model: Any, variables: Any, inputs: Any, names: tuple[str | None, ...]) -> layers.Net:
+def number_of(net: layers.Net, name: LayerName) -> int:
+    """The number of what an objective reads by that name; CnnJaxError for an unknown layer."""
+    return net.before(name.layer) if isinstance(name, Before) else net.output(name)
+
+
+def net_of(model: Any, variables: Any, inputs: Any, names: Sequence[LayerName]) -> layers.Net:
     """The net as far as the layers need it, where it is not made for images of this size as a whole.
 
     Raises: CnnJaxError for an unknown layer, or one that is not made for them either.
@@ -147,7 +153,7 @@ def net_of(model: Any, variables: Any, inputs: Any, names: tuple[str | None, ...
     try:
         return layers.trace(model, variables, inputs)
     except CnnJaxError:
-        wanted = [name for name in names if name is not None]
+        wanted = [name.layer if isinstance(name, Before) else name for name in names if name is not None]
         if len(wanted) < len(names):
             raise
         return layers.trace(model, variables, inputs, until=wanted)

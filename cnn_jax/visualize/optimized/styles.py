@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from cnn_jax.losses import Normalisation, content_loss, gram_matrices, style_loss
 from cnn_jax.visualize.optimized.objectives import STATIC, Objective, Read, Sum
-from cnn_jax.visualize.optimized.step import features, net_of
+from cnn_jax.visualize.optimized.step import features, net_of, number_of
 
 Array = jax.Array
 
@@ -99,7 +99,7 @@ def values(
     """
     names = tuple(dict.fromkeys(name for one in objectives for name in one.layers))
     net = net_of(model, variables, inputs, names)
-    outputs = net.run(variables, inputs, [net.output(one) for one in names])
+    outputs = net.run(variables, inputs, [number_of(net, one) for one in names])
     found = {name: inside(one, inputs.shape, margin) for name, one in zip(names, outputs, strict=True)}
     return [one(found.__getitem__) for one in objectives]
 
