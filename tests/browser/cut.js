@@ -11,6 +11,6 @@ function cutTexts() {
 function emptyFigures() {
   return Array.from(document.querySelectorAll('#microscope figure')).filter(function (card) {
     const rest = Array.from(card.children).filter(function (one) { return !one.matches('h3, .titled'); });
-    return !rest.some(function (one) { return one.textContent.trim() || one.matches('img, canvas, svg') || one.querySelector('img, canvas, svg'); });
+    return !rest.some(function (one) { return one.textContent.trim() || one.matches('img, canvas, svg, [role=img]') || one.querySelector('img, canvas, svg, [role=img]'); });
   }).map(function (card) { return card.textContent; });
 }

@@ -13,7 +13,7 @@ from cnn_jax.visualize.engine.examples import Examples
 from cnn_jax.visualize.optimized import many
 from cnn_jax.visualize.optimized.ascent import in_words
 from cnn_jax.visualize.optimized.natural import Natural, measured
-from cnn_jax.visualize.optimized.objectives import Diverse, Objective, Unit
+from cnn_jax.visualize.optimized.objectives import Before, Diverse, Objective, Unit
 from cnn_jax.visualize.optimized.parameterisation import Phases
 from cnn_jax.visualize.optimized.presets import recipe
 from cnn_jax.visualize.optimized.step import features
@@ -118,7 +118,8 @@ def _objective(parts: list[_Part], rows: np.ndarray) -> Objective:
         own = np.where(mine, rows - part.first, 0)
         channels = jnp.asarray(own // len(KINDS))
         weights = np.where(mine, SIGNS[own % len(KINDS)] / part.sizes[own // len(KINDS)], 0)
-        every.append(Unit(channels, jnp.asarray(weights, jnp.float32), part.layer, 'mean'))
+        every.append(Unit(channels, jnp.asarray(np.maximum(weights, 0), jnp.float32), part.layer, 'mean'))
+        every.append(Unit(channels, jnp.asarray(np.minimum(weights, 0), jnp.float32), Before(part.layer), 'mean'))
         counted = jnp.asarray(weights > 0, jnp.float32)
         every.append(DIVERSITY * Diverse(channels, counted, part.layer, len(KINDS)))
     found = every[0]
