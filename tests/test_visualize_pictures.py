@@ -1,5 +1,7 @@
 """From raw maps to colours: channels, scales, and the states of a map that are said."""
 
+from typing import Any
+
 import numpy as np
 
 from cnn_jax.visualize.engine import pictures
@@ -21,5 +23,6 @@ def test_zero_constant_and_broken_maps_are_named_on_a_scale_centred_on_zero():
     figure = pictures.draw(maps, np.zeros((3, 4, 4, 1)), ['a', 'b', 'c'], label='the gradient')
     written = [text.get_text() for text in figure.texts]
     assert [written.count(said) for said in states[:3]] == [1, 1, 0]
-    assert [image.get_clim() for image in figure.artists[1:12:4]] == [(-1, 1)] * 3
+    shown: Any = figure.artists
+    assert [image.get_clim() for image in shown[1:12:4]] == [(-1, 1)] * 3
     assert 'the gradient' in [text.get_text() for text in figure.texts]
