@@ -1,5 +1,6 @@
 """The product of a fully connected layer: a computation of its own where XLA would make a slow fusion."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 from jax.test_util import check_grads
 
 from cnn_jax import ops
+from cnn_jax.layers import Dense
 from cnn_jax.ops import product as products
+from cnn_jax.visualize import gradient, guided_backprop
 
 ROWS, MATRIX = (8, 4 * 4 * 64), (4 * 4 * 64, 128)
 
@@ -37,6 +40,23 @@ def test_one_row_many_rows_and_xlas_own_choice_are_a_plain_product(count, choice
     shapes = [jax.ShapeDtypeStruct(shape, 'float32') for shape in ((count, ROWS[1]), MATRIX)]
     with ops.implementation(choice):
         assert 'cond' not in str(jax.make_jaxpr(products.product)(*shapes))
+
+
+class Head(nn.Module):
+    @nn.compact
+    def __call__(self, images, *, train):
+        return Dense(10)(Dense(128, activation='relu')(images.reshape(len(images), -1)))
+
+
+@pytest.mark.usefixtures('small')
+@pytest.mark.parametrize('method', [gradient, guided_backprop])
+def test_explanations_see_through_it(method):
+    images = jnp.asarray(np.random.default_rng(0).standard_normal((8, 8, 8, 1)), 'float32')
+    variables = jax.jit(lambda images: Head().init(jax.random.key(0), images, train=False))(images)
+    assert 'cond' in str(jax.make_jaxpr(lambda images: Head().apply(variables, images, train=False))(images))
+    found = method.attribute(Head(), variables, images)
+    with ops.implementation('lax'):
+        np.testing.assert_allclose(found, method.attribute(Head(), variables, images), rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.usefixtures('optimised', 'small')
