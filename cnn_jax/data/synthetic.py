@@ -44,7 +44,7 @@ def load(
 
     Raises: CnnJaxError: another number of classes than of their names.
     """
-    count = num_classes or len(class_names or ()) or 10
+    count = (len(class_names or ()) or 10) if num_classes is None else num_classes
     if class_names is not None and len(class_names) != count:
         raise CnnJaxError(f'num_classes: got {num_classes} and {len(class_names)} class_names; leave one of them out')
     splits = {'train': num_train, 'test': num_test}

@@ -94,8 +94,8 @@ class _Call(NamedTuple):
         here = self.place is None or self.place.is_fully_addressable
         if not isinstance(number, Known) or np.ndim(number.value) or not here:
             return None
-        array = np.full(self.type.shape, number.value, self.type.dtype)
-        return jax.device_put(array, self.place, may_alias=False)  # which a training step may write over
+        array = np.full(self.type.shape, number.value, self.type.dtype)  # nobody else's: a step may write over it
+        return jax.device_put(array, self.place)
 
     def lower(self) -> Any:
         """Its program, not compiled yet."""
@@ -104,8 +104,10 @@ class _Call(NamedTuple):
 
     def run(self) -> jax.Array:
         """The result."""
-        _compile([self])
-        return _compiled[self.key](*self.values)
+        key = self.key
+        if key not in _compiled:
+            _compile([self])
+        return _compiled[key](*self.values)
 
     @property
     def key(self) -> Hashable:

@@ -170,7 +170,7 @@ class _Call:
         self.learned: set[str] = set()
         self.reached: list[str] = []
         self.missing: set[str] = set()
-        self.compiled = jax.jit(self._columns if marking is mark else self._columns_of_each)
+        self.jitted = jax.jit(self._columns if marking is mark else self._columns_of_each)
         self._model, self._marking, self._until = model, marking, until
 
     def _begun(self, call: Called) -> None:
@@ -219,7 +219,7 @@ def _called(
     evaluating.check(model)
     call = _call(Static(model), jax.tree.structure(variables), marking, frozenset(until))
     try:
-        traced = call.compiled.trace(variables, images)
+        traced = call.jitted.trace(variables, images)
     except CnnJaxError:
         raise
     except Exception as error:  # whatever a module of somebody's own raises
