@@ -24,6 +24,7 @@ ROOT = PACKAGE.parent
 # In a checkout they stand beside the package; where it is installed they are within, see setup.py.
 FOLDER = PACKAGE / 'experiments' if (PACKAGE / 'experiments').is_dir() else ROOT / 'experiments'
 OURS = '_cnn_jax_experiments'  # the name of the package that our files are modules of
+FROM_PYTHON = '(from Python)'  # in the place of an experiment's name, where no file makes it
 OWN = '_experiment'  # begins the names of the modules that files of the user's own are
 
 _before: dict[Path, set[str]] = {}  # folders of files of the user's own: what was imported before they were entered

@@ -162,7 +162,7 @@ def test_a_page_that_is_not_costly_has_the_plane_of_one_layer_alone(tmp_path):
     folder = tmp_path / 'report' / 'data'
     assert set(scripts.read_script(folder / 'space_2.js')['planes']) == {'pca'}
     assert scripts.read_script(folder / 'run.js')['spaces'] == [2]
-    assert scripts.read_script(folder / 'space.js')['laid'] == []
+    assert scripts.read_script(folder / 'space.js')['laid'] is None
     assert [file.stem for file in folder.glob('space_*.js')] == ['space_2']
 
 

@@ -48,6 +48,7 @@ def test_a_run_in_a_folder_goes_on_and_says_that_no_mode_reads_it(tmp_path, caps
     assert len(config['test_openings']) == 2
     assert main(['--mode=evaluate', f'--workdir={tmp_path}/run']) == 2
     assert 'was trained from Python' in capsys.readouterr().err
+    assert 'None: the run was trained from Python' in (tmp_path / 'run/report/index.html').read_text(encoding='utf-8')
 
 
 @pytest.mark.usefixtures('signal_handlers')
@@ -55,6 +56,8 @@ def test_a_run_of_a_named_experiment_is_as_one_of_the_command_line(tmp_path):
     cnn_jax.train(experiment.load(TINY, SHORT), workdir=str(tmp_path / 'one'), data_dir=tmp_path)
     given = [f'--config.{name}={value}' for name, value in SHORT.items()]
     assert main([f'--experiment={TINY}', f'--workdir={tmp_path}/two', f'--data_dir={tmp_path}', *given]) == 0
+    page = (tmp_path / 'one/report/index.html').read_text(encoding='utf-8')
+    assert '<h1>tiny_experiment</h1>' in page  # not its path
     one, two = (json.loads((tmp_path / name / 'config.json').read_text()) for name in ('one', 'two'))
     assert {**one, 'started': 0, 'test_openings': 0} == {**two, 'started': 0, 'test_openings': 0}
     assert main(['--mode=evaluate', f'--workdir={tmp_path}/one']) == 0

@@ -21,7 +21,7 @@ def write_report(run: Run, look: Look | None = None, *, told: Callable[[str], No
     looked at.
     """
     layers = describe.layer_table(run.model, run.input_shape, variables=run.variables or None)
-    name = str(run.config.get('experiment', run.workdir.name))
+    name = tables.short_name(run.config, run.workdir)
     seen = part('the microscope', lambda: _microscope(run, look, told), otherwise='')
     parts = {
         'its numbers': lambda: [sections.cards(run, layers)],

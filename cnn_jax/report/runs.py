@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cnn_jax.drawing.page import page_path, put_page
-from cnn_jax.report import side_by_side, web
+from cnn_jax.report import side_by_side, tables, web
 from cnn_jax.report.listed import Listed, differing, headline, known_metrics, metric_of, text_of, value_text
 from cnn_jax.statistics.metric import Metric
 
@@ -36,7 +36,7 @@ def write_index(folder: Path, listed: Sequence[Listed]) -> Path:
 
 
 def _summary(listed: Sequence[Listed]) -> str:
-    names = sorted({str(run.config['experiment']) for run in listed})
+    names = sorted({tables.short_name(run.config, run.path) for run in listed})
     shown = ', '.join(names[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
     return f'{len(listed)} {"run" if len(listed) == 1 else "runs"} of {shown}, the newest first.'
 
@@ -70,7 +70,7 @@ def _row(folder: Path, run: Listed, own: Mapping[str, Any], metrics: Mapping[str
     options = ' '.join(f'<code>{escape(f"{name}={text_of(value)}")}</code>' for name, value in own.items()) or '-'
     return (
         f'<tr><th scope="row">{escape(str(run.config.get("started", "-")))}</th>'
-        f'<td>{escape(str(run.config["experiment"]))}</td><td class="options">{options}</td>'
+        f'<td>{escape(tables.short_name(run.config, run.path))}</td><td class="options">{options}</td>'
         f'{_result_cell(found, metrics)}<td>{_sparkline(run, found)}</td>'
         f'<td class="number" data-value="{steps}">{steps:,}</td><td>{_link(folder, run.path)}</td>{end}</tr>'
     )

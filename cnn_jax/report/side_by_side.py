@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from cnn_jax.drawing.page import page_path, put_page
 from cnn_jax.drawing.words import one_line
-from cnn_jax.report import web
+from cnn_jax.report import tables, web
 from cnn_jax.report.listed import Listed, headline, metric_of, settings, text_of, value_text
 from cnn_jax.report.microscope import DATA
 from cnn_jax.report.microscope.overview import curves_of
@@ -48,7 +48,7 @@ def about_run(folder: Path, run: Listed, metrics: Mapping[str, Metric]) -> dict[
     has_data = (page.parent / DATA / 'matching.js').exists()
     return {
         'name': relative.as_posix(),
-        'experiment': str(run.config['experiment']),
+        'experiment': tables.short_name(run.config, run.path),
         'base': f'../{quote(page.parent.relative_to(folder).as_posix())}/' if has_data else '',
         'options': {name: one_line(text_of(value)) for name, value in settings(run).items()},
         'result': '' if found is None else _result(found, metrics),

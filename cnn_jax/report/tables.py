@@ -3,11 +3,13 @@
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from cnn_jax import describe
 from cnn_jax.describe import Layer
 from cnn_jax.drawing.page import section
+from cnn_jax.experiment_file import FROM_PYTHON
 
 _MOST_NOTES = 8  # layers whose unread inputs are explained
 
@@ -104,8 +106,16 @@ def _shown(value: Any) -> str:
     return ', '.join(map(str, value)) if isinstance(value, (list, tuple)) else 'none' if value is None else str(value)
 
 
+def short_name(config: Mapping[str, Any], workdir: Path) -> str:
+    """What a run is called: its experiment's name, of a path that of the file; else its work folder's."""
+    name = str(config.get('experiment', workdir.name))
+    return Path(name).stem if name.endswith('.py') else name
+
+
 def command(config: Mapping[str, Any]) -> str:
-    """The command line that repeats a run, one flag a line."""
+    """The command line that repeats a run, one flag a line; of a run from Python, that there is none."""
+    if config.get('experiment') == FROM_PYTHON:
+        return 'None: the run was trained from Python, with an experiment that no file makes.'
     parts = ['python -m cnn_jax.main', f'--experiment={config.get("experiment", "NAME")}']
     for name, value in (config.get('options') or {}).items():
         text = ','.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

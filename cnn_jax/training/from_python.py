@@ -11,10 +11,10 @@ from cnn_jax.data.pipeline import default_data_dir
 from cnn_jax.devices import mapping
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.experiment import Experiment, Loaded
+from cnn_jax.experiment_file import FROM_PYTHON
 from cnn_jax.tasks.results import Evaluation
 from cnn_jax.tasks.task import Task
 from cnn_jax.training.run import train_in_folder
-from cnn_jax.workdir.config import FROM_PYTHON
 from cnn_jax.workdir.log import Log, read_metrics
 from cnn_jax.workdir.place import check_local, check_writable_name
 

@@ -18,6 +18,7 @@ from cnn_jax.data.formats.remembered import Remembered
 from cnn_jax.data.pipeline import default_data_dir
 from cnn_jax.errors import CnnJaxError, StorageError
 from cnn_jax.experiment import Loaded, function, load
+from cnn_jax.experiment_file import FROM_PYTHON
 from cnn_jax.options import signature
 from cnn_jax.weights.prepared import of_experiment
 from cnn_jax.workdir import place, sources, trust
@@ -25,7 +26,6 @@ from cnn_jax.workdir.config_file import read_config
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
 COMPARED = ('experiment', 'options', 'seed', 'fold')  # a run that resumes must have these equal
-FROM_PYTHON = '(from Python)'  # in the place of an experiment's name, where no file makes it
 VALIDATION = 'validation'  # the option that says how many training images are held out
 NOTED = ('devices', 'parallel', 'data_dir', 'git_commit', 'versions')  # these may differ, and are said
 

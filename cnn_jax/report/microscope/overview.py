@@ -27,7 +27,7 @@ def about_run(
 ) -> dict[str, Any]:
     """The values of `run.js`; question: that the net is asked of each image, '' of none."""
     return {
-        'experiment': str(run.config.get('experiment', run.workdir.name)),
+        'experiment': tables.short_name(run.config, run.workdir),
         'step': look.step,
         'split': look.split,
         'images': len(watched.rows),

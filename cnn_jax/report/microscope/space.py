@@ -123,7 +123,7 @@ def about_space(
             'labels': watched.labels.tolist(),
             'answers': list(judged.answers),
             'right': None if judged.right is None else judged.right.tolist(),
-            'laid': with_tsne,
+            'laid': None if laid is None else with_tsne,
             'looks': looks(watched.labels, len(groups)),
             'neighbours': neighbours(small.reshape(len(small), -1)),
             'pictures': sheet(small),

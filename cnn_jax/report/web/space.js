@@ -86,7 +86,7 @@ CNN_JAX.views.space = {
   howToLay: function (layer) {
     if (layer.not_laid) return make('p', { class: 'note' }, 'No t-SNE of this layer: ' + layer.not_laid + '.');
     const laid = CNN_JAX.data.space.laid;
-    if (laid.length) return make('p', { class: 'note' }, 'There is a t-SNE of ' + laid.join(', ') + '.');
+    if (laid) return make('p', { class: 'note' }, laid.length ? 'There is a t-SNE of ' + laid.join(', ') + '.' : 'No layer was laid out by t-SNE: the page was written with --set.laid=0.');
     return make('p', { class: 'note' }, 'For t-SNE, and for the other layers: ', make('code', {}, 'python -m cnn_jax.main --mode=report --workdir=RUN'));
   },
 
