@@ -53,6 +53,20 @@ def make_batch(size=8):
     }
 
 
+@pytest.mark.parametrize(
+    ('given', 'words'),
+    [
+        ({'learning_rate': 0.1}, 'learning_rate: 0.1 given; give a schedule, as optax.constant_schedule'),
+        ({'augment': 'flip'}, "augment: 'flip' given; give a function"),
+        ({'model': Linear}, r'model: .*Linear.* given; give a Linen module, made: LeNet\(\), not LeNet'),
+        ({'optimizer': optax.sgd}, 'optimizer: .*sgd.* given; give an optax transformation'),
+    ],
+)
+def test_a_part_of_another_kind_is_said(given, words):
+    with pytest.raises(ValueError, match=words):
+        make_recipe(**({'model': Linear(), 'optimizer': optax.sgd(0.1)} | given))
+
+
 @pytest.mark.parametrize('num_devices', [1, 2, 8])
 @pytest.mark.parametrize('penalty', [0.0, 0.3])
 def test_a_step_is_gradient_descent_on_the_mean_loss_and_the_penalties(num_devices, penalty):

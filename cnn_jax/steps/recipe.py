@@ -51,6 +51,16 @@ class Recipe:
     on_nan: OnNan = 'stop'
 
     def __post_init__(self) -> None:
+        if not isinstance(self.model, nn.Module):
+            raise ValueError(f'model: {self.model!r} given; give a Linen module, made: LeNet(), not LeNet')
+        if not hasattr(self.optimizer, 'update'):
+            raise ValueError(f'optimizer: {self.optimizer!r} given; give an optax transformation, as optax.sgd(0.1)')
+        for name in ('preprocess', 'augment', 'mix'):
+            if not callable(given := getattr(self, name)) and (given is not None or name == 'preprocess'):
+                raise ValueError(f'{name}: {given!r} given; give a function (keys, batch) -> batch')
+        if self.learning_rate is not None and not callable(self.learning_rate):
+            given = self.learning_rate
+            raise ValueError(f'learning_rate: {given!r} given; give a schedule, as optax.constant_schedule({given!r})')
         if self.accumulate < 1:
             raise ValueError(f'accumulate: {self.accumulate} is below 1; give at least 1')
         if self.sam_radius is not None and self.sam_radius <= 0:
