@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from small_trunk import SmallTrunk
 
 import cnn_jax
 from cnn_jax import experiment
@@ -19,15 +21,12 @@ from cnn_jax.data.formats.sentences import END, counted, numbers_of, text_of, vo
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.main import main
 from cnn_jax.models.captioner import Captioner
-from cnn_jax.models.resnet import ResNet
 from cnn_jax.tasks import captioning
 from cnn_jax.tasks.captioning import agreement
 from cnn_jax.tasks.cases import Case
 
 WORDS, LENGTH = 5, 3
-NET = Captioner(
-    ResNet(depth=8, layout='cifar', width=1 / 16, maps=True), num_words=WORDS, length=LENGTH, units=6, embedding=4
-)
+NET = Captioner(SmallTrunk(), num_words=WORDS, length=LENGTH, units=6, embedding=4)
 IMAGES = jnp.asarray(np.random.default_rng(0).standard_normal((2, 16, 16, 1)), jnp.float32)
 ALL = np.array(list(itertools.product(range(WORDS), repeat=LENGTH)), np.int32)
 
@@ -160,13 +159,13 @@ def test_the_page_shows_where_the_net_looked_for_each_word():
     assert [*told.net] == [('one two', 'log-probability -0.50'), ('two', 'log-probability -2.00')]
 
 
-SHORT = ('--config.smoke', '--nopictures')
+CAPTIONING = (f'--experiment={Path(__file__).parent / "told_experiment.py"}', '--config.told=scenes_caption')
 
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory, signal_handlers, data_dir):
     folder = tmp_path_factory.mktemp('captioning')
-    assert main(['--experiment=scenes_caption', f'--workdir={folder}/run', f'--data_dir={data_dir}', *SHORT]) == 0
+    assert main([*CAPTIONING, f'--workdir={folder}/run', f'--data_dir={data_dir}', '--nopictures']) == 0
     return folder / 'run'
 
 
