@@ -31,10 +31,11 @@ class Slot(NamedTuple):
     seen_as: tuple[int, ...] | None  # a kernel as (out, in, height, width); None for vectors
 
     def convert(self, array: np.ndarray) -> np.ndarray:
-        """Their array in our order of axes."""
+        """Their array in our order of axes, in memory of its own."""
         if self.seen_as is None:
-            return array
-        return array.reshape(self.seen_as).transpose(2, 3, 1, 0).reshape(self.ours)  # height, width, in, out
+            return array.copy()
+        made = array.reshape(self.seen_as).transpose(2, 3, 1, 0).reshape(self.ours)  # height, width, in, out
+        return np.array(made, order='C') if np.may_share_memory(made, array) else made
 
 
 def flatten(tree: Any) -> Flat:
@@ -106,7 +107,7 @@ def _slot(path: tuple[str, ...], shape: tuple[int, ...], channels: int, as_convo
 def convert(
     arrays: Mapping[str, Any], wanted: Mapping[str, Slot], *, what: str, optional: str | None = None
 ) -> dict[str, Any]:
-    """The variables, as numpy arrays: float32, or float64 where the file has that.
+    """The variables, as numpy arrays with memory of their own: float32, or float64 where the file has that.
 
     Args:
         arrays: by their names, in torch's layouts.
