@@ -1,6 +1,7 @@
 """What is told is exact: at any batch size and device count, with the blind answers beside it, and once memorised."""
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -8,24 +9,25 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_trunk import SmallTrunk
 
 from cnn_jax import experiment
 from cnn_jax.data.formats.sentences import END
 from cnn_jax.models.captioner import Captioner
 from cnn_jax.models.question_answerer import QuestionAnswerer
-from cnn_jax.models.resnet import ResNet
 from cnn_jax.tasks import captioning, question_answering
 from cnn_jax.tasks.results import Evaluation
 from cnn_jax.training.setup import Setup
 
-TRUNK = ResNet(depth=8, layout='cifar', width=1 / 8, maps=True)
+TRUNK = SmallTrunk()
+TELLING = str(Path(__file__).parent / 'told_experiment.py')
 IMAGES = jax.random.normal(jax.random.key(0), (4, 16, 16, 1))
 
 
 @pytest.mark.parametrize('name', ['scenes_caption', 'scenes_vqa', 'scenes_point'])
 def test_an_evaluation_is_the_same_at_any_batch_size_on_any_number_of_devices(name, data_dir):
     """32 test images: whole batches on one device, and batches of 9 on three, the last one padded."""
-    run, found = experiment.load(name, {'smoke': True}).experiment, []
+    run, found = experiment.load(TELLING, {'told': name}).experiment, []
     for devices, size in ((1, 32), (3, 9)):
         setup = Setup(run, data_dir=data_dir, num_devices=devices, eval_batch_size=size)
         variables = setup.initial_state(0).variables
