@@ -160,7 +160,7 @@ def test_what_is_for_classes_alone_says_so(trained, capsys):
 
 
 def test_its_pictures(trained, capsys):
-    for method in ('gradient', 'embedding'):
-        assert main(['--mode=visualize', f'--workdir={trained}/seed_0', f'--method={method}']) == 0
+    for given in (['--method=gradient'], ['--method=embedding', '--set.most=100']):
+        assert main(['--mode=visualize', f'--workdir={trained}/seed_0', *given]) == 0
     made = experiment.load(NAME, {}).experiment
     assert made.task.truth({'labels': np.eye(10, dtype=bool)[3]}, made.data.class_names) == '3'

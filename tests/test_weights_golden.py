@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden import GOLDEN, recipe, state_dict
+from golden import GOLDEN, large, recipe, state_dict
 
 from cnn_jax import weights
 
@@ -21,6 +21,13 @@ pytestmark = [
     pytest.mark.skipif(not GOLDEN.is_dir(), reason=f'no stored oracles in {GOLDEN}'),
     pytest.mark.usefixtures('optimised'),  # float64 convolutions of whole nets
 ]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def forgotten() -> Iterator[None]:
+    """The matrices that were kept for the next net are half a gigabyte."""
+    yield
+    large.cache_clear()
 
 
 @contextlib.contextmanager
@@ -52,7 +59,7 @@ def test_scores_and_input_gradients_are_torchvisions(arch):
         return scores, gradient.reshape(2, 56, 4, 56, 4, 3).mean((2, 4))
 
     with jax.enable_x64(True):
-        double = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf, np.float64)), (variables, images))
+        double = jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (variables, images)))
         scores, gradient = jax.jit(scores_and_gradient)(*double)
     assert scores.dtype == jnp.float64
     assert relative(scores, reference['logits']) < 1e-6
