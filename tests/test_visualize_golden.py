@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from golden import GOLDEN, large, recipe, state_dict
 
+from cnn_jax import weights
 from cnn_jax.models import vgg
 from cnn_jax.visualize import deconvnet, grad_cam, gradient, guided_backprop, occlusion
 
@@ -14,10 +15,6 @@ pytestmark = [
     pytest.mark.usefixtures('optimised'),  # float64 convolutions of whole nets
 ]
 
-CONVOLUTIONS = {'conv1_1': 0, 'conv2_1': 3, 'conv3_1': 6, 'conv3_2': 8, 'conv4_1': 11, 'conv4_2': 13}
-CONVOLUTIONS |= {'conv5_1': 16, 'conv5_2': 18}
-DENSE = {'fc6': 0, 'fc7': 3, 'fc8': 6}
-
 
 @pytest.fixture(scope='module')
 def net():
@@ -25,21 +22,12 @@ def net():
     with np.load(GOLDEN / 'vgg11.npz') as file:
         state = state_dict(file)
     large.cache_clear()  # half a gigabyte, which no other test of this process may need
-    params = {}
-    for name, number in CONVOLUTIONS.items():
-        kernel = state[f'features.{number}.weight'].transpose(2, 3, 1, 0)  # OIHW to HWIO
-        params[name] = {'kernel': kernel, 'bias': state[f'features.{number}.bias']}
-    for name, number in DENSE.items():
-        params[name] = {'kernel': state[f'classifier.{number}.weight'].T, 'bias': state[f'classifier.{number}.bias']}
-    # Torch flattens channels before rows before columns, we flatten channels last.
-    params['fc6']['kernel'] = state['classifier.0.weight'].reshape(-1, 512, 7, 7).transpose(2, 3, 1, 0)
-    params = jax.tree.map(lambda leaf: np.array(leaf, np.float64, order='C'), params)  # one copy: it is a gigabyte
-    params['fc6']['kernel'] = params['fc6']['kernel'].reshape(512 * 7 * 7, -1)
+    _, variables = weights.torchvision('vgg11', state)
     with jax.enable_x64(True):
-        params = jax.device_put(params)
+        variables = jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables))
         with np.load(FILE) as file:
             oracle = dict(file)
-        yield vgg.VARIANTS['A'](), {'params': params}, recipe().images(2)[:1].astype(np.float64), oracle
+        yield vgg.VARIANTS['A'](), variables, recipe().images(2)[:1].astype(np.float64), oracle
 
 
 def check(name, found, expected):

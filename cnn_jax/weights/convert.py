@@ -15,6 +15,7 @@ from cnn_jax.models.vgg import VGG
 from cnn_jax.weights.layout import Library, module_names
 
 MOST_SHOWN = 10
+TOGETHER = 256  # outputs of a kernel that are turned at once
 THEIRS = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean', 'var': 'running_var'}
 COUNTER = 'num_batches_tracked'  # of torch's BatchNorm; no result depends on it
 FLATTENED = 'fc6'  # the layer that sees flattened maps: (channels, height, width) there, channels last here
@@ -34,8 +35,11 @@ class Slot(NamedTuple):
         """Their array in our order of axes, in memory of its own."""
         if self.seen_as is None:
             return array.copy()
-        made = array.reshape(self.seen_as).transpose(2, 3, 1, 0).reshape(self.ours)  # height, width, in, out
-        return np.array(made, order='C') if np.may_share_memory(made, array) else made
+        theirs = array.reshape(self.seen_as).transpose(2, 3, 1, 0)  # height, width, in, out
+        made = np.empty(theirs.shape, array.dtype)
+        for start in range(0, made.shape[-1], TOGETHER):  # the whole of VGG's fc6 leaves the cache at each number
+            made[..., start : start + TOGETHER] = theirs[..., start : start + TOGETHER]
+        return made.reshape(self.ours)
 
 
 def flatten(tree: Any) -> Flat:
