@@ -127,15 +127,15 @@ def test_the_loss_counts_words_and_one_end_of_the_captions_that_are_there():
     given = np.random.default_rng(0).standard_normal((2, 2, 3, WORDS)).astype(np.float32)
     entropy = -np.take_along_axis(np.asarray(jax.nn.log_softmax(given)), captions[..., None], -1)[..., 0]
     expected = [entropy[0, 0].mean(), (entropy[1, 0, :2].sum() + entropy[1, 1].sum()) / 5]
-    losses = captioning.task().loss({'given': jnp.asarray(given)}, {'captions': jnp.asarray(captions)})
+    losses = jax.jit(captioning.task().loss)({'given': given}, {'captions': captions})
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
 
 def test_what_is_no_number_and_what_is_not_there_is_never_exact():
-    said = jnp.array([[[1, 0, 0]], [[1, 0, 0]], [[0, 0, 0]]])
-    made = {'sentences': said, 'log_probability': jnp.array([[-1.0], [jnp.nan], [-1.0]]), 'attention': said}
-    batch = {'captions': jnp.array([[[1, 0, 0]], [[1, 0, 0]], [[0, 0, 0]]])}
-    assert captioning.task().results(made, batch)['exact'].tolist() == [True, False, False]
+    said = np.array([[[1, 0, 0]], [[1, 0, 0]], [[0, 0, 0]]])
+    made = {'sentences': said, 'log_probability': np.array([[-1.0], [np.nan], [-1.0]], np.float32), 'attention': said}
+    batch = {'captions': np.array([[[1, 0, 0]], [[1, 0, 0]], [[0, 0, 0]]])}
+    assert jax.jit(captioning.task().results)(made, batch)['exact'].tolist() == [True, False, False]
 
 
 def test_the_page_shows_where_the_net_looked_for_each_word():
