@@ -49,7 +49,8 @@ def outputs(net: Captioner, captions: Any = None) -> Any:
 def probabilities() -> tuple[np.ndarray, np.ndarray]:
     """Every sentence that ends, or is as long as can be, (sentences, length); and log-probabilities (2, sentences)."""
     scores = outputs(NET, np.stack([ALL, ALL]))['given']
-    chosen = np.take_along_axis(np.asarray(jax.nn.log_softmax(scores)), np.stack([ALL, ALL])[..., None], -1)[..., 0]
+    sure = np.asarray(jax.jit(jax.nn.log_softmax)(scores))
+    chosen = np.take_along_axis(sure, np.stack([ALL, ALL])[..., None], -1)[..., 0]
     behind = np.array([END in row and any(row[list(row).index(END) :]) for row in ALL])
     return ALL[~behind], np.sum(chosen * counted(ALL)[None], -1)[:, ~behind]
 
@@ -125,7 +126,7 @@ def test_sentences_are_numbers_and_come_back():
 def test_the_loss_counts_words_and_one_end_of_the_captions_that_are_there():
     captions = np.array([[[2, 1, 0], [0, 0, 0]], [[3, 0, 0], [4, 4, 0]]], np.int32)
     given = np.random.default_rng(0).standard_normal((2, 2, 3, WORDS)).astype(np.float32)
-    entropy = -np.take_along_axis(np.asarray(jax.nn.log_softmax(given)), captions[..., None], -1)[..., 0]
+    entropy = -np.take_along_axis(np.asarray(jax.jit(jax.nn.log_softmax)(given)), captions[..., None], -1)[..., 0]
     expected = [entropy[0, 0].mean(), (entropy[1, 0, :2].sum() + entropy[1, 1].sum()) / 5]
     losses = jax.jit(captioning.task().loss)({'given': given}, {'captions': captions})
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
