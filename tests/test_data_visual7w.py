@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -20,6 +21,7 @@ from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.main import main
 
 SIZE = 48
+TELLING = Path(__file__).parent / 'told_experiment.py'
 ASKED = {'telling': small_visual7w.told, 'pointing': small_visual7w.pointed}
 
 
@@ -300,8 +302,8 @@ def test_bad_photographs_are_left_out_with_their_questions_and_too_many_are_name
 
 
 def test_a_run_has_its_accuracy_by_type_at_any_batch_size(tmp_path, signal_handlers, capsys):
-    given = [f'--workdir={tmp_path}/run', f'--data_dir={tmp_path}', '--config.smoke', '--nopictures']
-    assert main(['--experiment=visual7w_telling', *given]) == 0
+    given = [f'--workdir={tmp_path}/run', f'--data_dir={tmp_path}', '--config.told=visual7w_telling', '--nopictures']
+    assert main([f'--experiment={TELLING}', *given]) == 0
     capsys.readouterr()
     said = []
     for size in (8, 16):

@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from small_trunk import SmallTrunk
 
 import cnn_jax
 from cnn_jax import experiment
@@ -20,20 +22,19 @@ from cnn_jax.data.scenery.questions import QUESTION
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.main import main
 from cnn_jax.models.question_answerer import QuestionAnswerer
-from cnn_jax.models.resnet import ResNet
 from cnn_jax.prediction import run
 from cnn_jax.prediction.load import of_experiment
 from cnn_jax.tasks.question_answering import asking
 
 SIZE = 48
+TELLING = str(Path(__file__).parent / 'told_experiment.py')
 WHAT, DIGITS = 'what is at the top left ?', ['one', 'seven', 'three', 'nine']
 SCENE_CHOICES = [DIGITS, ['seven', 'one']]
 
 
 def test_padding_changes_nothing():
     """A longer question or choice with nothing behind its words has the same score."""
-    trunk = ResNet(depth=8, layout='cifar', width=1 / 16, maps=True)
-    net = QuestionAnswerer(trunk, num_words=len(QUESTION), units=8, embedding=4)
+    net = QuestionAnswerer(SmallTrunk(), num_words=len(QUESTION), units=8, embedding=4)
     images = jnp.asarray(np.random.default_rng(0).standard_normal((1, 16, 16, 1)), jnp.float32)
     variables = jax.jit(functools.partial(net.init, train=False))(jax.random.key(0), images)
     inputs = asking.told(WHAT, DIGITS, QUESTION)
@@ -75,7 +76,7 @@ def test_places_come_back_from_the_picture():
 
 def test_boxes_are_pointed_at_in_pixels_of_the_picture():
     """A picture of twice the size with boxes of twice the size is the same question."""
-    loaded = experiment.load('scenes_point', {'smoke': True})
+    loaded = experiment.load(TELLING, {'told': 'scenes_point'})
     model = loaded.experiment.model
     start = functools.partial(model.init, train=False)
     net = of_experiment(loaded, jax.jit(start)(jax.random.key(0), jnp.zeros((1, 48, 48, 1))), 'chance')
@@ -95,8 +96,8 @@ def test_boxes_are_pointed_at_in_pixels_of_the_picture():
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory, signal_handlers, data_dir):
     folder = tmp_path_factory.mktemp('questions')
-    given = [f'--workdir={folder}/run', f'--data_dir={data_dir}', '--config.smoke', '--nopictures']
-    assert main(['--experiment=scenes_vqa', *given]) == 0
+    given = [f'--workdir={folder}/run', f'--data_dir={data_dir}', '--nopictures']
+    assert main([f'--experiment={TELLING}', *given]) == 0
     for row, name in enumerate(('a.png', 'b.png')):
         pixels = np.random.default_rng(row).integers(0, 256, (SIZE, SIZE), np.uint8)
         Image.fromarray(pixels).save(folder / name)

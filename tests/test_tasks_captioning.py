@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from small_trunk import SmallTrunk
 
 import cnn_jax
 from cnn_jax import experiment
@@ -19,15 +21,12 @@ from cnn_jax.data.formats.sentences import END, counted, numbers_of, text_of, vo
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.main import main
 from cnn_jax.models.captioner import Captioner
-from cnn_jax.models.resnet import ResNet
 from cnn_jax.tasks import captioning
 from cnn_jax.tasks.captioning import agreement
 from cnn_jax.tasks.cases import Case
 
 WORDS, LENGTH = 5, 3
-NET = Captioner(
-    ResNet(depth=8, layout='cifar', width=1 / 16, maps=True), num_words=WORDS, length=LENGTH, units=6, embedding=4
-)
+NET = Captioner(SmallTrunk(), num_words=WORDS, length=LENGTH, units=6, embedding=4)
 IMAGES = jnp.asarray(np.random.default_rng(0).standard_normal((2, 16, 16, 1)), jnp.float32)
 ALL = np.array(list(itertools.product(range(WORDS), repeat=LENGTH)), np.int32)
 
@@ -50,7 +49,8 @@ def outputs(net: Captioner, captions: Any = None) -> Any:
 def probabilities() -> tuple[np.ndarray, np.ndarray]:
     """Every sentence that ends, or is as long as can be, (sentences, length); and log-probabilities (2, sentences)."""
     scores = outputs(NET, np.stack([ALL, ALL]))['given']
-    chosen = np.take_along_axis(np.asarray(jax.nn.log_softmax(scores)), np.stack([ALL, ALL])[..., None], -1)[..., 0]
+    sure = np.asarray(jax.jit(jax.nn.log_softmax)(scores))
+    chosen = np.take_along_axis(sure, np.stack([ALL, ALL])[..., None], -1)[..., 0]
     behind = np.array([END in row and any(row[list(row).index(END) :]) for row in ALL])
     return ALL[~behind], np.sum(chosen * counted(ALL)[None], -1)[:, ~behind]
 
@@ -126,17 +126,17 @@ def test_sentences_are_numbers_and_come_back():
 def test_the_loss_counts_words_and_one_end_of_the_captions_that_are_there():
     captions = np.array([[[2, 1, 0], [0, 0, 0]], [[3, 0, 0], [4, 4, 0]]], np.int32)
     given = np.random.default_rng(0).standard_normal((2, 2, 3, WORDS)).astype(np.float32)
-    entropy = -np.take_along_axis(np.asarray(jax.nn.log_softmax(given)), captions[..., None], -1)[..., 0]
+    entropy = -np.take_along_axis(np.asarray(jax.jit(jax.nn.log_softmax)(given)), captions[..., None], -1)[..., 0]
     expected = [entropy[0, 0].mean(), (entropy[1, 0, :2].sum() + entropy[1, 1].sum()) / 5]
-    losses = captioning.task().loss({'given': jnp.asarray(given)}, {'captions': jnp.asarray(captions)})
+    losses = jax.jit(captioning.task().loss)({'given': given}, {'captions': captions})
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
 
 def test_what_is_no_number_and_what_is_not_there_is_never_exact():
-    said = jnp.array([[[1, 0, 0]], [[1, 0, 0]], [[0, 0, 0]]])
-    made = {'sentences': said, 'log_probability': jnp.array([[-1.0], [jnp.nan], [-1.0]]), 'attention': said}
-    batch = {'captions': jnp.array([[[1, 0, 0]], [[1, 0, 0]], [[0, 0, 0]]])}
-    assert captioning.task().results(made, batch)['exact'].tolist() == [True, False, False]
+    said = np.array([[[1, 0, 0]], [[1, 0, 0]], [[0, 0, 0]]])
+    made = {'sentences': said, 'log_probability': np.array([[-1.0], [np.nan], [-1.0]], np.float32), 'attention': said}
+    batch = {'captions': np.array([[[1, 0, 0]], [[1, 0, 0]], [[0, 0, 0]]])}
+    assert jax.jit(captioning.task().results)(made, batch)['exact'].tolist() == [True, False, False]
 
 
 def test_the_page_shows_where_the_net_looked_for_each_word():
@@ -160,13 +160,13 @@ def test_the_page_shows_where_the_net_looked_for_each_word():
     assert [*told.net] == [('one two', 'log-probability -0.50'), ('two', 'log-probability -2.00')]
 
 
-SHORT = ('--config.smoke', '--nopictures')
+CAPTIONING = (f'--experiment={Path(__file__).parent / "told_experiment.py"}', '--config.told=scenes_caption')
 
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory, signal_handlers, data_dir):
     folder = tmp_path_factory.mktemp('captioning')
-    assert main(['--experiment=scenes_caption', f'--workdir={folder}/run', f'--data_dir={data_dir}', *SHORT]) == 0
+    assert main([*CAPTIONING, f'--workdir={folder}/run', f'--data_dir={data_dir}', '--nopictures']) == 0
     return folder / 'run'
 
 

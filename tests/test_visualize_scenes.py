@@ -106,7 +106,7 @@ def peaks_by_loops(scores):
 @pytest.mark.parametrize('unit', [None, 0, 3])
 def test_the_gradient_of_a_detection_is_that_of_its_score_at_its_place(unit):
     subject = subject_of('detection', linear=True)
-    outputs: Any = subject.model.apply(subject.variables, subject.images)
+    outputs: Any = jax.jit(subject.model.apply)(subject.variables, subject.images)
     kernel = np.asarray(subject.variables['params']['heads']['kernel'])
     maps, looked = gradient(subject, unit)
     for found, one, said in zip(maps, np.asarray(outputs['scores']), looked.about, strict=True):
@@ -122,7 +122,7 @@ def test_the_gradient_of_a_detection_is_that_of_its_score_at_its_place(unit):
 def test_the_gradient_of_a_class_of_a_mask_is_that_of_its_summed_scores(unit):
     subject = subject_of('segmentation', linear=True)
     kernel = np.asarray(subject.variables['params']['heads']['kernel'])
-    outputs = np.asarray(subject.model.apply(subject.variables, subject.images))
+    outputs = np.asarray(jax.jit(subject.model.apply)(subject.variables, subject.images))
     maps, looked = gradient(subject, unit)
     for found, one, said in zip(maps, outputs, looked.about, strict=True):
         answered = one.argmax(-1)
@@ -136,8 +136,8 @@ def test_the_gradient_of_a_class_of_a_mask_is_that_of_its_summed_scores(unit):
 def test_the_gradient_of_a_joint_is_that_of_its_peak(unit):
     subject = subject_of('pose', linear=True)
     kernel = np.asarray(subject.variables['params']['heads']['kernel'])
-    outputs: Any = subject.model.apply(subject.variables, subject.images)
-    surest = np.argmax(JOINTS.read(outputs)['score'], -1)
+    outputs: Any = jax.jit(subject.model.apply)(subject.variables, subject.images)
+    surest = np.argmax(jax.jit(JOINTS.read)(outputs)['score'], -1)
     maps, looked = gradient(subject, unit)
     for found, one, best, said in zip(maps, np.asarray(outputs), surest, looked.about, strict=True):
         joint = int(best) if unit is None else unit
@@ -215,9 +215,14 @@ def test_a_picture_says_what_it_explains_and_covers_pixels_by_its_probability(ki
     assert looked.about[0] in said.replace('\n', ' ')
     outputs, likelihoods = scores.outputs(subject.model, subject.variables, subject.images), subject.task.likelihoods
     assert likelihoods is not None
-    likely = likelihoods(outputs['scores'] if isinstance(outputs, dict) else outputs)
-    seeds = scores.seeds(likely, jnp.asarray(looked.targets))
-    expected = float(jnp.sum(likely * seeds) / jnp.sum(seeds))
+
+    @jax.jit
+    def likely(scored: Any) -> Any:
+        found = likelihoods(scored)
+        seeds = scores.seeds(found, jnp.asarray(looked.targets))
+        return jnp.sum(found * seeds) / jnp.sum(seeds)
+
+    expected = float(likely(outputs['scores'] if isinstance(outputs, dict) else outputs))
     ends = [check.arrays['insertion'][-1, 0], check.arrays['deletion'][0, 0]]
     np.testing.assert_allclose(ends, expected, rtol=1e-5)
     assert str(check.arrays['measured']).startswith('probability')

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from small_trunk import SmallTrunk
 
 import cnn_jax
 from cnn_jax import experiment
@@ -19,7 +21,6 @@ from cnn_jax.errors import CnnJaxError
 from cnn_jax.main import main
 from cnn_jax.models.captioner import Captioner
 from cnn_jax.models.question_answerer import QuestionAnswerer
-from cnn_jax.models.resnet import ResNet
 from cnn_jax.prediction.load import of_experiment
 from cnn_jax.tasks import captioning, question_answering
 from cnn_jax.tasks.question_answering import asking
@@ -27,7 +28,8 @@ from cnn_jax.tracing import last, scores
 from cnn_jax.visualize.engine import attribution, draw, explaining, methods
 from cnn_jax.visualize.engine.subject import Subject, shuffled_once
 
-TRUNK = ResNet(depth=8, layout='cifar', width=1 / 8, maps=True)
+TRUNK = SmallTrunk()
+TELLING = str(Path(__file__).parent / 'told_experiment.py')
 IMAGES = jax.random.normal(jax.random.key(2), (2, 16, 16, 1))
 TITLES = ['image 0', 'image 1']
 WHAT, DIGITS = 'what is at the top left ?', ['one', 'seven', 'nine']
@@ -109,7 +111,7 @@ def test_a_net_that_was_asked_is_the_net_with_its_layers(form):
     assert put.shape == (2, 3)
     own, layers = (scores.net_of(one, variables, IMAGES) for one in (net, subject.model))
     assert own.layers.keys() == layers.layers.keys()
-    assert last.last_map(layers) == 'trunk/stage3_block1'
+    assert last.last_map(layers) == 'trunk/conv2'
     assert hash(subject.model) == hash(subject_of(form).model)  # another picture compiles nothing
 
 
@@ -232,7 +234,7 @@ def test_a_net_that_was_not_asked_has_no_answer_to_explain():
 
 def test_a_net_in_the_hand_explains_an_answer():
     """A picture of twice the size with boxes of twice the size has the same map."""
-    loaded = experiment.load('scenes_point', {'smoke': True})
+    loaded = experiment.load(TELLING, {'told': 'scenes_point'})
     start = functools.partial(loaded.experiment.model.init, train=False)
     net = of_experiment(loaded, jax.jit(start)(jax.random.key(0), jnp.zeros((1, 48, 48, 1))), 'chance')
     image = np.full((48, 48), 120, np.uint8)  # no resizing changes it
@@ -258,8 +260,8 @@ def test_a_net_in_the_hand_explains_an_answer():
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory, signal_handlers, data_dir):
     folder = tmp_path_factory.mktemp('asked')
-    given = [f'--workdir={folder}/run', f'--data_dir={data_dir}', '--config.smoke', '--nopictures']
-    assert main(['--experiment=scenes_vqa', *given]) == 0
+    given = [f'--workdir={folder}/run', f'--data_dir={data_dir}', '--nopictures']
+    assert main([f'--experiment={TELLING}', *given]) == 0
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)).save(folder / 'a.png')
     lines = [{'image': 'a.png', 'question': WHAT, 'choices': choices} for choices in (DIGITS, DIGITS[:2])]
     (folder / 'asked.jsonl').write_text('\n'.join(map(json.dumps, lines)), encoding='utf-8')
@@ -286,7 +288,7 @@ def test_a_question_of_a_file_is_explained(trained, capsys, monkeypatch, data_di
 
 def test_a_test_image_is_asked_its_own_questions_in_turns(trained, data_dir, monkeypatch):
     monkeypatch.setattr(attribution, 'CHECKS', {'most_levels': 2, 'num_steps': 2})
-    loaded = experiment.load('scenes_vqa', {'smoke': True}).experiment
+    loaded = experiment.load(TELLING, {}).experiment
     row = loaded.data.open('test', data_dir)[7]  # of five questions the third
     told = loaded.task.told(row, loaded.data.class_names)[2]
     given = ['--mode=visualize', f'--workdir={trained}/run', f'--data_dir={data_dir}']
@@ -302,10 +304,10 @@ def test_a_test_image_is_asked_its_own_questions_in_turns(trained, data_dir, mon
     assert row['answer'][2] == told.choices.index(told.people)
 
 
-@pytest.mark.parametrize('name', ['scenes_vqa', 'scenes_point'])
-def test_a_run_that_ends_shows_why_it_answered(name, tmp_path, data_dir, monkeypatch):
+@pytest.mark.parametrize('told', ['scenes_vqa', 'scenes_point'])
+def test_a_run_that_ends_shows_why_it_answered(told, tmp_path, data_dir, monkeypatch):
     monkeypatch.setattr(attribution, 'CHECKS', {'most_levels': 2, 'num_steps': 2})
-    loaded = experiment.load(name, {'smoke': True}).experiment
+    loaded = experiment.load(TELLING, {'told': told}).experiment
     variables = jax.jit(functools.partial(loaded.model.init, train=False))(jax.random.key(0), jnp.zeros((1, 48, 48, 1)))
     left_out = draw.draw_at_the_end(
         loaded.model, variables, task=loaded.task, data=loaded.data, preprocess=loaded.preprocess, about={},

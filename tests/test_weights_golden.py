@@ -1,23 +1,20 @@
 """Converted weights against torchvision's own outputs: scores and input gradients, in float64 and float32.
 
-The oracles stand beside the repository (`../shared/golden`, its README says how they were made): weights and images
-that are drawn from the arrays' names, and what torchvision gives for them in float64.
+The oracles hold what torchvision gives in float64 for weights and images that are drawn from names (`golden.py`).
 """
 
-import functools
-import importlib.util
-import json
-from pathlib import Path
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from golden import GOLDEN, large, recipe, state_dict
 
 from cnn_jax import weights
 
-GOLDEN = Path(__file__).resolve().parent.parent.parent / 'shared' / 'golden'
 ARCHITECTURES = ['alexnet', 'vgg11', 'vgg16_bn', 'googlenet', 'resnet18', 'resnet50']
 
 pytestmark = [
@@ -26,27 +23,19 @@ pytestmark = [
 ]
 
 
-@functools.cache
-def recipe():
-    """The module that draws weights and images."""
-    spec = importlib.util.spec_from_file_location('golden_weights', GOLDEN / 'weights.py')
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope='module', autouse=True)
+def forgotten() -> Iterator[None]:
+    """The matrices that were kept for the next net are half a gigabyte."""
+    yield
+    large.cache_clear()
 
 
-@functools.cache
-def large(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The VGGs have the same 120 million numbers in their dense layers."""
-    return recipe().weight(name, shape)
-
-
-def state_dict(oracle) -> dict[str, np.ndarray]:
-    shapes = json.loads(str(oracle['state_shapes']))
-    draw = {True: large, False: recipe().weight}
-    return {name: draw[name.startswith('classifier')](name, tuple(shape)) for name, shape in shapes.items()}
+@contextlib.contextmanager
+def unoptimised() -> Iterator[None]:
+    """Plain code for a net in float32, whose convolutions are calls: it is compiled in a fifth of the time."""
+    jax.config.update('jax_disable_most_optimizations', True)
+    yield
+    jax.config.update('jax_disable_most_optimizations', False)
 
 
 def relative(ours: jax.Array, reference: np.ndarray) -> float:
@@ -70,13 +59,13 @@ def test_scores_and_input_gradients_are_torchvisions(arch):
         return scores, gradient.reshape(2, 56, 4, 56, 4, 3).mean((2, 4))
 
     with jax.enable_x64(True):
-        double = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf, np.float64)), (variables, images))
+        double = jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (variables, images)))
         scores, gradient = jax.jit(scores_and_gradient)(*double)
     assert scores.dtype == jnp.float64
     assert relative(scores, reference['logits']) < 1e-6
     assert relative(gradient, reference['input_grad_4x4mean']) < 1e-5
 
-    with jax.default_matmul_precision('highest'):
+    with unoptimised(), jax.default_matmul_precision('highest'):
         single = jax.jit(lambda variables, images: model.apply(variables, images, train=False))(variables, images)
     assert single.dtype == jnp.float32
     assert relative(single, reference['logits']) < 2e-5

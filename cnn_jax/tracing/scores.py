@@ -47,7 +47,8 @@ def check_images(images: Any) -> Array:
 
 @functools.lru_cache(maxsize=64)
 def _net_of_shapes(static: Static, shapes: Shapes, image: tuple) -> layers.Net:
-    return layers.trace(static.model, with_shapes(shapes), jax.ShapeDtypeStruct(*image), sure=True)
+    trace = precisely(layers.trace)  # as what is compiled here does, so that JAX knows the model again
+    return trace(static.model, with_shapes(shapes), jax.ShapeDtypeStruct(*image), sure=True)
 
 
 def net_of(model: Any, variables: Any, images: Any) -> layers.Net:

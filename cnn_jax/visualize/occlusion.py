@@ -113,9 +113,15 @@ def _seen(
     run: Callable[..., dict[str, jax.Array]], images: jax.Array, windows: Windows, chunk: int, map_layer: str | None
 ) -> Seen:
     batch, outside = len(images), np.full((2, len(images)), -windows.size[0] - windows.size[1])
-    whole = scores.in_chunks(lambda *place: run(*place, None), (np.arange(batch), *outside), chunk)
-    channel = jnp.argmax(whole['sums'], -1) if map_layer else None
-    found = scores.in_chunks(lambda *place: run(*place, channel), windows.places(batch), chunk)
+    nowhere, places = (np.arange(batch), *outside), windows.places(batch)
+    if map_layer is None:  # one program for both
+        joined = tuple(map(np.concatenate, zip(nowhere, places, strict=True)))
+        made = scores.in_chunks(lambda *place: run(*place, None), joined, chunk)
+        whole, found = ({name: one[part] for name, one in made.items()} for part in np.s_[:batch, batch:])
+    else:
+        whole = scores.in_chunks(lambda *place: run(*place, None), nowhere, chunk)
+        channel = jnp.argmax(whole['sums'], -1)
+        found = scores.in_chunks(lambda *place: run(*place, channel), places, chunk)
     grid = {name: np.asarray(values).reshape(batch, *windows.counts) for name, values in found.items()}
     drops = windows.averaged(np.asarray(whole['score'])[:, None, None] - grid['score'])
     drop_map = np.broadcast_to(drops[..., None], images.shape).copy()

@@ -132,7 +132,7 @@ def _load(
     model = ARCHITECTURES[arch](num_classes=num_classes, **options)
     size = 299 if arch == 'inception_v3' else 224
     variables = convert(arrays, slots(model, variable_shapes(model, (size, size, 3)), library), what=what)
-    return model, jax.device_put(jax.tree.map(np.array, variables))  # jnp.array has a program for each shape
+    return model, jax.device_put(variables)  # jnp.array has a program for each shape
 
 
 def expects_inception(model: nn.Module, source: Source) -> bool:

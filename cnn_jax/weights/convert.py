@@ -15,6 +15,7 @@ from cnn_jax.models.vgg import VGG
 from cnn_jax.weights.layout import Library, module_names
 
 MOST_SHOWN = 10
+TOGETHER = 256  # outputs of a kernel that are turned at once
 THEIRS = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean', 'var': 'running_var'}
 COUNTER = 'num_batches_tracked'  # of torch's BatchNorm; no result depends on it
 FLATTENED = 'fc6'  # the layer that sees flattened maps: (channels, height, width) there, channels last here
@@ -31,10 +32,14 @@ class Slot(NamedTuple):
     seen_as: tuple[int, ...] | None  # a kernel as (out, in, height, width); None for vectors
 
     def convert(self, array: np.ndarray) -> np.ndarray:
-        """Their array in our order of axes."""
+        """Their array in our order of axes, in memory of its own."""
         if self.seen_as is None:
-            return array
-        return array.reshape(self.seen_as).transpose(2, 3, 1, 0).reshape(self.ours)  # height, width, in, out
+            return array.copy()
+        theirs = array.reshape(self.seen_as).transpose(2, 3, 1, 0)  # height, width, in, out
+        made = np.empty(theirs.shape, array.dtype)
+        for start in range(0, made.shape[-1], TOGETHER):  # the whole of VGG's fc6 leaves the cache at each number
+            made[..., start : start + TOGETHER] = theirs[..., start : start + TOGETHER]
+        return made.reshape(self.ours)
 
 
 def flatten(tree: Any) -> Flat:
@@ -106,7 +111,7 @@ def _slot(path: tuple[str, ...], shape: tuple[int, ...], channels: int, as_convo
 def convert(
     arrays: Mapping[str, Any], wanted: Mapping[str, Slot], *, what: str, optional: str | None = None
 ) -> dict[str, Any]:
-    """The variables, as numpy arrays: float32, or float64 where the file has that.
+    """The variables, as numpy arrays with memory of their own: float32, or float64 where the file has that.
 
     Args:
         arrays: by their names, in torch's layouts.

@@ -1,16 +1,17 @@
 """What a method explains of each image: what the task says, or a unit of the layer that takes the scores' place."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.tasks.explained import Explained
 from cnn_jax.tasks.task import Task
 from cnn_jax.tracing import layers, scores
+from cnn_jax.tracing.static import Static
 from cnn_jax.visualize.engine.subject import Subject
 
 TOGETHER = 10  # images at a time
@@ -71,8 +72,13 @@ def targets_of_checks(subject: Subject, images: jax.Array, unit: int | None) -> 
 
 def said(task: Task, outputs: Any, class_names: Sequence[str]) -> list[str]:
     """What the net answers of each image, in words."""
-    read = jax.device_get(task.read(jax.tree.map(jnp.asarray, outputs)))
+    read = jax.device_get(_read(Static(task), outputs))
     return [task.answer(one, class_names) for one in rows_of(read)]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _read(static: Static, outputs: Any) -> Any:
+    return static.model.read(outputs)
 
 
 def rows_of(outputs: Any) -> list[Any]:
