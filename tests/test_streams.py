@@ -36,14 +36,12 @@ def smoke(name, options):
     """An experiment in small; `finetune_folder` needs a folder and a run, and augments as the others do."""
     if name == 'finetune_folder':
         pytest.skip('it needs a folder of images and weights; its augmentation is one flip')
-    small = {} if name.startswith('ablations/') else {'smoke': True}
-    return experiment.load(name, {**options, **small}).experiment
+    return experiment.load(name, {**options, 'smoke': True}).experiment
 
 
 def uses_of_step(made):
     mesh = mapping.make_mesh(1)
-    state = jax.eval_shape(lambda: made.init_state(0))
-    return uses_of(mapping.map_step(made.train_step(), mesh), state, made.batch_shapes())
+    return uses_of(mapping.map_step(made.train_step(), mesh), made.state_shapes(), made.batch_shapes())
 
 
 @pytest.mark.parametrize(('name', 'options'), WAYS, ids=lambda value: value if isinstance(value, str) else '')
