@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax.errors import ScopeParamShapeError
 from forms import MOST_PARAMETERS, SMALL_NET, sound
 
 from cnn_jax.layers import BatchNorm, Conv2D
@@ -214,3 +215,12 @@ def test_a_net_can_be_made_small(model):
         f'{file_of(model)}: give {type(model).__name__} a field `width: float = 1.0` that multiplies its filters, or '
         '`stage_sizes`; the tests make it small by them'
     )
+
+
+def test_a_parameter_of_another_shape_is_refused():
+    """As Flax refuses it, whose own check is not asked."""
+    model = make_tiny(ResNet(num_classes=NUM_CLASSES))
+    variables = variable_shapes(model, some_images(model))
+    wider = {**variables, 'params': variable_shapes(model.clone(num_classes=3), some_images(model))['params']}
+    with pytest.raises(ScopeParamShapeError, match=r'"kernel" in "/fc"'):
+        jax.eval_shape(functools.partial(model.apply, train=False), wider, some_images(model))
