@@ -34,9 +34,8 @@ def length(array: jax.Array, axis: int | tuple[int, ...] | None = None) -> jax.A
 def length_of_all(arrays: Iterable[Any]) -> jax.Array:
     """Returns the square root of the sum of squares of all numbers of some arrays, a scalar.
 
-    Only where that sum overflows are the arrays read twice, each shrunk by its own largest number: of a factor for all,
-    XLA would put the computation, which reads every array, into that of each, and compile for as long as the square of
-    their number.
+    Only where that sum overflows are the arrays read twice, each shrunk by its own largest number. With one factor for
+    all, XLA repeats what it takes in the code of every array, and compiles in time with the square of their number.
     """
     leaves = [jnp.asarray(array) for array in arrays]
     leaves = [leaf for leaf in leaves if leaf.size]
