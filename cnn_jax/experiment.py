@@ -5,6 +5,7 @@ arguments are its options; what it derives from them (a learning rate from the b
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -20,7 +21,7 @@ from cnn_jax.experiment_file import available
 from cnn_jax.steps.evaluate import EvalStep, make_eval_step
 from cnn_jax.steps.inputs import evaluation_inputs
 from cnn_jax.steps.recipe import Recipe
-from cnn_jax.steps.state import TrainState, init_state
+from cnn_jax.steps.state import TrainState, first_state
 from cnn_jax.steps.train import TrainStep, make_train_step
 from cnn_jax.tasks import classification
 from cnn_jax.tasks.task import Task
@@ -113,7 +114,20 @@ class Experiment(Recipe):
 
     def init_state(self, seed: int) -> TrainState:
         """The state before the first step; pure (see `steps.state.init_state`)."""
-        return init_state(self, self._row(), seed)
+        return self.first_state(jax.random.key(seed))
+
+    @functools.cached_property
+    def first_state(self) -> Callable[[jax.Array], TrainState]:
+        """`key -> state before the first step`, of the key of a seed.
+
+        It is one and the same function each time, whose trace JAX keeps: the net is traced once for the shapes of the
+        state and for its values.
+        """
+        return lambda key: first_state(self, self._row(), key)
+
+    def state_shapes(self) -> TrainState:
+        """The shapes and types of the state; nothing is computed."""
+        return jax.eval_shape(self.first_state, jax.eval_shape(jax.random.key, 0))
 
     def train_step(self) -> TrainStep:
         """The training step that `mapping.map_step` runs."""

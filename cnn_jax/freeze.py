@@ -34,7 +34,7 @@ def freeze(experiment: Experiment, patterns: Sequence[str], *, statistics: bool 
     make = functools.partial(_make_train_step, experiment.make_train_step, tuple(patterns), statistics)
     optimizer = optim.freeze(experiment.optimizer, *patterns)
     held = dataclasses.replace(experiment, optimizer=optimizer, make_train_step=make)
-    params = jax.eval_shape(lambda: held.init_state(0)).params  # an unknown layer is a mistake before a run has begun
+    params = held.state_shapes().params  # an unknown layer is a mistake before a run has begun
     if all(jax.tree.leaves(optim.named(*patterns)(params))):
         raise CnnJaxError(f'freeze: nothing is left to train beside {", ".join(patterns)}; leave the last layer out')
     return held

@@ -12,7 +12,7 @@ trained, as here `--init_from` does. The digits are real scans, the backgrounds 
 are generated (`data/scenes.py`).
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import optax
 
@@ -52,9 +52,10 @@ def experiment(
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))
+    small: dict[str, Any] = {'width': 0.25, 'stage_sizes': (1, 1)} if smoke else {'width': width}
     return Experiment(
         model=Captioner(
-            ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True),
+            ResNet(depth=depth, layout='cifar', stem=stem, maps=True, **small),
             num_words=data.num_classes, length=data.row_fields['captions'].shape[1], beams=beams,
             units=8 if smoke else units, embedding=8 if smoke else embedding, attention=attention,
             finest=0 if pyramid else None,

@@ -51,7 +51,8 @@ def experiment(
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))
-    trunk = ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True)
+    small: dict[str, Any] = {'width': 0.25, 'stage_sizes': (1, 1)} if smoke else {'width': width}
+    trunk = ResNet(depth=depth, layout='cifar', stem=stem, maps=True, **small)
     heads: dict[str, Any] = {'num_classes': data.num_classes, 'filters': 8 if smoke else filters, 'finest': finest}
     return Experiment(
         model=FCOS(trunk, tower=2, extra=0, **heads) if head == 'fcos' else CenterNet(trunk, **heads),

@@ -10,7 +10,7 @@ for the box, as OverFeat's (Sermanet et al. 2013, arXiv:1312.6229). The images a
 photographs in a generated layout (`data/scenes.py`).
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import optax
 
@@ -47,7 +47,8 @@ def experiment(
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))
-    trunk = ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True)
+    small: dict[str, Any] = {'width': 0.25, 'stage_sizes': (1, 1)} if smoke else {'width': width}
+    trunk = ResNet(depth=depth, layout='cifar', stem=stem, maps=True, **small)
     return Experiment(
         model=Localizer(trunk, num_classes=data.num_classes, hidden_units=hidden_units),
         data=data,

@@ -10,7 +10,7 @@ Visual7W's pointing task (Zhu et al. 2016, arXiv:1511.03416). The four boxes are
 name a class: without the image there is nothing to choose by.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import optax
 
@@ -48,9 +48,10 @@ def experiment(
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))
+    small: dict[str, Any] = {'width': 0.25, 'stage_sizes': (1, 1)} if smoke else {'width': width}
     return Experiment(
         model=QuestionAnswerer(
-            ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True),
+            ResNet(depth=depth, layout='cifar', stem=stem, maps=True, **small),
             num_words=data.num_classes, units=8 if smoke else units, embedding=8 if smoke else embedding,
             finest=0 if pyramid else None, boxes=True,
         ),

@@ -10,7 +10,7 @@ over the places of each heat-map in the place of squared distances. Heads are re
 photographs; the puppets are generated (`data/scenes.py`).
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import optax
 
@@ -54,7 +54,8 @@ def experiment(
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))
-    trunk = ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True)
+    small: dict[str, Any] = {'width': 0.25, 'stage_sizes': (1, 1)} if smoke else {'width': width}
+    trunk = ResNet(depth=depth, layout='cifar', stem=stem, maps=True, **small)
 
     def move(keys: Array, batch: Batch) -> Batch:
         mirrored = augment_geometry.random_flip(keys, batch, swap=SWAP)

@@ -10,7 +10,7 @@ Model: FCN-8s (Long et al. 2014, arXiv:1411.4038), or U-Net (Ronneberger et al. 
 residual trunk. The images are real scans of digits on real photographs in a generated layout (`data/scenes.py`).
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import optax
 
@@ -48,7 +48,8 @@ def experiment(
     steps_per_epoch = data.num_train / batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))
-    trunk = ResNet(depth=depth, layout='cifar', stem=stem, width=0.25 if smoke else width, maps=True)
+    small: dict[str, Any] = {'width': 0.25, 'stage_sizes': (1, 1)} if smoke else {'width': width}
+    trunk = ResNet(depth=depth, layout='cifar', stem=stem, maps=True, **small)
     fcn, unet = FCN(trunk, num_classes=data.num_classes, hidden=32), UNet(trunk, num_classes=data.num_classes)
     return Experiment(
         model=unet if decoder == 'unet' else fcn,

@@ -51,7 +51,7 @@ def experiment(
     steps_per_epoch = data.num_train / data.batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))
-    small: dict[str, Any] = {'width': 1 / 16, 'stage_sizes': (1, 1, 1)} if smoke else {}
+    small: dict[str, Any] = {'width': 1 / 16, 'stage_sizes': (1, 1)} if smoke else {}
     return Experiment(
         model=QuestionAnswerer(
             ResNet(depth=depth, maps=True, **small), num_words=data.num_classes, units=8 if smoke else units,

@@ -45,7 +45,7 @@ def experiment(
     steps_per_epoch = data.num_train / data.batch_size
     num_steps = 2 if smoke else round(epochs * steps_per_epoch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, num_steps // 10, max(num_steps, 1))
-    small = {'width': 1 / 16, 'stage_sizes': (1, 1, 1)} if smoke else {}
+    small = {'width': 1 / 16, 'stage_sizes': (1, 1)} if smoke else {}
     trunk = ResNet(depth=depth, maps=True, **small)
     heads: dict[str, Any] = {'num_classes': data.num_classes, 'filters': 8 if smoke else filters}
 

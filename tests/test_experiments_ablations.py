@@ -77,7 +77,7 @@ def test_the_shapes_of_every_cell_fit(name):
     """Traced, not compiled: a compilation of each would take minutes."""
     for made in cells_of(name, smoke='true', batch_size='2'):
         assert made.num_steps == 2
-        state = jax.eval_shape(lambda made=made: made.init_state(0))
+        state = made.state_shapes()
     step = mapping.map_step(made.train_step(), mapping.make_mesh(1))  # of the last cell, which has what is ablated
     _, metrics = jax.eval_shape(step, state, made.batch_shapes())
     assert metrics['loss'].shape == ()

@@ -76,19 +76,24 @@ def test_the_optimizers_tested_are_all():
 def test_optimizers_go_down_and_kernels_alone_decay(name):
     """Of a parabola, down; without a gradient the kernel shrinks and the bias stays."""
     make = experiment.module('finetune_folder')
-    params = {'fc': {'kernel': jnp.array([2.0, -3.0]), 'bias': jnp.array([1.0])}}
+    params: Any = {'fc': {'kernel': np.array([2.0, -3.0], np.float32), 'bias': np.array([1.0], np.float32)}}
     optimizer = make._make_optimizer(name, lambda step: make.RATES[name], 0.0)
-    state, reached = optimizer.init(params), params
-    for _ in range(20):
-        updates, state = optimizer.update(reached, state, reached)
-        reached = optax.apply_updates(reached, updates)
-    assert all(bool(jnp.all(jnp.abs(a) < jnp.abs(b))) for a, b in zip(*map(jax.tree.leaves, (reached, params)),
-                                                                          strict=True))  # fmt: skip
     decaying = make._make_optimizer(name, lambda step: 0.1, 0.5)
-    still = jax.tree.map(jnp.zeros_like, params)
-    updates, _ = decaying.update(still, decaying.init(params), params)
-    assert bool(jnp.all(updates['fc']['kernel'] * params['fc']['kernel'] < 0))
-    assert float(updates['fc']['bias'][0]) == 0
+
+    @jax.jit
+    def run(params):
+        def step(_, carry):
+            updates, state = optimizer.update(carry[0], carry[1], carry[0])
+            return optax.apply_updates(carry[0], updates), state
+
+        reached, _ = jax.lax.fori_loop(0, 20, step, (params, optimizer.init(params)))
+        still = jax.tree.map(jnp.zeros_like, params)
+        return reached, decaying.update(still, decaying.init(params), params)[0]
+
+    reached, updates = jax.device_get(run(params))
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool(np.all(np.abs(a) < np.abs(b))), reached, params))
+    assert np.all(updates['fc']['kernel'] * params['fc']['kernel'] < 0)
+    assert updates['fc']['bias'][0] == 0
 
 
 def test_without_settings_it_is_the_recipe_of_earlier_versions(photos):
@@ -118,8 +123,8 @@ def test_augmentation(photos, level, tmp_path):
     if level == 'none':
         assert made.augment is None
         return
-    images = jnp.asarray(np.random.default_rng(0).integers(0, 255, (16, 8, 8, 3), np.uint8))
-    changed = np.asarray(made.augment(jax.random.split(jax.random.key(0), 16), {'image': images})['image'])
+    images = np.random.default_rng(0).integers(0, 255, (16, 8, 8, 3), np.uint8)
+    changed = np.asarray(jax.jit(made.augment)(jax.random.split(jax.random.key(0), 16), {'image': images})['image'])
     same = [np.array_equal(one, other) for one, other in zip(changed, images, strict=True)]
     mirrored = [np.array_equal(one, other[:, ::-1]) for one, other in zip(changed, images, strict=True)]
     assert changed.dtype == np.uint8
@@ -146,11 +151,17 @@ def test_balance(photos, caplog):
     sampled, weighted = (own(photos, validation=0.0, balance=how) for how in ('sampling', 'weights'))
     assert caplog.text == ''
     assert (plain.data.num_train, sampled.data.num_train, weighted.data.num_train) == (39, 72, 39)
-    scores, labels = jnp.zeros((3, 3)), jnp.arange(3)
-    losses = np.asarray(weighted.task.loss(scores, {'label': labels})) / np.log(3)
-    np.testing.assert_allclose(losses, [39 / (3 * count) for count in COUNTS.values()], rtol=1e-6)
-    np.testing.assert_allclose(sampled.task.loss(scores, {'label': labels}), np.log(3), rtol=1e-6)
-    found = weighted.task.results(scores, {'label': labels})
+
+    @jax.jit
+    def losses(scores, labels):
+        return [one.task.loss(scores, {'label': labels}) for one in (weighted, sampled)]
+
+    scores, labels = np.zeros((3, 3), np.float32), np.arange(3)
+    of_weighted, of_sampled = losses(scores, labels)
+    expected = [39 / (3 * count) for count in COUNTS.values()]
+    np.testing.assert_allclose(np.asarray(of_weighted) / np.log(3), expected, rtol=1e-6)
+    np.testing.assert_allclose(of_sampled, np.log(3), rtol=1e-6)
+    found = jax.jit(weighted.task.results)(scores, {'label': labels})
     np.testing.assert_allclose(found['cross_entropy'], np.log(3), rtol=1e-6, err_msg='the plain one has weights')
 
 

@@ -24,8 +24,13 @@ TRUNK = VGG(stage_sizes=(1, 1), width=1 / 16, outputs=LAYERS)
 WHOLE = Perceptual(net=NET, trunk=TRUNK, content_layers=LAYERS[1:], style_layers=LAYERS, style_size=16)
 
 
-def unit_images(*shape: int) -> jax.Array:
-    return jnp.asarray(RNG.uniform(size=shape), jnp.float32)
+def unit_images(*shape: int) -> np.ndarray:
+    return RNG.uniform(size=shape).astype(np.float32)
+
+
+def applied(net, variables, images, **options) -> Any:
+    """What a net gives, in one program."""
+    return jax.device_get(jax.jit(lambda variables, images: net.apply(variables, images, **options))(variables, images))
 
 
 @pytest.fixture(scope='module')
@@ -40,22 +45,21 @@ def test_instance_norm_is_numpys(offset):
     wide = images.astype(np.float64)
     centred = wide - wide.mean((1, 2), keepdims=True)
     expected = centred / np.sqrt(centred.var((1, 2), keepdims=True) + 1e-5) * scale + bias
-    found: Any = InstanceNorm().apply({'params': {'scale': scale, 'bias': bias}}, jnp.asarray(images))
+    found = applied(InstanceNorm(), {'params': {'scale': scale, 'bias': bias}}, images)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_instance_norm_knows_no_other_image_and_keeps_the_type():
     images = unit_images(3, 6, 5, 4)
     layer = InstanceNorm(activation='relu')
-    variables = layer.init(jax.random.key(0), images)
-    alone = jnp.concatenate([layer.apply(variables, one[None]) for one in images])  # pyright: ignore[reportArgumentType]
-    together: Any = layer.apply(variables, images)
+    apply: Any = jax.jit(layer.apply)
+    variables = jax.jit(layer.init)(jax.random.key(0), images)
+    alone = np.concatenate([apply(variables, one[None]) for one in images])
+    together = apply(variables, images)
     np.testing.assert_allclose(together, alone, atol=1e-6)
-    assert together.min() == 0
-    half: Any = layer.apply(variables, images.astype(jnp.bfloat16))
-    assert half.dtype == jnp.bfloat16
-    flat: Any = layer.apply(variables, jnp.full((1, 3, 3, 4), 7.0))
-    np.testing.assert_array_equal(flat, np.zeros((1, 3, 3, 4)))
+    assert np.min(together) == 0
+    assert apply(variables, images.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+    np.testing.assert_array_equal(apply(variables, np.full((1, 3, 3, 4), 7.0, np.float32)), np.zeros((1, 3, 3, 4)))
 
 
 @pytest.mark.parametrize(('height', 'width'), [(16, 16), (17, 30), (19, 21), (32, 18)])
@@ -68,12 +72,12 @@ def test_a_picture_has_the_size_of_its_image(height, width):
 
 def test_a_flat_image_is_painted_of_the_noise_and_of_nothing_without_it():
     """Of one grey a net without noise makes one colour, however it is trained; noise is the same for all images."""
-    grey = jnp.full((2, 20, 22, 3), 0.5)
+    grey = np.full((2, 20, 22, 3), 0.5, np.float32)
     spread = {}
     for planes in (0, 1):
         net = NET.clone(noise=planes)
         variables = random_variables(net, jax.ShapeDtypeStruct(grey.shape, jnp.float32))
-        picture = np.asarray(net.apply(variables, grey, train=False))
+        picture = applied(net, variables, grey, train=False)
         np.testing.assert_array_equal(picture[0], picture[1])
         spread[planes] = picture[0].std((0, 1)).max()
     assert spread[0] < 1e-5
@@ -88,11 +92,11 @@ def test_an_image_that_is_too_small_is_one_line():
 
 def test_pictures_stay_near_black_and_white_and_borders_are_mirrored(variables):
     strong = jax.tree.map(lambda leaf: 50 * leaf, variables['params']['net'])
-    found: Any = NET.apply({'params': strong}, unit_images(1, 18, 22, 3), train=False)
-    assert np.abs(np.asarray(found) - 0.5).max() <= fast_style.REACH + 1e-6
+    found = applied(NET, {'params': strong}, unit_images(1, 18, 22, 3), train=False)
+    assert np.abs(found - 0.5).max() <= fast_style.REACH + 1e-6
     image = unit_images(1, 4, 5, 1)
-    expected = np.pad(np.asarray(image), [(0, 0), (2, 2), (2, 2), (0, 0)], 'reflect')
-    np.testing.assert_array_equal(mirrored(image, 2), expected)
+    expected = np.pad(image, [(0, 0), (2, 2), (2, 2), (0, 0)], 'reflect')
+    np.testing.assert_array_equal(jax.jit(lambda image: mirrored(image, 2))(image), expected)
 
 
 def test_one_step_reaches_every_variable_of_the_net(variables):
@@ -115,16 +119,19 @@ def test_one_step_reaches_every_variable_of_the_net(variables):
 def test_the_loss_network_sees_both_and_the_style(variables):
     """Against calls of the trunk by hand, in the order of the channels that it takes."""
     style = unit_images(16, 16, 3)
-    unknown = jax.tree.map(lambda leaf: jnp.full_like(leaf, -1), variables['batch_stats'])
+    unknown = jax.tree.map(lambda leaf: np.full_like(leaf, -1), variables['batch_stats'])
     variables = {**variables, 'given': {'style': style}, 'batch_stats': unknown}
     images = unit_images(2, 20, 24, 3)
-    found: Any = WHOLE.apply(variables, images, train=False)
+    found = applied(WHOLE, variables, images, train=False)
 
     def seen(pictures) -> Any:
         inputs = 255 * pictures[..., ::-1] - np.array([[[[103.939, 116.779, 123.68]]]], np.float32)
-        return TRUNK.apply({'params': variables['params']['trunk']}, inputs, train=False)
+        return applied(TRUNK, {'params': variables['params']['trunk']}, inputs, train=False)
 
-    of_images, of_pictures, of_style = seen(images), seen(found['image']), seen(style[None])
+    of_both, of_style = seen(np.concatenate([images, found['image']])), seen(style[None])
+    of_images, of_pictures = (
+        jax.tree.map(lambda maps, part=part: maps[part], of_both) for part in (np.s_[:2], np.s_[2:])
+    )
     np.testing.assert_allclose(found['content']['conv2_1'], of_images['conv2_1'], rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(found['shown']['conv2_1'], of_pictures['conv2_1'], rtol=1e-4, atol=1e-3)
     for name in LAYERS:
@@ -135,23 +142,26 @@ def test_the_loss_network_sees_both_and_the_style(variables):
 
 def test_the_style_is_looked_at_once(variables):
     """A step keeps the Gram matrices; those after it take them as they are, until there is another style."""
-    unknown = jax.tree.map(lambda leaf: jnp.full_like(leaf, -1), variables['batch_stats'])
+    unknown = jax.tree.map(lambda leaf: np.full_like(leaf, -1), variables['batch_stats'])
     variables = {**variables, 'given': {'style': unit_images(16, 16, 3)}, 'batch_stats': unknown}
     images = unit_images(2, 20, 24, 3)
-    first, kept = WHOLE.apply(variables, images, train=True, mutable=['batch_stats'])
+
+    @jax.jit
+    def step(variables):
+        return WHOLE.apply(variables, images, train=True, mutable=['batch_stats'])
+
+    first, kept = jax.device_get(step(variables))
     own: Any = kept['batch_stats']
     spoilt = {**own, 'style_conv1_1': own['style_conv1_1'] + 1}
-    again, still = WHOLE.apply(
-        {**variables, 'batch_stats': spoilt}, images, train=True, mutable=['batch_stats']
-    )  # fmt: skip
-    evaluated: Any = WHOLE.apply({**variables, 'batch_stats': spoilt}, images, train=False)
+    again, still = jax.device_get(step({**variables, 'batch_stats': spoilt}))
+    evaluated = applied(WHOLE, {**variables, 'batch_stats': spoilt}, images, train=False)
     for name in LAYERS:
         np.testing.assert_array_equal(kept['batch_stats'][f'style_{name}'], first['style'][name][:1])
         np.testing.assert_array_equal(again['style'][name][:1], spoilt[f'style_{name}'])
         np.testing.assert_array_equal(evaluated['style'][name], again['style'][name])
     jax.tree.map(np.testing.assert_array_equal, still['batch_stats'], spoilt)
     other = {**variables, 'batch_stats': spoilt, 'given': {'style': unit_images(16, 16, 3)}}
-    anew, now = WHOLE.apply(other, images, train=True, mutable=['batch_stats'])
+    anew, now = jax.device_get(step(other))
     assert (anew['style']['conv1_1'] != again['style']['conv1_1']).any()
     np.testing.assert_array_equal(now['batch_stats']['style'], other['given']['style'])
 

@@ -56,8 +56,8 @@ def arrays(name: str, dtype: str = 'float32') -> tuple[jax.Array, jax.Array]:
     """Returns images and weights."""
     _, image, weights = OPERATIONS[name]
     rng = np.random.default_rng(0)
-    images, kernel = (jnp.asarray(rng.standard_normal(s).astype(dtype)) for s in ((BATCH, *image), weights or (1,)))
-    return images, kernel
+    images, kernel = (rng.standard_normal(s).astype(dtype) for s in ((BATCH, *image), weights or (1,)))
+    return jax.device_put((images, kernel))
 
 
 def everything(name: str, images: jax.Array, weights: jax.Array):
@@ -101,10 +101,10 @@ def test_jit_without_transfers(name):
 def test_shard_map_with_checked_types(name, varying):
     if varying and name not in WITH_WEIGHTS:
         pytest.skip('has no weights')
-    images, weights = arrays(name)
+    images, weights = jax.device_get(arrays(name))
     mesh = jax.make_mesh((BATCH,), ('data',), axis_types=(AxisType.Auto,))
     spec = P('data') if varying else P()
-    each = jnp.tile(weights, (BATCH,) + (1,) * (weights.ndim - 1)) if varying else weights
+    each = np.tile(weights, (BATCH,) + (1,) * (weights.ndim - 1)) if varying else weights
     mapped = jax.shard_map(
         functools.partial(everything, name),
         mesh=mesh,
@@ -112,7 +112,7 @@ def test_shard_map_with_checked_types(name, varying):
         out_specs=(P('data'), P('data'), spec),
         check_vma=True,
     )
-    outputs, of_images, of_weights = jax.jit(mapped)(images, each)
+    outputs, of_images, of_weights = jax.device_get(jax.jit(mapped)(images, each))
     if varying:  # each device has its own weights: their gradients add up to the shared ones'
         of_weights = of_weights.reshape(BATCH, *weights.shape).sum(0)
     assert_equal((outputs, of_images, of_weights), name)
@@ -122,7 +122,7 @@ def test_shard_map_with_checked_types(name, varying):
 def test_vmap(name):
     images, weights = arrays(name)
     mapped = jax.vmap(lambda x, w: everything(name, x[None], w), (0, None))
-    outputs, of_images, of_weights = jax.jit(mapped)(images, weights)
+    outputs, of_images, of_weights = jax.device_get(jax.jit(mapped)(images, weights))
     assert_equal((outputs[:, 0], of_images[:, 0], of_weights.sum(0)), name)
 
 
@@ -139,7 +139,8 @@ def test_types(name):
 @pytest.mark.parametrize('name', OPERATIONS)
 def test_an_empty_batch(name):
     images, weights = arrays(name)
-    outputs, of_images, of_weights = jax.jit(functools.partial(everything, name))(images[:0], weights)
+    everything_of_none = jax.jit(functools.partial(everything, name))
+    outputs, of_images, of_weights = jax.device_get(everything_of_none(np.asarray(images)[:0], weights))
     assert outputs.size == 0
     assert of_images.shape == (0, *images.shape[1:])
     assert not np.any(of_weights)

@@ -36,14 +36,12 @@ def smoke(name, options):
     """An experiment in small; `finetune_folder` needs a folder and a run, and augments as the others do."""
     if name == 'finetune_folder':
         pytest.skip('it needs a folder of images and weights; its augmentation is one flip')
-    small = {} if name.startswith('ablations/') else {'smoke': True}
-    return experiment.load(name, {**options, **small}).experiment
+    return experiment.load(name, {**options, 'smoke': True}).experiment
 
 
 def uses_of_step(made):
     mesh = mapping.make_mesh(1)
-    state = jax.eval_shape(lambda: made.init_state(0))
-    return uses_of(mapping.map_step(made.train_step(), mesh), state, made.batch_shapes())
+    return uses_of(mapping.map_step(made.train_step(), mesh), made.state_shapes(), made.batch_shapes())
 
 
 @pytest.mark.parametrize(('name', 'options'), WAYS, ids=lambda value: value if isinstance(value, str) else '')
@@ -215,18 +213,25 @@ def features(noted, shape):
     """What a noted transform does to the probe with each key: numbers (features, images)."""
     name, real, keys, settings = noted
     shape = shape if 'size' in settings else (16, 16, shape[2])
-    images = jnp.broadcast_to(jnp.asarray(probe(shape)), (len(keys), *shape))
-    if name in ('mixup', 'cutmix', 'mixup_or_cutmix'):
+
+    @jax.jit
+    def changed_images(keys):
+        images = jnp.broadcast_to(probe(shape), (len(keys), *shape))
+        changed = real(keys, images, **settings).astype(jnp.float32)
+        across = jnp.linspace(-1, 1, changed.shape[2])[None, None, :, None]
+        down = jnp.linspace(-1, 1, changed.shape[1])[None, :, None, None]
+        return [jnp.mean(changed * weight, (1, 2, 3)) for weight in (1.0, across, down)]
+
+    @jax.jit
+    def mixed_images(keys):
         labels = jnp.arange(len(keys)) % 2
-        settings = {**settings, 'num_classes': 2, 'distance': 1}
+        images = jnp.broadcast_to(probe(shape), (len(keys), *shape))
         other = jnp.where(labels[:, None, None, None] == 0, images, 255 - images)
-        changed, shares = jax.jit(functools.partial(real, **settings))(keys, other, labels)
-        own = shares[jnp.arange(len(keys)), labels]
-        return np.stack([np.asarray(own), np.asarray(jnp.mean(jnp.abs(changed - 1.0 * other), (1, 2, 3)))])
-    changed = jax.jit(functools.partial(real, **settings))(keys, images).astype(jnp.float32)
-    across = jnp.linspace(-1, 1, changed.shape[2])[None, None, :, None]
-    down = jnp.linspace(-1, 1, changed.shape[1])[None, :, None, None]
-    return np.stack([np.asarray(jnp.mean(changed * weight, (1, 2, 3))) for weight in (1.0, across, down)])
+        changed, shares = real(keys, other, labels, **{**settings, 'num_classes': 2, 'distance': 1})
+        return [shares[jnp.arange(len(keys)), labels], jnp.mean(jnp.abs(changed - 1.0 * other), (1, 2, 3))]
+
+    mixes = name in ('mixup', 'cutmix', 'mixup_or_cutmix')
+    return np.stack(jax.device_get((mixed_images if mixes else changed_images)(keys)))
 
 
 def independence(one, other):
@@ -255,10 +260,18 @@ def test_every_pair_of_a_recipe_is_independent(name, options, monkeypatch):
         made = smoke(name, options)
         made = dataclasses.replace(made, preprocess=on_images(lambda keys, images: images))
         shape = made.data.image_shape
-        batch = {**rows_of(IMAGES), 'image': jnp.zeros((IMAGES, *shape), jnp.uint8)}
-        made.train_step().inputs(batch, jax.random.key(2))
+
+        @jax.jit
+        def drawn():
+            batch = {**rows_of(IMAGES), 'image': jnp.zeros((IMAGES, *shape), jnp.uint8)}
+            made.train_step().inputs(batch, jax.random.key(2))
+            return [keys for _, _, keys, _ in noted]
+
+        keys = drawn()
     assert noted, 'nothing random was met'
-    found = [features(one, shape) for one in noted]
+    found = [
+        features((name, real, own, settings), shape) for own, (name, real, _, settings) in zip(keys, noted, strict=True)
+    ]
     for (first, one), (second, other) in itertools.combinations(
         zip([entry[0] for entry in noted], found, strict=True), 2
     ):
@@ -289,14 +302,19 @@ def test_rand_augment_goes_both_ways_where_it_is_done_by_chance():
 
 def test_flip_and_mixup_of_a_step_are_independent():
     """The fault by hand: an image was mirrored never where its weight was above one half, always where below."""
-    batch = {**rows_of(IMAGES), 'image': jnp.zeros((IMAGES, 2, 2, 1), jnp.uint8).at[:, :, 0].set(200)}
+    batch: Any = jax.device_get(rows_of(IMAGES)) | {'image': np.zeros((IMAGES, 2, 2, 1), np.uint8)}
+    batch['image'][:, :, 0] = 200
     chain = on_images(augment.compose(functools.partial(augment.random_crop, size=2), augment.random_flip))
     mix = augment_mix.on_classes(functools.partial(augment_mix.mixup, num_classes=2, alpha=1.0))
-    shown = training_inputs(batch, jax.random.key(0), preprocess=lambda keys, batch: batch, augment=chain, mix=mix)
-    flipped = np.asarray(
-        chain(stream(image_keys(jax.random.key(0), batch), 'augment'), batch)['image'][:, 0, 0, 0] == 0
-    )
-    weight = np.asarray(shown['shares'])[np.arange(IMAGES), np.asarray(batch['label'])]
+
+    @jax.jit
+    def both(key, batch):
+        shown = training_inputs(batch, key, preprocess=lambda keys, batch: batch, augment=chain, mix=mix)
+        return shown['shares'], chain(stream(image_keys(key, batch), 'augment'), batch)['image']
+
+    shares, images = jax.device_get(both(jax.random.key(0), batch))
+    flipped = images[:, 0, 0, 0] == 0
+    weight = shares[np.arange(IMAGES), batch['label']]
     table = [[np.sum(flipped & (weight > 0.5)), np.sum(flipped & (weight <= 0.5))]]
     table += [[np.sum(~flipped & (weight > 0.5)), np.sum(~flipped & (weight <= 0.5))]]
     assert np.min(table) > 400

@@ -11,6 +11,7 @@ from cnn_jax import ops
 from cnn_jax.devices.mapping import AXIS, is_mapped
 from cnn_jax.layers import arguments
 from cnn_jax.layers.arguments import Activation
+from cnn_jax.layers.variables import make_parameter
 
 
 class BatchNorm(nn.Module):
@@ -49,8 +50,8 @@ class BatchNorm(nn.Module):
     def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
         ghost_size = self._ghost_size()
         channels = (inputs.shape[-1],)
-        scale = self.param('scale', self.scale_initializer, channels, jnp.float32)
-        bias = self.param('bias', nn.initializers.zeros_init(), channels, jnp.float32)
+        scale = make_parameter(self, 'scale', self.scale_initializer, channels)
+        bias = make_parameter(self, 'bias', nn.initializers.zeros_init(), channels)
         running_mean = self.variable('batch_stats', 'mean', jnp.zeros, channels, jnp.float32)
         running_var = self.variable('batch_stats', 'var', jnp.ones, channels, jnp.float32)
         axis_name = AXIS if self.mode == 'global' and not self.is_initializing() and is_mapped() else None
@@ -116,8 +117,8 @@ class InstanceNorm(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        scale = self.param('scale', nn.initializers.ones_init(), (inputs.shape[-1],), jnp.float32)
-        bias = self.param('bias', nn.initializers.zeros_init(), (inputs.shape[-1],), jnp.float32)
+        scale = make_parameter(self, 'scale', nn.initializers.ones_init(), (inputs.shape[-1],))
+        bias = make_parameter(self, 'bias', nn.initializers.zeros_init(), (inputs.shape[-1],))
         return arguments.activate(self.activation, ops.instance_norm(inputs, scale, bias, epsilon=self.epsilon))
 
 

@@ -72,7 +72,7 @@ def class_axes(experiment: Experiment) -> Any:
             'its head could be found; start from a weights file, or without --init_from'
         )
     wider = dataclasses.replace(experiment, model=model.clone(num_classes=model.num_classes + 1))
-    here, there = (jax.eval_shape(lambda made=made: made.init_state(0)).variables for made in (experiment, wider))
+    here, there = (made.state_shapes().variables for made in (experiment, wider))
 
     def axis_of(leaf: Any, other: Any) -> int | None:
         changed = [axis for axis, (one, two) in enumerate(zip(leaf.shape, other.shape, strict=True)) if one != two]

@@ -21,7 +21,7 @@ def abstract_state(experiment: Experiment, mesh: Mesh, parallel: mapping.Paralle
         CnnJaxError: the model does not fit the images.
     """
     with fitting(experiment):
-        shapes = jax.eval_shape(lambda: experiment.init_state(0))
+        shapes = experiment.state_shapes()
     shardings = mapping.state_shardings(mesh, shapes, parallel)
 
     def abstract(leaf: Any, sharding: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
@@ -46,7 +46,7 @@ def fitting(experiment: Experiment) -> Iterator[None]:
 
 def initial_state(experiment: Experiment, like: TrainState, *, seed: int) -> TrainState:
     """The state before the first step, in the shardings of `like`."""
-    return initialize.compute(lambda: experiment.init_state(seed), shardings=shardings_of(like))
+    return initialize.compute(experiment.first_state, jax.random.key(seed), shardings=shardings_of(like))
 
 
 def shardings_of(tree: Any) -> Any:
