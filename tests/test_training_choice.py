@@ -232,6 +232,7 @@ def test_a_checkpoint_that_is_not_there_is_said(typed, capsys):
         assert 'allowed are latest, best, or a step of' in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures('no_page')
 def test_best_of_a_run_that_chose_nothing_is_an_error(tmp_path, capsys):
     assert main([f'--experiment={TINY}', f'--workdir={tmp_path}', '--config.num_steps=7', '--nopictures']) == 0
     assert len(config_of(tmp_path)['test_openings']) == 2, 'each evaluation is an opening'
@@ -240,6 +241,7 @@ def test_best_of_a_run_that_chose_nothing_is_an_error(tmp_path, capsys):
     assert not (tmp_path / 'checkpoints' / 'best').exists()
 
 
+@pytest.mark.usefixtures('no_page')
 def test_another_run_starts_from_a_checkpoint_by_its_path(typed, tmp_path, capsys):
     best = best_checkpoints(typed).steps()[-1]
     source = f'{typed}/checkpoints/best'
@@ -260,6 +262,7 @@ def test_the_fold_belongs_to_the_run(typed, capsys):
     assert 'fold: got 1; tiny has one way alone' in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures('no_page')
 def test_a_run_from_before_held_none_out(tmp_path, capsys):
     """Its configuration has neither the option nor a fold: it goes on, and is read, without a validation split."""
     given = [f'--experiment={TINY}', f'--workdir={tmp_path}', '--config.num_steps=6', '--nopictures']
@@ -273,6 +276,7 @@ def test_a_run_from_before_held_none_out(tmp_path, capsys):
     assert 'images      23' in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures('no_page')
 def test_an_option_that_came_later_is_said_and_keeps_its_default(tmp_path, capsys):
     given = [f'--experiment={TINY}', f'--workdir={tmp_path}', '--config.num_steps=6', '--nopictures']
     assert main(given) == 0

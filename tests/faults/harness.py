@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import forked
 import jax
 import numpy as np
 
@@ -64,7 +65,7 @@ def newest(workdir, **options):
 class Process(NamedTuple):
     """A process of a run, and the file in which its fault tells that it happened."""
 
-    popen: subprocess.Popen
+    popen: subprocess.Popen | forked.Forked
     fired: Path
 
     def finish(self):
@@ -103,31 +104,32 @@ def start(workdir, *more, fault='', settings='', environment=None, devices=DEVIC
 
     deaf: nobody reads what it says, as when a terminal was closed; prefix: a command in front of it, such as `nohup`.
     """
-    command = [*prefix, sys.executable, '-m', 'cnn_jax.main', f'--experiment={TINY}', f'--workdir={workdir}', *more]
-    command += [f'--config.{name}={value}' for name, value in options.items()]
+    arguments = [f'--experiment={TINY}', f'--workdir={workdir}', *more]
+    arguments += [f'--config.{name}={value}' for name, value in options.items()]
     fired = workdir.with_name(f'{workdir.name}_fired_{time.monotonic_ns()}')
-    broken = {
+    variables = {
+        **os.environ,
+        # The rest as in tests/conftest.py: the same bits. The last of two flags counts.
+        'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count={devices}',
+        'PYTHONUNBUFFERED': '1',
         'CNN_JAX_FAULT': fault,
         'CNN_JAX_FIRED': str(fired),
         'CNN_JAX_SET': ','.join(filter(None, [NO_PICTURES, settings])),
         'PYTHONPATH': str(BROKEN),
+        **(environment or {}),
     }
-    popen = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={
-            **os.environ,
-            # The rest as in tests/conftest.py: the same bits. The last of two flags counts.
-            'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count={devices}',
-            'PYTHONUNBUFFERED': '1',
-            **broken,
-            **(environment or {}),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    if not prefix and sys.platform == 'linux':
+        popen = forked.start(arguments, variables)
+    else:
+        popen = subprocess.Popen(
+            [*prefix, sys.executable, '-m', 'cnn_jax.main', *arguments],
+            cwd=ROOT,
+            env=variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
     if deaf:
         for stream in (popen.stdout, popen.stderr):
             assert stream is not None
