@@ -1,7 +1,9 @@
 """The best checkpoint, patience, the openings of the test split: what chooses, and what is left alone."""
 
+import functools
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -57,10 +59,19 @@ def test_patience_counts_evaluations_since_the_best(patience, exhausted, tmp_pat
     assert choice_of(values, tmp_path, patience=patience).exhausted is exhausted
 
 
+@functools.cache
+def first(**options):
+    """The programs of all runs with these options: they are traced and compiled once."""
+    return Setup(experiment.load(TINY, {**OPTIONS, **options}).experiment, data_dir=Path(), num_devices=1)
+
+
 def run(folder, stop=None, **options):
     """A run in `folder`, through the function that the modes call."""
     folder.mkdir(exist_ok=True)
     setup = Setup(experiment.load(TINY, {**OPTIONS, **options}).experiment, data_dir=folder, num_devices=1)
+    alike = first(**options)
+    for name in ('like', 'train_step', 'eval_step'):
+        setattr(setup, name, getattr(alike, name))
     return train(setup, seed=0, workdir=folder, log=Log(folder, quiet=True), stop=stop or StopAt(10**9))
 
 
@@ -97,6 +108,7 @@ def test_the_best_checkpoint_is_that_of_the_best_evaluation(whole):
     made = experiment.load(TINY, OPTIONS).experiment
     step, state = restore.read_state(made, folder, mapping.make_mesh(1), which='best', report=print)
     setup = Setup(made, data_dir=folder, num_devices=1)
+    setattr(setup, 'eval_step', first().eval_step)  # noqa: B010
     found = setup.evaluate(state.variables, setup.open_feed(0), 'validation').summary
     assert step == best['step']
     assert found['top1'] == best['top1']

@@ -1,6 +1,7 @@
 """Runs of one tiny experiment, here and in processes of their own that break on purpose, and what is left of them."""
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -17,7 +18,6 @@ import numpy as np
 from cnn_jax import experiment
 from cnn_jax.devices import cluster, mapping
 from cnn_jax.devices.stop import StopRequest
-from cnn_jax.training import states
 from cnn_jax.training import train as training
 from cnn_jax.training.setup import Setup
 from cnn_jax.workdir.checkpoint import Checkpoints
@@ -34,9 +34,19 @@ PATIENCE_SECONDS = 120  # of a loaded machine
 def train(workdir, stop=None, log=None, **options):
     """A run in this process; it goes on where the folder stands."""
     workdir.mkdir(exist_ok=True)
-    made = experiment.load(TINY, options).experiment
-    setup = Setup(made, data_dir=workdir)
+    setup = Setup(experiment.load(TINY, options).experiment, data_dir=workdir)
+    alike = first(setup.mesh, **options)
+    for name in ('like', 'train_step', 'eval_step'):  # the same programs: they are traced and compiled once
+        setattr(setup, name, getattr(alike, name))
     return training.train(setup, workdir=workdir, seed=0, log=log or Log(workdir), stop=stop or StopRequest())
+
+
+@functools.cache
+def first(mesh, **options):
+    """The assembly that is kept of all runs with these options on these devices; it has no data and no state."""
+    setup = Setup(experiment.load(TINY, options).experiment, data_dir=ROOT, num_devices=mesh.size)
+    assert setup.mesh == mesh
+    return setup
 
 
 def bits(state):
@@ -58,7 +68,7 @@ def steps(workdir):
 def newest(workdir, **options):
     """The newest whole checkpoint and what was said of the others."""
     lines = []
-    like = states.abstract_state(experiment.load(TINY, options).experiment, mapping.make_mesh())
+    like = first(mapping.make_mesh(), **options).like
     return Checkpoints(workdir / 'checkpoints').restore_latest_valid(like, report=lines.append), lines
 
 
