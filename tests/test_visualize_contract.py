@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from forms import few, sound
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from numpy_net import drawn
 from PIL import Image
 
 from cnn_jax.errors import CnnJaxError
@@ -150,20 +151,11 @@ def images_of(count=3, shape=(14, 16, 3)):
 
 @functools.cache
 def net_of(model, channels=3):
-    """The model, and variables as it would start with, drawn in numpy: no initialisation is compiled."""
     image = jax.ShapeDtypeStruct((1, 14, 16, channels), np.float32)
     given: dict[type, Any] = {Wrapped: {'training': False}, Deterministic: {'deterministic': True}}
     asked = (0.0,) if isinstance(model, Asked) else ()
-    shapes = jax.eval_shape(
-        functools.partial(model.init, **given.get(type(model), {})), jax.random.key(1), image, *asked
-    )
-    rng = np.random.default_rng(1)
-
-    def drawn(leaf):
-        values = rng.normal(size=leaf.shape) / np.sqrt(np.prod(leaf.shape[:-1])) if len(leaf.shape) > 1 else 0
-        return np.full(leaf.shape, values + 0.05, leaf.dtype)  # so that units are on
-
-    return model, jax.tree.map(drawn, shapes)
+    variables = drawn(model, image, *asked, **given.get(type(model), {}))
+    return model, jax.tree.map(lambda leaf: leaf + np.float32(0.05), variables)  # so that units are on
 
 
 def run(name, model, variables, images, targets=None, **options):

@@ -1,6 +1,5 @@
 """Style transfer: the stored oracle, closed forms, and what holds for pictures of every size."""
 
-import functools
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpy_net import drawn
 from PIL import Image
 
 from cnn_jax.errors import CnnJaxError
@@ -33,9 +33,7 @@ NUMBERS = {
 @pytest.fixture(scope='module')
 def net():
     model = vgg.VGG(**SIZES)
-    return model, jax.jit(functools.partial(model.init, train=False))(
-        jax.random.key(0), np.zeros((1, 12, 16, 3), np.float32)
-    )
+    return model, drawn(model, np.zeros((1, 12, 16, 3), np.float32), train=False)
 
 
 @pytest.fixture
@@ -104,11 +102,10 @@ def test_a_gram_matrix_knows_which_channels_meet_and_not_where():
 
 def test_an_image_has_no_loss_where_it_is_the_target(net):
     model, variables = net
-    losses = jax.jit(functools.partial(style.losses, model, **LAYERS))
     one, other = (preprocess(photograph(12, width)[None]) for width in (17, 14))
-    found = losses(variables, one, content=one, style=one)
+    found = style.losses(model, variables, one, content=one, style=one, **LAYERS)
     assert found == {'content': 0, 'style': 0}
-    assert losses(variables, one, content=one, style=other)['style'] > 0
+    assert style.losses(model, variables, one, content=one, style=other, **LAYERS)['style'] > 0
 
 
 def test_the_content_alone_does_not_move(net, painting):
