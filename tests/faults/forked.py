@@ -31,7 +31,7 @@ from cnn_jax.devices import cluster, stop
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-LARGE_PAGES = {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'}  # without it a run starts itself once more
+NO_LARGE_PAGES = {'CNN_JAX_LARGE_PAGES': '0'}  # for which a run would start itself once more; a fork copies them whole
 MOST_BYTES = 1 << 20  # of a command line and an environment
 
 
@@ -85,7 +85,7 @@ class Forks:
             self._popen = subprocess.Popen(
                 [sys.executable, __file__, str(theirs.fileno())],
                 cwd=ROOT,
-                env={**os.environ, **LARGE_PAGES, 'PYTHONPATH': str(ROOT)},
+                env={**os.environ, **NO_LARGE_PAGES, 'PYTHONPATH': str(ROOT)},
                 pass_fds=[theirs.fileno()],
             )
         atexit.register(self.close)
@@ -168,7 +168,7 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> NoReturn:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     os.environ.clear()
-    os.environ.update({**environment, **LARGE_PAGES})
+    os.environ.update({**environment, **NO_LARGE_PAGES})
     sys.argv[1:] = arguments
     sys.stdout, sys.stderr = map(stream, (1, 2))
     code = 1
@@ -207,6 +207,8 @@ def break_it() -> None:
 
 
 if __name__ == '__main__':
+    import matplotlib.figure  # noqa: F401
+
     import cnn_jax.report
     import cnn_jax.training.run  # noqa: F401
 
