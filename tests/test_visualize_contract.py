@@ -149,13 +149,17 @@ def images_of(count=3, shape=(14, 16, 3)):
     return jax.random.normal(jax.random.key(0), (count, *shape))
 
 
+def net_of(model: Any, channels: int = 3):
+    return model, variables_of(model, channels)
+
+
 @functools.cache
-def net_of(model, channels=3):
+def variables_of(model, channels):
     image = jax.ShapeDtypeStruct((1, 14, 16, channels), np.float32)
     given: dict[type, Any] = {Wrapped: {'training': False}, Deterministic: {'deterministic': True}}
     asked = (0.0,) if isinstance(model, Asked) else ()
     variables = drawn(model, image, *asked, **given.get(type(model), {}))
-    return model, jax.tree.map(lambda leaf: leaf + np.float32(0.05), variables)  # so that units are on
+    return jax.tree.map(lambda leaf: leaf + np.float32(0.05), variables)  # so that units are on
 
 
 def run(name, model, variables, images, targets=None, **options):
@@ -294,7 +298,7 @@ def quick(monkeypatch, tmp_path_factory):
     Image.fromarray(Rows(3).images[5]).save(painting)
     layers = {'content_layers': ('conv1',), 'style_layers': ('conv1', 'conv2')}
     painted = {'style': {'style': (str(painting),), **layers}}
-    monkeypatch.setattr(subject, 'NUM_CHECKED', 4)
+    monkeypatch.setattr(subject, 'NUM_CHECKED', 2)  # as many as are drawn: one program for both
     monkeypatch.setattr(attribution, 'CHECKS', {'most_levels': 3, 'num_steps': 3})
     for name, module in METHODS.items():
         plain = getattr(module, 'attribute', None) or module.visualize
@@ -368,7 +372,8 @@ def test_every_map_has_a_unit():
 
 
 @pytest.mark.usefixtures('quick')
-def test_probabilities_are_the_tasks():
+def test_probabilities_are_the_tasks(monkeypatch):
+    monkeypatch.setattr(subject, 'NUM_CHECKED', 4)
     model, variables = net_of(Body())
     for task, function in ((classification.task(), jax.nn.softmax), (multilabel.task(), jax.nn.sigmoid)):
         seen = subject_of(model, variables, task=task)
