@@ -1,9 +1,10 @@
 """Runs that need not import: processes that are forked from one that has.
 
-A run in a process of its own took 2.4 s of CPU time, half of it for imports. So one process imports what a
-run imports, and no more: no program, no device, no thread of JAX. For each run it forks, and the child does what
-`python -m cnn_jax.main` does: it is a process of its own, with its own session, environment, streams and end. The
-child that watches a process of a distributed run starts that process by a fork too.
+A run in a process of its own took 2.4 s of CPU time, half of it for imports. So one process imports what a run imports,
+and does no more: it has no device and no thread of JAX. For each run it forks, and the child does what `python -m
+cnn_jax.main` does: it is a process of its own, with its own session, environment, streams and end. Where that starts a
+process to watch, in a run of several, it forks too. Runs behind another command, such as `nohup`, are started as users
+start them.
 
 `start` is for the tests; the rest of the file is the process that forks.
 """
@@ -154,7 +155,7 @@ def fork(arguments: list[str], environment: Mapping[str, str], **streams: Any) -
     """A child of this process that runs the command line: `preexec_fn` does not come back, and nothing is executed."""
     return subprocess.Popen(
         [sys.executable],
-        preexec_fn=lambda: run(arguments, environment),  # in which nothing of another thread can be held: there is none
+        preexec_fn=lambda: run(arguments, environment),  # safe: no other thread of Python is there to hold a lock
         start_new_session=True,
         restore_signals=False,  # as in a Python that has started
         **streams,
