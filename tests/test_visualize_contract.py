@@ -298,7 +298,7 @@ def quick(monkeypatch, tmp_path_factory):
     Image.fromarray(Rows(3).images[5]).save(painting)
     layers = {'content_layers': ('conv1',), 'style_layers': ('conv1', 'conv2')}
     painted = {'style': {'style': (str(painting),), **layers}}
-    monkeypatch.setattr(subject, 'NUM_CHECKED', 2)  # as many as are drawn: one program for both
+    monkeypatch.setattr(subject, 'NUM_CHECKED', 4)
     monkeypatch.setattr(attribution, 'CHECKS', {'most_levels': 3, 'num_steps': 3})
     for name, module in METHODS.items():
         plain = getattr(module, 'attribute', None) or module.visualize
@@ -372,8 +372,7 @@ def test_every_map_has_a_unit():
 
 
 @pytest.mark.usefixtures('quick')
-def test_probabilities_are_the_tasks(monkeypatch):
-    monkeypatch.setattr(subject, 'NUM_CHECKED', 4)
+def test_probabilities_are_the_tasks():
     model, variables = net_of(Body())
     for task, function in ((classification.task(), jax.nn.softmax), (multilabel.task(), jax.nn.sigmoid)):
         seen = subject_of(model, variables, task=task)
