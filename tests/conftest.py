@@ -90,6 +90,12 @@ def pictures_where_asked() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs end without their page, whose figures cost more than the training of a small net."""
+    monkeypatch.setattr('cnn_jax.training.run._write_report', lambda *arguments, **options: None)
+
+
 @pytest.fixture(scope='session')
 def data_dir() -> Path:
     """A folder of prepared data sets, shared by all tests of this machine; the digits are written there once."""

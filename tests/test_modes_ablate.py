@@ -1,5 +1,6 @@
 """`--mode=ablate` on a tiny net: cells are ordinary runs, nothing is run twice, a stop is taken up again."""
 
+import gc
 import json
 
 import jax
@@ -46,6 +47,7 @@ def losses(run):
     return [(line['step'], line['split'], line['loss']) for line in read_metrics(run)]
 
 
+@pytest.mark.usefixtures('no_page')
 def test_every_cell_is_an_ordinary_run(finished, tmp_path, capsys):
     assert list(map(str, runs(finished))) == [
         f'learning_rate={rate}/seed_{seed}' for rate in ('0.001', '0.01') for seed in (0, 1)
@@ -100,6 +102,7 @@ def test_a_dry_run_hears_a_signal_and_forgets_what_it_compiled(tmp_path, monkeyp
     (tmp_path / 'most').write_text('10')
     monkeypatch.setattr(compilation, 'MOST_MAPS', tmp_path / 'most')
     monkeypatch.setattr(jax, 'clear_caches', lambda: forgotten.append(1))
+    monkeypatch.setattr(gc, 'collect', lambda: 0)  # seconds, after the tests before
     with pytest.raises(Stopped, match='nothing was run'):
         plan.show(grid, grid.cells, data_dir=tmp_path, stop=StopAt(1), log=Log(None, quiet=True))
     assert len(forgotten) == compilation.MAPS.exists()

@@ -28,7 +28,9 @@ def run(tmp_path_factory, data_dir, signal_handlers):
     """LeNet after a few steps, and the PNG files of some test images in `pngs/<digit>/`."""
     folder = tmp_path_factory.mktemp('prediction')
     loaded = experiment.load('lenet_digits', {'epochs': 1.0})
-    cnn_jax.train(loaded, workdir=folder / 'run', data_dir=data_dir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('cnn_jax.training.run._write_report', lambda *given, **more: None)  # nobody looks at it
+        cnn_jax.train(loaded, workdir=folder / 'run', data_dir=data_dir)
     source = digits.load(batch_size=8).open('test', data_dir)
     for row in range(70):
         example = source[row]
@@ -238,6 +240,7 @@ print(net.predict({str(sorted((run / 'pngs').rglob('*.png'))[0])!r})['prediction
     assert said.strip().isdigit()
 
 
+@pytest.mark.usefixtures('no_page')
 def test_a_saved_net_of_files_is_loaded_with_its_preprocessing(tmp_path):
     from small_imagenet import make_tree
 

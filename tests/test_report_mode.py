@@ -14,12 +14,14 @@ from cnn_jax.report import listed as runs
 from cnn_jax.report.microscope import scripts
 from cnn_jax.training import reported
 from cnn_jax.training import run as training_run
+from cnn_jax.visualize.engine import draw
 from cnn_jax.workdir.config import existing_config, load_run
 from cnn_jax.workdir.config_file import write_config
 from cnn_jax.workdir.lock import WorkdirLock, is_held
 from cnn_jax.workdir.log import Log
 
 TINY = Path(__file__).parent / 'tiny_experiment.py'
+LITTLE = ('--set.images=5', '--set.maps=1', '--set.made=0', '--set.laid=0', '--set.classes=0')  # is looked at
 
 
 @pytest.fixture(scope='module')
@@ -63,7 +65,7 @@ def test_a_run_that_never_looked_at_the_test_split_has_a_page_without_it(run):
     (run / 'config.json').write_text(json.dumps(config | {'test_openings': []}))
     metrics = [line for line in (run / 'metrics.jsonl').read_text().splitlines() if '"test"' not in line]
     (run / 'metrics.jsonl').write_text('\n'.join(metrics) + '\n')
-    assert main(['--mode=report', f'--workdir={run}']) == 0
+    assert main(['--mode=report', f'--workdir={run}', *LITTLE]) == 0
     assert 'not evaluated' in (run / 'report' / 'index.html').read_text(encoding='utf-8')
     assert json.loads((run / 'config.json').read_text())['test_openings'] == []
 
@@ -205,13 +207,14 @@ def test_the_list_has_each_run_escapes_its_names_and_links_its_page(run, capsys)
 
 def test_a_run_ends_with_the_cheap_part_of_its_microscope(tmp_path, monkeypatch):
     monkeypatch.setattr(training_run, 'PICTURES_FROM', 2)
+    monkeypatch.setattr(draw, 'AT_THE_END', ('filters',))  # of the pictures, which come before it
     assert main([f'--experiment={TINY}', f'--workdir={tmp_path}', '--config.num_steps=2']) == 0
     data = tmp_path / 'report' / 'data'
     assert 'id="microscope"' in (tmp_path / 'report' / 'index.html').read_text(encoding='utf-8')
     assert scripts.read_script(data / 'layer_0.js')['top']['images'] == []
     about = scripts.read_script(data / 'run.js')
     assert (about['split'], about['step'], about['checkpoints']) == ('test', 2, [2])
-    assert main(['--mode=report', f'--workdir={tmp_path}']) == 0
+    assert main(['--mode=report', f'--workdir={tmp_path}', *LITTLE]) == 0
     assert scripts.read_script(data / 'layer_0.js')['top']['images'] != []
     assert main(['--mode=visualize', f'--workdir={tmp_path}', '--method=filters']) == 0
     assert 'id="microscope"' in (tmp_path / 'report' / 'index.html').read_text(encoding='utf-8')
@@ -219,7 +222,7 @@ def test_a_run_ends_with_the_cheap_part_of_its_microscope(tmp_path, monkeypatch)
 
 def test_settings_say_how_much_is_looked_at(run, capsys):
     command = ['--mode=report', f'--workdir={run}']
-    assert main([*command, '--set.images=5', '--set.maps=1', '--set.made=0', '--set.laid=0', '--set.classes=0']) == 0
+    assert main([*command, *LITTLE]) == 0
     data = {file.stem: scripts.read_script(file) for file in (run / 'report' / 'data').glob('*.js')}
     assert data['run']['images'] == len(data['space']['rows']) == 5
     assert data['run']['settings'] == {'images': 5, 'maps': 1, 'made': 0, 'laid': 0, 'classes': 0}

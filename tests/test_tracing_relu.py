@@ -1,10 +1,13 @@
 """The ReLU rules: which programs are recognised, which are refused, and what the rules do."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpy_net import drawn
 
 from cnn_jax import ops
 from cnn_jax.errors import CnnJaxError
@@ -131,10 +134,15 @@ class Net(nn.Module):
         return nn.Dense(3, name='output')(self.activation(x))  # pyright: ignore[reportCallIssue]
 
 
-def make(activation):
+@functools.cache
+def started():
+    """Variables and images; an activation has none, so all nets start alike."""
     images = jax.random.normal(jax.random.key(0), (2, 3, 3, 1))
-    model = Net(activation)
-    return model, jax.jit(model.init)(jax.random.key(1), images), images
+    return drawn(Net(nn.relu), images), images
+
+
+def make(activation):
+    return Net(activation), *started()
 
 
 def by_hand(variables, images, rule):
@@ -195,7 +203,7 @@ def test_what_lies_above_the_layer_does_not_matter():
             return jnp.tanh(nn.Dense(3, name='second')(x))
 
     images = jnp.ones((1, 2, 2, 1))
-    variables = jax.jit(Mixed().init)(jax.random.key(0), images)
+    variables = drawn(Mixed(), images)
     assert guided_backprop.count_relus(Mixed(), variables, images, layer='second') == 1
     with pytest.raises(CnnJaxError, match='tanh'):
         guided_backprop.attribute(Mixed(), variables, images)
@@ -238,7 +246,7 @@ def test_at_exactly_zero_the_gradient_follows_the_model_and_the_guided_rule_give
     images = jnp.zeros((1, 2, 2, 1))
     for activation, slope in ((nn.relu, 0.0), (lambda x: jnp.maximum(x, 0), 0.5)):
         model = Net(activation)
-        variables = jax.jit(model.init)(jax.random.key(1), images)
+        variables = drawn(model, images)
         hidden, output = (np.asarray(variables['params'][name]['kernel']) for name in ('hidden', 'output'))
         expected = slope * (hidden @ output[:, 1]).reshape(images.shape)
         np.testing.assert_allclose(gradient.attribute(model, variables, images, 1), expected, rtol=1e-5, atol=1e-7)

@@ -1,7 +1,9 @@
 """The best checkpoint, patience, the openings of the test split: what chooses, and what is left alone."""
 
+import functools
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -57,10 +59,19 @@ def test_patience_counts_evaluations_since_the_best(patience, exhausted, tmp_pat
     assert choice_of(values, tmp_path, patience=patience).exhausted is exhausted
 
 
+@functools.cache
+def first(**options):
+    """The programs of all runs with these options: they are traced and compiled once."""
+    return Setup(experiment.load(TINY, {**OPTIONS, **options}).experiment, data_dir=Path(), num_devices=1)
+
+
 def run(folder, stop=None, **options):
     """A run in `folder`, through the function that the modes call."""
     folder.mkdir(exist_ok=True)
     setup = Setup(experiment.load(TINY, {**OPTIONS, **options}).experiment, data_dir=folder, num_devices=1)
+    alike = first(**options)
+    for name in ('like', 'train_step', 'eval_step'):
+        setattr(setup, name, getattr(alike, name))
     return train(setup, seed=0, workdir=folder, log=Log(folder, quiet=True), stop=stop or StopAt(10**9))
 
 
@@ -97,6 +108,7 @@ def test_the_best_checkpoint_is_that_of_the_best_evaluation(whole):
     made = experiment.load(TINY, OPTIONS).experiment
     step, state = restore.read_state(made, folder, mapping.make_mesh(1), which='best', report=print)
     setup = Setup(made, data_dir=folder, num_devices=1)
+    setattr(setup, 'eval_step', first().eval_step)  # noqa: B010
     found = setup.evaluate(state.variables, setup.open_feed(0), 'validation').summary
     assert step == best['step']
     assert found['top1'] == best['top1']
@@ -232,6 +244,7 @@ def test_a_checkpoint_that_is_not_there_is_said(typed, capsys):
         assert 'allowed are latest, best, or a step of' in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures('no_page')
 def test_best_of_a_run_that_chose_nothing_is_an_error(tmp_path, capsys):
     assert main([f'--experiment={TINY}', f'--workdir={tmp_path}', '--config.num_steps=7', '--nopictures']) == 0
     assert len(config_of(tmp_path)['test_openings']) == 2, 'each evaluation is an opening'
@@ -240,6 +253,7 @@ def test_best_of_a_run_that_chose_nothing_is_an_error(tmp_path, capsys):
     assert not (tmp_path / 'checkpoints' / 'best').exists()
 
 
+@pytest.mark.usefixtures('no_page')
 def test_another_run_starts_from_a_checkpoint_by_its_path(typed, tmp_path, capsys):
     best = best_checkpoints(typed).steps()[-1]
     source = f'{typed}/checkpoints/best'
@@ -260,6 +274,7 @@ def test_the_fold_belongs_to_the_run(typed, capsys):
     assert 'fold: got 1; tiny has one way alone' in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures('no_page')
 def test_a_run_from_before_held_none_out(tmp_path, capsys):
     """Its configuration has neither the option nor a fold: it goes on, and is read, without a validation split."""
     given = [f'--experiment={TINY}', f'--workdir={tmp_path}', '--config.num_steps=6', '--nopictures']
@@ -273,6 +288,7 @@ def test_a_run_from_before_held_none_out(tmp_path, capsys):
     assert 'images      23' in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures('no_page')
 def test_an_option_that_came_later_is_said_and_keeps_its_default(tmp_path, capsys):
     given = [f'--experiment={TINY}', f'--workdir={tmp_path}', '--config.num_steps=6', '--nopictures']
     assert main(given) == 0

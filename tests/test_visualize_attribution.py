@@ -1,6 +1,7 @@
 """What every attribution method promises, the closed forms of each, and the contract of the files."""
 
 import ast
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from forms import few, sound
+from numpy_net import drawn
 
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.tracing import affine, last, scores
@@ -63,7 +65,7 @@ class Linear(nn.Module):
 def net():
     images = jax.random.normal(jax.random.key(0), (3, 10, 12, 3))
     model = Net()
-    return model, model.init(jax.random.key(1), images, train=False), images
+    return model, jax.jit(functools.partial(model.init, train=False))(jax.random.key(1), images), images
 
 
 def run(name, model, variables, images, targets=None, **options):
@@ -144,7 +146,7 @@ def test_wrong_arguments_are_said(name, net):
 def test_a_linear_model_has_its_weights_for_an_explanation(name):
     images = jax.random.normal(jax.random.key(0), (2, 4, 4, 1))
     model = Linear()
-    variables = model.init(jax.random.key(1), images)
+    variables = drawn(model, images)
     weights = np.asarray(variables['params']['output']['kernel'])[:, 2].reshape(1, 4, 4, 1)
     products = weights * np.asarray(images)
     expected = products if name in ('gradient_times_input', 'integrated_gradients', 'occlusion') else weights
@@ -219,7 +221,7 @@ def test_gradient_against_finite_differences():
 
     with jax.enable_x64(True):
         images = np.random.default_rng(0).normal(size=(1, 3, 2, 1))
-        variables = Curved().init(jax.random.key(0), jnp.asarray(images))
+        variables = drawn(Curved(), images)
         found = np.asarray(gradient.attribute(Curved(), variables, images, 1))
         assert found.dtype == np.float64
         for place in np.ndindex(images.shape):
@@ -331,7 +333,7 @@ class Deep(nn.Module):
 def test_the_net_is_cut_above_the_layer():
     """Each convolution costs its multiply-adds forward and again for its inputs; what lies above costs nothing."""
     images, model = jnp.ones((1, 8, 8, 16)), Deep()
-    variables = model.init(jax.random.key(0), images)
+    variables = drawn(model, images)
 
     def flops(layer):
         compiled = scores._gradients.lower(scores.Static(model), variables, images, None, layer=layer, rule=None)
@@ -367,7 +369,7 @@ def test_more_points_are_no_worse_in_half_precision(dtype):
     """The gradient of a linear net is the same everywhere: what is off is the sum. In bfloat16 it was off by 0.3."""
     images = jax.random.uniform(jax.random.key(0), (1, 2, 2, 1), dtype) + 1
     model = Linear()
-    variables = jax.tree.map(lambda a: a.astype(dtype), model.init(jax.random.key(1), images))
+    variables = jax.tree.map(lambda leaf: leaf.astype(dtype), drawn(model, images))
     kernel = np.asarray(variables['params']['output']['kernel'], np.float64)[:, 0].reshape(images.shape)
     unit = float(jnp.finfo(dtype).eps)
     for method in ('integrated_gradients', 'smooth_grad'):

@@ -1,6 +1,5 @@
 """A backbone alone, without its head and without its data set: what is optimised has the right colours at any size."""
 
-import functools
 from typing import Any
 
 import flax.linen as nn
@@ -9,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpy_net import drawn
 from PIL import Image
 
 from cnn_jax.errors import CnnJaxError, DataError
@@ -24,6 +24,7 @@ RNG = np.random.default_rng(0)
 SIZES = {'stage_sizes': (1, 2), 'filters': (4, 6), 'num_classes': 2, 'hidden_units': 4}
 
 
+@jax.jit
 def caffe(pixels) -> jax.Array:
     """What a net of Caffe takes: blue, green, red, 0 .. 255 less the mean."""
     return jnp.asarray(pixels, jnp.float32)[..., ::-1] - jnp.asarray(CAFFE_MEAN)[None, None, None]
@@ -44,7 +45,7 @@ class Colors(nn.Module):
 @pytest.fixture(scope='module')
 def net() -> Any:
     model = vgg.VGG(**SIZES, maps=True)
-    return model, jax.jit(functools.partial(model.init, train=False))(jax.random.key(0), jnp.zeros((1, 24, 24, 3)))
+    return model, drawn(model, jax.ShapeDtypeStruct((1, 24, 24, 3), np.float32), train=False)
 
 
 @pytest.fixture(scope='module')

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from forms import few, sound
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from numpy_net import drawn
 from PIL import Image
 
 from cnn_jax.errors import CnnJaxError
@@ -143,20 +144,22 @@ class Asked(nn.Module):
 SOUND = (Wrapped(), Deterministic(), Numbers(), Number())
 
 
+@functools.cache
 def images_of(count=3, shape=(14, 16, 3)):
     return jax.random.normal(jax.random.key(0), (count, *shape))
 
 
-def made(model, images, **given):
-    asked = given.pop('asked', ())
-    variables = jax.jit(functools.partial(model.init, **given))(jax.random.key(1), images[:1], *asked)
-    bright = jax.tree.map(lambda leaf: np.asarray(leaf) + np.float32(0.05), variables)  # so that units are on
-    return model, bright
+def net_of(model: Any, channels: int = 3):
+    return model, variables_of(model, channels)
 
 
-def net_of(model):
-    options = {'training': False} if isinstance(model, Wrapped) else {}
-    return made(model, images_of(), **options, **({'deterministic': True} if isinstance(model, Deterministic) else {}))
+@functools.cache
+def variables_of(model, channels):
+    image = jax.ShapeDtypeStruct((1, 14, 16, channels), np.float32)
+    given: dict[type, Any] = {Wrapped: {'training': False}, Deterministic: {'deterministic': True}}
+    asked = (0.0,) if isinstance(model, Asked) else ()
+    variables = drawn(model, image, *asked, **given.get(type(model), {}))
+    return jax.tree.map(lambda leaf: leaf + np.float32(0.05), variables)  # so that units are on
 
 
 def run(name, model, variables, images, targets=None, **options):
@@ -210,7 +213,7 @@ def test_what_cannot_be_explained_is_one_line(name):
         run(name, both, variables, images)
     if not methods.traits(name).of_maps:
         assert np.any(run(name, both, variables, images, layer='verdicts'))
-    asked, variables = made(Asked(), images, asked=(0.0,))
+    asked, variables = net_of(Asked())
     with pytest.raises(CnnJaxError, match='Asked takes question beside the images'):
         run(name, asked, variables, images)
     plain, variables = net_of(Body())
@@ -275,9 +278,13 @@ class Rows:
         return {'image': self.images[row], 'label': label, 'labels': np.arange(3) == label}
 
 
+@jax.jit
+def preprocess(images):
+    return jnp.asarray(images, jnp.float32) / 127.5 - 1
+
+
 def subject_of(model, variables, names=SHORT, task=None, channels=3):
     task, rows = task or classification.task(), Rows(len(names), channels)
-    preprocess = jax.jit(lambda images: jnp.asarray(images, jnp.float32) / 127.5 - 1)
     titles = [f'test image {row}, label {names[rows.labels[row]]}' for row in range(2)]
     pixels, examples = rows.images[:2], Examples(rows, preprocess, group=lambda example: example['label'])
     inputs = preprocess(pixels)
@@ -302,13 +309,12 @@ def quick(monkeypatch, tmp_path_factory):
 @pytest.mark.usefixtures('quick')
 @pytest.mark.parametrize('name', [name for name in METHODS if name != 'honesty'])
 def test_maps_that_are_not_finite_are_drawn_or_said(name, tmp_path):
-    model = Body()
-    variables: Any = jax.jit(model.init)(jax.random.key(1), images_of())
-    first = variables['params']['conv1']
-    first['kernel'] = first['kernel'].at[0, 0, 0, 0].set(jnp.nan)
+    model, whole = net_of(Body(classes=len(LONG)))  # the programs of the test of texts
+    variables: Any = jax.tree.map(np.copy, whole)
+    variables['params']['conv1']['kernel'][0, 0, 0, 0] = np.nan
     said = ''
     try:
-        draw.draw_method(subject_of(model, variables), name, None, None, tmp_path)
+        draw.draw_method(subject_of(model, variables, LONG), name, None, None, tmp_path)
     except CnnJaxError as error:
         said = one_line(error)
     assert 'not finite' in said or list(tmp_path.glob('*.png'))
@@ -349,10 +355,8 @@ def check_texts(figure, name):
 @pytest.mark.parametrize('name', [name for name in METHODS if name != 'honesty'])
 @pytest.mark.parametrize('names', [LONG, SHORT], ids=['long', 'short'])
 def test_no_text_is_cut_small_or_overprinted(name, names):
-    model = Body(classes=len(names))
     channels = 3 if names is LONG else 1
-    images = images_of(shape=(14, 16, channels))
-    _, variables = made(model, images)
+    model, variables = net_of(Body(classes=len(names)), channels)
     seen = subject_of(model, variables, names, channels=channels)
     for picture in draw.make_method(name).draw(seen, None, None):
         with honesty_picture.drawing.style():
@@ -369,8 +373,7 @@ def test_every_map_has_a_unit():
 
 @pytest.mark.usefixtures('quick')
 def test_probabilities_are_the_tasks():
-    model = Body()
-    _, variables = made(model, images_of())
+    model, variables = net_of(Body())
     for task, function in ((classification.task(), jax.nn.softmax), (multilabel.task(), jax.nn.sigmoid)):
         seen = subject_of(model, variables, task=task)
         scored: Any = model.apply(variables, seen.images)
@@ -392,8 +395,7 @@ def test_one_of_several_outputs_is_explained_and_judged_by_name():
 
 
 def test_a_net_without_relus_has_its_patches():
-    model = Body(activation=jnp.tanh)
-    _, variables = made(model, images_of())
+    model, variables = net_of(Body(activation=jnp.tanh))
     (picture,) = draw.make_method('top_patches').draw(subject_of(model, variables), None, None)
     assert 'guided' not in picture.arrays
     assert 'tanh' in str(picture.arrays['guided_left_out'])

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpy_net import drawn
 from PIL import Image
 
 from cnn_jax.errors import CnnJaxError
@@ -32,7 +33,7 @@ NUMBERS = {
 @pytest.fixture(scope='module')
 def net():
     model = vgg.VGG(**SIZES)
-    return model, model.init(jax.random.key(0), jnp.zeros((1, 12, 16, 3)), train=False)
+    return model, drawn(model, np.zeros((1, 12, 16, 3), np.float32), train=False)
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def painting(tmp_path):
 
 
 def preprocess(pixels):
-    return jnp.asarray(pixels, jnp.float32)[..., ::-1] / 64 - jnp.asarray([1.0, 2.0, 1.5])[None, None, None]
+    return jnp.asarray(pixels, jnp.float32)[..., ::-1] / 64 - np.array([[[[1.0, 2.0, 1.5]]]], np.float32)
 
 
 def photograph(height=12, width=17):

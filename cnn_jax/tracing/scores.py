@@ -197,9 +197,16 @@ def in_chunks(function: Callable, arrays: tuple[Any, ...], chunk: int | None) ->
     parts, size = [], ceil(rows / ceil(rows / chunk))  # even parts, so that little is padded
     for start in range(0, rows, size):
         index = np.minimum(np.arange(start, start + size), rows - 1)
-        part = function(*(None if array is None else array[index] for array in arrays))
+        part = function(*(_rows(array, index) for array in arrays))
         parts.append(jax.tree.map(lambda leaf, start=start: leaf[: rows - start], part))
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+
+
+def _rows(array: Any, index: np.ndarray) -> Any:
+    """Rows of an array, on the host or on a device, there by one program instead of the four of `array[index]`."""
+    if isinstance(array, jax.Array):
+        return jnp.take(array, index, axis=0, mode='clip')
+    return None if array is None else array[index]
 
 
 @functools.partial(jax.jit, static_argnames='static')

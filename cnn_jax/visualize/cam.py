@@ -39,11 +39,9 @@ def attribute(
     layer = layer or last.last_map(net)
     _check_linear(net, layer)
     maps, gradients = grad_cam.maps_and_gradients(model, variables, images, targets, layer, chunk=chunk)
-    weights = jnp.mean(gradients, (1, 2), keepdims=True)
-    spread, size = jnp.max(jnp.abs(gradients - weights)), jnp.max(jnp.abs(gradients))
+    class_maps, spread, size = _weighted(maps, gradients)
     if spread > 1e-4 * size:
         raise _not_pooled(layer, 'the scores do not read the mean of its maps')
-    class_maps = jnp.sum(maps * weights, -1, keepdims=True) * maps[0, ..., 0].size
     if not upsample:
         return class_maps
     found = placing.centres_for(model, variables, images.shape[1:], layer, placed)
@@ -51,6 +49,14 @@ def attribute(
 
 
 placement = grad_cam.placement
+
+
+@jax.jit
+def _weighted(maps: jax.Array, gradients: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The class maps, the most that a gradient is off the mean of its map, and the largest gradient."""
+    weights = jnp.mean(gradients, (1, 2), keepdims=True)
+    class_maps = jnp.sum(maps * weights, -1, keepdims=True) * maps[0, ..., 0].size
+    return class_maps, jnp.max(jnp.abs(gradients - weights)), jnp.max(jnp.abs(gradients))
 
 
 def _check_linear(net: layers.Net, layer: str) -> None:

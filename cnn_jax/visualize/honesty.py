@@ -73,7 +73,7 @@ def visualize(
     look: dict[str, Any] = {'num_steps': num_steps, 'baseline': baseline, 'layer': scored, 'probability': probability}
     parts = []
     for number, start in enumerate(range(0, len(images), TOGETHER)):
-        rows = np.arange(start, min(start + TOGETHER, len(images)))
+        rows = slice(start, start + TOGETHER)
         known = random(number) if random else shuffled(variables, None, seed + number)
         group = images[rows], targets[rows]
         cascade = _cascade(attribute, variables, known, order, levels(len(order), most_levels), group)

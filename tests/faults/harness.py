@@ -1,6 +1,7 @@
 """Runs of one tiny experiment, here and in processes of their own that break on purpose, and what is left of them."""
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -10,13 +11,13 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import forked
 import jax
 import numpy as np
 
 from cnn_jax import experiment
 from cnn_jax.devices import cluster, mapping
 from cnn_jax.devices.stop import StopRequest
-from cnn_jax.training import states
 from cnn_jax.training import train as training
 from cnn_jax.training.setup import Setup
 from cnn_jax.workdir.checkpoint import Checkpoints
@@ -33,9 +34,19 @@ PATIENCE_SECONDS = 120  # of a loaded machine
 def train(workdir, stop=None, log=None, **options):
     """A run in this process; it goes on where the folder stands."""
     workdir.mkdir(exist_ok=True)
-    made = experiment.load(TINY, options).experiment
-    setup = Setup(made, data_dir=workdir)
+    setup = Setup(experiment.load(TINY, options).experiment, data_dir=workdir)
+    alike = first(setup.mesh, **options)
+    for name in ('like', 'train_step', 'eval_step'):  # the same programs: they are traced and compiled once
+        setattr(setup, name, getattr(alike, name))
     return training.train(setup, workdir=workdir, seed=0, log=log or Log(workdir), stop=stop or StopRequest())
+
+
+@functools.cache
+def first(mesh, **options):
+    """The assembly that is kept of all runs with these options on these devices; it has no data and no state."""
+    setup = Setup(experiment.load(TINY, options).experiment, data_dir=ROOT, num_devices=mesh.size)
+    assert setup.mesh == mesh
+    return setup
 
 
 def bits(state):
@@ -57,14 +68,14 @@ def steps(workdir):
 def newest(workdir, **options):
     """The newest whole checkpoint and what was said of the others."""
     lines = []
-    like = states.abstract_state(experiment.load(TINY, options).experiment, mapping.make_mesh())
+    like = first(mapping.make_mesh(), **options).like
     return Checkpoints(workdir / 'checkpoints').restore_latest_valid(like, report=lines.append), lines
 
 
 class Process(NamedTuple):
     """A process of a run, and the file in which its fault tells that it happened."""
 
-    popen: subprocess.Popen
+    popen: subprocess.Popen | forked.Forked
     fired: Path
 
     def finish(self):
@@ -103,31 +114,32 @@ def start(workdir, *more, fault='', settings='', environment=None, devices=DEVIC
 
     deaf: nobody reads what it says, as when a terminal was closed; prefix: a command in front of it, such as `nohup`.
     """
-    command = [*prefix, sys.executable, '-m', 'cnn_jax.main', f'--experiment={TINY}', f'--workdir={workdir}', *more]
-    command += [f'--config.{name}={value}' for name, value in options.items()]
+    arguments = [f'--experiment={TINY}', f'--workdir={workdir}', *more]
+    arguments += [f'--config.{name}={value}' for name, value in options.items()]
     fired = workdir.with_name(f'{workdir.name}_fired_{time.monotonic_ns()}')
-    broken = {
+    variables = {
+        **os.environ,
+        # The rest as in tests/conftest.py: the same bits. The last of two flags counts.
+        'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count={devices}',
+        'PYTHONUNBUFFERED': '1',
         'CNN_JAX_FAULT': fault,
         'CNN_JAX_FIRED': str(fired),
         'CNN_JAX_SET': ','.join(filter(None, [NO_PICTURES, settings])),
         'PYTHONPATH': str(BROKEN),
+        **(environment or {}),
     }
-    popen = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={
-            **os.environ,
-            # The rest as in tests/conftest.py: the same bits. The last of two flags counts.
-            'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count={devices}',
-            'PYTHONUNBUFFERED': '1',
-            **broken,
-            **(environment or {}),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    if not prefix and sys.platform == 'linux':
+        popen = forked.start(arguments, variables)
+    else:
+        popen = subprocess.Popen(
+            [*prefix, sys.executable, '-m', 'cnn_jax.main', *arguments],
+            cwd=ROOT,
+            env=variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
     if deaf:
         for stream in (popen.stdout, popen.stderr):
             assert stream is not None

@@ -31,12 +31,22 @@ class Inputs:
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """(batch, height, width, channels) in 0 .. 1 to model inputs."""
-        return jnp.einsum('bhwc,cd->bhwd', images, self.colors, precision='highest') + self.black[None, None, None]
+        return _mapped(images, self.colors, self.black)
 
     def images(self, inputs: jax.Array) -> jax.Array:
         """Model inputs (batch, height, width, channels) as images in 0 .. 1: the other way."""
         back = jnp.asarray(np.linalg.inv(np.asarray(self.colors, np.float64)), jnp.float32)
-        return jnp.einsum('bhwd,dc->bhwc', inputs - self.black[None, None, None], back, precision='highest')
+        return _mapped_back(inputs, back, self.black)
+
+
+@jax.jit
+def _mapped(images: jax.Array, colors: jax.Array, black: jax.Array) -> jax.Array:
+    return jnp.einsum('bhwc,cd->bhwd', images, colors, precision='highest') + black[None, None, None]
+
+
+@jax.jit
+def _mapped_back(inputs: jax.Array, back: jax.Array, black: jax.Array) -> jax.Array:
+    return jnp.einsum('bhwd,dc->bhwc', inputs - black[None, None, None], back, precision='highest')
 
 
 def measured(preprocess: Callable[[np.ndarray], jax.Array], pixels: np.ndarray, *, resizes: bool = False) -> Inputs:

@@ -132,13 +132,24 @@ PATCHES = {
 }
 
 
+def constants(name):
+    """What CNN_JAX_SET says of a module."""
+    settings = [(place.rpartition('.'), value) for place, _, value in SETTINGS]
+    return {place[2]: float(value) for place, value in settings if place[0] == name}
+
+
+def patch(name, module):
+    for constant, value in constants(name).items():
+        setattr(module, constant, type(getattr(module, constant))(value))
+    if EVENT and name in PATCHES:
+        PATCHES[name](module)
+
+
 class Finder:
     """Patches modules when they have been imported."""
 
     def find_spec(self, name, path, target=None):
-        settings = [(place.rpartition('.'), value) for place, _, value in SETTINGS]
-        constants = {place[2]: float(value) for place, value in settings if place[0] == name}
-        if name not in PATCHES and not constants:
+        if name not in PATCHES and not constants(name):
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
@@ -149,14 +160,13 @@ class Finder:
 
         def exec_module(module):
             run(module)
-            for constant, value in constants.items():
-                setattr(module, constant, type(getattr(module, constant))(value))
-            if EVENT and name in PATCHES:
-                PATCHES[name](module)
+            patch(name, module)
 
         spec.loader.exec_module = exec_module
         return spec
 
 
 if EVENT or SETTINGS:
+    for name, module in list(sys.modules.items()):  # in a fork of a process that has imported
+        patch(name, module)
     sys.meta_path.insert(0, Finder())
