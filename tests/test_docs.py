@@ -16,14 +16,15 @@ ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted((ROOT / 'docs' / 'lecture').glob('[0-9]*.py'))
 SITE = tomllib.loads((ROOT / 'zensical.toml').read_text(encoding='utf-8'))['project']
 
-PARTS = sorted(file.stem for file in examples.FOLDER.glob('*.txt'))
+PARTS = examples.parts()
 # Pages where each name has an example. On the others a name has one where it can be short.
-WHOLE = ('ops', 'layers', 'teaching', 'losses', 'statistics')
-WITHOUT = {  # an example: values of a class that others return, and what needs a model or runs to show anything
+WHOLE = ('ops', 'layers', 'teaching', 'losses', 'statistics', 'models', 'weights')
+WITHOUT = {  # an example: constants, values of a class that others return, and what needs a model, runs or a network
     *('cnn_jax.ops.ReceptiveField', 'cnn_jax.ops.Statistics', 'cnn_jax.ops.implementation'),
     *('cnn_jax.layers.conv_stage', 'cnn_jax.layers.constraints'),
     *('cnn_jax.statistics.intervals.Mean', 'cnn_jax.statistics.paired.Paired'),
     *('cnn_jax.statistics.paired.compare_resampled', 'cnn_jax.statistics.significance.Comparison'),
+    *('cnn_jax.weights.hub', 'cnn_jax.weights.imagenet.MEAN', 'cnn_jax.weights.imagenet.STD'),
 }
 
 
@@ -99,6 +100,16 @@ def test_two_examples_of_one_name_are_an_error(tmp_path, monkeypatch):
     one = 'cnn_jax.ops.box\n---\n>>> 1\n1\n\n'
     (tmp_path / 'ops.txt').write_text(f'About.\n\n>>> import jax\n\n{one}')
     assert examples.read('ops') == ('>>> import jax', {'cnn_jax.ops.box': '>>> 1\n1'})
+    (tmp_path / 'ops-more.txt').write_text(f'>>> import numpy\n\n{one.replace("box", "more")}')
+    assert examples.read('ops') == (
+        '>>> import jax\n>>> import numpy',
+        {'cnn_jax.ops.box': '>>> 1\n1', 'cnn_jax.ops.more': '>>> 1\n1'},
+    )
+    assert examples.parts() == ['ops']
+    (tmp_path / 'ops-more.txt').write_text(one)
+    with pytest.raises(ValueError, match=r'cnn_jax\.ops\.box'):
+        examples.read('ops')
+    (tmp_path / 'ops-more.txt').unlink()
     (tmp_path / 'ops.txt').write_text(one + one)
     with pytest.raises(ValueError, match=r'cnn_jax\.ops\.box'):
         examples.read('ops')
