@@ -18,12 +18,18 @@ SITE = tomllib.loads((ROOT / 'zensical.toml').read_text(encoding='utf-8'))['proj
 
 PARTS = examples.parts()
 # Pages where each name has an example. On the others a name has one where it can be short.
-WHOLE = ('ops', 'layers', 'teaching', 'losses', 'statistics', 'models', 'weights')
+WHOLE = ('ops', 'layers', 'teaching', 'losses', 'statistics', 'models', 'weights', 'visualize', 'tasks', 'data')
 WITHOUT = {  # an example: constants, values of a class that others return, and what needs a model, runs or a network
     *('cnn_jax.ops.ReceptiveField', 'cnn_jax.ops.Statistics', 'cnn_jax.ops.implementation'),
     *('cnn_jax.layers.conv_stage', 'cnn_jax.layers.constraints'),
     *('cnn_jax.statistics.intervals.Mean', 'cnn_jax.statistics.paired.Paired'),
     *('cnn_jax.statistics.paired.compare_resampled', 'cnn_jax.statistics.significance.Comparison'),
+    *('cnn_jax.visualize.grad_cam.maps_and_gradients', 'cnn_jax.visualize.grad_cam.weighted_maps'),
+    *('cnn_jax.visualize.invert.inversion', 'cnn_jax.visualize.occlusion.Seen', 'cnn_jax.visualize.occlusion.look'),
+    # These ascend, which takes seconds to compile each; class_images and deep_dream show how that is called.
+    *(f'cnn_jax.visualize.{name}.visualize' for name in ('invert', 'multifaceted', 'units')),
+    *(f'cnn_jax.data.{name}.write_small' for name in ('coco', 'coco_captions', 'flic', 'pet', 'visual7w', 'voc')),
+    *('cnn_jax.data.digits.open_split', 'cnn_jax.data.digits.prepare'),  # they write the set
     *('cnn_jax.weights.hub', 'cnn_jax.weights.imagenet.MEAN', 'cnn_jax.weights.imagenet.STD'),
 }
 
