@@ -39,11 +39,6 @@ def read(part: str) -> Examples:
     return Examples('\n'.join(before), dict(zip(names, sessions, strict=True)))
 
 
-def parts() -> list[str]:
-    """The pages that have examples."""
-    return sorted({file.stem.partition('-')[0] for file in FOLDER.glob('*.txt')})
-
-
 def shown(session: str) -> str:
     """A session as the site shows it."""
     return f'```pycon\n{session}\n```'
