@@ -1,7 +1,7 @@
 """The examples of the reference: `docs/examples/<part>.txt`, which the site shows and the tests run as doctests.
 
 A file begins with a session that prepares what the others use. Then each example has the full name of what it shows, a
-line of dashes below it, and a session.
+line of dashes below it, and a session. A long page has more files, `<part>-<more>.txt`, which go on where it ends.
 """
 
 import re
@@ -24,16 +24,19 @@ def read(part: str) -> Examples:
 
     Raises: ValueError for a name that has two.
     """
-    file = FOLDER / f'{part}.txt'
-    if not file.exists():
-        return Examples('', {})
-    begin, *rest = _HEADING.split(file.read_text(encoding='utf-8'))
-    names, sessions = rest[::2], [session.strip() for session in rest[1::2]]
+    before: list[str] = []
+    names: list[str] = []
+    sessions: list[str] = []
+    for file in [FOLDER / f'{part}.txt', *sorted(FOLDER.glob(f'{part}-*.txt'))]:
+        if file.exists():
+            begin, *rest = _HEADING.split(file.read_text(encoding='utf-8'))
+            before += [begin[begin.find('>>>') :].strip()] if '>>>' in begin else []
+            names += rest[::2]
+            sessions += [session.strip() for session in rest[1::2]]
     if len(set(names)) != len(names):
-        raise ValueError(f'{file}: two examples of one name: {sorted(name for name in names if names.count(name) > 1)}')
-    return Examples(
-        begin[begin.find('>>>') :].strip() if '>>>' in begin else '', dict(zip(names, sessions, strict=True))
-    )
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f'{FOLDER / part}: two examples of one name: {twice}')
+    return Examples('\n'.join(before), dict(zip(names, sessions, strict=True)))
 
 
 def shown(session: str) -> str:
