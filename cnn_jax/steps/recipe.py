@@ -51,7 +51,7 @@ class Recipe:
     on_nan: OnNan = 'stop'
 
     def __post_init__(self) -> None:
-        if not isinstance(self.model, nn.Module):
+        if isinstance(self.model, type) or not hasattr(self.model, 'apply'):
             raise ValueError(f'model: {self.model!r} given; give a Linen module, made: LeNet(), not LeNet')
         if not hasattr(self.optimizer, 'update'):
             raise ValueError(f'optimizer: {self.optimizer!r} given; give an optax transformation, as optax.sgd(0.1)')
