@@ -36,7 +36,8 @@ def tools(tmp_path):
 
 def start(tools, code, *arguments, stderr=None, **environment):
     found = {**CLEAN, 'PATH': f'{tools}:{os.environ["PATH"]}', 'PYTHON': str(tools / 'python'), 'CODE': code}
-    return subprocess.Popen(['bash', SCRIPT, *arguments], env={**found, **environment}, stderr=stderr)
+    command = ['bash', SCRIPT, *arguments]
+    return subprocess.Popen(command, env={**found, **environment}, stderr=stderr, start_new_session=True)
 
 
 def calls(tools):
@@ -68,6 +69,13 @@ def test_near_the_limit_a_task_saves_and_requeues_but_a_cancelled_one_stays_ende
     run.send_signal(sent)
     assert run.wait(20) == 143
     assert calls(tools)[1:] == ([['scontrol', 'requeue', '77_3']] if requeued else [])
+
+
+def test_a_signal_before_the_process_is_known_is_passed_on(tools):
+    """It went to number 0, which is every process of the group, whoever started them."""
+    (tools / 'begin').write_text("""trap '[[ $BASH_COMMAND == "child="?* ]] && kill -s USR1 $$' DEBUG\n""")
+    assert start(tools, 'wait', '--workdir=w', BASH_ENV=str(tools / 'begin'), **TASK).wait(20) == 143
+    assert calls(tools)[-1] == ['scontrol', 'requeue', '77_3']
 
 
 @pytest.mark.parametrize(
