@@ -34,11 +34,6 @@ from jax._src.interpreters import mlir
 from cnn_jax.devices import compilation, stop
 
 MOST_BYTES = 3e9
-# What is freed is kept: of the time of the workers, an eighth was the kernel's, most of it for clearing pages anew.
-KEEPING = {
-    'MALLOC_ARENA_MAX': '1', 'MALLOC_MMAP_MAX_': '0', 'MALLOC_TOP_PAD_': str(1 << 26),
-    'MALLOC_TRIM_THRESHOLD_': str(1 << 40),
-}  # fmt: skip
 collect_ignore = ['data']  # files to be copied by test_contributing.py, tests among them
 
 hypothesis.settings.register_profile('untimed', deadline=None)  # a first call compiles, on a machine that may be busy
@@ -78,16 +73,8 @@ def shared_context() -> Any:
 mlir.make_ir_context = shared_context
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """What `nohup` or a shell's `&` ignores is heard again: the processes that are told to stop here inherit it.
-
-    The workers are started with `KEEPING`, which their malloc reads; what they start is not.
-    """
-    if hasattr(config, 'workerinput'):
-        for name in KEEPING:
-            os.environ.pop(name, None)
-    elif config.getoption('numprocesses', None):
-        os.environ.update(KEEPING)
+def pytest_configure() -> None:
+    """What `nohup` or a shell's `&` ignores is heard again: the processes that are told to stop here inherit it."""
     for name, handler in (('SIGINT', signal.default_int_handler), ('SIGHUP', signal.SIG_DFL)):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) == signal.SIG_IGN:
