@@ -346,6 +346,19 @@ def test_a_finger_draws_and_a_second_one_or_another_button_does_not(folder, dump
     assert not drawn[5:].any()
 
 
+def test_patches_that_leave_a_unit_as_the_others_do_are_not_among_those_that_excite_it(folder, dumped):
+    script = """location.hash = 'layer=conv3&unit=1';
+    await wait();
+    const layer = CNN_JAX.data.layer_2, unit = 2;
+    layer.top.values[unit] = layer.top.values[unit].map(function (_, place) { return place ? layer.low[unit] : 3; });
+    location.hash = 'layer=conv3&unit=2';
+    await wait();
+    const figure = document.querySelector('#microscope .tops');
+    return [figure.querySelectorAll('.patches button').length, figure.querySelector('.note').textContent];"""
+    found = within(folder, dumped, WAIT + script)
+    assert found == [1, 'No other image excites it.']
+
+
 def test_an_error_in_the_page_is_heard(opened, folder):
     """Of the tests themselves: what the console says reaches them."""
     page, text = folder / 'index.html', (folder / 'index.html').read_text(encoding='utf-8')

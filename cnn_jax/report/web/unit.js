@@ -50,6 +50,11 @@ CNN_JAX.views.unit = {
     return make('figure', {}, make('h3', {}, 'Correlation with ' + CNN_JAX.className(births.classes[unit])), lines, make('figcaption', {}, 'Over the steps that were kept.' + born));
   },
 
+  // How many of the top patches excite the unit more than the rest of all images does.
+  exciting: function (layer, unit) {
+    return layer.top.values[unit].filter(function (value) { return value > layer.low[unit]; }).length;
+  },
+
   // The top patches; the one that is pointed at or has the focus is shown in its whole image.
   patches: function (layer, unit) {
     const title = titled('Patches that excite it most', 'patches');
@@ -62,7 +67,8 @@ CNN_JAX.views.unit = {
       around.replaceChildren(paint.whole(image, layer.top.boxes[unit][place]), make('p', {}, 'image ' + image.row + (image.truth ? ', ' + image.truth : ''),
         make('br'), 'activation ' + short(layer.top.values[unit][place])));
     }
-    const list = make('div', { class: 'patches' }, layer.top.images[unit].map(function (number, place) {
+    const found = layer.top.images[unit], count = CNN_JAX.views.unit.exciting(layer, unit);
+    const list = make('div', { class: 'patches' }, found.slice(0, count).map(function (number, place) {
       const image = CNN_JAX.data.images.all[number];
       const label = CNN_JAX.words(image) + ', activation ' + short(layer.top.values[unit][place]);
       return make('button', { type: 'button', title: label, onmouseenter: function () { look(place); }, onfocus: function () { look(place); }, onclick: function () { look(place); } },
@@ -70,6 +76,7 @@ CNN_JAX.views.unit = {
     }));
     look(0);
     figure.append(make('div', { class: 'looking' }, list, around));
+    if (count < found.length) figure.append(make('p', { class: 'note' }, 'No other image excites it.'));
     return figure;
   },
 
@@ -83,7 +90,7 @@ CNN_JAX.views.unit = {
       return figure;
     }
     const packed = made.guided[unit];
-    const pairs = Array.from({ length: packed.shape[0] }, function (_, place) {
+    const pairs = Array.from({ length: Math.min(packed.shape[0], CNN_JAX.views.unit.exciting(layer, unit)) }, function (_, place) {
       const image = CNN_JAX.data.images.all[layer.top.images[unit][place]];
       const box = layer.top.boxes[unit][place];
       const picture = paint.corner(paint.picture(packed, [place]), box[2] - box[0], box[3] - box[1]);
