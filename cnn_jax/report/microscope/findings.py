@@ -86,8 +86,8 @@ def _confused(watched: Watched, judged: Judged, split: str) -> dict[str, str]:
 
 
 def _first_words(text: str) -> str:
-    """Of a long answer its beginning."""
-    return text if len(text) <= MOST_LETTERS else f'{text[:MOST_LETTERS].rsplit(maxsplit=1)[0]}\u2026'
+    """An answer as a sentence, of a long one its beginning."""
+    return f'{text}.' if len(text) <= MOST_LETTERS else f'{text[:MOST_LETTERS].rsplit(maxsplit=1)[0]} \u2026'
 
 
 def _hardest(watched: Watched, judged: Judged, split: str) -> dict[str, str] | None:
@@ -98,7 +98,7 @@ def _hardest(watched: Watched, judged: Judged, split: str) -> dict[str, str] | N
     text = f'Image {row} has the highest loss of {len(watched.rows):,} {split} images, {loss:.3g}.'
     if judged.truths[place] and judged.answers[place]:
         right, said = (_first_words(one[place]) for one in (judged.truths, judged.answers))
-        text += f' Right: {right}. The net: {said}.'
+        text += f' Right: {right} The net: {said}'
     if judged.right is not None:
         text += f' {percent(float(judged.right.mean()))} of all are answered right.'
     return {'text': text, 'hash': f'image={row}'}
