@@ -206,7 +206,9 @@ const scatter = {
       const label = entry[0], middle = entry[1];
       if (plot.only !== null && plot.only !== label) return;
       const full = plot.about.groups[label], name = full.length > 18 ? full.slice(0, 17) + '\u2026' : full;
-      const x = scatter.across(plot, middle), y = scatter.down(plot, middle), half = plot.context.measureText(name).width / 2 + 4;
+      const at = scatter.across(plot, middle), y = scatter.down(plot, middle), half = plot.context.measureText(name).width / 2 + 4;
+      if (at < 0 || at > plot.wide) return;
+      const x = Math.min(Math.max(at, half), plot.wide - half);  // whole, also where the middle is at an edge
       const covers = taken.some(function (box) { return Math.abs(box[0] - x) < box[2] + half && Math.abs(box[1] - y) < 16; });
       if (covers) return;
       taken.push([x, y, half]);
