@@ -7,8 +7,8 @@
 
 The commands are printed as they would be typed, each with the time that it took. Small JPEG files come to `--output`;
 what they are made from stays in the work folders of the commands, in `--runs`: the pictures as they are, arrays,
-settings, and the film as a GIF. A picture that was stopped goes on where it was. Of two processors that did other work
-too, a painted picture of 320 pixels took 196 s in all, a dream 28 s, and channels of conv4_3 146 s (2026-11-28).
+settings, and the film as a GIF. A picture that was stopped goes on where it was. On two processors
+a painted picture of 320 pixels took 96 to 117 s in all, a dream 40 s, and channels 66 to 128 s (2026-11-28).
 
 The photographs are those of scikit-learn: china.jpg and flower.jpg, by their authors under CC BY. They are painted as
 each other is, and as the strokes that `data/scenery/strokes.py` draws. The VGG-16 is Simonyan's and Zisserman's

@@ -21,7 +21,7 @@ from cnn_jax.experiment_file import available
 from cnn_jax.steps.evaluate import EvalStep, make_eval_step
 from cnn_jax.steps.inputs import evaluation_inputs
 from cnn_jax.steps.recipe import Recipe
-from cnn_jax.steps.state import TrainState, first_state
+from cnn_jax.steps.state import TrainState, init_state
 from cnn_jax.steps.train import TrainStep, make_train_step
 from cnn_jax.tasks import classification
 from cnn_jax.tasks.task import Task
@@ -123,7 +123,7 @@ class Experiment(Recipe):
         It is one and the same function each time, whose trace JAX keeps: the net is traced once for the shapes of the
         state and for its values.
         """
-        return lambda key: first_state(self, self._row(), key)
+        return lambda key: init_state(self, self._row(), key)
 
     def state_shapes(self) -> TrainState:
         """The shapes and types of the state; nothing is computed."""

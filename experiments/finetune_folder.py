@@ -30,7 +30,6 @@ import math
 from typing import Any, Literal
 
 import flax.linen as nn
-import jax
 import optax
 
 from cnn_jax import losses, optim, options
@@ -126,7 +125,7 @@ def experiment(
     )
     made = freeze_layers(made, _frozen(freeze), statistics=freeze_statistics)
     if factors:
-        jax.eval_shape(lambda: made.init_state(0))  # a layer that is not there is a mistake now, not after the start
+        made.state_shapes()  # a layer that is not there is a mistake now, not after the start
     return made
 
 

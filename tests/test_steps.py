@@ -73,7 +73,7 @@ def test_a_step_is_gradient_descent_on_the_mean_loss_and_the_penalties(num_devic
     model, optimizer = Linear(penalty), optax.sgd(0.5)
     mesh = mapping.make_mesh(num_devices)
     recipe = make_recipe(model, optimizer, learning_rate=optax.constant_schedule(0.5))
-    state = init_state(recipe, make_batch(1), seed=0)
+    state = init_state(recipe, make_batch(1), jax.random.key(0))
     state = jax.device_put(state, mapping.replicated(mesh))
     batch, kernel = make_batch(), np.asarray(state.params['kernel'], np.float64)
 
@@ -124,7 +124,7 @@ def test_augmentation_is_for_training_alone():
 
     recipe = make_recipe(Linear(), optax.sgd(0.1), augment=on_images(ruin))
     mesh = mapping.make_mesh(1)
-    state = init_state(recipe, make_batch(1), seed=0)
+    state = init_state(recipe, make_batch(1), jax.random.key(0))
     state = jax.device_put(state, mapping.replicated(mesh))
     batch = mapping.put_batch(mesh, make_batch())
     eval_step = mapping.map_eval(make_eval_step(recipe), mesh)

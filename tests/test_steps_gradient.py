@@ -45,7 +45,7 @@ def _trained(options, data_dir, *, num_devices=1, num_steps=4, seed=0, parallel:
 
 
 def first_state(recipe):
-    return jax.jit(lambda: init_state(recipe, make_batch(1), seed=0))()
+    return jax.jit(lambda: init_state(recipe, make_batch(1), jax.random.key(0)))()
 
 
 @pytest.mark.parametrize('num_devices', [1, 2])

@@ -34,8 +34,10 @@ def forgotten() -> Iterator[None]:
 def unoptimised() -> Iterator[None]:
     """Plain code for a net in float32, whose convolutions are calls: it is compiled in a fifth of the time."""
     jax.config.update('jax_disable_most_optimizations', True)
-    yield
-    jax.config.update('jax_disable_most_optimizations', False)
+    try:
+        yield
+    finally:
+        jax.config.update('jax_disable_most_optimizations', False)
 
 
 def relative(ours: jax.Array, reference: np.ndarray) -> float:

@@ -46,18 +46,13 @@ class TrainState:
         return {**self.variables, **self.ema}
 
 
-def init_state(recipe: Recipe, batch: Batch, seed: int) -> TrainState:
+def init_state(recipe: Recipe, batch: Batch, key: jax.Array) -> TrainState:
     """The state before the first step; pure, so `jax.eval_shape` gives its shapes without any work.
 
     Args:
         batch: one row as it comes from the data, all zeros.
-        seed: of the parameters, the augmentation and the dropout.
+        key: of the seed, for the parameters, the augmentation and the dropout.
     """
-    return first_state(recipe, batch, jax.random.key(seed))
-
-
-def first_state(recipe: Recipe, batch: Batch, key: jax.Array) -> TrainState:
-    """As `init_state`, with the key that is made of its seed."""
     init_key, rng = jax.random.split(key)
     inputs = applied('preprocess', recipe.preprocess, image_keys(rng, batch), batch)
     variables = dict(recipe.task.forward(recipe.model.init, init_key, inputs, train=False))

@@ -50,9 +50,9 @@ CNN_JAX.views.unit = {
     return make('figure', {}, make('h3', {}, 'Correlation with ' + CNN_JAX.className(births.classes[unit])), lines, make('figcaption', {}, 'Over the steps that were kept.' + born));
   },
 
-  // How many of the top patches excite the unit more than the rest of all images does.
+  // How many of the top patches excite the unit more than the rest of all images does: one at least, of a live unit.
   exciting: function (layer, unit) {
-    return layer.top.values[unit].filter(function (value) { return value > layer.low[unit]; }).length;
+    return Math.max(1, layer.top.values[unit].filter(function (value) { return value > layer.low[unit]; }).length);
   },
 
   // The top patches; the one that is pointed at or has the focus is shown in its whole image.
