@@ -41,7 +41,7 @@ def visualize(
     most: int = 10,  # classes, the first ones, where no --unit is given
     seed: int = 0,  # of the start and of the random moves
     patience: int | None = None,  # ends after so many steps without a better logit; None: goes on to the end
-    chunk: int | None = None,  # classes at once; None: what a GiB holds
+    chunk: int | None = None,  # classes at once; None: what half a GiB holds
 ) -> dict[str, np.ndarray]:
     """Returns `images` (presets, classes, height, width, channels) in 0 .. 1, `values`, the logits of these images,
     `predicted`, the class whose logit is the highest, `notes`, all (presets, classes), `classes`, `presets`, and what

@@ -58,7 +58,7 @@ def visualize(
     size: int | None = None,  # pixels of the long side of the picture, whole; None: as the net is shown it
     caricature: bool = False,  # exaggerates what the layer sees in the image
     seed: int = 0,  # of the noise that it begins with
-    chunk: int | None = None,  # images at once; None: what a GiB holds
+    chunk: int | None = None,  # images at once; None: what half a GiB holds
 ) -> dict[str, np.ndarray]:
     """Returns `images` (layers, batch, height, width, channels) in 0 .. 1, `originals`, `residuals`, the squared
     distances of the features as shares of their squares, `pixel_errors`, root mean squares in 0 .. 1, and `notes`, all

@@ -50,7 +50,7 @@ def visualize(
     steps: int | None = None,  # of all stages; None: those of the preset
     seed: int = 0,  # of t-SNE, of k-means and of the random moves
     patience: int | None = None,  # a stage ends after so many steps without a better value; None: goes on to its end
-    chunk: int | None = None,  # facets at once; None: what a GiB holds
+    chunk: int | None = None,  # facets at once; None: what half a GiB holds
 ) -> dict[str, np.ndarray]:
     """Returns `images` (facets, height, width, channels) in 0 .. 1, `starts`, the means that they began with, `values`
     and `start_values` (facets,), the unit in both; `points` (images, 2) of t-SNE, `facet` (images,) of each image,

@@ -62,7 +62,7 @@ def visualize(
     steps: int | None = None,  # None: those of the preset
     seed: int = 0,  # of the start and of the random moves
     patience: int | None = None,  # ends after so many steps without a better objective; None: goes on to the end
-    chunk: int | None = None,  # images at once; None: what a GiB holds
+    chunk: int | None = None,  # images at once; None: what half a GiB holds
 ) -> dict[str, np.ndarray]:
     """Returns `images` (kinds, units, height, width, channels) in 0 .. 1, and `activations` (kinds, units), the largest
     of the unit's map in each; `kinds`, what each row is; `patches` (units, patches, ...) uint8, the best of the test

@@ -18,7 +18,7 @@ from cnn_jax.visualize.optimized.objectives import LayerName, Objective
 from cnn_jax.visualize.optimized.recipe import Recipe
 from cnn_jax.visualize.optimized.step import net_of, number_of
 
-BUDGET_BYTES = 2**30  # of the arrays of the net, forwards and backwards
+BUDGET_BYTES = 2**29  # of the arrays of the net, forwards and backwards; more at once is slower on a CPU
 STAGE = 2**20  # between the numbers of a target in two stages, which have other random moves
 Objectives = Callable[[np.ndarray], Objective]  # of some targets, by their rows
 
