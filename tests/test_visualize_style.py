@@ -152,6 +152,18 @@ def test_the_loss_falls_at_any_size_and_never_rises_with_lbfgs(net, painting, sh
     assert adam['loss'][0, -1] < adam['loss'][0, 0]
 
 
+def test_a_weight_counts_for_the_style_and_what_smooths_it(net, painting):
+    found = transferred(net, painting, photograph(), steps=3, weights=(2.0,))
+    alone = transferred(net, painting, photograph(), steps=3, style_weight=8.0, variation=80.0)
+    np.testing.assert_array_equal(found['images'], alone['images'])
+
+
+def test_a_picture_that_is_mostly_smoothed_says_so(net, painting):
+    found = [transferred(net, painting, photograph(), steps=3, variation=value)['notes'][0] for value in (1e4, 0.0)]
+    assert 'a smaller --set.variation' in found[0]
+    assert found[1] == ''
+
+
 def test_the_published_settings_start_from_noise_and_the_pools_are_those_that_are_asked_for(net, painting):
     drawn = [
         transferred(net, painting, photograph(), preset=preset, steps=0, seed=seed)['images']

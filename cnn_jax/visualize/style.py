@@ -7,8 +7,8 @@
 
 Gatys, Ecker and Bethge 2015, arXiv:1508.06576; 2016, doi:10.1109/CVPR.2016.265. Preset `gatys` is the paper's: its
 normalisation, content 1 to style 1,000, average pools, from noise; `neural_style` is Justin Johnson's program. Both
-weights are made for a VGG of pixels in 0 .. 255. `share`, the default, suits every net: each layer's loss is a share
-of what its target is, and the picture starts at the content.
+weights are made for the published VGG and pixels in 0 .. 255; a net of smaller features gives other pictures. `share`,
+the default, suits every net: each layer's loss is a share of what its target is, and the picture starts at the content.
 """
 
 import dataclasses
@@ -78,7 +78,7 @@ def visualize(
     told: Words | None = None,
     style: tuple[str, ...] = (),  # image files, painted as the picture shall be
     blend: tuple[float, ...] = (),  # how much each of them counts; none: all the same
-    weights: tuple[float, ...] = (1.0,),  # times the style, a picture for each
+    weights: tuple[float, ...] = (1.0,),  # times the style and the total variation, a picture for each
     preset: Literal['share', 'gatys', 'neural_style'] = 'share',
     content_weight: float | None = None,  # None: the preset's, as in the next two
     style_weight: float | None = None,
@@ -122,7 +122,7 @@ def visualize(
         raise CnnJaxError(f'{error}; {OTHERS}') from error
     found = []
     for number, weight in enumerate(weights):
-        own = dataclasses.replace(chosen, style=chosen.style * weight)
+        own = dataclasses.replace(chosen, style=chosen.style * weight, variation=chosen.variation * weight)
         title = f'picture {number + 1} of {len(weights)}, ' if len(weights) > 1 else ''
         found.append(
             painting.painted(
@@ -138,9 +138,16 @@ def visualize(
         'content': pixels[0] / np.float32(255),
         **{f'style_{number}': one / np.float32(255) for number, one in enumerate(pixels[1:], 1)},
         'weights': np.array(weights),
-        'notes': np.array([one.note for one in found]),
+        'notes': np.array(['; '.join(filter(None, (one.note, _smoothed(one)))) for one in found]),
         **_histories(found),
     }
+
+
+def _smoothed(one: Descended) -> str:
+    """A note where nothing counts as much as that the picture is smooth: weights that are made for another net."""
+    share = one.history['variation_loss'][-1] / max(one.history['loss'][-1], np.finfo(np.float32).tiny)
+    told = f'total variation is {share:.0%} of the loss; a smaller --set.variation leaves more of the strokes'
+    return told if share > 0.5 else ''
 
 
 def _histories(found: list[Descended]) -> dict[str, np.ndarray]:

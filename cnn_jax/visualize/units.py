@@ -67,7 +67,7 @@ def visualize(
     """Returns `images` (kinds, units, height, width, channels) in 0 .. 1, and `activations` (kinds, units), the largest
     of the unit's map in each; `kinds`, what each row is; `patches` (units, patches, ...) uint8, the best of the test
     images, and `real`, the unit's activation in them, neither where no examples are given; `units`, `layer`, `notes`
-    (kinds, units), `history_...`.
+    (kinds, units), `mixed_with` where one is given, `history_...`.
 
     layer: None: the last with maps. unit: this channel alone.
 
@@ -98,6 +98,7 @@ def visualize(
     return {
         'images': by_kind(found.images), 'activations': by_kind(own), 'notes': by_kind(np.array(found.notes)),
         'kinds': np.array(kinds), 'units': units, 'layer': np.array(layer), **best,
+        **({} if mixed_with is None else {'mixed_with': np.array(mixed_with)}),
         **{f'history_{name}': values for name, values in found.history.items()},
     }  # fmt: skip
 
@@ -191,7 +192,8 @@ def draw(arrays: Mapping[str, np.ndarray], *, width: float = 8.0) -> 'Figure':
             values = [[f'{value:.3g}'] for value in arrays['real'][part, rank]]
             rows.append(image_rows.Row(f'real, {rank + 1}', arrays['patches'][part, rank] / 255, values))
     beside = ', and the best test patches' if 'patches' in arrays else ''
-    heading = f'units of {arrays["layer"]}, each with its activation: optimised images{beside}'
+    mixed = f', each mixed with unit {arrays["mixed_with"]}' if 'mixed_with' in arrays else ''
+    heading = f'units of {arrays["layer"]}{mixed}, each with its activation: optimised images{beside}'
     notes = {note: int((arrays['notes'] == note).sum()) for note in np.unique(arrays['notes']).tolist() if note}
     said = [f'{note} ({count} of {arrays["notes"].size} images)' for note, count in notes.items()]
     return image_rows.draw(rows, heading=heading, notes=said, width=width)
