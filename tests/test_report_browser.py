@@ -359,6 +359,37 @@ def test_patches_that_leave_a_unit_as_the_others_do_are_not_among_those_that_exc
     assert found == [1, 'No other image excites it.']
 
 
+def test_a_layer_that_reads_no_pixel_has_no_patches_and_says_so(folder, dumped):
+    """As one that stands on a question alone."""
+    script = """location.hash = 'layer=conv3&unit=1';
+    await wait();
+    const top = CNN_JAX.data.layer_2.top;
+    top.boxes = top.boxes.map(function (boxes) { return boxes.map(function () { return [0, 0, 0, 0]; }); });
+    location.hash = 'layer=conv3&unit=2';
+    await wait();
+    const told = document.getElementById('microscope').innerText;
+    location.hash = 'layer=conv3&lens=patches';
+    await wait();
+    return [told, Array.from(document.querySelectorAll('#microscope option'), function (one) { return one.value; })];"""
+    told, offered = within(folder, dumped, WAIT + script)
+    assert 'None: this layer does not look at the image.' in told
+    assert 'mean' in offered
+    assert 'patches' not in offered
+
+
+def test_a_unit_shows_its_map_up_to_its_own_largest(folder, dumped):
+    script = """location.hash = 'layer=conv3&unit=2';
+    await wait();
+    const layer = CNN_JAX.data.layer_2, picture = paint.picture(layer.maps, [CNN_JAX.mapPlace(layer), 2]);
+    const figures = Array.from(document.querySelectorAll('#microscope figure'));
+    const figure = figures.find(function (one) { return one.innerText.startsWith('Map of'); });
+    return [figure.innerText, short(paint.largest(picture)), short(layer.maps.limit)];"""
+    text, own, of_layer = within(folder, dumped, WAIT + script)
+    assert own != of_layer
+    assert own in text
+    assert of_layer not in text
+
+
 def test_an_error_in_the_page_is_heard(opened, folder):
     """Of the tests themselves: what the console says reaches them."""
     page, text = folder / 'index.html', (folder / 'index.html').read_text(encoding='utf-8')

@@ -44,7 +44,7 @@ def by_class(names: Sequence[str], series: Mapping[str, np.ndarray], *, label: s
         axes.spines['left'].set_visible(False)
         if len(series) > 1:
             _legend(axes)
-    caption = f'The {len(listed)} worst of {len(names)} classes.' if len(listed) < len(names) else ''
+    caption = f'The {len(listed)} worst of {len(names):,} classes.' if len(listed) < len(names) else ''
     arrays = {_key(title): one for title, one in series.items()}
     return Drawn(figure, {'class_names': np.array(names), **arrays}, caption)
 

@@ -17,8 +17,8 @@ MOST = 12  # of a kind
 LARGEST = 800  # pixels of the width of a picture on the page
 KINDS = {'worst': 'The worst test images', 'median': 'Test images in the middle'}
 NOTES = {
-    'worst': 'The {} of {} with the highest loss. {}',
-    'median': 'The {} of {} whose losses are in the middle: what to expect. {}',
+    'worst': 'The {} of {:,} with the highest loss. {}',
+    'median': 'The {} of {:,} whose losses are in the middle: what to expect. {}',
 }
 SIDES = 'Left: what is right; right: the answer.'
 

@@ -55,7 +55,7 @@ def hardest(run: Run) -> str:
         one = {name: values[place] for name, values in run.results.items()}
         truth, answer = run.task.truth(one, names), run.task.result_answer(one, names)
         items.append(thumbnail(image, int(one['index']), truth, answer, f'<span>loss {one["loss"]:.2f}</span>'))
-    note = f'The {len(items)} of {len(run.results["index"])} with the highest loss: what is right, and the answer.'
+    note = f'The {len(items)} of {len(run.results["index"]):,} with the highest loss: what is right, and the answer.'
     note = f'{note} {size_note(run)}'.strip()
     return section('Hardest test images', note, f'<ol class="mistakes">{"".join(items)}</ol>')
 

@@ -12,7 +12,7 @@ CNN_JAX.views.layer = {
     const found = [['map', 'map of the image']];
     if (layer.kernels || layer.incoming) found.push(['weights', layer.kernels ? 'weights' : 'strongest weights']);
     found.push(['mean', 'mean activation']);
-    if (layer.step === undefined && layer.top.images.length) found.push(['patches', 'top patch']);
+    if (layer.step === undefined && layer.top.images.length && !CNN_JAX.looksAway(layer)) found.push(['patches', 'top patch']);
     if (layer.step === undefined && CNN_JAX.made(layer).optimised?.images) found.push(['optimised', 'optimised image']);
     return found;
   },
@@ -130,6 +130,11 @@ CNN_JAX.unitPicture = function (layer, unit, lens, scale) {
 CNN_JAX.notKept = function () {
   const rows = CNN_JAX.data.training.images.map(function (row, place) { return [place ? ', ' : '', make('a', { href: CNN_JAX.link({ image: row }) }, String(row))]; });
   return make('p', { class: 'note', role: 'alert' }, 'The maps of this image are not kept of each step. There are those of image ', rows.flat(), '.');
+};
+
+// Whether a layer reads no pixel, as one that stands on a question alone: then what its units see is empty.
+CNN_JAX.looksAway = function (layer) {
+  return layer.top.images.length > 0 && layer.top.boxes.flat().every(function (box) { return box[2] <= box[0] || box[3] <= box[1]; });
 };
 
 // How a picture that is not there is made.

@@ -61,6 +61,7 @@ CNN_JAX.views.unit = {
     const figure = make('figure', { class: 'tops' }, title);
     if (!layer.top.images.length) return make('figure', {}, title, CNN_JAX.howToPatches());
     if (layer.dead.indexOf(unit) >= 0) return make('figure', {}, title, make('p', { class: 'note' }, 'None: no patch excites it more than another.'));
+    if (CNN_JAX.looksAway(layer)) return make('figure', {}, title, make('p', { class: 'note' }, 'None: this layer does not look at the image.'));
     const around = make('div', { class: 'around-patch', 'aria-live': 'polite' });
     function look(place) {
       const image = CNN_JAX.data.images.all[layer.top.images[unit][place]];
@@ -144,7 +145,8 @@ CNN_JAX.views.unit = {
     const images = CNN_JAX.data.images;
     const image = images.all[images.chosen[CNN_JAX.chosenPlace()]];
     if (CNN_JAX.mapPlace(layer) < 0) return null;
-    const pair = make('div', { class: 'pair' }, paint.whole(image, null), CNN_JAX.unitPicture(layer, unit, 'map', 'layer'));
-    return make('figure', {}, make('h3', {}, 'Map of image ' + image.row), pair, paint.bar(layer.maps.signed, layer.maps.limit));
+    const pair = make('div', { class: 'pair' }, paint.whole(image, null), CNN_JAX.unitPicture(layer, unit, 'map', 'unit'));
+    const largest = unit < layer.maps.shape[1] ? paint.largest(paint.picture(layer.maps, [CNN_JAX.mapPlace(layer), unit])) : layer.maps.limit;
+    return make('figure', {}, make('h3', {}, 'Map of image ' + image.row), pair, paint.bar(layer.maps.signed, largest));
   },
 };

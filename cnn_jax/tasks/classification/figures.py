@@ -38,7 +38,7 @@ def confusion(run: Run) -> Drawn | None:
         axes.imshow(drawing.tint(orange, ORANGE), interpolation='nearest')
         _name_axes(axes, [shorten(names[number]) for number in listed])
         _number_cells(axes, shown, blue + orange)
-    caption = f'The {len(listed)} most confused of {size} classes; the .npz has all.' if len(listed) < size else ''
+    caption = f'The {len(listed)} most confused of {size:,} classes; the .npz has all.' if len(listed) < size else ''
     return Drawn(figure, {'counts': counts, 'class_names': np.array(names)}, caption)
 
 
@@ -107,7 +107,7 @@ def class_accuracy(run: Run) -> Drawn | None:
         for spine in (axes.spines['left'], beside.spines['right']):
             spine.set_visible(False)
         beside.tick_params(length=0, pad=8)
-    caption = f'The {len(listed)} worst of {len(order)} classes. ' if len(listed) < len(order) else ''
+    caption = f'The {len(listed)} worst of {len(order):,} classes. ' if len(listed) < len(order) else ''
     arrays = {'right': hits, 'images': images, 'low': low, 'high': high, 'class_names': np.array(names)}
     return Drawn(figure, arrays, caption)
 

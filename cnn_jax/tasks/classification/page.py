@@ -96,7 +96,7 @@ def mistakes(run: Run) -> str:
     numbers = {'row': arrays.pop('index'), **arrays, 'images': run.images}
     drawing.save_arrays(folder, 'mistakes', numbers, {'figure': 'mistakes', **run.record})
     write_whole(folder / 'mistakes.png', drawing.as_png(figures.mistake_grid(run)))
-    count = f'All {total}' if total == len(run.worst) else f'{len(run.worst)} of {total}'
+    count = f'All {total:,}' if total == len(run.worst) else f'{len(run.worst)} of {total:,}'
     text = f'{count}, the highest loss first. The probability is what the network gave its wrong answer.'
     items = [_mistake(run, place) for place in range(len(run.worst))]
     note = f'{text} {size_note(run)}'.strip()
