@@ -291,6 +291,7 @@ def _option_meant(name: str, experiment: str | None) -> str | None:
 def program() -> None:
     """The command `cnn_jax`."""
     large_pages.start_again()
+    compilation.collect_seldom()
     compilation.hush()
     ending.end(main())
 

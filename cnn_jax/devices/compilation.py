@@ -59,6 +59,14 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def collect_seldom() -> None:
+    """Lets Python look for cycles in memory less often: tracing makes many objects, which are in few of them.
+
+    `lenet_digits` takes 9.0 s of CPU time instead of 10.2, with everything in the cache. For a program of ours alone.
+    """
+    gc.set_threshold(20_000, 20, 50)
+
+
 def hush() -> None:
     """Keeps back the pages of what a failed save or load leaves behind: Orbax's event loops, and what they waited for.
 
