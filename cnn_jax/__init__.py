@@ -11,7 +11,7 @@ __version__ = '0.2.0'
 
 
 def load(
-    source: 'str | Path | Finished', *, architecture: str | None = None, checkpoint: str = 'latest', trust: bool = False
+    source: 'str | Path | Finished', *, architecture: str | None = None, checkpoint: str = 'result', trust: bool = False
 ) -> 'Net':
     """What was trained, ready to use: a run, one of its checkpoints, a weights file, or what `train` gave.
 
@@ -22,7 +22,8 @@ def load(
     Args:
         source: a work folder, `RUN/checkpoints/best`, a file, or the result of `train`.
         architecture: of a file of torchvision's or timm's: 'torchvision/resnet18', 'timm/resnet50.a1_in1k'.
-        checkpoint: of a run: 'latest', 'best' or a step.
+        checkpoint: of a run: 'result', which is the best one where the run ends with that, else the
+            latest; 'latest', 'best', or a step.
         trust: whether to run an experiment file that a run names and that you have not trained with.
     """
     from cnn_jax.prediction import load  # JAX is imported when it is needed

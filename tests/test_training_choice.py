@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from stop_at import StopAt
 
+import cnn_jax
 from cnn_jax import experiment
 from cnn_jax.devices import mapping
 from cnn_jax.devices.stop import Stopped
@@ -22,6 +23,7 @@ from cnn_jax.training import restore
 from cnn_jax.training.choice import Choice, best_checkpoints
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.train import train
+from cnn_jax.workdir import outcome
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.log import Log, read_metrics
 
@@ -236,6 +238,23 @@ def test_every_mode_that_reads_a_run_takes_a_checkpoint(typed, which, tmp_path, 
         said = capsys.readouterr().out
         assert f'step {expected} of {typed}' in said
         assert ('--checkpoint=best' in said) is (which == 'latest' and best != 24)
+
+
+@pytest.mark.parametrize('last', [24, 23])
+def test_a_run_that_ended_with_its_best_is_read_as_that(typed, last, tmp_path, capsys):
+    """By every mode and from Python; one that went on after it was noted is read as it is now."""
+    folder = tmp_path / 'run'
+    shutil.copytree(typed, folder)
+    (best,) = best_checkpoints(typed).steps()
+    assert best < 24
+    outcome.note(folder, 'finished', last_step=last, result_step=best)
+    step = best if last == 24 else 24
+    for mode in (['evaluate', '--split=validation'], ['report', '--set.made=0']):
+        assert main([f'--workdir={folder}', f'--mode={mode[0]}', *mode[1:]]) == 0
+        said = capsys.readouterr().out
+        assert (f'step {best} is the result of the run' in said) is (step == best)
+    assert cnn_jax.load(folder).source == f'{folder}, step {step}'
+    assert cnn_jax.load(folder, checkpoint='latest').source == f'{folder}, step 24'
 
 
 def test_a_checkpoint_that_is_not_there_is_said(typed, capsys):

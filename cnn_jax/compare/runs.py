@@ -17,7 +17,7 @@ from cnn_jax.tasks.results import Evaluation
 from cnn_jax.tasks.task import Task
 from cnn_jax.training import restore
 from cnn_jax.training.setup import Setup
-from cnn_jax.training.which import LATEST
+from cnn_jax.training.which import RESULT
 from cnn_jax.workdir import openings, progress, seals
 from cnn_jax.workdir.config import data_dir_of, existing_config, load_run
 from cnn_jax.workdir.log import Log, read_metrics
@@ -72,7 +72,7 @@ def read_runs(
     paths: Sequence[Path],
     *,
     data_dir: Path | None,
-    checkpoint: str = LATEST,
+    checkpoint: str = RESULT,
     split: str | None = None,
     stop: StopRequest,
     log: Log,

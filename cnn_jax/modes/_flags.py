@@ -40,7 +40,11 @@ PREPROCESSING = Flag(
     'of images, where --init_from was trained on another than the experiment prepares',
     choices=('weights', 'experiment'),
 )
-CHECKPOINT = Flag('checkpoint', 'of the run: latest, best (on its validation split), or a step', default='latest')
+CHECKPOINT = Flag(
+    'checkpoint',
+    'of the run: latest, best (on its validation split), a step, or result: best where it ends with that',
+    default='result',
+)
 DATA_DIR = Flag('data_dir', 'data sets; default: $TFDS_DATA_DIR, else ~/tensorflow_datasets')
 EVAL_BATCH_SIZE = Flag('eval_batch_size', 'images per evaluation batch; changes no result', 'number', least=1)
 OUTPUT = Flag('output', 'where answers go: predict a .csv, .jsonl or .json file, or a folder of masks; export a folder')

@@ -43,7 +43,7 @@ def run(command: Command) -> None:
         _write_page(command, workdir)
         return
     given = command.groups['set']
-    if command.flags.follow or command.flags.checkpoint != 'latest' or given:
+    if command.flags.follow or command.flags.checkpoint != 'result' or given:
         flag = 'follow' if command.flags.follow else f'set.{next(iter(given))}' if given else 'checkpoint'
         raise CnnJaxError(f'--{flag} is of one run, and {workdir} is a folder of several; give the --workdir of one')
     _write_list(workdir, command.log)

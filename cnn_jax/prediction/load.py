@@ -20,7 +20,7 @@ from cnn_jax.tasks import classification
 from cnn_jax.tasks.task import Task
 from cnn_jax.training import restore
 from cnn_jax.training.from_python import Finished
-from cnn_jax.training.which import LATEST, run_of
+from cnn_jax.training.which import RESULT, run_of
 from cnn_jax.weights import prepared
 from cnn_jax.workdir.config import existing_config, load_run
 from cnn_jax.workdir.log import read_metrics
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 def load(
-    source: str | Path | Finished, *, architecture: str | None = None, checkpoint: str = LATEST, trust: bool = False
+    source: str | Path | Finished, *, architecture: str | None = None, checkpoint: str = RESULT, trust: bool = False
 ) -> Net:
     """The net of a run, of one of its checkpoints, of a weights file, or of what `train` gave.
 
@@ -41,7 +41,8 @@ def load(
         source: a work folder, `RUN/checkpoints/best`, a file, or the result of `cnn_jax.train`.
         architecture: of a file of torchvision's or timm's, 'torchvision/resnet18' or 'timm/resnet50.a1_in1k'; None: a
             file that `weights.save` wrote says it itself.
-        checkpoint: of a run: 'latest', 'best' or a step.
+        checkpoint: of a run: 'result', which is the best one where the run ends with that, else the
+            latest; 'latest', 'best', or a step.
         trust: whether an experiment file may run that a run names, whoever wrote it, see `workdir.trust`.
 
     Raises:
@@ -60,7 +61,7 @@ def load(
 
 def _of_run(path: Path, checkpoint: str) -> Net:
     folder, which = run_of(path)
-    which = checkpoint if which == LATEST else which
+    which = checkpoint if which == RESULT else which
     config = existing_config(folder)
     loaded = load_run(config, path=folder, report=log.warning)
     mesh = mapping.make_mesh()

@@ -55,6 +55,7 @@ class Reporter:
     ):
         self._settings = settings
         self._loaded, self._workdir, self._which, self._log = loaded, workdir, checkpoint, log
+        self._newest = checkpoint in (restore.LATEST, restore.RESULT)  # as far as the run has come
         self._setup = Setup(loaded.experiment, data_dir=data_dir, poll=poll, working=log.working)
         self._step: int | None = None
         self._variables: Mapping[str, Any] = {}
@@ -98,10 +99,10 @@ class Reporter:
 
     def _read(self) -> None:
         """The weights and what they do, where that is not what was read the last time."""
-        if self._which == restore.LATEST and not self._steps():
+        if self._newest and not self._steps():
             self._log.say(f'no checkpoint in {self._workdir} yet: the page is without what the net has learned')
             return
-        known = self._which == restore.LATEST and self._steps()[-1] == self._step
+        known = self._newest and self._steps()[-1] == self._step
         if known and self._was_opened(self._step) == bool(self._results):  # the test comes after the last checkpoint
             return
         with self._log.working('reading the checkpoint'):

@@ -17,9 +17,10 @@ from cnn_jax.training.choice import best_checkpoints
 from cnn_jax.training.class_names import by_name
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.states import abstract_state, shardings_of
-from cnn_jax.training.which import BEST, LATEST, run_of
+from cnn_jax.training.which import BEST, LATEST, RESULT, run_of
 from cnn_jax.weights import variables_for
 from cnn_jax.weights.trunk import TRUNK
+from cnn_jax.workdir import outcome
 from cnn_jax.workdir.checkpoint import Checkpoints
 from cnn_jax.workdir.config import existing_config, load_run
 from cnn_jax.workdir.identity import identity
@@ -76,17 +77,19 @@ def source_of(experiment: Experiment, init_from: Path | None) -> Path | None:
 
 
 def read_state(
-    experiment: Experiment, folder: Path, mesh: Mesh, *, which: str = LATEST, report: Callable[[str], None]
+    experiment: Experiment, folder: Path, mesh: Mesh, *, which: str = RESULT, report: Callable[[str], None]
 ) -> tuple[int, TrainState]:
     """A whole checkpoint of a run and its step, for reading: nothing in the folder changes.
 
-    which: 'latest', 'best' of the validation split, or a step.
+    which: 'result', 'latest', 'best' of the validation split, or a step.
 
     Raises:
         CnnJaxError: there is no such checkpoint.
     """
     like = abstract_state(experiment, mesh)
     regular, best = Checkpoints(folder / 'checkpoints', run=identity(folder)), best_checkpoints(folder)
+    if which == RESULT:
+        which = _result(folder, regular, best, report)
     if which not in (LATEST, BEST):
         return _read_step(which, [regular, best], folder, like)
     if which == BEST and experiment.data.choosing_split == 'test':
@@ -106,6 +109,16 @@ def read_state(
     return restored.step, restored.state
 
 
+def _result(folder: Path, regular: Checkpoints, best: Checkpoints, report: Callable[[str], None]) -> str:
+    """Which checkpoint a run ended with: its latest, or another that it noted."""
+    noted, steps = outcome.read(folder), regular.steps()
+    step = noted.get('result_step')
+    if not steps or step == steps[-1] or noted.get('last_step') != steps[-1] or step not in best.steps():
+        return LATEST
+    report(f'step {step} is the result of the run, the best on its validation split; the latest is step {steps[-1]}')
+    return str(step)
+
+
 def _read_step(which: str, places: Sequence[Checkpoints], folder: Path, like: Any) -> tuple[int, TrainState]:
     there = sorted({step for place in places for step in place.steps()})
     for place in places:
@@ -122,7 +135,7 @@ def trained_variables(
     init_from: Path | None,
     mesh: Mesh,
     log: Log,
-    which: str = LATEST,
+    which: str = RESULT,
     headless: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The variables that a mode without training looks at, on the devices, and a note: where from, what they lack.
@@ -145,7 +158,7 @@ def trained_variables(
             step, state = read_state(loaded.experiment, folder, mesh, which=which, report=log.say)
         log.say(f'{loaded.name}, step {step} of {folder}')
         return state.variables, {'workdir': str(folder), 'step': step}
-    if which != LATEST:
+    if which != RESULT:
         raise CnnJaxError('--checkpoint is of the run in --workdir; of another write --init_from=RUN/checkpoints/best')
     if init_from is None:
         raise CnnJaxError('no weights: give --workdir=RUN, or --experiment=NAME with --init_from=FILE_OR_RUN')
