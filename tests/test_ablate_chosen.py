@@ -1,15 +1,18 @@
 """An ablation chooses on held-out images, each seed on its own; the test split is opened for the chosen cell alone."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from cnn_jax.ablate import run as grids
+from cnn_jax.ablate.chosen import Chosen
 from cnn_jax.ablate.grid import make_grid, read_grid
 from cnn_jax.ablate.summary import summarise
 from cnn_jax.devices.stop import StopRequest
 from cnn_jax.main import main
+from cnn_jax.tasks.classification.task import TOP1
 from cnn_jax.workdir.log import Log, read_metrics
 
 pytestmark = pytest.mark.usefixtures('signal_handlers')
@@ -122,3 +125,12 @@ def test_a_grid_from_before_goes_on_as_it_was(tmp_path):
     assert saved.options['validation'] == 0
     grids.run_cells(saved, saved.cells, tmp_path, data_dir=tmp_path, stop=StopRequest(), log=Log(None))
     assert len(looked_at(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(('others', 'words'), [((0.6,), False), ((0.7,), True)])
+def test_a_share_of_few_runs_lies_in_0_to_100_and_a_tie_is_said(others, words):
+    rows = [SimpleNamespace(name=str(n), mean=mean, n=2) for n, mean in enumerate((0.7, *others))]
+    summary = SimpleNamespace(grid=SimpleNamespace(task=SimpleNamespace(headline=TOP1)), metric=TOP1, rows=rows)
+    text = Chosen('0', {0: 0.75, 1: 0.8}, 1).in_words(summary)
+    assert '95 % interval 45.73 to 100.00, 2 runs' in text
+    assert ('of equal cells the one of the lower loss' in text) is words

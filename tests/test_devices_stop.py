@@ -26,6 +26,23 @@ def test_a_signal_that_came_before_is_not_lost(signal_handlers):
     assert caught.value.exit_code == 143
 
 
+def test_a_signal_is_answered_at_once_though_the_end_takes_its_time(signal_handlers, capfd):
+    StopRequest().listen()
+    os.kill(os.getpid(), signal.SIGINT)
+    assert capfd.readouterr().err == 'stopping; a second signal ends the process at once\n'
+
+
+def test_a_terminal_that_is_closed_hears_nothing_and_breaks_nothing(signal_handlers, monkeypatch):
+    def closed(number, text):
+        raise OSError('closed')
+
+    stop = StopRequest()
+    stop.listen()
+    monkeypatch.setattr(os, 'write', closed)
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert stop.signal_number == signal.SIGHUP
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGHUP])
 def test_after_they_joined_all_are_told(number, signal_handlers):
     stop, told = StopRequest(), []

@@ -267,6 +267,20 @@ def test_a_saved_net_of_digits_is_loaded_too(net, run, tmp_path):
     assert [one['prediction'] for one in again.predict(paths)] == [one['prediction'] for one in net.predict(paths)]
 
 
+def test_a_saved_net_answers_from_its_file_alone(net, run, tmp_path, capsys):
+    """No experiment is asked for; what belongs to a run is refused."""
+    file, output = tmp_path / 'digits.safetensors', tmp_path / 'found.csv'
+    net.save(file)
+    given = ['--mode=predict', f'--init_from={file}', f'--images={run}/pngs/7']
+    assert main([*given, f'--output={output}']) == 0
+    assert 'classification of 10 classes' in capsys.readouterr().out
+    answers = net.predict(sorted((run / 'pngs' / '7').iterdir()))
+    assert [row['prediction'] for row in rows_of(output)] == [one['prediction'] for one in answers]
+    for more, words in ((['--checkpoint=best'], 'is of a run'), ([f'--init_from={tmp_path}/no'], 'is not there')):
+        assert main([*given, *more]) == 2
+        assert words in capsys.readouterr().err
+
+
 def test_a_file_that_does_not_say_how_its_images_are_prepared_is_refused(net, tmp_path):
     weights.save(tmp_path / 'digits.safetensors', net.model, net.variables)
     with pytest.raises(CnnJaxError, match='does not say how its images are prepared'):

@@ -143,6 +143,8 @@ def test_a_run_that_was_stopped_chooses_as_one_in_one_piece(whole, tmp_path, pol
     with pytest.raises(Stopped):
         run(folder, stop=StopAt(poll))
     result = run(folder)
+    assert 0 < result.earlier < result.seconds
+    assert whole[1].earlier == 0
     assert best_checkpoints(folder).steps() == best_checkpoints(whole[0]).steps()
     assert [line['top1'] for line in lines_of(folder, 'validation')] == [
         line['top1'] for line in lines_of(whole[0], 'validation')

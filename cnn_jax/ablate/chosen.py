@@ -41,13 +41,20 @@ class Chosen(NamedTuple):
         unit = ' %' if headline.unit == 'points' else ''
         row = next(row for row in summary.rows if row.name == self.name)
         runs = f'{len(self.scores)} run{"s" * (len(self.scores) != 1)}'
-        interval = f'95 % interval {headline.show(mean - reach)} to {headline.show(mean + reach)}, {runs}'
+        low, high = mean - reach, mean + reach
+        if headline.unit == 'points':  # of few runs Student's interval is wider than what a share can be
+            low, high = (float(np.clip(end, 0, 1)) for end in (low, high))
+        interval = f'95 % interval {headline.show(low)} to {headline.show(high)}, {runs}'
+        equal = ', of equal cells the one of the lower loss' if self._had_an_equal(summary, row) else ''
         cells = 'this cell alone' if self.opened == 1 else f'{self.opened} cells'
         return (
-            f'chosen by the mean {summary.metric.title}: {self.name}, {summary.metric.show(row.mean)}; its test '
+            f'chosen by the mean {summary.metric.title}: {self.name}, {summary.metric.show(row.mean)}{equal}; its test '
             f'{headline.title} is {headline.show(mean)}{unit} ({interval if len(self.scores) > 1 else "one run"}); '
             f'the test split was opened for {cells}'
         )
+
+    def _had_an_equal(self, summary: Summary, row: Row) -> bool:
+        return sum(other.mean == row.mean for other in summary.rows if other.n) > 1
 
 
 def choose(summary: Summary) -> Row | None:

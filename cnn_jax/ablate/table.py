@@ -66,7 +66,8 @@ def claim_text(judged: Judged) -> str:
 
 
 def _difference(metric: Metric, difference: float, low: float, high: float) -> tuple[str, str]:
-    interval = f'{metric.show(low, sign=True)} to {metric.show(high, sign=True)}' if np.isfinite(low) else '-'
+    known = np.isfinite(low) and low < high  # of differences that are all the same nobody knows the spread
+    interval = f'{metric.show(low, sign=True)} to {metric.show(high, sign=True)}' if known else '-'
     return metric.show(difference, sign=True), interval
 
 

@@ -1,10 +1,12 @@
 """A polite end on SIGTERM, SIGHUP and Ctrl-C: the signal raises a flag, the run polls it where it can save."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
 from types import FrameType
 
+STOPPING = b'stopping; a second signal ends the process at once\n'
 HANG_UP = getattr(signal, 'SIGHUP', None)  # the terminal was closed; Windows has none
 
 
@@ -55,6 +57,8 @@ class StopRequest:
         if number == HANG_UP and self.signal_number is not None:
             return
         self.signal_number = number
+        with contextlib.suppress(OSError):  # the terminal is closed
+            os.write(2, STOPPING)  # no print, which the signal may have come in the middle of
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if self.agreed is not None:
             os.kill(os.getpid(), signal.SIGTERM)

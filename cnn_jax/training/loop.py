@@ -148,7 +148,9 @@ class _Loop:
             if due(self.number, lane.setup.experiment.evaluate_every):
                 if (self.number, lane.split) not in lane.evaluated:
                     self._evaluate_run(run, lane)
+                begin = time.monotonic()
                 self._choose(run, lane)
+                self.meter.pause(time.monotonic() - begin)
 
     def _evaluate_run(self, run: int, lane: Lane) -> None:
         experiment = lane.setup.experiment

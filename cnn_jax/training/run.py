@@ -62,7 +62,9 @@ def train_in_folder(
         for line in unread_lines(outcome.unread, len(outcome.results['index'])):
             log.say(line)
     log.say(openings.in_words(existing_config(workdir)))
-    log.say(f'time           {duration(time.monotonic() - begin)}, of which training {duration(result.seconds)}')
+    before = f'; {duration(result.earlier)} before it stopped' if result.earlier else ''
+    took, trained = time.monotonic() - begin, result.seconds - result.earlier
+    log.say(f'time           {duration(took)}, of which training {duration(trained)}{before}')
     if report is not None:
         log.say(f'report         {report}')
     return result

@@ -38,6 +38,7 @@ class Trained(NamedTuple):
             'test'.
         seconds: of training, over all attempts.
         feed: its data.
+        earlier: seconds, of those, of the attempts before this one.
     """
 
     state: TrainState
@@ -45,6 +46,7 @@ class Trained(NamedTuple):
     evaluations: dict[str, Evaluation]
     seconds: float
     feed: Feed
+    earlier: float = 0.0
 
 
 def train(
@@ -74,15 +76,15 @@ def train(
         Stopped: a signal came; the state is saved.
         DivergedError: the loss, the gradient or a parameter is not finite.
     """
-    lane, state, seconds = open_lane(
+    lane, state, earlier = open_lane(
         setup, seed=seed, workdir=workdir, log=log, stop=stop, init_from=init_from, fold=fold
     )
     begin, first = time.monotonic(), int(jax.device_get(state.step))
     program = Program(setup.train_step, lane.feed.train)
     try:
-        state, seconds = fit(state, [lane], program, first=first, seconds=seconds, stop=stop)
+        state, seconds = fit(state, [lane], program, first=first, seconds=earlier, stop=stop)
         log.say(f'trained {steps_of(lane) - first} steps in {duration(time.monotonic() - begin)}')
-        return finish(lane, state, seconds, open_test=open_test)
+        return finish(lane, state, seconds, open_test=open_test)._replace(earlier=earlier)
     finally:
         close(lane)
 
