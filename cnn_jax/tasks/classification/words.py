@@ -9,6 +9,7 @@ from cnn_jax.statistics.intervals import wilson_interval
 from cnn_jax.tasks.classification import results
 from cnn_jax.tasks.results import Evaluation, unread_lines
 
+TOP = 5
 MOST_CLASSES = 20  # of which the whole confusion matrix is shown
 
 
@@ -20,8 +21,9 @@ def share(right: int, images: int) -> str:
 def rows(evaluation: Evaluation, num_classes: int) -> list[tuple[str, str]]:
     """Titles and values: accuracies with their counts, and the mean loss."""
     rank = evaluation.results['rank']
-    top = min(5, num_classes)
-    counts = [('top-1', int(np.sum(rank < 1))), (f'top-{top}', int(np.sum(rank < top)))]
+    counts = [('top-1', int(np.sum(rank < 1)))]
+    if num_classes > TOP:  # of so few classes each answer is among the first
+        counts.append((f'top-{TOP}', int(np.sum(rank < TOP))))
     shares = [(title, share(right, len(rank)).strip()) for title, right in counts]
     losses = [('mean loss', 'loss'), ('cross-entropy', 'cross_entropy')]
     known = [(title, f'{evaluation.summary[name]:.4f}') for title, name in losses if name in evaluation.summary]
@@ -38,14 +40,13 @@ def console_text(evaluation: Evaluation, class_names: tuple[str, ...]) -> str:
     """The result in words: accuracies with their counts, then each class, then the confusion matrix of small sets."""
     found = evaluation.results
     rank, images = found['rank'], len(found['rank'])
-    top = min(5, len(class_names))
     low, high = wilson_interval(np.sum(rank < 1), images)
     calibration = results.calibration_error(found['probability'], rank < 1)
     confusion = results.confusion_matrix(found['label'], found['prediction'], len(class_names))
     lines = [
         f'images      {images}',
         f'top-1      {share(int(np.sum(rank < 1)), images)}, 95 % interval {float(low):.2%} to {float(high):.2%}',
-        f'top-{top}      {share(int(np.sum(rank < top)), images)}',
+        *([f'top-{TOP}      {share(int(np.sum(rank < TOP)), images)}'] if len(class_names) > TOP else []),
         f'mean loss   {evaluation.summary["loss"]:.4f}',
         *plain_loss(evaluation, 'cross-entropy'),
         f'calibration error  {calibration:.4f}  (expected, 15 bins)',
