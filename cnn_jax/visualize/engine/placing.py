@@ -31,8 +31,12 @@ def described(model: Any, variables: Any, image_shape: tuple[int, ...], layer: s
     """Where the values of a map lie, in words."""
     if placed == 'stretched':
         return 'stretched to the image'
-    known = centres.centres_of(model, variables, image_shape, layer) is not None
-    return 'at the centres of receptive fields' if known else 'stretched: the receptive fields are not known'
+    found = centres.centres_of(model, variables, image_shape, layer)
+    if found is None:
+        return 'stretched: the receptive fields are not known'
+    sides = zip((found.rows, found.columns), image_shape[:2], strict=True)
+    is_blank = any(not between(places, length).any(1).all() for places, length in sides)
+    return f'at the centres of receptive fields{"; blank where no unit looks" if is_blank else ""}'
 
 
 def spatial_axes(net: layers.Net, layer: str, found: centres.Centres | None) -> tuple[int, int]:
