@@ -26,23 +26,21 @@ from typing import Any
 import numpy as np
 
 from benchmarks import timing
+from benchmarks.deployed_worker import torch_module
 from benchmarks.models_cpu import Worker
 from cnn_jax.devices import large_pages
 
-# Pixels on a side of the images, and torchvision's net.
-NETS = {'resnet18': 64, 'resnet50': 224, 'vgg16': 224, 'googlenet': 224, 'alexnet': 224}
+# Pixels on a side of the images, and torchvision's net, or the plain LeNet-5.
+NETS = {'lenet5': 28, 'resnet18': 64, 'resnet50': 224, 'vgg16': 224, 'googlenet': 224, 'alexnet': 224}
 WAYS = ('ours', 'torch', 'torch frozen', 'torch inductor', 'onnxruntime', 'openvino')
 TARGETS = {1: 1.1, 8: 1.0, 32: 1.0}  # ours over the best peer, by batch
 LOGITS = 1e-4  # the largest relative difference
 
 
 def write_values(arch: str, path: Path) -> None:
-    """Values for torchvision's net as its state dict has them: He's deviation, norms that do something."""
-    import torchvision  # pyright: ignore[reportMissingImports]
-
-    options = {'aux_logits': False, 'init_weights': False} if arch == 'googlenet' else {}
+    """Values for torch's net as its state dict has them: He's deviation, norms that do something."""
     rng, arrays = np.random.default_rng(0), {}
-    for name, tensor in torchvision.models.get_model(arch, **options).state_dict().items():
+    for name, tensor in torch_module(arch).state_dict().items():
         shape = tuple(tensor.shape)
         if name.endswith('num_batches_tracked'):
             arrays[name] = np.zeros(shape, np.int64)

@@ -1,4 +1,4 @@
-"""One way to answer images with a net of torchvision, in a process of its own; `benchmarks.deployed` asks for times.
+"""One way to answer images with a net of torchvision, or LeNet-5, in a process of its own, for `benchmarks.deployed`.
 
     python -m benchmarks.deployed_worker onnxruntime resnet18 FILE.npz 64 8
 
@@ -28,23 +28,47 @@ def ours(arch: str, arrays: dict[str, np.ndarray], images: np.ndarray) -> Infer:
     """As a net of `cnn_jax.load` answers: batch norm folded, one compiled program."""
     import jax
 
-    from cnn_jax import weights
     from cnn_jax.layers.fold import fold_once
 
-    model, variables = weights.torchvision(arch, arrays)
+    model, variables = our_net(arch, arrays)
     model, variables = fold_once(model, jax.device_put(variables), images)
     apply = jax.jit(lambda variables, images: model.apply(variables, images, train=False))
     return lambda images: np.asarray(apply(variables, images))
 
 
+def our_net(arch: str, arrays: dict[str, np.ndarray]) -> tuple[Any, Any]:
+    """Our model and its variables with the values of `torch_module`; LeNet-5's layers have the same names."""
+    from cnn_jax import weights
+    from cnn_jax.models import lenet
+
+    if arch != 'lenet5':
+        return weights.torchvision(arch, arrays)
+    params: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in arrays.items():
+        layer, kind = name.split('.')
+        turned = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
+        params.setdefault(layer, {})['kernel' if kind == 'weight' else kind] = turned
+    return lenet.LeNet(conv1_padding=2), {'params': params}
+
+
+def torch_module(arch: str) -> Any:
+    """torchvision's net, or the plain LeNet-5, with values of its own."""
+    import torchvision  # pyright: ignore[reportMissingImports]
+
+    from benchmarks import plain_torch
+
+    if arch == 'lenet5':
+        return plain_torch.LeNet(10)
+    options = {'aux_logits': False, 'init_weights': False} if arch == 'googlenet' else {}
+    return torchvision.models.get_model(arch, **options)
+
+
 def torch_net(arch: str, arrays: dict[str, np.ndarray], images: np.ndarray) -> tuple[Any, Any]:
     """torchvision's net in evaluation, and the images for it, both channels_last."""
     import torch  # pyright: ignore[reportMissingImports]
-    import torchvision  # pyright: ignore[reportMissingImports]
 
     torch.set_num_threads(1)
-    options = {'aux_logits': False, 'init_weights': False} if arch == 'googlenet' else {}
-    net = torchvision.models.get_model(arch, **options)
+    net = torch_module(arch)
     net.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
     given = torch.from_numpy(images).permute(0, 3, 1, 2)
     return net.eval().to(memory_format=torch.channels_last), given.contiguous(memory_format=torch.channels_last)
@@ -111,7 +135,8 @@ def main() -> None:
     warnings.simplefilter('ignore')
     with np.load(path) as file:
         arrays = dict(file)
-    images = np.random.default_rng(0).standard_normal((int(batch), int(size), int(size), 3), np.float32)
+    channels = 1 if arch == 'lenet5' else 3
+    images = np.random.default_rng(0).standard_normal((int(batch), int(size), int(size), channels), np.float32)
     os.chdir(tempfile.mkdtemp())  # where a library leaves files
     begin = time.process_time()
     infer = FORMS[form](arch, arrays, images)
