@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from docstring_counts import counts
+
 from cnn_jax import experiment, options
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.statistics.metric import Metric
@@ -27,8 +29,6 @@ FIELDS = {  # of a classifier
     'remat': '`remat: bool = False`, with which its blocks are wrapped in `nn.remat`',
 }
 WORDS = {  # in its docstring
-    'parameters': 'how many parameters it has',
-    'multiply-adds': 'how many multiply-adds it takes',
     'differs from the paper': 'where it differs from the paper, after "Differs from the paper:"',
     '(batch, ': 'the shapes that it takes and returns, such as (batch, num_classes)',
 }
@@ -45,6 +45,8 @@ def of_model(module: Any, file: str) -> Iterator[str]:
         return
     for make in variants.values():
         yield from _of_net(make(), module, file)
+    for kind in dict.fromkeys(type(make()) for make in variants.values()):
+        yield from _counted(kind, variants, file)
 
 
 def _of_net(net: Any, module: Any, file: str) -> Iterator[str]:
@@ -63,6 +65,17 @@ def _of_net(net: Any, module: Any, file: str) -> Iterator[str]:
     for word, what in WORDS.items():
         if word not in (kind.__doc__ or '').lower():
             yield f'{where} a docstring that says {what}'
+
+
+def _counted(kind: type, variants: dict[str, Any], file: str) -> Iterator[str]:
+    """Whether the docstring of a class of nets has its numbers; tests/test_models_counts.py compares them."""
+    learned = 'Learned parameters' in (kind.__doc__ or '')
+    form = '`61,706 parameters and 416,520 multiply-adds on 32x32x1 images`'
+    try:
+        if not [count for count in counts(variants, kind) if learned or count.macs]:
+            yield f'{file}: give the class {kind.__name__} a docstring that says {form}'
+    except ValueError as error:
+        yield f'{file}: {error}'
 
 
 def of_source(module: Any, file: str) -> Iterator[str]:
