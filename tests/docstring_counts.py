@@ -27,7 +27,7 @@ class Count(NamedTuple):
     """
 
     variant: str
-    shape: tuple[int, ...]
+    shape: tuple[int, int, int]
     parameters: int
     macs: str = ''
 
@@ -68,8 +68,9 @@ def _rows(text: str) -> Iterator[Count]:
         yield Count(row[1], _shape(size), _number(row[3]), row[4])
 
 
-def _shape(size: str) -> tuple[int, ...]:
-    return tuple(map(int, size.split('x')))
+def _shape(size: str) -> tuple[int, int, int]:
+    height, width, channels = map(int, size.split('x'))
+    return height, width, channels
 
 
 def _number(text: str) -> int:

@@ -1,7 +1,8 @@
 """What the files that CONTRIBUTING.md speaks of must have: for each that is missing, a sentence that says what to add.
 
-A file that lacks something fails the test of its form alone, in test_forms.py. The other contract tests take the
-files that have it (`sound`), so that one file cannot keep the tests of all others from being collected.
+A file that lacks something fails the test of its form, in test_forms.py. The other contract tests take the files that
+have it (`sound`), so that one file cannot keep the tests of all others from being collected; each fails, by
+`takes_part`, for the files that it left out.
 """
 
 import functools
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from docstring_counts import counts
 
 from cnn_jax import experiment, options
@@ -258,3 +260,14 @@ def sound(kind: str) -> dict[str, Any]:
     if kind == 'experiment':
         return {name: experiment.module(name) for name, _ in found}
     return {name.rpartition('.')[2]: importlib.import_module(name) for name, _ in found}
+
+
+def takes_part(kind: str) -> Callable[..., None]:
+    """A test for a contract: a file that lacks something, which has no other test there, fails with what it lacks."""
+
+    @pytest.mark.parametrize(('name', 'file'), KINDS[kind][1], ids=[file for _, file in KINDS[kind][1]])
+    def test(name: str, file: str) -> None:
+        lacks = missing(kind, name, file)
+        assert not lacks, '\n'.join([f'{file} takes no part in this contract until it has its form:', *lacks])
+
+    return test

@@ -30,13 +30,8 @@ NAMES = ('network_in_network', 'outlines', 'filter_spectra', 'squared_gradient',
 OF_ALL_FILES = ('no_file_is_in_a_circle', 'few_rooms', 'has_a_docstring', 'looking_at_all_modes', 'means_one_thing')
 # The tests that say what a faulty file lacks; of these files the others are nobody's question.
 SAYING = (
-    'has_the_form',
-    'numbers_of_a_docstring',
-    'policy',
-    'remat_is_there',
-    'takes_two_steps',
-    'comes_back',
-    'rows_are_as_described',
+    *('has_the_form', 'takes_part', 'numbers_of_a_docstring', 'policy', 'remat_is_there', 'takes_two_steps'),
+    *('comes_back', 'rows_are_as_described'),
 )
 
 
@@ -150,3 +145,13 @@ def test_what_a_file_lacks_is_said_in_a_sentence_with_its_place(outcomes, faulty
     sentences = [line for said in wrong for line in said.splitlines() if re.search(faulty.said, line)]
     assert sentences, wrong
     assert f'{place}/{faulty.name}' in sentences[0]
+
+
+@pytest.mark.parametrize(
+    ('name', 'contract'),
+    [('faulty_variants', 'models'), ('faulty_unit', 'visualize_contract'), ('faulty_size', 'data_sources')],
+)
+def test_a_file_that_a_contract_leaves_out_fails_there_and_is_told_why(outcomes, name, contract):
+    (said,) = (said for test, said in of_file(outcomes, name).items() if f'test_{contract}::' in test and said)
+    assert 'takes no part in this contract until it has its form' in said
+    assert re.search(next(one.said for one in FAULTY if one.name == name), said)

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 import pytest
 from flax.errors import ScopeParamShapeError
-from forms import MOST_PARAMETERS, SMALL_NET, sound
+from forms import MOST_PARAMETERS, SMALL_NET, sound, takes_part
 
 from cnn_jax.layers import BatchNorm, Conv2D
 from cnn_jax.models.googlenet import GoogLeNet
@@ -43,6 +43,7 @@ RECOMPUTED = {'checkpoint', 'remat', 'remat2'}  # what `nn.remat` leaves in a pr
 WALKED = GROUPS | OWN_GRADIENT
 NUM_CLASSES = 10
 LABELS = jnp.array([3, 7], jnp.int32)
+test_every_family_takes_part = takes_part('model')
 
 
 def fields(model) -> set[str]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from forms import few, sound
+from forms import few, sound, takes_part
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from numpy_net import drawn
 from PIL import Image
@@ -30,6 +30,7 @@ LONG = (
 SHORT = ('cat', 'dog', 'tree')
 METHODS = sound('method')
 ATTRIBUTIONS = [name for name, module in METHODS.items() if hasattr(module, 'attribute')]
+test_every_method_takes_part = takes_part('method')
 
 
 class Body(nn.Module):
