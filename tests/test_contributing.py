@@ -31,7 +31,7 @@ OF_ALL_FILES = ('no_file_is_in_a_circle', 'few_rooms', 'has_a_docstring', 'looki
 # The tests that say what a faulty file lacks; of these files the others are nobody's question.
 SAYING = (
     *('has_the_form', 'takes_part', 'numbers_of_a_docstring', 'policy', 'remat_is_there', 'takes_two_steps'),
-    *('comes_back', 'rows_are_as_described'),
+    *('comes_back', 'rows_are_as_described', 'no_more_than_a_chunk'),
 )
 
 
@@ -71,6 +71,7 @@ FAULTY = [
     Faulty(PICTURE, 'faulty_draw', 'def draw', 'def paint', r'add `def draw\(arrays\) -> Figure`'),
     Faulty(MAP, 'faulty_chunk', ', chunk(: int.*None|=chunk)', '', r'give `attribute` the keyword `chunk: '),
     Faulty(MAP, 'faulty_unit', r'UNIT = .*', '', r'add `UNIT = '),
+    Faulty(MAP, 'faulty_blind', 'return scores.*', 'return jax.numpy.ones(images.shape)', r'the net is run, by'),
     Faulty(TASK, 'faulty_summary', 'def summarise', 'def summary', r'define `summarise` in Ordinal'),
     Faulty(TASK, 'faulty_kept', 'def arguments', 'def given', r'give the task an `arguments` property'),
     Faulty(MODE, 'faulty_command', 'python -m.*', 'It lists.', r'the line `python -m cnn_jax'),
