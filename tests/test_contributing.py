@@ -61,6 +61,7 @@ FAULTY = [
     Faulty(MODEL, 'faulty_remat', r'    remat: .*\n', '', r'give the class \w+ a field `remat: bool = False`'),
     Faulty(MODEL, 'faulty_variants', r'VARIANTS.*', '', r'add `VARIANTS = '),
     Faulty(MODEL, 'faulty_head', r'logits if self.dtype.*', 'logits', r'end with `return logits if self\.dtype is'),
+    Faulty(MODEL, 'faulty_layer', r' +dtype=self.dtype,\n', '', r'with bfloat16 these give conv1 \(float32\)'),
     Faulty(MODEL, 'faulty_wrap', r'nn\.remat\(.*\) if self\.remat else ', '', r'wrap its blocks .* in `nn\.remat`'),
     Faulty(MODEL, 'faulty_count', '966,986', '966,985', r'966,985 parameters; the net has 966,986'),
     Faulty(MODEL, 'faulty_macs', '222,486,528', '222 M', r'says `61,706 parameters and 416,520 multiply-adds on'),
@@ -130,6 +131,24 @@ def test_what_is_added_is_one_file_and_its_test(outcomes, name, least):
     found = of_file(outcomes, name)
     assert len(found) >= least, found
     assert not any(found.values()), found
+
+
+@pytest.mark.parametrize(
+    ('name', 'kind'),
+    [
+        *(('network_in_network', 'a model family'), ('network_in_network_outlines', 'an experiment')),
+        *(('outlines', 'a data source'), ('filter_spectra', 'a picture'), ('squared_gradient', 'an attribution')),
+        *(('ordinal', 'a task'), ('list_classes', 'a mode')),
+    ],
+)
+def test_the_contracts_of_a_kind_are_those_that_contributing_names(outcomes, name, kind):
+    document = (ROOT / 'CONTRIBUTING.md').read_text(encoding='utf-8')
+    (row,) = (line for line in document.splitlines() if line.startswith(f'| {kind} |'))
+    of_kind, of_all = set(re.findall(r'`(\w+)`', row.split('|')[-2])), {'forms', 'layering', 'errors', 'documents'}
+    found = {
+        test.partition('::')[0].removeprefix('tests.test_') for test in outcomes if re.search(rf'\b{name}\b', test)
+    }
+    assert {one for one in found if name not in one} - of_all == of_kind
 
 
 def test_what_looks_at_all_files_agrees(outcomes):
