@@ -137,15 +137,24 @@ def test_two_examples_of_one_name_are_an_error(tmp_path, monkeypatch):
         examples.read('ops')
 
 
+def named(module):
+    return {f'{module}.{name}' for name in reference.public(module)}
+
+
+MODULES = [(part, module) for part in PARTS for module in reference.modules(reference.PARTS[part])]
+
+
+@pytest.mark.parametrize(('part', 'module'), MODULES, ids=[module for _, module in MODULES])
+def test_the_names_of_a_module_have_examples(part, module):
+    bare = sorted(named(module) - {*examples.read(part).sessions} - WITHOUT)
+    own = f'docs/examples/{part}-{module.rpartition(".")[2]}.txt'
+    assert not bare, f'add a session for {", ".join(bare)} to docs/examples/{part}.txt, or to a new file {own}'
+
+
 @pytest.mark.parametrize('part', PARTS)
 def test_the_examples_of_a_page_run_and_are_of_its_names(part):
-    public = {
-        f'{module}.{name}' for module in reference.modules(reference.PARTS[part]) for name in reference.public(module)
-    }
     found = examples.read(part)
-    bare = sorted(public - set(found.sessions) - WITHOUT)
-    assert not bare, f'docs/examples/{part}.txt: add a session for {", ".join(bare)}'
-    assert set(found.sessions) <= public
+    assert {*found.sessions} <= {name for of_part, module in MODULES if of_part == part for name in named(module)}
     text = '\n\n'.join([found.before, *found.sessions.values()])
     parsed = doctest.DocTestParser().get_doctest(text, {}, part, str(examples.FOLDER / f'{part}.txt'), 0)
     said = []
