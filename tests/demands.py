@@ -41,4 +41,4 @@ def refused(name: str, what: str, match: str) -> Iterator[pytest.ExceptionInfo[C
         with pytest.raises(CnnJaxError, match=match) as raised:
             yield raised
     except (pytest.fail.Exception, AssertionError) as error:
-        pytest.fail(f'{demand(name, what)} with a CnnJaxError that says {match!r}; {BY_ITSELF} ({error})')
+        pytest.fail(f'{demand(name, what)}; needed is a CnnJaxError that says {match!r}: {BY_ITSELF} ({error})')

@@ -31,16 +31,17 @@ def cases() -> list[Any]:
 
 @pytest.mark.parametrize(('family', 'model', 'count'), cases())
 def test_the_numbers_of_a_docstring_are_those_of_the_net(family, model, count: Count):
-    said = f'cnn_jax/models/{family}.py: the docstring of {type(model).__name__} gives {count.variant!r}'
-    if not count.macs:
-        shapes: Any = variable_shapes(model, count.shape)['params']
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes))
-    else:
+    if count.macs:
         called = [layer for layer in layer_table(model, count.shape) if layer.depth == 1 and layer.output_shape]
-        parameters, macs = sum(layer.parameters for layer in called), sum(layer.macs for layer in called)
-        right = count.written(macs)
-        assert count.macs == right, f'{said} {count.macs} multiply-adds; the layer table has {right} ({macs:,})'
-    assert count.parameters == parameters, f'{said} {count.parameters:,} parameters; the net has {parameters:,}'
+        parameters, macs = sum(layer.parameters for layer in called), count.written(sum(layer.macs for layer in called))
+    else:
+        shapes: Any = variable_shapes(model, count.shape)['params']
+        parameters, macs = sum(leaf.size for leaf in jax.tree.leaves(shapes)), ''
+    right = f'{parameters:,} parameters' + f' and {macs} multiply-adds' * bool(macs)
+    assert (count.parameters, count.macs) == (parameters, macs), (
+        f'cnn_jax/models/{family}.py: the docstring of {type(model).__name__} gives {count.parameters:,} and '
+        f'{count.macs or "no multiply-adds"} of {count.variant!r}; the net has {right}'
+    )
 
 
 @pytest.mark.parametrize(
