@@ -40,18 +40,27 @@ class PeerError(CnnJaxError):
     exit_code = 6
 
 
+def likely(name: str, choices: Iterable[str]) -> list[str]:
+    """The few of `choices` that are most like `name`, the best first; [] if none is like it."""
+    plain = {choice.lower(): choice for choice in reversed([*choices])}  # of equals the first
+    return [plain[found] for found in difflib.get_close_matches(name.lower(), plain, n=3, cutoff=0.5)]
+
+
 def closest(name: str, choices: Iterable[str]) -> list[str]:
     """All of `choices`, the ones most like `name` first and the rest in their own order."""
     choices = list(choices)
-    plain = {choice.lower(): choice for choice in reversed(choices)}  # of equals the first
-    near = [plain[found] for found in difflib.get_close_matches(name.lower(), plain, n=3, cutoff=0.5)]
+    near = likely(name, choices)
     return near + [choice for choice in choices if choice not in near]
 
 
-def unknown(what: str, name: str, choices: Iterable[str]) -> str:
-    """One line for a name that is not among `choices`: what was given, and what may be given."""
-    listed = ', '.join(closest(name, choices)) or 'none'
-    return f'unknown {what}: {name!r}; choose from: {listed}'
+def unknown(what: str, name: str, choices: Iterable[str], *, rest: str = '') -> str:
+    """One line for a name that is not among `choices`: what was given, and what may be given.
+
+    rest: a clause that says where all choices stand; with it only the likely ones are listed here.
+    """
+    listed = ', '.join(likely(name, choices) if rest else closest(name, choices) or ['none'])
+    allowed = [f'choose from: {listed}'] if listed else []
+    return '; '.join([f'unknown {what}: {name!r}', *allowed, *([rest] if rest else [])])
 
 
 MEMORY = 'memory; end other programs, or make the batch smaller'

@@ -56,7 +56,8 @@ def find(name: str) -> Path:
     if not is_own(name):
         if name not in (known := names()):
             name = name.removeprefix('experiments/')
-            raise CnnJaxError(unknown('experiment', name, known) + '; or give the path of a .py file of your own')
+            said = unknown('experiment', name, known, rest='--list shows all')
+            raise CnnJaxError(f'{said}; or give the path of a .py file of your own')
         return FOLDER / f'{name}.py'
     path = Path(name).expanduser()
     if not os.path.isfile(path):  # which says False of a name that is too long

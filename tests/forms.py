@@ -1,7 +1,8 @@
 """What the files that CONTRIBUTING.md speaks of must have: for each that is missing, a sentence that says what to add.
 
-A file that lacks something fails the test of its form alone, in test_forms.py. The other contract tests take the
-files that have it (`sound`), so that one file cannot keep the tests of all others from being collected.
+A file that lacks something fails the test of its form, in test_forms.py. The other contract tests take the files that
+have it (`sound`), so that one file cannot keep the tests of all others from being collected; each fails, by
+`takes_part`, for the files that it left out.
 """
 
 import functools
@@ -10,6 +11,9 @@ import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
+from docstring_counts import counts
 
 from cnn_jax import experiment, options
 from cnn_jax.errors import CnnJaxError
@@ -27,8 +31,6 @@ FIELDS = {  # of a classifier
     'remat': '`remat: bool = False`, with which its blocks are wrapped in `nn.remat`',
 }
 WORDS = {  # in its docstring
-    'parameters': 'how many parameters it has',
-    'multiply-adds': 'how many multiply-adds it takes',
     'differs from the paper': 'where it differs from the paper, after "Differs from the paper:"',
     '(batch, ': 'the shapes that it takes and returns, such as (batch, num_classes)',
 }
@@ -45,6 +47,8 @@ def of_model(module: Any, file: str) -> Iterator[str]:
         return
     for make in variants.values():
         yield from _of_net(make(), module, file)
+    for kind in dict.fromkeys(type(make()) for make in variants.values()):
+        yield from _counted(kind, variants, file)
 
 
 def _of_net(net: Any, module: Any, file: str) -> Iterator[str]:
@@ -63,6 +67,17 @@ def _of_net(net: Any, module: Any, file: str) -> Iterator[str]:
     for word, what in WORDS.items():
         if word not in (kind.__doc__ or '').lower():
             yield f'{where} a docstring that says {what}'
+
+
+def _counted(kind: type, variants: dict[str, Any], file: str) -> Iterator[str]:
+    """Whether the docstring of a class of nets has its numbers; tests/test_models_counts.py compares them."""
+    learned = 'Learned parameters' in (kind.__doc__ or '')
+    form = '`61,706 parameters and 416,520 multiply-adds on 32x32x1 images`'
+    try:
+        if not [count for count in counts(variants, kind) if learned or count.macs]:
+            yield f'{file}: give the class {kind.__name__} a docstring that says {form}'
+    except ValueError as error:
+        yield f'{file}: {error}'
 
 
 def of_source(module: Any, file: str) -> Iterator[str]:
@@ -245,3 +260,14 @@ def sound(kind: str) -> dict[str, Any]:
     if kind == 'experiment':
         return {name: experiment.module(name) for name, _ in found}
     return {name.rpartition('.')[2]: importlib.import_module(name) for name, _ in found}
+
+
+def takes_part(kind: str) -> Callable[..., None]:
+    """A test for a contract: a file that lacks something, which has no other test there, fails with what it lacks."""
+
+    @pytest.mark.parametrize(('name', 'file'), KINDS[kind][1], ids=[file for _, file in KINDS[kind][1]])
+    def test(name: str, file: str) -> None:
+        lacks = missing(kind, name, file)
+        assert not lacks, '\n'.join([f'{file} takes no part in this contract until it has its form:', *lacks])
+
+    return test

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forms import sound
+from forms import sound, takes_part
 from small_imagenet import imagenet_classes, make_tree
 from test_data_cifar import make_cifar
 from test_data_mnist import make_idx
@@ -31,6 +31,7 @@ IN_MEMORY = {
     'images': np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8),
     'labels': np.arange(40) % 2,
 }
+test_every_source_takes_part = takes_part('data source')
 
 
 @pytest.fixture(scope='module', autouse=True)

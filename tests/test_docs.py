@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.generate import __main__ as generate
 from docs.generate import cells, check, examples, reference
 
 ROOT = Path(__file__).parent.parent
@@ -85,12 +86,31 @@ def test_the_reference_has_the_public_names_and_demands_their_docstrings(tmp_pat
     assert '::: cnn_jax.inner.seen' in (tmp_path / 'pages' / 'all.md').read_text()
 
 
-def test_every_public_name_of_the_package_has_a_docstring(tmp_path):
-    pages = reference.write(tmp_path)
-    assert {file for _, file in pages} == {path.name for path in tmp_path.iterdir()}
-    operations = (tmp_path / 'ops.md').read_text()
+@pytest.fixture(scope='module')
+def written(tmp_path_factory):
+    """The pages of the reference by their names, without their ending."""
+    folder = tmp_path_factory.mktemp('reference')
+    pages = reference.write(folder)  # demands a docstring of every public name
+    assert {file for _, file in pages} == {path.name for path in folder.iterdir()}
+    return {page.stem: page.read_text(encoding='utf-8') for page in folder.iterdir()}
+
+
+def test_every_public_name_of_the_package_has_a_docstring(written):
+    operations = written['ops']
     assert '::: cnn_jax.ops.geometry.output_size' in operations
     assert '>>> ops.output_size(7, 3, stride=2)' in operations.partition('::: cnn_jax.ops.geometry.output_size')[2]
+
+
+def test_a_layer_shows_its_fields_and_a_name_its_module(written):
+    layers = written['layers']
+    assert "padding: str | int | tuple = 'valid'" in layers.partition('::: cnn_jax.layers.conv.Conv2D')[2]
+    assert '```python\nrate: float\n```' in layers.partition('heading: layers.Dropout')[2]
+    assert '      heading: cam.attribute\n' in written['visualize']
+    assert 'Fields' not in written['losses']  # functions alone
+    for page in written.values():
+        headings = [line for line in page.splitlines() if ' heading: ' in line]
+        assert headings
+        assert len(set(headings)) == len(headings)
 
 
 def test_each_page_of_the_reference_has_examples():
@@ -117,15 +137,24 @@ def test_two_examples_of_one_name_are_an_error(tmp_path, monkeypatch):
         examples.read('ops')
 
 
+def named(module):
+    return {f'{module}.{name}' for name in reference.public(module)}
+
+
+MODULES = [(part, module) for part in PARTS for module in reference.modules(reference.PARTS[part])]
+
+
+@pytest.mark.parametrize(('part', 'module'), MODULES, ids=[module for _, module in MODULES])
+def test_the_names_of_a_module_have_examples(part, module):
+    bare = sorted(named(module) - {*examples.read(part).sessions} - WITHOUT)
+    own = f'docs/examples/{part}-{module.rpartition(".")[2]}.txt'
+    assert not bare, f'add a session for {", ".join(bare)} to docs/examples/{part}.txt, or to a new file {own}'
+
+
 @pytest.mark.parametrize('part', PARTS)
 def test_the_examples_of_a_page_run_and_are_of_its_names(part):
-    public = {
-        f'{module}.{name}' for module in reference.modules(reference.PARTS[part]) for name in reference.public(module)
-    }
     found = examples.read(part)
-    bare = sorted(public - set(found.sessions) - WITHOUT)
-    assert not bare, f'docs/examples/{part}.txt: add a session for {", ".join(bare)}'
-    assert set(found.sessions) <= public
+    assert {*found.sessions} <= {name for of_part, module in MODULES if of_part == part for name in named(module)}
     text = '\n\n'.join([found.before, *found.sessions.values()])
     parsed = doctest.DocTestParser().get_doctest(text, {}, part, str(examples.FOLDER / f'{part}.txt'), 0)
     said = []
@@ -157,3 +186,21 @@ def test_a_sheet_that_asks_another_host_is_found(tmp_path):
     (tmp_path / 'a.html').write_text('<p>nothing</p>')
     (tmp_path / 'a.css').write_text('body{background:url(https://host.example/a.png)}')
     assert len(check.requests(tmp_path)) == 1
+
+
+def test_a_page_of_the_menu_that_is_not_there_is_an_error_unless_it_was_left_out(tmp_path, monkeypatch, capsys):
+    (tmp_path / 'zensical.toml').write_text('[project]\nnav = [{"A" = ["lecture/1.md", {"B" = ["a.md"]}]}, "b.md"]\n')
+    site, only = tmp_path / 'site', tmp_path / 'only.txt'
+    site.mkdir()
+    (site / 'a.html').write_text('<p>nothing</p>')
+    assert check.absent(site, tmp_path / 'zensical.toml') == ['lecture/1.md', 'b.md']
+    monkeypatch.setattr(generate, 'ROOT', tmp_path)
+    monkeypatch.setattr(generate, 'ONLY', only)
+    assert generate.main([f'--check={site}']) == 1
+    assert 'the menu leads to lecture/1.md, which is not there' in capsys.readouterr().out
+    only.write_text('zz')
+    (site / 'b.html').write_text('<p>nothing</p>')
+    assert generate.main([f'--check={site}']) == 0
+    assert '1 pages of the lecture are left out by --only=zz' in capsys.readouterr().out
+    (site / 'b.html').unlink()
+    assert generate.main([f'--check={site}']) == 1

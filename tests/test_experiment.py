@@ -41,7 +41,11 @@ def test_files_are_found_whatever_the_current_folder(monkeypatch, tmp_path):
 
 def test_closest_choices_come_first():
     assert closest('resnet', ['alexnet', 'vgg', 'resnets'])[0] == 'resnets'
-    assert unknown('mode', 'trian', ['evaluate', 'train']).startswith("unknown mode: 'trian'; choose from: train")
+    assert unknown('mode', 'trian', ['evaluate', 'train']) == "unknown mode: 'trian'; choose from: train, evaluate"
+    assert unknown('mode', 'trian', []) == "unknown mode: 'trian'; choose from: none"
+    many = ['evaluate', 'train', 'verify']
+    assert unknown('mode', 'trian', many, rest='--help') == "unknown mode: 'trian'; choose from: train; --help"
+    assert unknown('mode', 'xx', many, rest='--help shows all') == "unknown mode: 'xx'; --help shows all"
 
 
 @pytest.mark.parametrize('options', [{'epochs': 1e308}, {'batch_size': 10**30}])

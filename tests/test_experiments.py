@@ -1,12 +1,13 @@
 """The contract of every experiment file, found by globbing: typed options, two steps of its smoke form."""
 
+import functools
 import importlib
 import sys
 
 import jax
 import numpy as np
 import pytest
-from forms import sound
+from forms import sound, takes_part
 from small_imagenet import make_tree
 
 from cnn_jax import experiment, options
@@ -19,19 +20,31 @@ from cnn_jax.training import states
 # Those of ablations have a contract of their own, in test_experiments_ablations.py.
 NAMES = [name for name in sound('experiment') if not name.startswith('ablations/')]
 
+test_every_experiment_takes_part = takes_part('experiment')
+
 
 @pytest.fixture(scope='module')
 def required(tmp_path_factory):
-    """Options that have no usable default, by experiment."""
-    captions = tmp_path_factory.mktemp('captions')
-    coco_captions.write_small(captions)
-    questions = tmp_path_factory.mktemp('questions')
-    visual7w.write_small(questions)
-    return {
-        'finetune_folder': {'folder': str(make_tree(tmp_path_factory.mktemp('photos')))},
-        'coco_caption': {'annotations': str(captions / coco_captions.FILE)},
-        **{f'visual7w_{form}': {'annotations': str(questions / file)} for form, file in visual7w.FILES.items()},
+    """Makes the options of an experiment that have no usable default; what is not asked for is not written."""
+
+    @functools.cache
+    def questions():
+        folder = tmp_path_factory.mktemp('questions')
+        visual7w.write_small(folder)
+        return folder
+
+    def captions():
+        folder = tmp_path_factory.mktemp('captions')
+        coco_captions.write_small(folder)
+        return folder / coco_captions.FILE
+
+    made = {
+        'finetune_folder': lambda: {'folder': str(make_tree(tmp_path_factory.mktemp('photos')))},
+        'coco_caption': lambda: {'annotations': str(captions())},
     }
+    for form, file in visual7w.FILES.items():
+        made[f'visual7w_{form}'] = lambda file=file: {'annotations': str(questions() / file)}
+    return lambda name: made.get(name, dict)()
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -47,8 +60,9 @@ def test_building_opens_no_data(name, monkeypatch, required):
     def refuse(*args, **kwargs):
         raise AssertionError(f'experiments/{name}.py: data was opened; its source opens files in `open` and `prepare`')
 
+    given = required(name)
     monkeypatch.setattr('builtins.open', refuse)
-    made = experiment.load(name, required.get(name, {})).experiment
+    made = experiment.load(name, given).experiment
     assert made.num_steps >= 1
     assert made.data.num_train > made.data.num_classes
 
@@ -78,7 +92,7 @@ def shapes_of_outputs(made):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_its_layers_can_be_described(name, required):
-    made = experiment.load(name, {'smoke': True, **required.get(name, {})}).experiment
+    made = experiment.load(name, {'smoke': True, **required(name)}).experiment
     table = layer_table(made.model, made.input_shape)
     outputs = getattr(made.model, 'num_keypoints', made.data.num_classes)  # of each image, or of each place
     if made.task.any_size:  # it makes pictures

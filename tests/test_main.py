@@ -34,7 +34,7 @@ def mistake(capsys, *arguments):
     ('arguments', 'words'),
     [
         (['--experiment=lenet_digit'], ["unknown experiment: 'lenet_digit'", 'choose from: lenet_digits']),
-        (['--experiment=../main'], ['unknown experiment', 'lenet_digits']),
+        (['--experiment=../main'], ['unknown experiment', '--list shows all; or give the path of a .py file']),
         (['--experiment=nowhere.py'], ['no such experiment file: nowhere.py']),
         (
             ['--experiment=lenet_digits', '--config.bach_size=3'],

@@ -1,6 +1,5 @@
 """Nets that repaint images: any size, every variable, instance norm against numpy, and what a loss network sees."""
 
-import re
 from typing import Any
 
 import jax
@@ -205,10 +204,6 @@ def test_docstrings_say_what_the_design_asks_for():
     text = ' '.join(f'{FastStyle.__doc__} {Perceptual.__doc__}'.split())
     for word in ('(batch, ', 'Differs from the paper', 'arXiv:', 'Learned parameters: '):
         assert word in text, word
-    counts = re.findall(r'`([\w-]+)` ([\d,]+) at (\d+)x(\d+)x(\d+)', text)
-    assert len(counts) == 3
-    for name, count, height, width, channels in counts:
-        params = variable_shapes(fast_style.VARIANTS[name](), (int(height), int(width), int(channels)))['params']
-        assert sum(leaf.size for leaf in jax.tree.leaves(params)) == int(count.replace(',', '')), name
     trunk = variable_shapes(Perceptual().trunk, (64, 64, 3))['params']
     assert sum(leaf.size for leaf in jax.tree.leaves(trunk)) == 7_635_264
+    assert '7,635,264 are the loss network' in text

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
+from docstring_counts import counts
 
 from cnn_jax.layers import Conv2D, Dense
 from cnn_jax.models import alexnet, googlenet, inception, lenet, resnet, resnet_later, vgg
@@ -135,6 +136,7 @@ def test_parameters_and_multiply_adds(family, name, size, parameters, giga_macs)
     assert count(params) - sum(heads) == parameters
     if giga_macs is not None:
         assert round(macs / 1e9, 3) == giga_macs
+    check_docstring(family, name, size, parameters, macs)
     if family is googlenet:
         assert tuple(heads) == GOOGLENET_HEADS[name]
         check_shapes(layers, GOOGLENET_SHAPES)
@@ -144,6 +146,13 @@ def test_parameters_and_multiply_adds(family, name, size, parameters, giga_macs)
         check_shapes(layers, resnet_shapes(name))
     if family is alexnet:
         check_shapes(layers, ALEXNET_SHAPES[name])
+
+
+def check_docstring(family, name, size, parameters, macs):
+    said = {count.variant: count for count in counts(family.VARIANTS, type(family.VARIANTS[name]()))}.get(name)
+    if said is not None:  # not every variant has a row
+        assert (said.parameters, said.macs) == (parameters, said.written(macs)), f'{family.__name__}: {said}'
+        assert said.shape == (size, size, 3)
 
 
 def check_shapes(layers, expected):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forms import needed, sound
+from forms import needed, sound, takes_part
 
 from cnn_jax.prediction import load
 from cnn_jax.report import sections
@@ -16,6 +16,7 @@ from cnn_jax.tasks.run import Run
 
 MODULES = sound('task')
 TASKS = sorted(MODULES)
+test_every_task_takes_part = takes_part('task')
 
 
 def made_with_other_numbers(name: str) -> Any:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from demands import demand, refused
 from forms import few, sound
 from numpy_net import drawn
 
@@ -84,13 +85,18 @@ def test_a_batch_gives_what_its_images_give_alone_and_chunks_change_nothing(name
     model, variables, images = net
     before = jax.tree.map(np.array, variables)
     whole = np.asarray(run(name, model, variables, images))
-    assert whole.shape[:3] == images.shape[:3]
-    assert whole.shape[3] in (1, 3)
-    assert whole.dtype == np.float32
+    form = f'{name}: a map is (batch, height, width, 1 or channels), over the pixels'
+    assert whole.shape[:3] == images.shape[:3], form
+    assert whole.shape[3] in (1, 3), form
+    assert whole.dtype == np.float32, f'{name}: a map is float32 where the images are'
     atol = 1e-5 * float(np.abs(whole).max())
-    np.testing.assert_allclose(run(name, model, variables, images, chunk=2), whole, rtol=1e-4, atol=atol)
-    np.testing.assert_allclose(run(name, model, variables, images[1:2]), whole[1:2], rtol=1e-4, atol=atol)
-    jax.tree.map(np.testing.assert_array_equal, before, variables)
+    np.testing.assert_allclose(
+        run(name, model, variables, images, chunk=2), whole, rtol=1e-4, atol=atol, err_msg=demand(name, 'alone')
+    )
+    alone = run(name, model, variables, images[1:2])
+    np.testing.assert_allclose(alone, whole[1:2], rtol=1e-4, atol=atol, err_msg=demand(name, 'alone'))
+    unchanged = functools.partial(np.testing.assert_array_equal, err_msg=demand(name, 'changed'))
+    jax.tree.map(unchanged, before, variables)
 
 
 @pytest.mark.parametrize('name', ATTRIBUTIONS)
@@ -100,9 +106,10 @@ def test_float64_stays_float64(name, net):
     with jax.enable_x64(True):
         doubles = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), (variables, images[1:2]))
         double = np.asarray(run(name, model, *doubles))
-    assert (single.dtype, double.dtype) == (np.float32, np.float64)
+    assert (single.dtype, double.dtype) == (np.float32, np.float64), demand(name, 'double')
     if name != 'smooth_grad':  # its noise is drawn in the dtype of the image
-        np.testing.assert_allclose(single, double, rtol=1e-4, atol=1e-5 * float(np.abs(double).max()))
+        atol = 1e-5 * float(np.abs(double).max())
+        np.testing.assert_allclose(single, double, rtol=1e-4, atol=atol, err_msg=demand(name, 'double'))
 
 
 @pytest.mark.parametrize('name', ATTRIBUTIONS)
@@ -110,8 +117,8 @@ def test_a_net_that_computes_in_16_bits_has_maps_in_32(name, net):
     _, variables, images = net
     whole = np.asarray(run(name, Net(), variables, images))
     coarse = np.asarray(run(name, Net(dtype='bfloat16'), variables, images))
-    assert coarse.dtype == np.float32
-    assert np.linalg.norm(coarse - whole) < 0.1 * np.linalg.norm(whole)
+    assert coarse.dtype == np.float32, demand(name, 'half')
+    assert np.linalg.norm(coarse - whole) < 0.1 * np.linalg.norm(whole), demand(name, 'half')
 
 
 @pytest.mark.parametrize('name', ATTRIBUTIONS)
@@ -122,21 +129,22 @@ def test_dead_nets_and_constant_images_give_zeros_and_no_nan(name, net):
     dead['params']['conv2']['Conv_0']['bias'] = jnp.full(5, -1e3)
     found = np.asarray(run(name, model, dead, images))
     # The deconvnet sends back through ReLUs that are off: that is its rule.
-    assert np.isfinite(found).all() if name == 'deconvnet' else not np.any(found)
+    assert np.isfinite(found).all() if name == 'deconvnet' else not np.any(found), demand(name, 'dead')
     for value in (0.0, 1.0):
-        assert np.isfinite(run(name, model, variables, jnp.full_like(images, value))).all()
+        constant = run(name, model, variables, jnp.full_like(images, value))
+        assert np.isfinite(constant).all(), demand(name, 'constant')
 
 
 @pytest.mark.parametrize('name', ATTRIBUTIONS)
 def test_wrong_arguments_are_said(name, net):
     model, variables, images = net
-    with pytest.raises(CnnJaxError, match=r"unknown layer: 'conv3'; choose from: conv"):
+    with refused(name, 'layer', r"unknown layer: 'conv3'; choose from: conv"):
         run(name, model, variables, images, layer='conv3')
-    with pytest.raises(CnnJaxError, match='class is 0 to'):
+    with refused(name, 'target', 'class is 0 to'):
         run(name, model, variables, images, 3)
-    with pytest.raises(CnnJaxError, match='targets: shape'):
+    with refused(name, 'target', 'targets: shape'):
         run(name, model, variables, images, [1, 2])
-    with pytest.raises(CnnJaxError, match='preprocessed'):
+    with refused(name, 'pixels', 'preprocessed'):
         run(name, model, variables, np.zeros((1, 10, 12, 3), np.uint8))
 
 

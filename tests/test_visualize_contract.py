@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from forms import few, sound
+from demands import demand, refused
+from forms import few, sound, takes_part
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from numpy_net import drawn
 from PIL import Image
@@ -30,6 +31,7 @@ LONG = (
 SHORT = ('cat', 'dog', 'tree')
 METHODS = sound('method')
 ATTRIBUTIONS = [name for name, module in METHODS.items() if hasattr(module, 'attribute')]
+test_every_method_takes_part = takes_part('method')
 
 
 class Body(nn.Module):
@@ -173,10 +175,14 @@ def test_nets_of_any_form_are_explained_as_their_images_alone(model):
     images = images_of()
     for name in ATTRIBUTIONS:
         whole = run(name, model, variables, images)
-        assert whole.shape[:3] == images.shape[:3], name
+        assert whole.shape[:3] == images.shape[:3], (
+            f'{name}: a map is (batch, height, width, channels), over the pixels'
+        )
         alone = run(name, model, variables, images[1:2])
-        np.testing.assert_allclose(whole[1:2], alone, rtol=1e-4, atol=1e-5 * np.abs(alone).max(), err_msg=name)
-        assert np.any(whole), name
+        np.testing.assert_allclose(
+            whole[1:2], alone, rtol=1e-4, atol=1e-5 * np.abs(alone).max(), err_msg=demand(name, 'alone')
+        )
+        assert np.any(whole), f'{name}: the map of a net that is on is all zeros'
 
 
 @pytest.mark.parametrize('name', ATTRIBUTIONS)
@@ -201,29 +207,29 @@ def test_what_cannot_be_explained_is_one_line(name):
     images = images_of()
     views, variables = net_of(Views())
     if methods.traits(name).of_maps:
-        with pytest.raises(CnnJaxError, match='first axis is not that of the 3 images') as raised:
+        with refused(name, 'views', 'first axis is not that of the 3 images') as raised:
             run(name, views, variables, images)
         one_line(raised.value)
     else:
         assert run(name, views, variables, images).shape[0] == 3
-        with pytest.raises(CnnJaxError, match='first axis is not that of the 3 images'):
+        with refused(name, 'views', 'first axis is not that of the 3 images'):
             run(name, views, variables, images, layer='net/conv1')
     both, variables = net_of(Both())
-    with pytest.raises(CnnJaxError, match=r'returns 2 arrays: boxes \(3, 4\), verdicts \(3, 3\); which'):
+    with refused(name, 'outputs', r'returns 2 arrays: boxes \(3, 4\), verdicts \(3, 3\); which'):
         run(name, both, variables, images)
     if not methods.traits(name).of_maps:
         assert np.any(run(name, both, variables, images, layer='verdicts'))
     asked, variables = net_of(Asked())
-    with pytest.raises(CnnJaxError, match='Asked takes question beside the images'):
+    with refused(name, 'inputs', 'Asked takes question beside the images'):
         run(name, asked, variables, images)
     plain, variables = net_of(Body())
-    with pytest.raises(CnnJaxError, match='channels first'):
+    with refused(name, 'channels', 'channels first'):
         run(name, plain, variables, images.transpose(0, 3, 1, 2))
-    with pytest.raises(CnnJaxError, match=r'images \(3, 2, 16, 3\) are too small for this net|on images of \(2'):
+    with refused(name, 'small', r'images \(3, 2, 16, 3\) are too small for this net|on images of \(2'):
         run(name, plain, variables, images[:, :2])
     flat, of_one_size = net_of(Flat())
     for net, weights, other in ((plain, variables, images[..., :2]), (flat, of_one_size, images[:, :10])):
-        with pytest.raises(CnnJaxError, match=r'cannot be called with images \(3, ') as raised:
+        with refused(name, 'small', r'cannot be called with images \(3, ') as raised:
             run(name, net, weights, other)
         one_line(raised.value)
 
@@ -260,8 +266,8 @@ def test_no_more_than_a_chunk_is_run_at_a_time(name, monkeypatch):
     monkeypatch.setattr(layers.Net, 'run', counted)
     model, variables = net_of(Body(classes=4 + ATTRIBUTIONS.index(name)))  # compiled nowhere else
     run(name, model, variables, images_of(5), chunk=2)
-    assert seen
-    assert max(seen) <= 2
+    assert seen, demand(name, 'run')
+    assert max(seen) <= 2, demand(name, 'chunk')
 
 
 class Rows:

@@ -26,12 +26,12 @@ class AlexNet(nn.Module):
     Takes standardised images (batch, height, width, channels), returns logits (batch, num_classes). The size of fc6
     follows the images unless `head_size` fixes it. Counts are for 1,000 classes; MACs are multiply-adds of one image.
 
-    | variant | input | parameters | MACs | top-1, top-5 on ImageNet, published |
-    |---|---|---|---|---|
-    | `2012` | 227 | 60,965,224 | 0.724 G | 59.3, 81.8 % (paper, one net, ten crops) |
-    | `single_tower` | 227 | 62,378,344 | 1.135 G | |
-    | `one_weird_trick` | 224 | 61,100,840 | 0.714 G | 56.52, 79.07 % (torchvision, one crop) |
-    | `zfnet` | 224 | 62,357,608 | 1.168 G | 61.6, 83.5 % (paper, one net, ten crops) |
+    | variant | parameters | MACs | top-1, top-5 on ImageNet, published |
+    |---|---|---|---|
+    | `2012` at 227x227x3 | 60,965,224 | 0.724 G | 59.3, 81.8 % (paper, one net, ten crops) |
+    | `single_tower` at 227x227x3 | 62,378,344 | 1.135 G | |
+    | `one_weird_trick` at 224x224x3 | 61,100,840 | 0.714 G | 56.52, 79.07 % (torchvision, one crop) |
+    | `zfnet` at 224x224x3 | 62,357,608 | 1.168 G | 61.6, 83.5 % (paper, one net, ten crops) |
 
     Differs from the papers: the two towers of 2012 are groups of a convolution; its input is 227 pixels, which its own
     arithmetic needs (the text says 224). `single_tower` normalises after the pool, as the lecture and Caffe do.

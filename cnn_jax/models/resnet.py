@@ -124,24 +124,31 @@ class ResNet(nn.Module):
 
     Takes standardised images (batch, height, width, channels), returns logits (batch, num_classes); with `maps`, as the
     trunk of another net, the output of each stage, the finest first, and no pool or dense layer. Counts are for
-    224x224x3 images and 1,000 classes (`layout='cifar'`: 32x32x3 and 10); MACs are multiply-adds of one image; accuracy
+    224x224x3 images and 1,000 classes (`layout='cifar'`: 10); MACs are multiply-adds of one image; accuracy
     is torchvision's first weights, centre crop, and the paper's test error for CIFAR-10.
 
     | variant | parameters | MACs | top-1, top-5 |
     |---|---|---|---|
     | `resnet18` | 11,689,512 | 1.814 G | 69.76, 89.08 % |
     | `resnet34` | 21,797,672 | 3.664 G | 73.31, 91.42 % |
-    | `resnet50`, `_v1` | 25,557,032 | 4.089 G, 3.858 G | 76.13, 92.86 % |
-    | `resnet101`, `_v1` | 44,549,160 | 7.801 G, 7.570 G | 77.37, 93.55 % |
-    | `resnet152`, `_v1` | 60,192,808 | 11.514 G, 11.282 G | 78.31, 94.05 % |
+    | `resnet50` | 25,557,032 | 4.089 G | 76.13, 92.86 % |
+    | `resnet101` | 44,549,160 | 7.801 G | 77.37, 93.55 % |
+    | `resnet152` | 60,192,808 | 11.514 G | 78.31, 94.05 % |
+    | `resnet50_v1` | 25,557,032 | 3.858 G | |
+    | `resnet101_v1` | 44,549,160 | 7.570 G | |
+    | `resnet152_v1` | 60,192,808 | 11.282 G | |
+    | `resnet26` | 15,995,176 | 2.342 G | |
     | `resnext50_32x4d` | 25,028,904 | 4.230 G | 77.62, 93.70 % |
+    | `resnext101_32x4d` | 44,177,704 | 7.970 G | |
     | `resnext101_32x8d` | 88,791,336 | 16.414 G | 79.31 % |
     | `resnext101_64x4d` | 83,455,272 | 15.460 G | 83.25 % (a later recipe) |
-    | `resnext101_32x4d`, `resnet26` | 44,177,704, 15,995,176 | | |
     | `wide_resnet50_2` | 68,883,240 | 11.398 G | 78.47, 94.09 % |
     | `wide_resnet101_2` | 126,886,696 | 22.753 G | 78.85 % |
-    | `cifar20`, `32`, `44` | 269,722, 464,154, 658,586 | 0.041 G, 0.069 G, 0.097 G | error 8.75, 7.51, 7.17 % |
-    | `cifar56`, `110` | 853,018, 1,727,962 | 0.125 G, 0.253 G | error 6.97, 6.43 % |
+    | `cifar20` at 32x32x3 | 269,722 | 0.041 G | error 8.75 % |
+    | `cifar32` at 32x32x3 | 464,154 | 0.069 G | error 7.51 % |
+    | `cifar44` at 32x32x3 | 658,586 | 0.097 G | error 7.17 % |
+    | `cifar56` at 32x32x3 | 853,018 | 0.125 G | error 6.97 % |
+    | `cifar110` at 32x32x3 | 1,727,962 | 0.253 G | error 6.43 % |
 
     Differs from the paper: v1.5 has a bottleneck's stride on the 3x3 convolution, `stride_on_first` (variants `_v1`) on
     the first 1x1, as published; the last layer starts from N(0, 0.01^2) (Goyal et al. 2017, arXiv:1706.02677); with

@@ -125,12 +125,19 @@ class LaterResNet(nn.Module):
 
     | variant | parameters | MACs |
     |---|---|---|
-    | `resnet18d`, `26d`, `34d` | 11,708,744, 16,014,408, 21,816,904 | 2.054 G, 2.582 G, 3.903 G |
-    | `resnet50d`, `101d`, `152d` | 25,576,264, 44,568,392, 60,212,040 | 4.329 G, 8.041 G, 11.753 G |
-    | `seresnet18`, `34` | 11,779,624, 21,960,416 | 1.814 G, 3.664 G |
-    | `seresnet50`, `101` | 28,088,024, 49,326,872 | 4.092 G, 7.806 G |
+    | `resnet18d` | 11,708,744 | 2.054 G |
+    | `resnet26d` | 16,014,408 | 2.582 G |
+    | `resnet34d` | 21,816,904 | 3.903 G |
+    | `resnet50d` | 25,576,264 | 4.329 G |
+    | `resnet101d` | 44,568,392 | 8.041 G |
+    | `resnet152d` | 60,212,040 | 11.753 G |
+    | `seresnet18` | 11,779,624 | 1.814 G |
+    | `seresnet34` | 21,960,416 | 3.664 G |
+    | `seresnet50` | 28,088,024 | 4.092 G |
+    | `seresnet101` | 49,326,872 | 7.806 G |
     | `seresnext50_32x4d` | 27,559,896 | 4.233 G |
-    | `seresnext101_32x4d`, `_32x8d` | 48,955,416, 93,569,048 | 7.975 G, 16.419 G |
+    | `seresnext101_32x4d` | 48,955,416 | 7.975 G |
+    | `seresnext101_32x8d` | 93,569,048 | 16.419 G |
     | `resnet50_gn` | 25,557,032 | 4.089 G |
 
     Differs from the papers: SE squeezes to a multiple of 8 channels, as timm; a bottleneck's stride is on its 3x3

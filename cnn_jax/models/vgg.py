@@ -33,14 +33,19 @@ class VGG(nn.Module):
     MACs are multiply-adds of one image; errors in % are the paper's Table 3 (one scale, evaluated densely), and in
     brackets torchvision's accuracy of the same net, centre crop.
 
-    | variant | parameters | with BatchNorm | MACs | top-1, top-5 error |
-    |---|---|---|---|---|
-    | `A` (VGG-11) | 132,863,336 | 132,868,840 | 7.609 G | 29.6, 10.4 [69.02, 88.63; BatchNorm 70.37, 89.81] |
-    | `A-LRN` | 132,863,336 | | 7.609 G | 29.7, 10.5 |
-    | `B` (VGG-13) | 133,047,848 | 133,053,736 | 11.308 G | 28.7, 9.9 [69.93, 89.25; 71.59, 90.37] |
-    | `C` | 133,638,952 | 133,647,400 | 11.771 G | 27.3, 8.8 (scale jitter) |
-    | `D` (VGG-16) | 138,357,544 | 138,365,992 | 15.470 G | 25.6, 8.1 [71.59, 90.38; 73.36, 91.52] |
-    | `E` (VGG-19) | 143,667,240 | 143,678,248 | 19.632 G | 25.5, 8.0 [72.38, 90.88; 74.22, 91.84] |
+    | variant | parameters | MACs | top-1, top-5 error |
+    |---|---|---|---|
+    | `A` (VGG-11) | 132,863,336 | 7.609 G | 29.6, 10.4 [69.02, 88.63] |
+    | `A-LRN` | 132,863,336 | 7.609 G | 29.7, 10.5 |
+    | `A-BN` | 132,868,840 | 7.609 G | [70.37, 89.81] |
+    | `B` (VGG-13) | 133,047,848 | 11.308 G | 28.7, 9.9 [69.93, 89.25] |
+    | `B-BN` | 133,053,736 | 11.308 G | [71.59, 90.37] |
+    | `C` | 133,638,952 | 11.771 G | 27.3, 8.8 (scale jitter) |
+    | `C-BN` | 133,647,400 | 11.771 G | |
+    | `D` (VGG-16) | 138,357,544 | 15.470 G | 25.6, 8.1 [71.59, 90.38] |
+    | `D-BN` | 138,365,992 | 15.470 G | [73.36, 91.52] |
+    | `E` (VGG-19) | 143,667,240 | 19.632 G | 25.5, 8.0 [72.38, 90.88] |
+    | `E-BN` | 143,678,248 | 19.632 G | [74.22, 91.84] |
 
     Differs from the paper: kernels start from Glorot's uniform distribution, as its footnote recommends, where the
     paper drew from N(0, 0.1^2) and started the deep nets from A (`kernel_initializer=initializers.normal(0.1)`).

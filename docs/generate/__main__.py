@@ -2,7 +2,7 @@
 
     python -m docs.generate                    # runs the scripts of the lecture that are new or have changed
     python -m docs.generate --only=02          # of the lecture only what begins so
-    python -m docs.generate --check=site       # does a page ask another host for something?
+    python -m docs.generate --check=site       # does a page ask another host for something, or is one missing?
 
 A page of the lecture is made again when its script, what the pages share, or the package has changed.
 """
@@ -16,18 +16,21 @@ import sys
 from pathlib import Path
 
 from docs.generate import cells, reference
-from docs.generate.check import requests
+from docs.generate.check import absent, requests
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LECTURE, PAGES = ROOT / 'docs' / 'lecture', ROOT / 'docs' / 'pages'
 BUILT, CACHE = ROOT / 'build' / 'docs', ROOT / 'build' / 'lecture'
+ONLY = ROOT / 'build' / 'only.txt'  # what the last build was asked for with --only; not there: all
 LONGEST_SECONDS = 600  # of one script; the longest took 181, beside other work, the training of its nets included
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='python -m docs.generate', description=(__doc__ or '').partition('\n')[0])
     parser.add_argument('--only', default='', help='run only the scripts that begin with this')
-    parser.add_argument('--check', type=Path, help='look through a built site for requests to other hosts')
+    parser.add_argument(
+        '--check', type=Path, help='look through a built site for requests to other hosts and missing pages'
+    )
     given = parser.parse_args(arguments)
     try:
         return _check(given.check) if given.check else _generate(given.only)
@@ -37,8 +40,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _check(site: Path) -> int:
-    found = requests(site)
-    print('\n'.join(found) or f'{site}: no page asks another host for anything')
+    found, missing, good = (
+        requests(site),
+        absent(site, ROOT / 'zensical.toml'),
+        'no page asks another host for anything',
+    )
+    if ONLY.exists():
+        only, lecture = ONLY.read_text(encoding='utf-8'), [page for page in missing if page.startswith('lecture/')]
+        missing = [page for page in missing if page not in lecture]
+        good += f'; {len(lecture)} pages of the lecture are left out by --only={only}'
+    found += [f'{site}: the menu leads to {page}, which is not there; make docs builds it' for page in missing]
+    print('\n'.join(found) or f'{site}: {good}')
     return int(bool(found))
 
 
@@ -47,6 +59,7 @@ def _generate(only: str) -> int:
     for old in BUILT.iterdir():
         shutil.rmtree(old) if old.is_dir() else old.unlink()
     shutil.copytree(PAGES, BUILT, dirs_exist_ok=True)
+    ONLY.write_text(only, encoding='utf-8') if only else ONLY.unlink(missing_ok=True)
     reference.write(BUILT / 'reference')
     _write_lecture([script for script in scripts_of_lecture() if script.name.startswith(only)])
     return 0

@@ -1,7 +1,10 @@
-"""Whether a built site keeps to itself: what its pages load by themselves must lie beside them."""
+"""Whether a built site keeps to itself and is whole: what its pages load lies beside them, its menu leads to pages."""
 
+import tomllib
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 LOADED = {'script': 'src', 'img': 'src', 'iframe': 'src', 'source': 'src', 'video': 'src', 'audio': 'src'}
 LOADED_LINKS = {'stylesheet', 'preload', 'prefetch', 'preconnect', 'dns-prefetch', 'icon', 'modulepreload'}
@@ -21,6 +24,20 @@ def requests(site: Path) -> list[str]:
         for line in sheet.read_text(encoding='utf-8').split('}')
         if 'url(http' in line or 'url(//' in line or '@import "http' in line
     ]
+
+
+def absent(site: Path, config: Path) -> list[str]:
+    """Returns the pages of the menu, as the site's configuration (zensical.toml) names them, that the site lacks."""
+    menu = tomllib.loads(config.read_text(encoding='utf-8'))['project']['nav']
+    return [page for page in _pages(menu) if not (site / page).with_suffix('.html').is_file()]
+
+
+def _pages(menu: Any) -> Iterator[str]:
+    if isinstance(menu, str):
+        yield menu
+    else:
+        for one in menu.values() if isinstance(menu, dict) else menu:
+            yield from _pages(one)
 
 
 class _Loads(HTMLParser):

@@ -4,6 +4,7 @@ Names are found without importing anything. A public name without a docstring is
 """
 
 import ast
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -98,15 +99,34 @@ def undocumented(module: str) -> Iterator[str]:
 
 
 def _section(module: str, sessions: Mapping[str, str]) -> str:
-    """A heading with the module's docstring, then each of its names, with the example that it has in `sessions`."""
+    """A heading with the module's docstring, then each of its names: fields, and the example of it in `sessions`.
+
+    A name is written as it is after an import, `cam.attribute`: many modules have a name of the same letters.
+    """
     lines = [f'::: {module}', '    options:', '      members: false', '      show_root_heading: true', '']
     for name in public(module):
         where, node = _definition(module, name)
         if node is not None:
-            lines += [f'::: {where}.{name}', '    options:', '      heading_level: 3', '']
+            heading = f'      heading: {module.rpartition(".")[2]}.{name}'
+            lines += [f'::: {where}.{name}', '    options:', '      heading_level: 3', heading, '']
+            if fields := fields_of(where, node):
+                lines += ['Fields, with their defaults:', '', f'```python\n{fields}\n```', '']
             if session := sessions.get(f'{module}.{name}'):
                 lines += [examples.shown(session), '']
     return '\n'.join(lines)
+
+
+def fields_of(module: str, node: ast.FunctionDef | ast.ClassDef) -> str:
+    """The fields of a class as they are written, '' for none: those of a Linen module or a named tuple.
+
+    They have no signature in the reference: their `__init__` is written nowhere. Those of a dataclass have one.
+    """
+    if not isinstance(node, ast.ClassDef) or node.decorator_list:
+        return ''
+    source = _path(module).read_text(encoding='utf-8').splitlines()
+    fields = [one for one in node.body if isinstance(one, ast.AnnAssign) and ast.unparse(one.target)[0] != '_']
+    lines = [line for one in fields for line in source[one.lineno - 1 : one.end_lineno]]
+    return textwrap.dedent('\n'.join(lines))
 
 
 def _definition(module: str, name: str) -> tuple[str, ast.FunctionDef | ast.ClassDef | None]:

@@ -6,10 +6,10 @@ Expect: nothing yet, it is not measured. Model: Lin et al. 2013, arXiv:1312.4400
 """
 
 import optax
-from cnn_jax.models.network_in_network import NetworkInNetwork
 
 from cnn_jax.data import augment, outlines, synthetic
 from cnn_jax.experiment import Experiment
+from cnn_jax.models.network_in_network import NetworkInNetwork
 from cnn_jax.tasks import ordinal
 
 

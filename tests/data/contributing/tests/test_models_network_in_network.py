@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+
 from cnn_jax.models.network_in_network import NetworkInNetwork
 
 
