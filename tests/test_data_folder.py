@@ -140,6 +140,15 @@ def test_an_overwritten_image_is_read_again(tmp_path):
     assert again.seal.differs(source.seal)  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def test_where_the_copy_is_is_said_when_it_is_made(tmp_path):
+    data, said, again = folder.load(folder=make_flat(tmp_path / 'own', {'cat': 4, 'dog': 4}), **SMALL), [], []
+    data.prepare(tmp_path, said.append)
+    data.prepare(tmp_path, again.append)
+    lines = [line for line in said if 'were copied to' in line]
+    assert (len(lines), sum('were copied to' in line for line in again)) == (1, 0)
+    assert sum(path.is_dir() for path in tmp_path.glob('cnn_jax_folder_*/*') if str(path) in lines[0]) == 1
+
+
 def test_a_prepared_copy_is_made_again_after_a_change(tmp_path):
     root = make_flat(tmp_path / 'own', {'cat': 3, 'dog': 3})
     first = folder.load(folder=root, **SMALL)
@@ -403,6 +412,12 @@ def test_small_classes_lend_to_the_validation(tmp_path, caplog):
     assert 'on one side of the validation split alone, which have none to lend: 1: eel' in caplog.text
     assert 'on one side of the validation split alone: 1, each lends one: dog' in caplog.text
     assert data.class_counts[1:] == (1, 1)
+    counts = [sum(source[row]['label'] == label for row in range(len(source))) for label in range(3)]
+    assert data.class_sizes == {
+        'train': (1, data.class_counts[0]), 'validation': (0, max(counts)), 'test': (1, 1),
+    }  # fmt: skip
+    assert pipeline.class_size_note(data, 'validation') == f', 0 to {max(counts)} a class'
+    assert pipeline.class_size_note(data, 'test') == ', 1 a class'
 
 
 def test_without_an_image_to_spare_there_is_no_validation_split(tmp_path, caplog):

@@ -91,6 +91,7 @@ def build(
             _clear(name, building, shards)
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(building, folder)
+            say(f'{name}: the images were copied to {folder}, their files as they are')
     except (OSError, RuntimeError) as error:  # ArrayRecord's writer raises RuntimeError where a disk is full
         check_shortage(error)
         reason = str(error).splitlines()[0]
