@@ -19,6 +19,7 @@ from cnn_jax.data.formats.view import Seen
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.main import main
 from cnn_jax.prediction import pictures
+from cnn_jax.weights.safetensors_file import write_safetensors
 
 pytestmark = pytest.mark.usefixtures('signal_handlers')
 
@@ -273,6 +274,14 @@ def test_a_saved_net_of_digits_is_loaded_too(net, run, tmp_path):
     np.testing.assert_array_equal(again.pixels(paths), net.pixels(paths))
     np.testing.assert_allclose(again.inputs(paths), net.inputs(paths), rtol=1e-6, atol=1e-6)
     assert [one['prediction'] for one in again.predict(paths)] == [one['prediction'] for one in net.predict(paths)]
+
+
+def test_what_load_cannot_take_says_what_it_takes(tmp_path):
+    with pytest.raises(CnnJaxError, match=r'load: .*photo is no run and no file; give the work folder of a run'):
+        cnn_jax.load(tmp_path / 'photo')
+    write_safetensors(tmp_path / 'resnet18.safetensors', {'conv1.weight': np.zeros(3)}, {'format': 'pt'})
+    with pytest.raises(CnnJaxError, match=r"cnn_jax\.load\(FILE, architecture='torchvision/ARCH'\)"):
+        cnn_jax.load(tmp_path / 'resnet18.safetensors')
 
 
 def test_a_file_that_does_not_say_how_its_images_are_prepared_is_refused(net, tmp_path):
