@@ -212,7 +212,7 @@ def test_folders_in_a_class_and_what_is_no_image(tmp_path, caplog):
     os.symlink(root / 'train' / 'cat', root / 'train' / 'cat' / 'images' / 'around')  # a circle ends
     data = folder.load(folder=str(root), **SMALL)
     assert data.splits == {'train': 6, 'test': 2}
-    assert 'files left out, which are no images: 1 (1 .txt)' in caplog.text
+    assert 'files left out, which are not images: 1 (1 .txt)' in caplog.text
     assert '.DS_Store' not in caplog.text
 
 

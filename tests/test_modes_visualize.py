@@ -93,7 +93,10 @@ def test_a_class_is_named_or_numbered(run, capsys):
         assert json.loads(str(arrays['settings']))['unit'] == 3
     capsys.readouterr()
     for given, text in [
-        (['--method=gradient', '--unit=circel'], '--unit=circel: no class is called so; give a name or a number of 0 '),
+        (
+            ['--method=gradient', '--unit=circel'],
+            'unit: circel given; no class is called so; give a name or a number of 0 ',
+        ),
         (['--unit=-1'], 'no class is called so'),
         (['--method=gradient', '--unit=circel'], ' and 2 more'),
         (['--method=gradient', '--layer=fc', f'--unit={name}'], 'a unit is a number here'),

@@ -53,7 +53,7 @@ def predict(
     if output is not None and not is_file(output):
         check_names(found.files)
     if found.left_out:
-        log.say(f'{found.left_out:,} files in {images} are no images and are left out')
+        log.say(f'{found.left_out:,} files in {images} are not images and are left out')
     shown: list[dict[str, Any]] = []
     unplaced = 0
     bad: list[str] = []

@@ -43,16 +43,20 @@ def unit_number(text: str, subject: Subject, method: str | None, layer: str | No
     if text.isdecimal() and text.isascii():
         return int(text)
     if not _explains_classes(subject.task, method, layer):
-        raise CnnJaxError(f'--unit={text}: a unit is a number here, from 0')
+        raise CnnJaxError(f'unit: {text} given; a unit is a number here, from 0')
     found = [number for number, name in enumerate(subject.class_names) if name.lower() == text.strip().lower()]
     if len(found) > 1:
-        raise CnnJaxError(f'--unit={text}: several classes are called so; give a number, {", ".join(map(str, found))}')
+        raise CnnJaxError(
+            f'unit: {text} given; several classes are called so; give a number, {", ".join(map(str, found))}'
+        )
     if not found:
         numbers = {name: number for number, name in enumerate(subject.class_names)}
         near = closest(text, numbers)
         listed = [f'{numbers[name]} {name}' for name in near[:LISTED]]
         more = f' and {len(near) - LISTED} more' if len(near) > LISTED else ''
-        raise CnnJaxError(f'--unit={text}: no class is called so; give a name or a number of {", ".join(listed)}{more}')
+        raise CnnJaxError(
+            f'unit: {text} given; no class is called so; give a name or a number of {", ".join(listed)}{more}'
+        )
     return found[0]
 
 
