@@ -14,6 +14,8 @@ from cnn_jax.data import folder, pipeline, streaming
 from cnn_jax.data.formats import folder_splits
 from cnn_jax.data.formats.folder_splits import Division
 from cnn_jax.data.formats.remembered import Remembered, remembering
+from cnn_jax.devices import mapping
+from cnn_jax.devices.feed import open_feed
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.files import cache
 
@@ -449,6 +451,26 @@ def test_balanced_rows(tmp_path):
     assert held.num_train == 2 * max(held.class_counts)
     assert held.open('train', tmp_path).seal.count == sum(held.class_counts)
     assert held.splits['validation'] == 9 - sum(held.class_counts)
+
+
+def test_a_bad_image_is_said_once_a_run_with_its_folder(tmp_path, caplog):
+    root = make_flat(tmp_path / 'own', {'train/cat': 20, 'train/dog': 20, 'test/cat': 1, 'test/dog': 1})
+    (tmp_path / 'own' / 'train' / 'cat' / 'broken.jpg').write_text('not an image')
+    feed = open_feed(
+        folder.load(folder=root, **HELD | {'max_bad_images': 0.05}),
+        data_dir=tmp_path,
+        seed=0,
+        mesh=mapping.make_mesh(1),
+    )
+    sizes = {split: len(feed.source(split)) for split in ('train', 'validation')}
+    (there,) = [split for split in sizes if 'of which cannot be read' in feed.size_note(split)]
+    assert f'{there} has {sizes[there]} images, 1 of which cannot be read' in feed.size_note(there)
+    assert caplog.text.count('broken.jpg') == 0
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            feed.images(there, np.arange(sizes[there]))
+    assert caplog.text.count('broken.jpg') == 1
+    assert f'1 bad image of {sizes[there]} in {root} {there}, more than 1 stop the run: cat/broken.jpg: ' in caplog.text
 
 
 def test_a_bad_image_that_stands_several_times_counts_once(tmp_path):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cnn_jax.data.formats import crops, encoded, folder_splits, remembered, seal, shards, sides
+from cnn_jax.data.formats import bad_images, crops, encoded, folder_splits, remembered, seal, shards, sides
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
 from cnn_jax.data.formats.fields import Field
 from cnn_jax.data.formats.folder_splits import Listing
@@ -171,7 +171,7 @@ class _Folder:
 
         def open_split(split: str, data_dir: Path) -> Source:
             now, parts = found()
-            return self._open(split, self._build(now, data_dir, log.info), now, parts)
+            return self._open(split, self._build(now, data_dir, log.info, name_bad=False), now, parts)
 
         def prepare(data_dir: Path, say: Say) -> None:
             say(f'folder: {len(listing.classes):,} classes in {self.root}')
@@ -242,17 +242,26 @@ class _Folder:
             split: (min(found), max(found)) for split, found in counts.items() if split != 'train' or not self.balanced
         }
 
-    def _build(self, listing: Listing, data_dir: Path, say: Say) -> Path:
+    def _build(self, listing: Listing, data_dir: Path, say: Say, *, name_bad: bool = True) -> Path:
         assert listing.items is not None
-        classes = listing.classes
-        return shards.build(self.name, data_dir, listing.items, class_names=classes, say=say, decoding=self.decoding)
+        return shards.build(
+            self.name, data_dir, listing.items, class_names=listing.classes, say=say, decoding=self.decoding,
+            called=str(self.root), name_bad=name_bad,
+        )  # fmt: skip
 
     def _open(self, split: str, where: Path, listing: Listing, held: Held | None) -> EncodedSource:
         several = functools.partial(encoded.several_classes, num_classes=len(listing.classes))
         part = self._part(split, listing, held)
         stored = 'train' if part is not None else split
         answer = several if listing.several else encoded.one_class
-        return EncodedSource(where, stored, self.decoding, part=part, answer=answer)
+        assert listing.items is not None
+        items = listing.items[stored]
+        rows = range(len(items)) if part is None else {*part.rows}
+        bad = bad_images.bad_in(where, stored)
+        num_bad = sum(any(line.startswith(f'{items[row].name}: ') for line in bad) for row in rows) if bad else 0
+        return EncodedSource(
+            where, stored, self.decoding, part=part, answer=answer, called=str(self.root), num_bad=num_bad
+        )
 
     def _part(self, split: str, listing: Listing, held: Held | None) -> encoded.Part | None:
         """The rows of the stored training split that a split is; None where it is stored as a whole."""
