@@ -3,6 +3,7 @@
 A file below `experiments/ablations/` is an experiment file with one more export, `ABLATION`.
 """
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -52,4 +53,4 @@ class Ablation:
 
 def published(name: str) -> Ablation | None:
     """The `ABLATION` of an experiment file; None if it has none."""
-    return function(name).__globals__.get('ABLATION')
+    return inspect.unwrap(function(name)).__globals__.get('ABLATION')

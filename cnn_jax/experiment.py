@@ -160,7 +160,8 @@ def function(name: str) -> Callable[..., Experiment]:
     """The function `experiment` of a file below `experiments/`, or of an existing `.py` file.
 
     Raises:
-        CnnJaxError: there is no such file, it fails, it defines no `experiment`, or one that cannot be given options.
+        CnnJaxError: there is no such file, it fails, it defines no `experiment`, or one that cannot be given options;
+            later, of the function: an option that it has not.
     """
     found = module(name)
     if not callable(getattr(found, 'experiment', None)):
@@ -168,10 +169,21 @@ def function(name: str) -> Callable[..., Experiment]:
             f'{experiment_file.find(name)} defines no function experiment(*, ...); see CONTRIBUTING.md for the form'
         )
     try:
-        options.signature(found.experiment)
+        known = options.signature(found.experiment)
     except ValueError as error:
         raise CnnJaxError(f'{experiment_file.find(name)}: {error}') from error
-    return found.experiment
+    return _checking_names(found.experiment, known)
+
+
+def _checking_names(make: Callable[..., Experiment], known: list[options.Option]) -> Callable[..., Experiment]:
+    """The function, which says of an unknown option what the command line says."""
+
+    @functools.wraps(make)
+    def made(*args: Any, **given: Any) -> Experiment:
+        options.check_known(known, given)
+        return make(*args, **given)
+
+    return made
 
 
 def load(name: str, given: Mapping[str, Any], *, known: Remembered | None = None) -> Loaded:

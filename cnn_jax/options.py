@@ -5,7 +5,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from cnn_jax.errors import CnnJaxError, unknown
@@ -71,15 +71,21 @@ def resolve(options: list[Option], given: Mapping[str, Any], group: str = 'confi
     Raises:
         CnnJaxError: an unknown option, or a value that does not fit; the line says what would.
     """
+    check_known(options, given, group)
+    by_name = {option.name: option for option in options}
+    values = {name: option.default for name, option in by_name.items()}
+    return {
+        name: parse(by_name[name], given[name], group) if name in given else value for name, value in values.items()
+    }
+
+
+def check_known(options: list[Option], given: Iterable[str], group: str = 'config') -> None:
+    """Raises CnnJaxError for a name that is no option, with those that are."""
     by_name = {option.name: option for option in options}
     for name in given:
         if name not in by_name:
             what = 'option' if group == 'config' else f'--{group}'
             raise CnnJaxError(unknown(what, name, by_name) + '; --help shows them with their types')
-    values = {name: option.default for name, option in by_name.items()}
-    return {
-        name: parse(by_name[name], given[name], group) if name in given else value for name, value in values.items()
-    }
 
 
 def parse(option: Option, value: Any, group: str = 'config') -> Any:

@@ -16,9 +16,9 @@ and the running averages of their BatchNorms: `conv1,stage*` is all of a ResNet 
 
 In place of class folders a CSV file may name the images and their labels: a header `file,label`, files named from the
 folder on, and a column `split` (train, val, test) if you like. Where a file has several labels, `cat;dog`, the task is
-multi-label. A tenth of the images to train on is held out: `patience` and the best checkpoint look at these, and at the
-test images nobody does before the end. For unequal classes `balance=sampling` shows the images of small ones more
-often, `balance=weights` lets them count more in the loss.
+multi-label. About a tenth of the images to train on is held out: `patience` and the best checkpoint look at these, and
+at the test images nobody does before the end. For unequal classes `balance=sampling` shows the images of small ones
+more often, `balance=weights` lets them count more in the loss.
 
 SGD with momentum 0.9, a warm-up and a cosine decay; `augmentation` is random crops and mirror images when light, adds
 TrivialAugment when medium, and when strong RandAugment (two operations of strength 9) and random erasing (a quarter of
@@ -73,8 +73,8 @@ def experiment(
     image_size: int = 224,
     resize: int = 256,  # of the short side in evaluation, before the centre is taken
     min_area: float = 0.08,  # the least share of an image that a training crop has
-    test_fraction: float = 0.2,  # of each class, where the folder has no test folder of its own
-    validation: float = 0.1,  # of the training images, held out to choose by, where it has no such folder; 0: none
+    test_fraction: float = 0.2,  # an image's chance to be for testing, without such a folder: of 30, 2 or 10 may be
+    validation: float = 0.1,  # a training image's chance to be held out to choose by, without such a folder; 0: none
     transform_input: bool = False,  # googlenet: for torchvision's released weights
     max_bad_images: float = 0.01,  # a larger share of images that cannot be decoded stops the run; one never does
     max_pixels: int = MAX_PIXELS,  # a larger image is refused

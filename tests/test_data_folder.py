@@ -14,6 +14,8 @@ from cnn_jax.data import folder, pipeline, streaming
 from cnn_jax.data.formats import folder_splits
 from cnn_jax.data.formats.folder_splits import Division
 from cnn_jax.data.formats.remembered import Remembered, remembering
+from cnn_jax.devices import mapping
+from cnn_jax.devices.feed import open_feed
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.files import cache
 
@@ -140,6 +142,15 @@ def test_an_overwritten_image_is_read_again(tmp_path):
     assert again.seal.differs(source.seal)  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def test_where_the_copy_is_is_said_when_it_is_made(tmp_path):
+    data, said, again = folder.load(folder=make_flat(tmp_path / 'own', {'cat': 4, 'dog': 4}), **SMALL), [], []
+    data.prepare(tmp_path, said.append)
+    data.prepare(tmp_path, again.append)
+    lines = [line for line in said if 'were copied to' in line]
+    assert (len(lines), sum('were copied to' in line for line in again)) == (1, 0)
+    assert sum(path.is_dir() for path in tmp_path.glob('cnn_jax_folder_*/*') if str(path) in lines[0]) == 1
+
+
 def test_a_prepared_copy_is_made_again_after_a_change(tmp_path):
     root = make_flat(tmp_path / 'own', {'cat': 3, 'dog': 3})
     first = folder.load(folder=root, **SMALL)
@@ -203,7 +214,7 @@ def test_folders_in_a_class_and_what_is_no_image(tmp_path, caplog):
     os.symlink(root / 'train' / 'cat', root / 'train' / 'cat' / 'images' / 'around')  # a circle ends
     data = folder.load(folder=str(root), **SMALL)
     assert data.splits == {'train': 6, 'test': 2}
-    assert 'files left out, which are no images: 1 (1 .txt)' in caplog.text
+    assert 'files left out, which are not images: 1 (1 .txt)' in caplog.text
     assert '.DS_Store' not in caplog.text
 
 
@@ -403,6 +414,12 @@ def test_small_classes_lend_to_the_validation(tmp_path, caplog):
     assert 'on one side of the validation split alone, which have none to lend: 1: eel' in caplog.text
     assert 'on one side of the validation split alone: 1, each lends one: dog' in caplog.text
     assert data.class_counts[1:] == (1, 1)
+    counts = [sum(source[row]['label'] == label for row in range(len(source))) for label in range(3)]
+    assert data.class_sizes == {
+        'train': (1, data.class_counts[0]), 'validation': (0, max(counts)), 'test': (1, 1),
+    }  # fmt: skip
+    assert pipeline.class_size_note(data, 'validation') == f', 0 to {max(counts)} a class'
+    assert pipeline.class_size_note(data, 'test') == ', 1 a class'
 
 
 def test_without_an_image_to_spare_there_is_no_validation_split(tmp_path, caplog):
@@ -434,6 +451,26 @@ def test_balanced_rows(tmp_path):
     assert held.num_train == 2 * max(held.class_counts)
     assert held.open('train', tmp_path).seal.count == sum(held.class_counts)
     assert held.splits['validation'] == 9 - sum(held.class_counts)
+
+
+def test_a_bad_image_is_said_once_a_run_with_its_folder(tmp_path, caplog):
+    root = make_flat(tmp_path / 'own', {'train/cat': 20, 'train/dog': 20, 'test/cat': 1, 'test/dog': 1})
+    (tmp_path / 'own' / 'train' / 'cat' / 'broken.jpg').write_text('not an image')
+    feed = open_feed(
+        folder.load(folder=root, **HELD | {'max_bad_images': 0.05}),
+        data_dir=tmp_path,
+        seed=0,
+        mesh=mapping.make_mesh(1),
+    )
+    sizes = {split: len(feed.source(split)) for split in ('train', 'validation')}
+    (there,) = [split for split in sizes if 'of which cannot be read' in feed.size_note(split)]
+    assert f'{there} has {sizes[there]} images, 1 of which cannot be read' in feed.size_note(there)
+    assert caplog.text.count('broken.jpg') == 0
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            feed.images(there, np.arange(sizes[there]))
+    assert caplog.text.count('broken.jpg') == 1
+    assert f'1 bad image of {sizes[there]} in {root} {there}, more than 1 stop the run: cat/broken.jpg: ' in caplog.text
 
 
 def test_a_bad_image_that_stands_several_times_counts_once(tmp_path):

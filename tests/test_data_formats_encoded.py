@@ -155,10 +155,10 @@ def test_bad_images_are_counted_named_once_and_replaced(tmp_path, root, caplog):
         for _ in range(3):
             examples = source.read_random([15, 16, 17], epochs=[1, 1, 1], seed=0)
     assert [record.getMessage() for record in caplog.records] == [
-        f'bad image, 1 of at most 2 in {NAME} train: n00000002/n00000002_0.JPEG: a JPEG file that is cut short or '
-        'damaged; the next good one stands in for it',
-        f'bad image, 2 of at most 2 in {NAME} train: n00000002/n00000002_1.JPEG: 20000 x 20000 = 400,000,000 pixels, '
-        'at most 67,108,864 are decoded; the next good one stands in for it',
+        f'1 bad image of 27 in {NAME} train, more than 2 stop the run: n00000002/n00000002_0.JPEG: a JPEG file that '
+        'is cut short or damaged; the next good one stands in for it',
+        f'2 bad images of 27 in {NAME} train, more than 2 stop the run: n00000002/n00000002_1.JPEG: 20000 x 20000 = '
+        '400,000,000 pixels, at most 67,108,864 are decoded; the next good one stands in for it',
     ]
     assert sorted(source.bad_images.found) == [15, 16]
     encoded = source.records([17])[0].encoded  # the next good one, with the box of the own row
@@ -278,7 +278,8 @@ def test_progress_is_said(tmp_path, root):
     build(tmp_path, root, say=lines.append)
     done = [line for line in lines if line.startswith(f'{NAME}: [')]
     assert done[-1].startswith(f'{NAME}: [####################] 36 of 36 images written, ')
-    assert lines[-1].startswith(f'{NAME}: 1 photographs are stored on their side, as EXIF says; they are not turned')
+    assert lines[-1] == f'{NAME}: the images were copied to {tmp_path / NAME}/1.0.0, their files as they are'
+    assert lines[-2].startswith(f'{NAME}: 1 photographs are stored on their side, as EXIF says; they are not turned')
 
 
 @pytest.mark.parametrize(
@@ -323,7 +324,7 @@ def test_a_bad_image_is_replaced_from_its_own_part(tmp_path, root, caplog):
     examples = source.read_random([0, 1, 2], epochs=[1, 1, 1], seed=0)
     assert [example['label'] for example in examples] == [0, 0, 0]
     assert list(source.bad_images.found) == [0], 'the image stands twice and counts once'
-    assert 'bad image, 1 of at most 1 in cnn_jax_tree validation' in caplog.text
+    assert '1 bad image of 2 in cnn_jax_tree validation, more than 1 stop the run' in caplog.text
     assert source[2]['readable'] is False
     assert len(source.bad_images.found) == 1
 

@@ -68,6 +68,6 @@ def test_a_bad_image_is_said_in_the_log_of_the_run(tmp_path, data_dir, capsys):
     log.listen()
     list(islice(streaming.stream(lenient, seed=0, batch_size=8), 13))  # two epochs: it is said once
     log.close()
-    line = 'warning: bad image, 1 of at most 2 in cnn_jax_photographs train: n02/n02_3.JPEG: '
+    line = ' in cnn_jax_photographs train, more than 2 stop the run: n02/n02_3.JPEG: '
     assert capsys.readouterr().out.count(line) == 1
     assert (tmp_path / 'run' / 'log.txt').read_text().count(line) == 1

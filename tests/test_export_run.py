@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
+from small_imagenet import make_tree
 
 from cnn_jax import experiment
 from cnn_jax.data.formats.encoded import Decoding
@@ -19,6 +21,7 @@ from cnn_jax.errors import CnnJaxError
 from cnn_jax.export import check, fresh, onnx_writer, preprocessing
 from cnn_jax.export.function import in_float32, make_function
 from cnn_jax.export.run import Trained, export
+from cnn_jax.files import cache
 from cnn_jax.main import main
 from cnn_jax.models.fcn import FCN
 from cnn_jax.models.resnet import ResNet
@@ -50,11 +53,33 @@ def test_the_folder_has_what_another_program_needs(exported):
     assert 'uint8 (batch, 8, 8, 1)' in text
     assert 'opset 18' in text
     assert text.count('23 images at batch 1 and 7') == 2
+    assert text.count('all answers are equal') == 2
+
+
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [('lenet_digits', {}), ('resnet_imagenet', {}), ('scenes_segment', {}), ('finetune_folder', {'upright': True})],
+)
+def test_the_lines_for_a_picture_file_make_what_evaluation_does(name, options, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, 'folder', lambda name: tmp_path / 'cache')
+    if name == 'finetune_folder':
+        options |= {'folder': str(make_tree(tmp_path / 'photos')), 'image_size': 60, 'resize': 70}
+    data, colours = experiment.load(name, options).experiment.data, np.random.default_rng(0)
+    monkeypatch.chdir(tmp_path)
+    for size in ((90, 61), (333, 500)):
+        picture = Image.fromarray(colours.integers(0, 256, (*size, 3), np.uint8))
+        exif = picture.getexif()
+        exif[0x0112] = 6  # on its side
+        picture.save('picture.jpg', exif=exif)
+        made: Any = {}
+        exec(preprocessing.from_a_file(data), made)
+        assert made['images'].dtype == np.uint8
+        np.testing.assert_array_equal(made['images'][0], data.read_file(Path('picture.jpg').read_bytes()))
 
 
 def test_the_lines_of_its_readme_give_the_example(exported):
     """In one process that knows nothing of this project."""
-    blocks = re.findall(r'```python\n(.*?)```', (exported / 'README.md').read_text(), re.DOTALL)
+    _, *blocks = re.findall(r'```python\n(.*?)```', (exported / 'README.md').read_text(), re.DOTALL)
     assert [len(block.strip().splitlines()) for block in blocks] == [5, 5]
     code = '\n'.join([*blocks, 'import sys; print(any("cnn_jax" in name for name in sys.modules))'])
     done = subprocess.run([sys.executable, '-I', '-c', code], cwd=exported, capture_output=True, text=True, check=True)

@@ -88,8 +88,9 @@ def test_finished_cells_are_not_run_again_and_the_grid_can_grow(finished, capsys
 def test_a_dry_run_writes_nothing(tmp_path, capsys):
     assert ablate(tmp_path / 'grid', '--dry_run') == 0
     text = capsys.readouterr().out
-    assert 'learning_rate=0.01  (baseline): 4 steps' in text
-    assert '--cell 2, 3' in text
+    assert 'learning_rate=0.01  (baseline): --cell 0, 1\n  learning_rate=0.001: --cell 2, 3\n' in text
+    assert 'learning_rate=0.01: 4 steps, ' in text
+    assert text.index('--cell 2, 3') < text.index('learning_rate=0.01: 4 steps')
     assert '1 training step is compiled' in text
     assert 'expected time' in text
     assert not (tmp_path / 'grid').exists()

@@ -85,6 +85,27 @@ def json_label(run, row):
     return loaded.experiment.data.class_names[loaded.experiment.data.open('test', run)[row]['label']]
 
 
+def test_a_class_is_named_or_numbered(run, capsys):
+    command = ['--mode=visualize', f'--workdir={run}', '--image=5']
+    name = experiment.load(str(TINY), {}).experiment.data.class_names[3].upper()
+    assert main([*command, '--method=gradient', f'--unit={name}']) == 0
+    with np.load(run / 'figures' / 'gradient_3_5.npz') as arrays:
+        assert json.loads(str(arrays['settings']))['unit'] == 3
+    capsys.readouterr()
+    for given, text in [
+        (
+            ['--method=gradient', '--unit=circel'],
+            'unit: circel given; no class is called so; give a name or a number of 0 ',
+        ),
+        (['--unit=-1'], 'no class is called so'),
+        (['--method=gradient', '--unit=circel'], ' and 2 more'),
+        (['--method=gradient', '--layer=fc', f'--unit={name}'], 'a unit is a number here'),
+        (['--method=top_patches', f'--unit={name}'], 'a unit is a number here'),
+    ]:
+        assert main([*command, *given]) == 2
+        assert text in capsys.readouterr().err
+
+
 def test_settings_of_a_method_are_typed_kept_and_checked(run, capsys):
     command = ['--mode=visualize', f'--workdir={run}', '--method=class_images']
     assert main([*command, '--set.presets=plain,lucid', '--set.steps=3', '--set.most=2']) == 0

@@ -19,6 +19,7 @@ from cnn_jax.data.formats.view import Seen
 from cnn_jax.errors import CnnJaxError, DataError
 from cnn_jax.main import main
 from cnn_jax.prediction import pictures
+from cnn_jax.weights.safetensors_file import write_safetensors
 
 pytestmark = pytest.mark.usefixtures('signal_handlers')
 
@@ -112,8 +113,16 @@ def test_what_cannot_be_read_stands_in_its_place(run, tmp_path, capsys):
     for path in folder.glob('*.png'):
         path.unlink()
     assert main(given) == 3
-    assert 'none of 3 pictures could be read: ' in capsys.readouterr().err
-    assert len(rows_of(tmp_path / 'found.csv')) == 6, 'what was there before stays'
+    said = capsys.readouterr().err
+    assert 'none of 3 pictures could be read: ' in said
+    assert f'{tmp_path}/found.csv says why of each' in said
+    words = 'not an image, or not in a supported format (JPEG, PNG, '
+    assert [words in row['error'] for row in rows_of(tmp_path / 'found.csv')] == [True] * 3
+    one = sorted(folder.glob('*.jpg'))[0]
+    alone = [*given[:2], f'--images={one}', f'--output={tmp_path}/one.csv']
+    assert main(alone) == 3
+    (row,) = rows_of(tmp_path / 'one.csv')
+    assert (row['file'], row['prediction']) == (str(one), '')
 
 
 @pytest.mark.parametrize(
@@ -279,6 +288,14 @@ def test_a_saved_net_answers_from_its_file_alone(net, run, tmp_path, capsys):
     for more, words in ((['--checkpoint=best'], 'is of a run'), ([f'--init_from={tmp_path}/no'], 'is not there')):
         assert main([*given, *more]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_what_load_cannot_take_says_what_it_takes(tmp_path):
+    with pytest.raises(CnnJaxError, match=r'load: .*photo is no run and no file; give the work folder of a run'):
+        cnn_jax.load(tmp_path / 'photo')
+    write_safetensors(tmp_path / 'resnet18.safetensors', {'conv1.weight': np.zeros(3)}, {'format': 'pt'})
+    with pytest.raises(CnnJaxError, match=r"cnn_jax\.load\(FILE, architecture='torchvision/ARCH'\)"):
+        cnn_jax.load(tmp_path / 'resnet18.safetensors')
 
 
 def test_a_file_that_does_not_say_how_its_images_are_prepared_is_refused(net, tmp_path):

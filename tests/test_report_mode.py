@@ -205,6 +205,17 @@ def test_the_list_has_each_run_escapes_its_names_and_links_its_page(run, capsys)
     assert not os.path.exists(folder / 'config.json')
 
 
+def test_a_short_run_says_how_its_microscope_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training_run, 'PICTURES_FROM', 3)
+    given = [f'--experiment={TINY}', f'--workdir={tmp_path}', '--config.num_steps=2']
+    assert main(given) == 0
+    assert f'--mode=report --workdir={tmp_path} writes its microscope' in capsys.readouterr().out
+    monkeypatch.setattr(training_run, 'PICTURES_FROM', 2)
+    monkeypatch.setattr(draw, 'AT_THE_END', ('filters',))
+    assert main(given) == 0
+    assert 'writes its microscope' not in capsys.readouterr().out
+
+
 def test_a_run_ends_with_the_cheap_part_of_its_microscope(tmp_path, monkeypatch):
     monkeypatch.setattr(training_run, 'PICTURES_FROM', 2)
     monkeypatch.setattr(draw, 'AT_THE_END', ('filters',))  # of the pictures, which come before it

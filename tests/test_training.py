@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from cnn_jax import experiment
 from cnn_jax.devices import mapping
 from cnn_jax.devices.stop import StopRequest
+from cnn_jax.main import main
 from cnn_jax.training import run as whole
 from cnn_jax.training import states
 from cnn_jax.training import train as training
@@ -136,6 +137,14 @@ def test_the_step_keeps_no_second_copy_of_the_state(mode):
     own = [math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)]
     assert memory.alias_size_in_bytes >= sum(own)
     assert memory.output_size_in_bytes - memory.alias_size_in_bytes < 500, 'new are the metrics, and a table of places'
+
+
+def test_weights_that_are_not_there_are_said_with_where_to_have_them(tmp_path, capsys):
+    given = [f'--experiment={TINY}', f'--workdir={tmp_path}/run', f'--init_from={tmp_path}/resnet18.safetensors']
+    assert main(given) == 2
+    said = capsys.readouterr().err
+    assert 'resnet18.safetensors is not there; give a weights file or a run, --init_from=FILE' in said
+    assert 'model.safetensors of timm/resnet18.tv_in1k' in said
 
 
 def test_what_is_drawn_does_not_depend_on_the_time(monkeypatch):

@@ -20,7 +20,7 @@ from cnn_jax.main import main
 from cnn_jax.statistics.metric import LOSS
 from cnn_jax.tasks.classification.task import TOP1
 from cnn_jax.training import restore
-from cnn_jax.training.choice import Choice, best_checkpoints
+from cnn_jax.training.choice import Choice, best_checkpoints, idle_patience
 from cnn_jax.training.setup import Setup
 from cnn_jax.training.train import train
 from cnn_jax.workdir import outcome
@@ -59,6 +59,23 @@ def test_a_lower_loss_is_better_where_the_loss_is_the_headline(tmp_path):
 def test_patience_counts_evaluations_since_the_best(patience, exhausted, tmp_path):
     values = [(0.5, 1.0), (0.9, 1.0), (0.7, 1.0), (0.8, 1.0)]
     assert choice_of(values, tmp_path, patience=patience).exhausted is exhausted
+
+
+@pytest.mark.parametrize('num_steps', [24, 25])
+def test_a_patience_that_cannot_end_a_run_is_said(num_steps, tmp_path):
+    """It can where so many evaluations before the last step are enough, the first of them being the best."""
+    before_the_end = [step for step in range(1, num_steps) if step % 4 == 0]
+    for patience in range(1, 9):
+        worse_and_worse = [(1 / step, 1.0) for step in before_the_end]
+        can = choice_of(worse_and_worse, tmp_path, patience=patience).exhausted
+        line = idle_patience(patience, num_steps=num_steps, evaluate_every=4)
+        assert (line is None) is can
+        assert can or f'every 4 of {num_steps} steps there are {len(before_the_end)};' in str(line)
+
+
+def test_a_run_says_that_its_patience_is_idle(tmp_path):
+    run(tmp_path, num_steps=6, patience=2)
+    assert 'warning: patience 2 cannot end this run' in (tmp_path / 'log.txt').read_text(encoding='utf-8')
 
 
 @functools.cache

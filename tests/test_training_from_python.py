@@ -17,6 +17,11 @@ TINY = 'tests/tiny_experiment.py'
 SHORT = {'num_steps': 4, 'evaluate_every': 2, 'validation': 0.2}
 
 
+def test_an_option_that_is_none_is_said_as_on_the_command_line():
+    with pytest.raises(CnnJaxError, match=r"unknown option: 'num_step'; choose from: num_steps, .*; --help shows them"):
+        experiment.function(TINY)(num_step=3)
+
+
 def test_importing_the_package_is_quick_and_brings_no_jax():
     code = "import sys, cnn_jax; print({'jax', 'flax', 'numpy'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, '-c', code], text=True).strip() == 'set()'

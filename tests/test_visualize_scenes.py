@@ -247,6 +247,20 @@ def test_a_net_in_the_hand_explains_a_detection():
     expected, looked = gradient(subject._replace(images=jnp.asarray(pixels[None] / 255, jnp.float32)), 1)
     np.testing.assert_allclose(picture.arrays['maps'][..., 0], expected, rtol=1e-5, atol=1e-7)
     assert picture.settings['explained'] == [looked.what, *looked.about]
+    with pytest.raises(CnnJaxError, match=f'unit: {NAMES[1]} given; a unit is a number here'):
+        net.explain(pixels, method='gradient', unit=NAMES[1])
+
+
+def test_a_net_in_the_hand_explains_a_class_by_its_name():
+    subject = subject_of('localization', 1)
+    pixels = np.random.default_rng(0).integers(0, 255, (*SIZE, 1)).astype(np.uint8)
+    net = Net(
+        model=subject.model, variables=subject.variables, task=subject.task, class_names=NAMES, source='a test',
+        preprocess=lambda keys, batch: {**batch, 'image': batch['image'] / 255}, read_file=np.asarray,
+        image_shape=pixels.shape,
+    )  # fmt: skip
+    by_name, by_number = (net.explain(pixels, method='gradient', unit=unit) for unit in (NAMES[1].title(), 1))
+    np.testing.assert_array_equal(by_name.arrays['maps'], by_number.arrays['maps'])
 
 
 class Hourglass(nn.Module):

@@ -103,6 +103,22 @@ def test_another_model_is_refused_with_what_differs(lines, form, changes):
         weights.variables_for(RESNET, source, values(RESNET), report=lines.append)
 
 
+@pytest.mark.parametrize('arch', ['resnet34', 'wide_resnet50_2', 'vgg11_bn', 'alexnet'])
+def test_a_file_of_another_published_net_is_named_and_the_line_is_short(lines, arch):
+    model = architectures.ARCHITECTURES[arch]()
+    source = as_torch_shapes(model)
+    source |= {name.replace('running_mean', 'num_batches_tracked'): np.int64(0) for name in source if 'mean' in name}
+    with pytest.raises(CnnJaxError, match=f'; it is a file of {arch}$') as caught:
+        weights.variables_for(RESNET, source, values(RESNET), report=lines.append)
+    assert len(str(caught.value)) < 500
+
+
+def as_torch_shapes(model):
+    """Arrays by torchvision's names that take no memory."""
+    wanted = slots(model, variable_shapes(model), 'torchvision')
+    return {name: np.broadcast_to(np.float32(0), slot.theirs) for name, slot in wanted.items()}
+
+
 def test_an_inner_layer_of_another_width_is_no_head(lines):
     model = LeNet(num_classes=16)  # as many as conv3 has filters
     variables = values(model, image_shape=(32, 32, 1))

@@ -69,6 +69,18 @@ def test_a_warning_of_the_package_is_said_once(tmp_path, capsys, caplog):
     assert [record.message for record in caplog.records] == ['bad image: b']
 
 
+def test_what_all_runs_of_a_grid_tell_is_said_once(tmp_path, capsys):
+    log = Log(tmp_path)
+    log.listen()
+    with log.once():
+        for run in range(2):
+            logging.getLogger('cnn_jax.data').warning('the same')
+            logging.getLogger('cnn_jax.data').info('of run %d', run)
+    logging.getLogger('cnn_jax.data').warning('the same')
+    log.close()
+    assert capsys.readouterr().out == 'warning: the same\nof run 0\nof run 1\nwarning: the same\n'
+
+
 def test_a_bar_on_a_terminal_shows_step_loss_speed_and_time_left(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr('sys.stdout.isatty', lambda: True, raising=False)
     monkeypatch.setenv('TERM', 'xterm')

@@ -38,13 +38,18 @@ class Probe(NamedTuple):
 
 
 def show(grid: Grid, todo: Sequence[Cell], *, data_dir: Path, stop: StopRequest, log: Log) -> None:
-    """Prints the runs that are left, how many cells are compiled, and the time that they will take.
+    """Prints the runs that are left; then how many cells are compiled, and the time that they will take.
 
     Raises:
         Stopped: a signal came.
     """
     say = log.say
     say(f'{grid.experiment}: {len(grid.variants)} cells, {len(grid.seeds)} seeds, {len(todo)} runs to do')
+    names = {cell.name: [other.number for other in todo if other.name == cell.name] for cell in todo}
+    for name, numbers in names.items():
+        baseline = '  (baseline)' if name == grid.baseline else ''
+        say(f'  {name}{baseline}: --cell {", ".join(map(str, numbers))}')
+    say(f'their time, by {PROBE_STEPS} steps and an evaluation of each; the first step of a new form is compiled:')
     total, compiled = 0.0, 0
     for group in alike(todo).values():
         options = {cell.name: cell.options for cell in group}
@@ -61,9 +66,7 @@ def show(grid: Grid, todo: Sequence[Cell], *, data_dir: Path, stop: StopRequest,
                 found, steps = probe(runs, own[0].seed), runs.experiment.num_steps
             each = found.run_seconds(steps, runs.experiment.evaluate_every)
             total += found.compile_seconds + len(own) * each
-            baseline = '  (baseline)' if name == grid.baseline else ''
-            numbers = ', '.join(str(cell.number) for cell in own)
-            say(f'  {name}{baseline}: {steps} steps, {duration(each)} a run, --cell {numbers}')
+            say(f'  {name}: {steps} steps, {duration(each)} a run')
     say(f'{compiled} training step{"s are" if compiled > 1 else " is"} compiled, and now in the cache')
     say(f'expected time   {duration(total)} in one process, by a probe of {PROBE_STEPS} steps')
 

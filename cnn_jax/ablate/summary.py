@@ -119,8 +119,8 @@ class Summary(NamedTuple):
         lines = [self.chosen] if self.chosen else []
         if self.comparisons and least > ALPHA:
             lines.append(
-                f'{n} seed{"s" * (n != 1)} cannot tell: the least p-value that {self.comparisons} '
-                f'comparison{"s" * (self.comparisons > 1)} of so few can have is {least:.2g}; use more seeds'
+                f'{n} seed{"s" * (n != 1)} cannot tell: with so few runs the smallest p-value that {self.comparisons} '
+                f'comparison{"s" * (self.comparisons > 1)} can have is {least:.2g}, above {ALPHA}; use more seeds'
             )
         missing, diverged = (sum(getattr(row, name) for row in self.rows) for name in ('missing', 'diverged'))
         lines += [f'{missing} runs are not finished; the same command goes on with them'] if missing else []

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cnn_jax.data.formats import crops, encoded, folder_splits, remembered, seal, shards, sides
+from cnn_jax.data.formats import bad_images, crops, encoded, folder_splits, remembered, seal, shards, sides
 from cnn_jax.data.formats.encoded import Decoding, EncodedSource
 from cnn_jax.data.formats.fields import Field
 from cnn_jax.data.formats.folder_splits import Listing
@@ -47,10 +47,11 @@ def load(
     """The images of `folder`, uint8 (image_size, image_size, 3): a random crop in training, else the centre.
 
     Either `folder/train/<class>/*` and `folder/test/<class>/*` (or `val`, or both: then `val` is the split
-    'validation'), or `folder/<class>/*`, of which about `test_fraction` of each class, at least one image, is kept for
-    testing. `split_seed` and each file's bytes decide which: an image keeps its side whatever comes, goes or is renamed
-    beside it. Images in folders inside a class's folder are of that class. Or `labels` is a CSV file that names images
-    of the folder and their classes, see `label_file`; where some have several, a row carries `labels` bool (classes,).
+    'validation'), or `folder/<class>/*`, of which each image is kept for testing with the probability `test_fraction`,
+    of a class at least one: of 30 images it may be 2 or 10. `split_seed` and each file's bytes decide which: an image
+    keeps its side whatever comes, goes or is renamed beside it. Images in folders inside a class's folder are of that
+    class. Or `labels` is a CSV file that names images of the folder and their classes, see `label_file`; where some
+    have several, a row carries `labels` bool (classes,).
 
     Without a validation split of its own, about the share `validation` of the training images is held out, again by
     each file's bytes; 0: none. `balanced`: images of smaller classes stand several times in an epoch, so that it has
@@ -170,7 +171,7 @@ class _Folder:
 
         def open_split(split: str, data_dir: Path) -> Source:
             now, parts = found()
-            return self._open(split, self._build(now, data_dir, log.info), now, parts)
+            return self._open(split, self._build(now, data_dir, log.info, name_bad=False), now, parts)
 
         def prepare(data_dir: Path, say: Say) -> None:
             say(f'folder: {len(listing.classes):,} classes in {self.root}')
@@ -194,6 +195,7 @@ class _Folder:
             streamed=True,
             repeats=repeats,
             class_counts=self._class_counts(listing, held),
+            class_sizes=self._class_sizes(listing, held),
         )
         if not folded:
             return made
@@ -225,20 +227,41 @@ class _Folder:
         if listing.items is None or listing.several:
             return ()
         items = listing.items['train']
-        counts = collections.Counter(items[row].label for row in (range(len(items)) if held is None else held.train))
-        return tuple(counts[label] for label in range(len(listing.classes)))
+        return _counted(items if held is None else [items[row] for row in held.train], listing)
 
-    def _build(self, listing: Listing, data_dir: Path, say: Say) -> Path:
+    def _class_sizes(self, listing: Listing, held: Held | None) -> dict[str, tuple[int, int]]:
+        """The smallest and the largest class of each split; balanced training images have as many of each."""
+        if listing.items is None:
+            return {}
+        parts = dict(listing.items)
+        if held is not None:
+            parts |= {'validation': [parts['train'][row] for row in held.validation]}
+            parts |= {'train': [parts['train'][row] for row in held.train]}
+        counts = {split: _counted(items, listing) for split, items in parts.items()}
+        return {
+            split: (min(found), max(found)) for split, found in counts.items() if split != 'train' or not self.balanced
+        }
+
+    def _build(self, listing: Listing, data_dir: Path, say: Say, *, name_bad: bool = True) -> Path:
         assert listing.items is not None
-        classes = listing.classes
-        return shards.build(self.name, data_dir, listing.items, class_names=classes, say=say, decoding=self.decoding)
+        return shards.build(
+            self.name, data_dir, listing.items, class_names=listing.classes, say=say, decoding=self.decoding,
+            called=str(self.root), name_bad=name_bad,
+        )  # fmt: skip
 
     def _open(self, split: str, where: Path, listing: Listing, held: Held | None) -> EncodedSource:
         several = functools.partial(encoded.several_classes, num_classes=len(listing.classes))
         part = self._part(split, listing, held)
         stored = 'train' if part is not None else split
         answer = several if listing.several else encoded.one_class
-        return EncodedSource(where, stored, self.decoding, part=part, answer=answer)
+        assert listing.items is not None
+        items = listing.items[stored]
+        rows = range(len(items)) if part is None else {*part.rows}
+        bad = bad_images.bad_in(where, stored)
+        num_bad = sum(any(line.startswith(f'{items[row].name}: ') for line in bad) for row in rows) if bad else 0
+        return EncodedSource(
+            where, stored, self.decoding, part=part, answer=answer, called=str(self.root), num_bad=num_bad
+        )
 
     def _part(self, split: str, listing: Listing, held: Held | None) -> encoded.Part | None:
         """The rows of the stored training split that a split is; None where it is stored as a whole."""
@@ -252,6 +275,12 @@ class _Folder:
         numbers = [_number(items[row], listing.classes) for row in own]
         rows = sides.balance(own, items) if balanced else own
         return encoded.Part(split, rows, seal.of_numbers(len(own), numbers))
+
+
+def _counted(items: Sequence[Item], listing: Listing) -> tuple[int, ...]:
+    """How many of the images are of each class."""
+    counts = collections.Counter(label for item in items for label in item.classes)
+    return tuple(counts[label] for label in range(len(listing.classes)))
 
 
 def _number(item: Item, classes: Sequence[str]) -> int:

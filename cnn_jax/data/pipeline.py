@@ -4,8 +4,8 @@ Host memory only: placing batches on devices is `cnn_jax.devices`'s. Nothing her
 """
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ Batch = dict[str, np.ndarray]
 int32 (b,), and the fields that the set declares, 'label' int32 (b,) for instance."""
 
 CLASS = declared.of_class()  # the usual field, where nothing else is said
+FEW = 20  # images of a class in a split: fewer are said
 RESIDENT_BYTES = 512 * 2**20  # a split up to this size, decoded, is kept whole
 
 
@@ -58,6 +59,7 @@ class Data:
     `train_sizes`: (first step, side) of the training images of a streamed set, square, where they are not as large as
     those of evaluation, or grow in a few stages; each size is compiled once.
     `class_counts`: how many different images of each class there are to train on; () where nobody has counted.
+    `class_sizes`: by split, of how many images the smallest and the largest class are; without those nobody counted.
     `folds`: in how many ways the validation images can be held out, and `fold`, which of them this is (see
     `held_out`); `make_fold` gives the others.
 
@@ -78,6 +80,7 @@ class Data:
     repeats: int = 1
     train_sizes: tuple[tuple[int, int], ...] = ()
     class_counts: tuple[int, ...] = ()
+    class_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     folds: int = 1
     fold: int = 0
     make_fold: Callable[[int], 'Data'] | None = None
@@ -170,6 +173,12 @@ def size_note(data: Data, split: str, source: Source) -> str | None:
     if len(source) == data.splits[split]:
         return None
     return f'{data.name}: {split} has {len(source):,} images here, {data.splits[split]:,} in the published set'
+
+
+def class_size_note(data: Data, split: str) -> str:
+    """', 1 to 4 a class' of a split with so few of one that its results say little of it; '' of others."""
+    least, most = data.class_sizes.get(split, (FEW, FEW))
+    return '' if least >= FEW else f', {least:,} to {most:,} a class' if least < most else f', {least:,} a class'
 
 
 def is_resident(data: Data) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from cnn_jax.data.bundled import Photograph, find
 from cnn_jax.data.formats import crops, image, remembered, tree
-from cnn_jax.data.formats.encoded import BadImages
+from cnn_jax.data.formats.bad_images import BadImages
 from cnn_jax.data.formats.image_header import SUFFIXES, BadImage, read_header
 from cnn_jax.data.formats.tree import Item
 from cnn_jax.data.photograph_blocks import PHOTOGRAPHS

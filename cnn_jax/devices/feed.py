@@ -46,9 +46,12 @@ class Feed:
         return self._sources[split]
 
     def size_note(self, split: str) -> str:
-        """How many images a split has, and whether that is what the published set has."""
+        """How many images a split has, a class where it has few, and whether that is what the published set has."""
         source = self.source(split)
-        return pipeline.size_note(self.data, split, source) or f'{self.data.name}: {split} has {len(source):,} images'
+        classes = pipeline.class_size_note(self.data, split)
+        bad = f', {source.num_bad:,} of which cannot be read' if getattr(source, 'num_bad', 0) else ''
+        usual = f'{self.data.name}: {split} has {len(source):,} images{bad}{classes}'
+        return pipeline.size_note(self.data, split, source) or usual
 
     def seal(self, split: str) -> Seal:
         """What a split holds, to compare with what a run was trained on."""

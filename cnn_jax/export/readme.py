@@ -1,4 +1,4 @@
-"""The README of an exported folder: what is in it, and five lines of Python for each file."""
+"""The README of an exported folder: what is in it, and a few lines of Python for a picture and for each file."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,6 +33,7 @@ def text(
     image_shape: Sequence[int],
     files: dict[str, str],
     versions: dict[str, str],
+    from_a_file: str = '',
 ) -> str:
     """The README.
 
@@ -42,6 +43,7 @@ def text(
         image_shape: (height, width, channels).
         files: of each written model, what the comparison with the run said.
         versions: of the packages that wrote it.
+        from_a_file: lines of Python that make the input of a picture file; '' where there are none.
     """
     shown = '\n'.join(f'- `{name}`: (batch, {", ".join(map(str, shape))})' for name, shape in outputs.items())
     parts = [
@@ -51,6 +53,7 @@ def text(
         'The names of the classes are in `class_names.json`, in the order of the outputs. `example.npz` has one '
         'input with its output.',
         f'Outputs:\n\n{shown}',
+        *[f'## From a picture file to `images`\n\n```python\n{from_a_file}\n```'][: bool(from_a_file)],
         *(_section(file, compared, list(outputs), versions) for file, compared in files.items()),
     ]
     return '\n\n'.join(parts) + '\n'

@@ -108,9 +108,10 @@ def export(
 
 def _words(outcome: check.Outcome) -> str:
     sizes = ' and '.join(map(str, check.BATCH_SIZES))
+    answers = f'{outcome.others} answers differ' if outcome.others else 'all answers are equal'
     return (
         f'{outcome.images} images at batch {sizes} by {outcome.runtime}: largest difference {outcome.largest:.1e}, '
-        f'{outcome.others} other answers'
+        f'{answers}'
     )
 
 
@@ -146,6 +147,7 @@ def _put(
         image_shape=data.image_shape,
         files={file: f'Compared with the net: {_words(outcome)}.' for file, outcome in outcomes.items()},
         versions={'jax': version('jax')},
+        from_a_file=preprocessing.from_a_file(data),
     )
     texts = {
         'class_names.json': json.dumps(data.class_names, indent=1, ensure_ascii=False) + '\n',

@@ -29,7 +29,7 @@ FOLD = Flag(
 )
 SPLIT = Flag(
     'split',
-    'which images; a look at the test split is counted; default: test, to compare what was held out of all runs',
+    'which images; a look at the test split is counted; default: test; of compare validation, if all runs held it out',
     choices=('test', 'validation', 'train'),
 )
 SEED = Flag('seed', 'of all randomness', 'number', 0, least=0, most=2**32 - 1)
@@ -48,10 +48,7 @@ CHECKPOINT = Flag(
 DATA_DIR = Flag('data_dir', 'data sets; default: $TFDS_DATA_DIR, else ~/tensorflow_datasets')
 EVAL_BATCH_SIZE = Flag('eval_batch_size', 'images per evaluation batch; changes no result', 'number', least=1)
 OUTPUT = Flag('output', 'where answers go: predict a .csv, .jsonl or .json file, or a folder of masks; export a folder')
-QUESTIONS = Flag(
-    'questions',
-    'a .jsonl file, {"image", "question", "choices"} a line; --images is then their folder, --image the number of one',
-)
+QUESTIONS = Flag('questions', 'a .jsonl file, {"image", "question", "choices"} a line; --images is then their folder')
 PARALLEL = Flag('parallel', 'how devices share a step', default='mapped', choices=('mapped', 'pmap', 'sharded'))
 DISTRIBUTED = Flag('distributed', 'join other processes; a cluster is joined without it', 'switch', False)
 PICTURES = Flag('pictures', 'draw at the end; --nopictures leaves it out', 'switch', True)

@@ -1,5 +1,6 @@
 """What `--help` prints."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,7 @@ def experiment(name: str) -> str:
     from cnn_jax.options import comments, signature
 
     make = function(name)
-    document = (make.__globals__['__doc__'] or name).strip()
+    document = (inspect.unwrap(make).__globals__['__doc__'] or name).strip()
     return '\n'.join([document, '', 'options', *option_lines(signature(make), comments(make), 'config')])
 
 

@@ -12,7 +12,7 @@ FLAGS = (
     Flag('metric', 'what is compared: the headline of the task, or loss, train_loss, ...'),
     Flag('cell', 'run this one of the grid: the index of an array job', 'number', least=0),
     Flag('jobs', 'processes that share the cells of a grid', 'number', 1, least=1),
-    Flag('dry_run', 'show the cells and the expected time, run none', 'switch', False),
+    Flag('dry_run', 'show the cells, then the expected time by a few steps of each; run none', 'switch', False),
     INIT_FROM,
     DATA_DIR,
     LOG_TO,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cnn_jax.devices.stop import Stopped
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import ARCHITECTURE, CHECKPOINT, DATA_DIR, INIT_FROM, PREPROCESSING, QUESTIONS, Flag
+from cnn_jax.modes._flags import ARCHITECTURE, CHECKPOINT, DATA_DIR, INIT_FROM, PREPROCESSING, Flag
 from cnn_jax.modes._help import option_lines
 from cnn_jax.workdir.log import Log
 from cnn_jax.workdir.progress import Task
@@ -31,12 +31,10 @@ FLAGS = (
     Flag('layer', 'a layer by the name that --mode=describe shows'),
     Flag(
         'unit',
-        'a class, a detection (0 the surest), a joint, a word, a choice; or a channel of --layer',
-        'number',
-        least=0,
+        'a class by name or number, a detection (0 the surest), a joint, a word, a choice; or a channel of --layer',
     ),
     Flag('image', 'an image file, or the number of a test image, or from 0 of a question of --questions'),
-    QUESTIONS,
+    Flag('questions', 'a .jsonl file, {"image", "question", "choices"} a line; --image is then the number of one'),
 )
 GROUPS = (Flag('set', 'a setting of --method; --mode=visualize --method=NAME --help lists them'),)
 
@@ -87,7 +85,7 @@ def visualize(
     data_dir: Path,
     method: str | None,
     layer: str | None,
-    unit: int | None,
+    unit: int | str | None,
     image: str | None,
     log: Log,
     questions: Path | None = None,
@@ -99,7 +97,8 @@ def visualize(
         workdir: of a run, or for the pictures of `init_from`.
         checkpoint: of the run, see `restore.read_state`.
         method: None: the set that suits a run; a method that does not suit it is left out, and this is said.
-        unit: what the task calls one, see `Task.explained`; or a channel of `layer`.
+        unit: what the task calls one, see `Task.explained`, or a channel of `layer`; as typed, see
+            `explaining.unit_number`.
         image: a file, or the number of a test image; None: the first ones. With questions the number of one.
         questions: a file of them, see `asking.read_lines`.
         settings: of the method, `--set.NAME=VALUE`, as typed.
@@ -112,7 +111,7 @@ def visualize(
     from cnn_jax.report import write_pictures
     from cnn_jax.report.parts import part
     from cnn_jax.training import restore
-    from cnn_jax.visualize.engine import draw, methods
+    from cnn_jax.visualize.engine import draw, explaining, methods
     from cnn_jax.weights.trunk import without_head
     from cnn_jax.workdir.config import default_path, make_folder
     from cnn_jax.workdir.config_file import read_config
@@ -130,6 +129,8 @@ def visualize(
     with log.working('reading the images'):
         subject = _subject(loaded, model, variables, note, data_dir, image, questions, method, log)
     _say_of_data(subject, method, trained, log)
+    if isinstance(unit, str):
+        unit = explaining.unit_number(unit, subject, method, layer)
     workdir = workdir or default_path(loaded.name)
     folder = workdir / 'figures'
     make_folder(workdir)

@@ -56,6 +56,8 @@ def load(
     if path.is_dir():
         with trusting(trust):
             return _of_run(path, checkpoint)
+    if not path.exists():
+        raise CnnJaxError(f'load: {path} is no run and no file; give the work folder of a run, or a file of weights')
     return _of_file(path, architecture)
 
 

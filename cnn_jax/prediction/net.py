@@ -197,19 +197,20 @@ class Net:
         return features.features(self.model, self.variables, self.inputs(images), layers=layers, batch_size=BATCH)
 
     def explain(
-        self, image: Any, *, method: str, layer: str | None = None, unit: int | None = None,
+        self, image: Any, *, method: str, layer: str | None = None, unit: int | str | None = None,
         question: str | None = None, choices: Sequence[Any] = (),
     ) -> 'Picture':  # fmt: skip
         """A picture of one method of `visualize`: its `figure`, and the `arrays` behind it.
 
-        unit: a class, a detection (0 the surest), a joint, a word, a choice; None: the net's own answer; or a channel
-            of `layer`. question, choices: as `predict` takes them.
+        unit: a class or its name, a detection (0 the surest), a joint, a word, a choice; None: the net's own answer; or
+            a channel of `layer`. question, choices: as `predict` takes them.
 
         Raises:
             CnnJaxError: an unknown method, layer or unit.
             DataError: the method looks at test images, of which a net knows none.
         """
         from cnn_jax.visualize.engine.draw import make_method
+        from cnn_jax.visualize.engine.explaining import unit_number
         from cnn_jax.visualize.engine.subject import Subject, shuffled_once
 
         variables = jax.device_put(mapping.fetch(self.variables))
@@ -220,7 +221,8 @@ class Net:
         )  # fmt: skip
         if question is not None:
             subject = asking.put(self, subject, asking.line_of(self, image, question, choices))
-        return next(iter(make_method(method).draw(subject, layer, unit)))
+        chosen = unit_number(unit, subject, method, layer) if isinstance(unit, str) else unit
+        return next(iter(make_method(method).draw(subject, layer, chosen)))
 
     def evaluate(self, folder: str | Path) -> Evaluation:
         """How good it is on images of known classes, `folder/<class>/<image>`: the names decide.

@@ -41,7 +41,7 @@ def predict(
         log: the console.
 
     Raises:
-        DataError: no pictures, or none that can be read.
+        DataError: no pictures, or none that can be read; a file has then a row for each that says why.
         StorageError: the output cannot be written.
     """
     if output is not None:
@@ -53,7 +53,7 @@ def predict(
     if output is not None and not is_file(output):
         check_names(found.files)
     if found.left_out:
-        log.say(f'{found.left_out:,} files in {images} are no images and are left out')
+        log.say(f'{found.left_out:,} files in {images} are not images and are left out')
     shown: list[dict[str, Any]] = []
     unplaced = 0
     bad: list[str] = []
@@ -81,8 +81,9 @@ def predict(
                     write(row)
                     bad += [f'{row["file"]}: {row["error"]}'] if 'error' in row else []
                     shown += [row] if len(shown) < SHOWN else []
-        if len(bad) == len(found.files):
-            raise DataError(f'none of {len(bad):,} pictures could be read: {"; ".join(bad[:NAMED])}')
+    if len(bad) == len(found.files):
+        told = f'; {output} says why of each' if output is not None and is_file(output) else ''
+        raise DataError(f'none of {len(bad):,} pictures could be read: {"; ".join(bad[:NAMED])}{told}')
     log.say(table([_short(columns(row)) for row in shown]))
     if len(found.files) > len(shown):
         log.say(f'and {len(found.files) - len(shown):,} more')

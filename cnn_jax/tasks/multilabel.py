@@ -40,6 +40,7 @@ class MultiLabel(Task):
     metrics: ClassVar[tuple[Metric, ...]] = (MAP, SUBSET, LOSS, CROSS_ENTROPY)
     batch_metrics: ClassVar[tuple[Metric, ...]] = (SUBSET,)
     truths: ClassVar[tuple[str, ...]] = ('labels',)
+    units_are_classes: ClassVar[bool] = True
 
     def fields(self, data: Data) -> Fields:
         return {'labels': Field('bool', (data.num_classes,))}

@@ -39,6 +39,7 @@ class Task:
         is_asked: whether a picture needs a question, which `asked` takes.
         any_size: whether a picture is answered at its own size, whatever the size of the data's images.
         draws: whether `drawn` shows answers on images.
+        units_are_classes: whether a unit of `explained` is a class, which may be called by its name.
         shares: those of `places` that `read`, which does not see the image, gives as shares of its sides.
     """
 
@@ -52,6 +53,7 @@ class Task:
     is_asked: ClassVar[bool] = False
     any_size: ClassVar[bool] = False
     draws: ClassVar[bool] = False
+    units_are_classes: ClassVar[bool] = False
 
     @property
     def headline(self) -> Metric:
@@ -137,8 +139,7 @@ class Task:
 
     def line(self, split: str, summary: Mapping[str, float]) -> str:
         """An evaluation during training in one line: 'test accuracy 97.22%  test loss 0.1226'."""
-        shown = (self.headline, LOSS)
-        return '  '.join(f'{split} {metric.in_words(summary[metric.name])}' for metric in shown)
+        return '  '.join(f'{split} {metric.in_words(summary[metric.name])}' for metric in (self.headline, LOSS))
 
     def outcome(self, split: str, evaluation: Evaluation) -> list[str]:
         """The last evaluation of a run, a line for each number; beside the headline what needs no image."""

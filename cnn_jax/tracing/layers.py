@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax.errors import CnnJaxError, check_shortage, unknown
+from cnn_jax.errors import CnnJaxError, check_shortage, closest, unknown
 from cnn_jax.tracing import evaluating, relu
 from cnn_jax.tracing import program as programs
 from cnn_jax.tracing.program import Program
@@ -19,6 +19,7 @@ from cnn_jax.tracing.record import Called, Marking, mark, mark_each, mark_of, re
 from cnn_jax.tracing.static import Static
 
 SCORES = 'scores'  # the name of the scores among several arrays that a model returns
+LISTED = 8  # layers that an error names
 
 
 class Layer(NamedTuple):
@@ -88,7 +89,7 @@ class Net(NamedTuple):
         known = {**self.returned, **self.layers}
         known.pop('', None)
         if name not in known:
-            raise CnnJaxError(unknown('layer', name, known))
+            raise CnnJaxError(_unknown(name, known))
         return known[name]
 
     def run(
@@ -226,10 +227,17 @@ def _called(
         check_shortage(error)
         if call.missing:
             size = 'x'.join(map(str, images.shape[1:3]))
-            there = unknown('layer', min(call.missing), [name for name in call.reached if name])
+            there = _unknown(min(call.missing), [name for name in call.reached if name])
             raise CnnJaxError(f'{there} (those that images of {size} pixels reach in this net)') from error
         raise CnnJaxError(evaluating.refusal(model, images, error)) from error
     return traced.jaxpr, traced.out_info, call.learned
+
+
+def _unknown(name: str, known: Collection[str]) -> str:
+    """One line for a layer that is not there: the likely ones, and where all of them are shown."""
+    near = closest(name, known)
+    more = f' and {len(near) - LISTED} more; --mode=describe shows all' if len(near) > LISTED else ''
+    return unknown('layer', name, near[:LISTED]) + more
 
 
 def _place(path: Any) -> str:

@@ -19,6 +19,21 @@ def best_checkpoints(workdir: Path) -> Checkpoints:
     return Checkpoints(workdir / 'checkpoints' / BEST, keep=MOST, aside=aside, run=identity(workdir))
 
 
+def idle_patience(patience: int, *, num_steps: int, evaluate_every: int) -> str | None:
+    """A line on a patience that cannot end a run, which is evaluated too seldom before its last step; None: it can.
+
+    The first evaluation is the best so far, so that `patience` worse ones are one evaluation more.
+    """
+    found = (num_steps - 1) // evaluate_every
+    if found > patience:
+        return None
+    return (
+        f'warning: patience {patience} cannot end this run: it takes {patience + 1} evaluations before the last step, '
+        f'and every {evaluate_every} of {num_steps} steps there are {found}; evaluate more often, or train longer. The '
+        'result is the best checkpoint all the same'
+    )
+
+
 class Choice:
     """Which evaluation of the validation split is the best, and how many there were since.
 

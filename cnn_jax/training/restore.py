@@ -27,6 +27,10 @@ from cnn_jax.workdir.identity import identity
 from cnn_jax.workdir.log import Log
 
 GIVEN = ('given',)  # the collections that options say, as a picture to paint like; other weights do not bring theirs
+INIT_HINT = (
+    'give a weights file or a run, --init_from=FILE; the file of a published net is model.safetensors of '
+    'timm/resnet18.tv_in1k and its like on the Hugging Face hub'
+)
 NAMED_STREAMS = 2  # format of the first checkpoints of runs whose consumers of randomness have names
 
 
@@ -72,7 +76,7 @@ def source_of(experiment: Experiment, init_from: Path | None) -> Path | None:
     found = init_from or Path(experiment.init_from or '').expanduser()
     if not found.exists():
         how = '' if init_from else experiment.init_hint
-        raise CnnJaxError(f'{found} is not there; {how or "give a weights file or a run, --init_from=FILE"}')
+        raise CnnJaxError(f'{found} is not there; {how or INIT_HINT}')
     return found
 
 

@@ -67,6 +67,8 @@ def train_in_folder(
     log.say(f'time           {duration(took)}, of which training {duration(trained)}{before}')
     if report is not None:
         log.say(f'report         {report}')
+    if report is not None and pictures and not draws(loaded.experiment):
+        log.say(f'               --mode=report --workdir={workdir} writes its microscope, which short runs are without')
     return result
 
 

@@ -14,7 +14,7 @@ from cnn_jax.experiment import Experiment
 from cnn_jax.steps.state import TrainState
 from cnn_jax.tasks.results import Evaluation
 from cnn_jax.training import restore
-from cnn_jax.training.choice import Choice, best_checkpoints
+from cnn_jax.training.choice import Choice, best_checkpoints, idle_patience
 from cnn_jax.training.lane import Lane
 from cnn_jax.training.loop import SAVED, Program, fit
 from cnn_jax.training.replay import Replay
@@ -113,6 +113,7 @@ def open_lane(
         _ = setup.like, setup.train_step  # what does not fit is found before anything is opened
     feed = setup.open_feed(seed, fold)
     _open_splits(feed, workdir, log)
+    _say_patience(setup.experiment, log)
     stop.poll('stopped before the first step; run the same command to start')
     # True of the last evaluation; `fit` saves in the ones before.
     setup.poll = lambda: stop.poll(SAVED.format(setup.experiment.num_steps))
@@ -150,6 +151,15 @@ def _open_splits(feed: Feed, workdir: Path, log: Log) -> None:
         changed = processes.main_process_first(lambda: seal_run(workdir, feed.seals())) or []
     for line in changed:
         log.say(line)
+
+
+def _say_patience(experiment: Experiment, log: Log) -> None:
+    """Says where patience was asked for and cannot do anything."""
+    patience, every = experiment.patience, experiment.evaluate_every
+    if patience is not None and every is not None:
+        line = idle_patience(patience, num_steps=experiment.num_steps, evaluate_every=every)
+        if line is not None:
+            log.say(line)
 
 
 def _choice(experiment: Experiment, workdir: Path, lines: list[dict[str, Any]], step: int) -> Choice | None:

@@ -1,7 +1,8 @@
 """torchvision's and timm's models by their names, with their weights."""
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 
 from cnn_jax.errors import CnnJaxError, unknown
 from cnn_jax.models import alexnet, googlenet, inception, resnet, resnet_later, vgg
-from cnn_jax.weights.convert import convert, slots, variable_shapes
-from cnn_jax.weights.layout import Library, their_modules
+from cnn_jax.weights.convert import COUNTER, convert, slots, variable_shapes
+from cnn_jax.weights.layout import Library, module_names, their_modules
 from cnn_jax.weights.source import Source, read_arrays
 
 VGG_LETTERS = {11: 'A', 13: 'B', 16: 'D', 19: 'E'}
@@ -39,6 +40,7 @@ IN_TIMM_ALONE = (
     *(f'resnetv2_{depth}' for depth in resnet.DEPTHS),
 )
 HEADS = {'alexnet': 'classifier.6', 'vgg': 'classifier.6'}  # their last layer; else fc
+CLASSES = 1000  # of a model that is made without options
 AUXILIARY = ('aux1.', 'aux2.', 'AuxLogits.')
 INCEPTIONS = {'googlenet': 'aux_heads', 'inception_v3': 'aux_head'}  # and their option of auxiliary heads
 
@@ -116,7 +118,39 @@ def _modules(arch: str) -> set[str]:
     return their_modules(ARCHITECTURES[arch]())
 
 
-def library_of(arrays: Mapping[str, Any]) -> Library:
+def resembling(arrays: Mapping[str, Any]) -> list[str]:
+    """The architectures that these arrays are of, by their names and shapes, whatever the number of classes.
+
+    Those whose blocks have these names are traced, up to a second each: for an error, not for each start.
+    """
+    library, blocks = library_of(arrays), _blocks(arrays)
+    return [
+        arch for arch, make in ARCHITECTURES.items() if blocks == _blocks_of(make(), library) and _fits(make(), arrays)
+    ]
+
+
+def _blocks(names: Iterable[str]) -> set[str]:
+    """'layer1.0' of 'layer1.0.conv1.weight', 'fc' of 'fc.weight'."""
+    return {'.'.join(name.split('.')[:-1][:2]) for name in names}
+
+
+def _blocks_of(model: nn.Module, library: Library) -> set[str]:
+    """Those of a model, which may have more modules in a block than it uses; none in a library without it."""
+    with contextlib.suppress(CnnJaxError):
+        return _blocks(f'{name}.' for name in module_names(model, library).values())
+    return set()
+
+
+def _fits(model: nn.Module, arrays: Mapping[str, Any]) -> bool:
+    wanted = slots(model, variable_shapes(model), library_of(arrays))
+    heads = {name for name, slot in wanted.items() if slot.theirs[0] == CLASSES}
+    given = {name for name in arrays if not name.endswith(f'.{COUNTER}')}
+    return given == wanted.keys() and all(
+        np.shape(arrays[name]) == slot.theirs for name, slot in wanted.items() if name not in heads
+    )
+
+
+def library_of(arrays: Collection[str]) -> Library:
     """Whose names these are; they differ for VGG and pre-activated ResNets."""
     return 'timm' if any(name.startswith(('pre_logits.', 'stem.conv.')) for name in arrays) else 'torchvision'
 

@@ -14,7 +14,7 @@ from cnn_jax.errors import CnnJaxError
 from cnn_jax.models.vgg import VGG
 from cnn_jax.weights.layout import Library, module_names
 
-MOST_SHOWN = 10
+MOST_SHOWN = 3
 TOGETHER = 256  # outputs of a kernel that are turned at once
 THEIRS = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean', 'var': 'running_var'}
 COUNTER = 'num_batches_tracked'  # of torch's BatchNorm; no result depends on it
@@ -151,7 +151,7 @@ def fit_problems(
 
 
 def _listed(kind: str, names: list[str]) -> str:
-    shown = ', '.join(str(name)[:200] for name in names[:MOST_SHOWN])
+    shown = ', '.join(str(name)[:120] for name in names[:MOST_SHOWN])
     return f'{len(names)} {kind}: {shown}' + (f' and {len(names) - MOST_SHOWN} more' if names[MOST_SHOWN:] else '')
 
 

@@ -115,7 +115,8 @@ def about(path: str | Path) -> dict[str, Any]:
     if text is None:
         raise CnnJaxError(
             f'weights: {path} was not written by weights.save; read it with weights.torchvision(ARCH, FILE) or '
-            'weights.timm(NAME, FILE)'
+            "weights.timm(NAME, FILE), or as a net with cnn_jax.load(FILE, architecture='torchvision/ARCH'), such as "
+            "'torchvision/resnet18'"
         )
     try:
         header = json.loads(text)

@@ -11,7 +11,7 @@ import numpy as np
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.models.googlenet import GoogLeNet
 from cnn_jax.models.inception import InceptionV3
-from cnn_jax.weights.architectures import expects_inception, library_of
+from cnn_jax.weights.architectures import expects_inception, library_of, resembling
 from cnn_jax.weights.convert import Slot, convert, flatten, slots, unflatten
 from cnn_jax.weights.keras_file import is_keras, read_backbone
 from cnn_jax.weights.layout import their_modules
@@ -74,7 +74,13 @@ def variables_for(
     rest = {name: array for name, array in arrays.items() if name not in heads and not name.startswith(places)}
     needed = {name: slot for name, slot in wanted.items() if name not in heads}
     optional = AUXILIARY if isinstance(model, GoogLeNet | InceptionV3) else None
-    taken = flatten(convert(rest, needed, what=what, optional=optional))
+    try:
+        taken = flatten(convert(rest, needed, what=what, optional=optional))
+    except CnnJaxError as error:
+        alike = resembling(arrays)
+        if not alike:
+            raise
+        raise CnnJaxError(f'{error}; it is a file of {" or ".join(alike)}') from error
     if lacking:
         _say_headless(what, wanted, lacking, arrays, places, like, report)
     elif heads:

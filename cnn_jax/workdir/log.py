@@ -71,6 +71,18 @@ class Log:
         logger.setLevel(logging.INFO if self._enabled else logging.NOTSET)
         logger.propagate = not self._enabled  # some libraries make the root logger print: nothing is said twice
 
+    @contextlib.contextmanager
+    def once(self) -> Iterator[None]:
+        """Says a line that the modules tell once while the block runs: the runs of a grid all tell the same."""
+        heard = [one for one in logging.getLogger('cnn_jax').handlers if isinstance(one, _Said) and one.log is self]
+        for one in heard:
+            one.said = set()
+        try:
+            yield
+        finally:
+            for one in heard:
+                one.said = None
+
     def metrics(self, step: int, split: str, seconds: float, **values: float) -> None:
         """One line of `metrics.jsonl`: `step`, `seconds` of training, `split`, then the values."""
         if self._enabled and self._workdir is not None:
@@ -176,9 +188,15 @@ class _Said(logging.Handler):
     def __init__(self, log: Log):
         super().__init__(logging.INFO)
         self.log = log
+        self.said: set[str] | None = None  # where nothing is said twice
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.log.say(f'{"warning: " if record.levelno >= logging.WARNING else ""}{record.getMessage()}')
+        text = f'{"warning: " if record.levelno >= logging.WARNING else ""}{record.getMessage()}'
+        if self.said is not None and text in self.said:
+            return
+        if self.said is not None:
+            self.said.add(text)
+        self.log.say(text)
 
 
 def describe_progress(words: str, images_per_second: float, seconds_left: float | None) -> str:

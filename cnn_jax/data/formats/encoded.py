@@ -1,8 +1,6 @@
 """Sets of encoded images in ArrayRecord: rows are decoded when they are read, under a cap, and bad ones are counted."""
 
 import functools
-import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +10,13 @@ import numpy as np
 
 from cnn_jax.data.formats import crops, file_seals, image, view
 from cnn_jax.data.formats.array_record import read_seal, reading
+from cnn_jax.data.formats.bad_images import BadImages
 from cnn_jax.data.formats.image_header import MAX_PIXELS, BadImage
 from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.seal import Seal
 from cnn_jax.errors import CnnJaxError, DataError
 
-NAMED = 10  # bad images that an error lists
 NOT_COUNTED = 'it is not counted'
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,57 +77,6 @@ class Decoding:
         return view.centre(encoded, **options)
 
 
-class BadImages:
-    """Which rows of a split are bad: each is said once, and too many are an error.
-
-    Args:
-        where: the split, for messages.
-        num_rows: of the split.
-        share: the largest share of bad ones.
-    """
-
-    def __init__(self, where: str, num_rows: int, share: float):
-        self._where, self._num_rows, self._share = where, num_rows, share
-        self._lock = threading.Lock()
-        self.found: dict[int, str] = {}
-
-    def add(self, row: int, reason: str, *, instead: str) -> None:
-        """Counts a row, and logs it if it is new, with what is taken instead.
-
-        Raises:
-            DataError: too many, with the list.
-        """
-        with self._lock:
-            if row in self.found:
-                return
-            self.found[row] = reason
-            most = f'{len(self.found)} of at most {most_bad(self._num_rows, self._share)} in {self._where}'
-            log.warning('bad image, %s: %s; %s', most, reason, instead)
-            check_share(list(self.found.values()), self._num_rows, self._share, self._where)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, '_lock': None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
-
-
-def most_bad(num_rows: int, share: float) -> int:
-    """How many images of a split may be bad: a share, and one where that is less."""
-    return max(int(share * num_rows), 1 if share else 0)
-
-
-def check_share(bad: Sequence[str], num_rows: int, share: float, where: str) -> None:
-    """Raises DataError where more than a share of the images is bad, with the first of them."""
-    if len(bad) > most_bad(num_rows, share):
-        more = f' and {len(bad) - NAMED:,} more' if len(bad) > NAMED else ''
-        raise DataError(
-            f'{len(bad):,} bad image{"s" * (len(bad) > 1)} in {where}, more than {share:.3%} of {num_rows:,} '
-            f'(max_bad_images): {"; ".join(bad[:NAMED])}{more}; put good copies there, or take them out, and prepare '
-            'the set again'
-        )
-
-
 class Record(NamedTuple):
     """A row as it is stored."""
 
@@ -178,15 +123,25 @@ class EncodedSource:
         part: the rows of the stored split that this source is; None: all. Bad images are counted among these alone,
             and what stands in for one is one of these.
         answer: what a row carries beside its image.
+        called: the name of the set in messages; None: that of its folder.
+        num_bad: how many of the images were bad when they were stored.
 
     Raises:
         DataError: a file of the split is missing, another than was written, or unreadable.
     """
 
     def __init__(
-        self, folder: Path, split: str, decoding: Decoding, *, part: Part | None = None, answer: Answer = one_class
+        self,
+        folder: Path,
+        split: str,
+        decoding: Decoding,
+        *,
+        part: Part | None = None,
+        answer: Answer = one_class,
+        called: str | None = None,
+        num_bad: int = 0,
     ):
-        self.folder, self.decoding, self.answer = folder, decoding, answer
+        self.folder, self.decoding, self.answer, self.num_bad = folder, decoding, answer, num_bad
         file_seals.check(folder, split)
         with reading(folder):
             import_once()
@@ -201,7 +156,7 @@ class EncodedSource:
         self._first = _first_of_equals(self._rows)
         self.seal = (part and part.seal) or read_seal(folder, split) or Seal(stored, None)
         distinct = int(np.sum(self._first == np.arange(len(self))))
-        self.bad_images = BadImages(f'{folder.parent.name} {self.split}', distinct, decoding.max_bad_images)
+        self.bad_images = BadImages(f'{called or folder.parent.name} {self.split}', distinct, decoding.max_bad_images)
         _one_thread()
 
     def __len__(self) -> int:

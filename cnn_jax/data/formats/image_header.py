@@ -30,7 +30,7 @@ TILE_WIDTH, TILE_HEIGHT = 322, 323  # TIFF's tags: a tile is decoded whole, howe
 
 
 class BadImage(ValueError):
-    """Bytes that are no image, or one that is damaged or too large."""
+    """Bytes that are not an image, or one that is damaged or too large."""
 
 
 class Header(NamedTuple):
@@ -140,7 +140,7 @@ def _open(encoded: bytes) -> Image.Image:
         if knows(encoded[:16]) is True:
             with explained('a damaged image: '):
                 return opener(io.BytesIO(encoded), '')
-    raise BadImage('no image, or none of the forms ' + ', '.join(FORMATS))
+    raise BadImage(f'not an image, or not in a supported format ({", ".join(FORMATS)})')
 
 
 @contextlib.contextmanager

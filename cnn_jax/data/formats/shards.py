@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 
 from cnn_jax.data.formats import array_record, description, encoded, file_seals, image, image_header, seal
 from cnn_jax.data.formats.array_record import VERSION
+from cnn_jax.data.formats.bad_images import LISTED_IN, NAMED, check_share
 from cnn_jax.data.formats.imports import import_once
 from cnn_jax.data.formats.tree import Item
 from cnn_jax.errors import DataError, check_shortage
 
 SHARD_BYTES = 128 * 2**20
 PLAN = 'plan.json'  # in the set's folder: what it was made from
-BAD = 'bad_images.txt'
 SAY_EVERY_SECONDS = 10.0
 
 Say = Callable[[str], None]
@@ -59,6 +59,8 @@ def build(
     class_names: Sequence[str],
     say: Say,
     decoding: encoded.Decoding,
+    called: str | None = None,
+    name_bad: bool = True,
     num_threads: int | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> Path:
@@ -66,6 +68,10 @@ def build(
 
     Every image is decoded once. Bad ones stay, so that a row is what it is in the published set; they are said and
     listed in `bad_images.txt`.
+
+    Args:
+        called: the set in messages; None: `name`.
+        name_bad: whether bad images are said, each by its name; a run says them when it reads them.
 
     Raises:
         DataError: too little disk, a folder that cannot be written, a file that cannot be read, too many bad images.
@@ -82,7 +88,7 @@ def build(
             building = home / 'building'
             building.mkdir(exist_ok=True)
             _write_all(name, building, shards, class_names, say, decoding, num_threads)
-            _report_bad(name, building, shards, decoding, say)
+            _report_bad(name, building, shards, decoding, say if name_bad else _unsaid, called or name)
             _report_turned(name, building, shards, decoding, say)
             _write_seals(name, building, shards)
             files = {split: [shard.items for shard in shards if shard.split == split] for split in splits}
@@ -91,6 +97,7 @@ def build(
             _clear(name, building, shards)
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(building, folder)
+            say(f'{name}: the images were copied to {folder}, their files as they are')
     except (OSError, RuntimeError) as error:  # ArrayRecord's writer raises RuntimeError where a disk is full
         check_shortage(error)
         reason = str(error).splitlines()[0]
@@ -211,18 +218,24 @@ def _serialise(content: bytes, item: Item) -> bytes:
     return example.SerializeToString()
 
 
-def _report_bad(name: str, building: Path, shards: list[Shard], decoding: encoded.Decoding, say: Say) -> None:
+def _unsaid(line: str) -> None:
+    """For those who say it elsewhere."""
+
+
+def _report_bad(
+    name: str, building: Path, shards: list[Shard], decoding: encoded.Decoding, say: Say, called: str
+) -> None:
     """Says which images are bad, and writes the whole list; DataError where they are too many."""
-    listed = building / BAD
+    listed = building / LISTED_IN
     listed.unlink(missing_ok=True)
     for split in dict.fromkeys(shard.split for shard in shards):
         own = [shard for shard in shards if shard.split == split]
         bad = [line for shard in own for line in _note(building / shard.file_name(name))['bad']]
-        for line in bad[: encoded.NAMED]:
-            say(f'{name} {split}: bad image: {line}')
+        for line in bad[:NAMED]:
+            say(f'{called} {split}: bad image: {line}')
         with listed.open('a', encoding='utf-8', errors='surrogateescape') as file:
             file.writelines(f'{split}\t{line}\n' for line in bad)
-        encoded.check_share(bad, sum(len(shard.items) for shard in own), decoding.max_bad_images, f'{name} {split}')
+        check_share(bad, sum(len(shard.items) for shard in own), decoding.max_bad_images, f'{called} {split}')
 
 
 def _report_turned(name: str, building: Path, shards: list[Shard], decoding: encoded.Decoding, say: Say) -> None:

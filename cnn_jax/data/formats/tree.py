@@ -133,7 +133,7 @@ def _files(folder: Path) -> Iterator[Path]:
 def list_classes(root: Path, classes: Sequence[str]) -> list[Item]:
     """The images of `root/<class>/` and of the folders in it, class after class in the order given.
 
-    What is no image is counted, and a warning says so.
+    Files that are not images are counted, and a warning says so.
 
     Raises:
         DataError: a class has no folder, or no image in it.
@@ -156,7 +156,7 @@ def say_left_out(root: Path, left_out: collections.Counter[str]) -> None:
     if left_out:
         kinds = ', '.join(f'{count:,} {suffix}' for suffix, count in left_out.most_common(5))
         more = ', ...' if len(left_out) > 5 else ''
-        log.warning('%s: files left out, which are no images: %s (%s%s)', root, f'{left_out.total():,}', kinds, more)
+        log.warning('%s: files left out, which are not images: %s (%s%s)', root, f'{left_out.total():,}', kinds, more)
 
 
 def list_tar(path: Path, label: int = 0, *, prefix: str = '') -> list[Item]:

@@ -41,6 +41,7 @@ class Classification(Task):
     metrics: ClassVar[tuple[Metric, ...]] = (TOP1, TOP5, LOSS, CROSS_ENTROPY)
     batch_metrics: ClassVar[tuple[Metric, ...]] = (TOP1,)
     truths: ClassVar[tuple[str, ...]] = ('label',)
+    units_are_classes: ClassVar[bool] = True
 
     def fields(self, data: Data) -> Fields:
         return of_class(data.num_classes)

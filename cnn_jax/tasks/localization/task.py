@@ -51,6 +51,7 @@ class Localization(Task):
     metrics: ClassVar[tuple[Metric, ...]] = (LOCALIZED, LOCALIZED5, TOP1, FOUND, IOU, BLIND, LOSS)
     batch_metrics: ClassVar[tuple[Metric, ...]] = (LOCALIZED,)
     draws: ClassVar[bool] = True
+    units_are_classes: ClassVar[bool] = True
     truths: ClassVar[tuple[str, ...]] = ('label', 'box')
     places: ClassVar[tuple[str, ...]] = ('box',)
 

@@ -46,6 +46,7 @@ class Segmentation(Task):
     batch_metrics: ClassVar[tuple[Metric, ...]] = (PIXELS,)
     answers_are_images: ClassVar[bool] = True
     draws: ClassVar[bool] = True
+    units_are_classes: ClassVar[bool] = True
     truths: ClassVar[tuple[str, ...]] = ('there',)
 
     def fields(self, data: Data) -> Fields:

@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from cnn_jax.errors import CnnJaxError
+from cnn_jax.errors import CnnJaxError, closest
 from cnn_jax.tasks.explained import Explained
 from cnn_jax.tasks.task import Task
 from cnn_jax.tracing import layers, scores
 from cnn_jax.tracing.static import Static
+from cnn_jax.visualize.engine import methods
 from cnn_jax.visualize.engine.subject import Subject
 
 TOGETHER = 10  # images at a time
+LISTED = 8  # classes that an error names
 
 
 class Looked(NamedTuple):
@@ -29,6 +31,41 @@ class Looked(NamedTuple):
     targets: Any
     what: str
     about: tuple[str, ...]
+
+
+def unit_number(text: str, subject: Subject, method: str | None, layer: str | None) -> int:
+    """The unit that was typed: a number, or the name of a class where a unit of the method is one.
+
+    Upper and lower case are the same. method: None: a set of several.
+
+    Raises: CnnJaxError for anything else, which says what the classes are.
+    """
+    if text.isdecimal() and text.isascii():
+        return int(text)
+    if not _explains_classes(subject.task, method, layer):
+        raise CnnJaxError(f'unit: {text} given; a unit is a number here, from 0')
+    found = [number for number, name in enumerate(subject.class_names) if name.lower() == text.strip().lower()]
+    if len(found) > 1:
+        raise CnnJaxError(
+            f'unit: {text} given; several classes are called so; give a number, {", ".join(map(str, found))}'
+        )
+    if not found:
+        numbers = {name: number for number, name in enumerate(subject.class_names)}
+        near = closest(text, numbers)
+        listed = [f'{numbers[name]} {name}' for name in near[:LISTED]]
+        more = f' and {len(near) - LISTED} more' if len(near) > LISTED else ''
+        raise CnnJaxError(
+            f'unit: {text} given; no class is called so; give a name or a number of {", ".join(listed)}{more}'
+        )
+    return found[0]
+
+
+def _explains_classes(task: Task, method: str | None, layer: str | None) -> bool:
+    """Whether a unit is a class: of the task, and not of `layer`, or of the layer that a method takes by itself."""
+    if not task.units_are_classes or method is None:
+        return task.units_are_classes and layer is None
+    own = {'unit', 'layer'} <= set(methods.parameters(getattr(methods.load(method), 'visualize', lambda: None)))
+    return methods.scored_layer(method, layer) is None and not own
 
 
 def answers(subject: Subject, images: jax.Array) -> Any:
