@@ -164,11 +164,9 @@ spread = np.random.default_rng(0)
 for number, name in enumerate(LAYERS):
     values = ratios[name][0][np.isfinite(ratios[name][0])]
     place.plot(number + spread.uniform(-0.18, 0.18, len(values)), values, 'o', color=BLUE, markersize=3, alpha=0.5)
-    for median, colour, words in ((np.median(values), INK, 'median, trained'),
-                                  (np.nanmedian(ratios_random[name][0]), ORANGE, 'median, random weights')):  # fmt: skip
-        place.plot(
-            [number - 0.3, number + 0.3], [median] * 2, color=colour, linewidth=2, label=None if number else words
-        )
+    for found, colour, words in ((ratios, INK, 'median, trained'), (ratios_random, ORANGE, 'median, random weights')):
+        median, words = np.nanmedian(found[name][0]), None if number else words
+        place.plot([number - 0.3, number + 0.3], [median] * 2, color=colour, linewidth=2, label=words)
 place.legend(loc='upper right', bbox_to_anchor=(1, 0.95))
 place.axhline(1, color=MUTED, linewidth=1, linestyle=':')
 place.text(len(LAYERS) - 0.5, 1.02, 'simple above', ha='right', va='bottom', color=MUTED)

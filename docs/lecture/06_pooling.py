@@ -18,7 +18,7 @@ from cnn_jax.ops import filters
 # ## The lecture's picture
 
 # %%
-numbers = jnp.array([[1.0, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]])
+numbers = jnp.array([[1.0, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]])  # any others will do
 pooled = ops.max_pool(numbers[None, :, :, None], window=2, stride=2)[0, :, :, 0]
 averaged = ops.avg_pool(numbers[None, :, :, None], window=2, stride=2)[0, :, :, 0]
 print(np.asarray(pooled))
@@ -71,8 +71,9 @@ for window, stride in ((2, 2), (3, 2)):
 # %%
 grey = jnp.asarray(photograph('flower'), jnp.float32).mean(-1, keepdims=True)[None] / 255
 edges = filters.sobel(grey, padding='valid')[2]
+POOLS = 3
 largest, mean = edges, edges
-for _ in range(3):
+for _ in range(POOLS):
     largest, mean = ops.max_pool(largest, window=2, stride=2), ops.avg_pool(mean, window=2, stride=2)
 shapes = ['x'.join(map(str, maps.shape[1:3])) for maps in (edges, largest, mean)]
 show(
@@ -81,7 +82,7 @@ show(
         [f'edges, {shapes[0]}', f'maxima, {shapes[1]}', f'means, {shapes[2]}'],
         width=9.0,
     ),
-    'Three pools of 2x2 in a row, each picture on a scale of its own.',
+    f'{POOLS} pools of 2x2 in a row, each picture on a scale of its own.',
 )
 
 # %% [markdown]
@@ -92,15 +93,18 @@ show(
 
 # %%
 pixels = jnp.asarray(photograph('flower', size=(24, 36)), jnp.float32).mean(-1)[None, :, :, None]
-to_largest = jax.grad(lambda maps: ops.max_pool(maps, window=3, stride=3).sum())(pixels)
-to_all = jax.grad(lambda maps: ops.avg_pool(maps, window=3, stride=3).sum())(pixels)
-windows = to_largest[0, ..., 0].reshape(8, 3, 12, 3).swapaxes(1, 2)
-print('gradients in each window of the max-pool:', np.unique(np.asarray(windows.sum((2, 3)))), 'in sum')
+WINDOW = 3  # pixels a side; windows lie side by side
+to_largest = jax.grad(lambda maps: ops.max_pool(maps, window=WINDOW, stride=WINDOW).sum())(pixels)
+to_all = jax.grad(lambda maps: ops.avg_pool(maps, window=WINDOW, stride=WINDOW).sum())(pixels)
+rows, columns = (size // WINDOW for size in pixels.shape[1:3])
+windows = to_largest[0, : rows * WINDOW, : columns * WINDOW, 0].reshape(rows, WINDOW, columns, WINDOW)
+print('gradients in each window of the max-pool:', np.unique(np.asarray(windows.sum((1, 3)))), 'in sum')
 figure, axes = canvas(1, 3, width=9.0, height=2.4)
 picture(axes[0, 0], np.asarray(pixels[0, ..., 0]).astype(np.uint8), 'the map')
 for place, gradient, name in ((axes[0, 1], to_largest, 'max-pool'), (axes[0, 2], to_all, 'average pool')):
     picture(place, gradient[0, ..., 0], f'gradient through the {name}', limit=1.0)
-show(figure, 'Windows of 3x3. One scale for both: through a maximum one pixel of nine gets 1, through a mean each 1/9.')
+show(figure, f'Windows of {WINDOW}x{WINDOW}. One scale for both: through a maximum one pixel of {WINDOW**2} gets 1, '
+     f'through a mean each 1/{WINDOW**2}.')  # fmt: skip
 
 # %% [markdown]
 # ## Is it needed?

@@ -113,7 +113,7 @@ place.set(xticks=range(len(names)), xticklabels=names, ylim=(-0.1, 1.05))
 place.set_xlabel('shuffled from the last layer down to')
 place.set_title('correlation with the map of the trained net')
 place.legend(loc='upper right')
-show(figure, 'What is left of each map as LeNet-5 forgets, in the mean of thirty digits.')
+show(figure, f'What is left of each map as LeNet-5 forgets, in the mean of {len(digits)} digits.')
 
 # %% [markdown]
 # Where a line stays high, the map is about the image and not about the net: it would have been as pretty for a net that

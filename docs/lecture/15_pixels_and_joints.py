@@ -65,10 +65,10 @@ show(figure, 'The maps of the joints on one test puppet; those that stand alone 
 # ## The full runs
 #
 # ```
-# python -m cnn_jax.main --experiment=scenes_segment    # mIoU 84.0 ± 0.3, figure and ground 94.1 ± 0.1; 94 s
-# python -m cnn_jax.main --experiment=scenes_pose       # PCK 99.7 ± 0.1, OKS-AP 99.4 ± 0.1; 85 s
+# python -m cnn_jax.main --experiment=scenes_segment    # mIoU 84.0 ± 0.3, figure and ground 94.1 ± 0.1
+# python -m cnn_jax.main --experiment=scenes_pose       # PCK 99.7 ± 0.1, AP of OKS 99.4 ± 0.1
 # ```
 #
-# On 2,000 test scenes; seconds of training on two cores; five seeds each. `--config.decoder=unet` puts a U-Net in FCN's
+# On 2,000 test scenes, five seeds each; how long they train [stands with the tasks](../howto/tasks.md). `--config.decoder=unet` puts a U-Net in FCN's
 # place (Ronneberger et al. 2015, arXiv:1505.04597). For photographs: `pet_segment`, `voc_segment`, `coco_pose` and
 # `flic_pose`.

@@ -69,9 +69,9 @@ for place in range(2):
 #
 # ```
 # python -m cnn_jax.main --experiment=scenes_detect --workdir=runs/detect
-# python -m cnn_jax.main --experiment=scenes_caption --init_from=runs/detect   # 85.1 ± 1.7 % exact, BLEU-4 96.5; 2 min
-# python -m cnn_jax.main --experiment=scenes_point --init_from=runs/detect     # 99.3 ± 0.1 % right, blind 24.3; 1 min
-# python -m cnn_jax.main --experiment=scenes_vqa --init_from=runs/detect       # 86.9 ± 7.9 % right, blind 25.6; 3 min
+# python -m cnn_jax.main --experiment=scenes_caption --init_from=runs/detect   # 85.1 ± 1.7 % exact, BLEU-4 96.5
+# python -m cnn_jax.main --experiment=scenes_point --init_from=runs/detect     # 99.3 ± 0.1 % right, blind 24.3
+# python -m cnn_jax.main --experiment=scenes_vqa --init_from=runs/detect       # 86.9 ± 7.9 % right, blind 25.6
 # ```
 #
 # On 2,000 test scenes, two cores, five seeds each. For photographs: `coco_caption`, `visual7w_telling` and
