@@ -5,12 +5,14 @@ The pages are run by `make docs`, not here; the examples of the reference are ru
 
 import ast
 import doctest
+import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from docs.generate import cells, check, examples, reference
+from docs.generate import cells, check, examples, links, reference, run_page
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted((ROOT / 'docs' / 'lecture').glob('[0-9]*.py'))
@@ -65,6 +67,26 @@ def test_a_script_that_is_no_page_is_named_with_its_line(tmp_path, text, said):
     with pytest.raises(ValueError, match=r'01_a\.py') as raised:
         cells.read(tmp_path / '01_a.py')
     assert said in str(raised.value)
+
+
+def test_an_arxiv_id_is_a_link_but_in_code_and_in_a_link():
+    text = 'VGG (2014, arXiv:1409.1556), old arXiv:0706.1234.\n`arXiv:1409.1556` [it](https://a.b/arXiv:1409.1556)\n'
+    fence = '```\ncode  # arXiv:1409.1556\n```\n'
+    link = '[arXiv:{0}](https://arxiv.org/abs/{0})'
+    said = f'VGG (2014, {link.format("1409.1556")}), old {link.format("0706.1234")}.\n' + text.partition('\n')[2]
+    assert links.linked(text + fence) == said + fence
+    assert links.linked(said) == said
+
+
+def test_a_page_links_its_sources(tmp_path, monkeypatch):
+    script = tmp_path / '01_a.py'
+    script.write_text('# %% [markdown]\n# # A\n#\n# He 2015, arXiv:1512.03385.\n\n# %%\nprint("arXiv:1512.03385")\n')
+    monkeypatch.setitem(sys.modules, 'page', SimpleNamespace())
+    monkeypatch.setattr(sys, 'path', [*sys.path])
+    run_page.write(script, tmp_path)
+    page = (tmp_path / '01_a.md').read_text()
+    assert 'He 2015, [arXiv:1512.03385](https://arxiv.org/abs/1512.03385).' in page
+    assert '\narXiv:1512.03385\n' in page  # what was printed stands as it was
 
 
 def test_the_reference_has_the_public_names_and_demands_their_docstrings(tmp_path, monkeypatch):

@@ -108,8 +108,8 @@ show(figure, 'Seven filters and, below, how they answer to gratings of each orie
 #
 # A grating drifts through its phases. A simple cell fires when the bright stripe lies on the bright part of its filter,
 # and is silent half a period later. A complex cell does not care. The measure of physiologists is F1 / F0: the part of
-# the answer that follows the drift, over the mean. Above 1 a cell counts as simple (Skottun et al. 1991). A filter and
-# a ReLU that pass half of a wave have pi / 2.
+# the answer that follows the drift, over the mean. Above 1 a cell counts as simple (Skottun et al. 1991, Vision
+# Research 31). A filter and a ReLU that pass half of a wave have pi / 2.
 
 
 # %%

@@ -28,7 +28,8 @@ outputs = scores.outputs(net.model, net.variables, images, chunk=10)
 each = [jax.tree.map(lambda values, row=row: values[row], outputs) for row in range(len(pixels))]
 surest = [net.task.explained(one, 0, net.names) for one in each]  # of each image the detection that it is surest of
 targets = np.stack([one.target for one in surest])
-print('the first five:', ', '.join(one.about for one in surest[:5]))
+sure = [one.about.replace(' ', ', ', 1) for one in surest]  # '7, 93 % at left top right bottom'
+print('the surest detection of each:', *sure, sep='\n  ')
 
 # %% [markdown]
 # ## Cover a part, and look at the score
@@ -55,7 +56,7 @@ def shown(one):
 
 figure, axes = canvas(5, 5, width=8.0, height=8.3)
 for row in range(5):
-    picture(axes[row, 0], pixels[row], surest[row].about.partition(' at')[0])
+    picture(axes[row, 0], pixels[row], sure[row].partition(' at')[0])
     for column, (name, values) in enumerate(maps.items(), 1):
         flat, limit = shown(values[row])
         picture(axes[row, column], flat, name if row == 0 else '', limit=limit)

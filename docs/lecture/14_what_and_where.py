@@ -83,6 +83,6 @@ show(pictures(shown, [''] * 6, columns=3, width=9.0), 'Six test scenes with up t
 # python -m cnn_jax.main --experiment=scenes_detect     # AP 75.1 ± 0.4, AP50 97.1 ± 0.2
 # ```
 #
-# On 2,000 test scenes, five seeds each; how long they train [stands with the tasks](../howto/tasks.md). They say nothing of other pictures: a net that is good here has
-# learned this generator. For photographs: `pet_localize`, `coco_detect` and `voc_detect`, whose docstrings say what was
-# published.
+# On 2,000 test scenes, five seeds each; how long they train [stands with the tasks](../howto/tasks.md). They say
+# nothing of other pictures: a net that is good here has learned this generator. For photographs: `pet_localize`,
+# `coco_detect` and `voc_detect`, whose docstrings say what was published.

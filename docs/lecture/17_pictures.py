@@ -95,7 +95,7 @@ if trunk is not None:
     show(figure, 'The temple in brush strokes, by the convolutions of a VGG-16.')
 
 # %% [markdown]
-# One painting takes a minute of optimisation. *Fast style* trains a net that paints any photograph in one pass:
+# Each painting is an optimisation of its own. *Fast style* trains a net that paints any photograph in one pass:
 #
 # ```
 # python -m cnn_jax.main --experiment=fast_style --workdir=runs/strokes
