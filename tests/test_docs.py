@@ -42,6 +42,19 @@ def test_a_page_begins_with_its_title_and_shows_what_it_explains(script):
     )
 
 
+@pytest.mark.parametrize('script', [*SCRIPTS, ROOT / 'docs' / 'lecture' / 'nets.py'], ids=lambda script: script.stem)
+def test_a_page_trains_quietly(script):
+    """So that its log is not on the page, and a page of small nets says that they are."""
+
+    def calls(node, name):
+        return [one for one in ast.walk(node) if isinstance(one, ast.Call) and ast.unparse(one.func) == name]
+
+    tree = ast.parse(script.read_text(encoding='utf-8'))
+    quiet = [node for node in ast.walk(tree) if isinstance(node, ast.With) and calls(node.items[0], 'quiet')]
+    within = {id(call) for node in quiet for call in calls(node, 'cnn_jax.train')}
+    assert {id(call) for call in calls(tree, 'cnn_jax.train')} == within
+
+
 def test_the_pages_are_numbered_from_1_and_all_stand_in_the_site():
     assert [script.stem[:2] for script in SCRIPTS] == [f'{number:02}' for number in range(1, len(SCRIPTS) + 1)]
     (lecture,) = [part['The lecture'] for part in SITE['nav'] if 'The lecture' in part]
