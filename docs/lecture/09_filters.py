@@ -30,7 +30,7 @@ show(
 )
 show(
     filters.draw(filters.visualize(faithful.model, faithful.variables), width=7.0),
-    f'LeNet-5 of 1998 on the same digits; both nets saw them {DIGITS_EPOCHS} times.',
+    f'LeNet-5 of 1998 on the same digits; both nets are trained for {DIGITS_EPOCHS} epoch{"s" * (DIGITS_EPOCHS > 1)}.',
 )
 show(
     filters.draw(filters.visualize(alexnet.model, alexnet.variables, scale='each'), width=8.0),
