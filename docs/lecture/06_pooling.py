@@ -19,8 +19,9 @@ from cnn_jax.ops import filters
 
 # %%
 numbers = jnp.array([[1.0, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]])  # any others will do
-pooled = ops.max_pool(numbers[None, :, :, None], window=2, stride=2)[0, :, :, 0]
-averaged = ops.avg_pool(numbers[None, :, :, None], window=2, stride=2)[0, :, :, 0]
+SIDE = 2  # of a window; its stride too
+pooled = ops.max_pool(numbers[None, :, :, None], window=SIDE, stride=SIDE)[0, :, :, 0]
+averaged = ops.avg_pool(numbers[None, :, :, None], window=SIDE, stride=SIDE)[0, :, :, 0]
 print(np.asarray(pooled))
 
 COLOURS = np.array([['#f3c9b1', '#bcd3ec'], ['#e3ddc4', '#d5d9dd']])
@@ -31,22 +32,23 @@ def table(place, values, title, block):
     rows, columns = values.shape
     for row in range(rows):
         for column in range(columns):
-            colour = COLOURS[row // block, column // block]
+            colour = COLOURS[row // block % 2, column // block % 2]
             corners = (
                 (column - 0.5, column + 0.5, column + 0.5, column - 0.5),
                 (row - 0.5, row - 0.5, row + 0.5, row + 0.5),
             )
             place.fill(*corners, facecolor=colour, edgecolor='white', linewidth=2)
             place.text(column, row, f'{values[row, column]:g}', ha='center', va='center', fontsize=13)
-    place.set(xlim=(-0.5, 3.5), ylim=(3.5, -0.5), aspect='equal')
+    last = len(numbers) - 0.5
+    place.set(xlim=(-0.5, last), ylim=(last, -0.5), aspect='equal')
     place.set_axis_off()
     place.set_title(title)
 
 
 figure, axes = canvas(1, 3, height=2.7)
-table(axes[0, 0], numbers, 'one map, 4x4', 2)
-table(axes[0, 1], pooled, 'max-pool 2x2, stride 2', 1)
-table(axes[0, 2], averaged, 'average pool 2x2, stride 2', 1)
+table(axes[0, 0], numbers, f'one map, {numbers.shape[0]}x{numbers.shape[1]}', SIDE)
+table(axes[0, 1], pooled, f'max-pool {SIDE}x{SIDE}, stride {SIDE}', 1)
+table(axes[0, 2], averaged, f'average pool {SIDE}x{SIDE}, stride {SIDE}', 1)
 show(figure, 'Max-pooling keeps the largest number of each window; average pooling its mean.')
 
 # %% [markdown]
