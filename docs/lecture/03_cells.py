@@ -73,6 +73,8 @@ PHASES = np.arange(8 if SMALL else 16) * 2 * np.pi / (8 if SMALL else 16)
 gratings = [grating(one, width, phase) for one in ORIENTATIONS for width in WIDTHS for phase in PHASES]
 shape = (len(ORIENTATIONS), len(WIDTHS), len(PHASES), -1)
 said = {name: values.reshape(shape) for name, values in answers(gratings).items()}
+random = net.model.init(jax.random.key(1), jnp.zeros((1, *net.input_shape)), train=False)
+said_random = {name: values.reshape(shape) for name, values in answers(gratings, random).items()}
 
 
 def tuned(values):
@@ -82,11 +84,12 @@ def tuned(values):
     return curves, (curves.max(0) - curves.min(0)) / (curves.max(0) + curves.min(0) + 1e-9)
 
 
-curves, sharp = tuned(said['conv1'])
-alive = curves.max(0) > 0.1 * curves.max()
-chosen = np.argsort(-np.where(alive, sharp * curves.max(0), 0))[:7]
-print(f'{alive.sum()} of {len(alive)} units of conv1 answer to gratings; {(sharp[alive] > 1 / 3).sum()} of them twice '
-      'as strongly to one orientation as to another')  # fmt: skip
+for words, values in (('random weights', said_random), ('trained', said)):
+    curves, sharp = tuned(values['conv1'])
+    alive = curves.max(0) > 0.1 * curves.max()
+    print(f'{words}: {alive.sum()} of {len(alive)} units of conv1 answer to gratings, {(sharp[alive] > 1 / 3).sum()} '
+          'of them twice as strongly to one orientation as to another')  # fmt: skip
+chosen = np.argsort(-np.where(alive, sharp * curves.max(0), 0))[:7]  # of the trained
 
 kernel = np.asarray(net.variables['params']['conv1']['kernel'])
 figure = drawing.new_figure(9.0, 2.9)
@@ -104,6 +107,9 @@ show(figure, 'Seven filters and, below, how they answer to gratings of each orie
      'on the dial is where the stripes face, which is the same on its other side.')  # fmt: skip
 
 # %% [markdown]
+# A filter of random numbers is tuned too, as the first line says: almost any few numbers have more of one orientation
+# than of another. What is learned is which waves they are, wide ones with one bright and one dark side.
+#
 # ## Simple, or complex
 #
 # A grating drifts through its phases. A simple cell fires when the bright stripe lies on the bright part of its filter,
@@ -124,8 +130,6 @@ def modulation(values):
     return np.where(answers_at_all, first / np.maximum(mean, 1e-9), np.nan), drift
 
 
-random = net.model.init(jax.random.key(1), jnp.zeros((1, *net.input_shape)), train=False)
-said_random = {name: values.reshape(shape) for name, values in answers(gratings, random).items()}
 ratios = {name: modulation(values) for name, values in said.items()}
 ratios_random = {name: modulation(values) for name, values in said_random.items()}
 print('median F1 / F0    trained   random weights')

@@ -50,7 +50,7 @@ for net, forms in pairs.items():
     for form, model, shape in forms:
         top = [layer for layer in layer_table(model, shape) if layer.depth == 1 and layer.output_shape]
         parameters, macs = sum(layer.parameters for layer in top), sum(layer.macs for layer in top)
-        print(f'  {form:<26} {parameters:>12,} parameters {macs / 1e9:8.4f} G multiply-adds, input {shape[0]}')
+        print(f'  {form:<26} {parameters:>12,} parameters {macs / 1e6:10,.1f} million multiply-adds, input {shape[0]}')
 
 # %% [markdown]
 # ## What differs
