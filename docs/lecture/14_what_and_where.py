@@ -25,7 +25,7 @@ from cnn_jax.ops.boxes import box_iou
 # the area that both share over the area that either has (IoU).
 
 # %%
-net = scenes_net()  # 8 epochs of 3,000 scenes of 32x32 pixels
+net = scenes_net()  # in full 8 epochs of 3,000 scenes of 32x32 pixels
 scenes = function('scenes_localize')(size=32).data.open('test', default_data_dir())
 rows = [scenes[row] for row in range(6)]
 shown = []
@@ -57,7 +57,7 @@ print(f'of {len(some)} test scenes: class right {np.mean(same):.0%}, box right {
 # thresholds of certainty, and for AP over ten thresholds of overlap.
 
 # %%
-file = detector_file()  # 2 epochs of 3,000 scenes
+file = detector_file()  # in full 2 epochs of 3,000 scenes
 detector = cnn_jax.load(file)
 print(file.with_suffix('.txt').read_text())
 scenes = function('scenes_detect')().data.open('test', default_data_dir())
