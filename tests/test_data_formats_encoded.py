@@ -33,7 +33,7 @@ def list_splits(root):
 
 
 def build(data_dir, root, say=lambda line: None, decoding=SMALL, **options):
-    options = {'shard_bytes': 60_000, 'num_threads': 2} | options
+    options: dict[str, Any] = {'shard_bytes': 60_000, 'num_threads': 2} | options
     return shards.build(NAME, data_dir, list_splits(root), class_names=CLASSES, say=say, decoding=decoding, **options)
 
 

@@ -5,13 +5,15 @@ The pages are run by `make docs`, not here; the examples of the reference are ru
 
 import ast
 import doctest
+import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from docs.generate import __main__ as generate
-from docs.generate import cells, check, examples, reference
+from docs.generate import cells, check, examples, links, reference, run_page
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted((ROOT / 'docs' / 'lecture').glob('[0-9]*.py'))
@@ -41,6 +43,19 @@ def test_a_page_begins_with_its_title_and_shows_what_it_explains(script):
     )
 
 
+@pytest.mark.parametrize('script', [*SCRIPTS, ROOT / 'docs' / 'lecture' / 'nets.py'], ids=lambda script: script.stem)
+def test_a_page_trains_quietly(script):
+    """So that its log is not on the page, and a page of small nets says that they are."""
+
+    def calls(node, name):
+        return [one for one in ast.walk(node) if isinstance(one, ast.Call) and ast.unparse(one.func) == name]
+
+    tree = ast.parse(script.read_text(encoding='utf-8'))
+    quiet = [node for node in ast.walk(tree) if isinstance(node, ast.With) and calls(node.items[0], 'quiet')]
+    within = {id(call) for node in quiet for call in calls(node, 'cnn_jax.train')}
+    assert {id(call) for call in calls(tree, 'cnn_jax.train')} == within
+
+
 def test_the_pages_are_numbered_from_1_and_all_stand_in_the_site():
     assert [script.stem[:2] for script in SCRIPTS] == [f'{number:02}' for number in range(1, len(SCRIPTS) + 1)]
     (lecture,) = [part['The lecture'] for part in SITE['nav'] if 'The lecture' in part]
@@ -66,6 +81,26 @@ def test_a_script_that_is_no_page_is_named_with_its_line(tmp_path, text, said):
     with pytest.raises(ValueError, match=r'01_a\.py') as raised:
         cells.read(tmp_path / '01_a.py')
     assert said in str(raised.value)
+
+
+def test_an_arxiv_id_is_a_link_but_in_code_and_in_a_link():
+    text = 'VGG (2014, arXiv:1409.1556), old arXiv:0706.1234.\n`arXiv:1409.1556` [it](https://a.b/arXiv:1409.1556)\n'
+    fence = '```\ncode  # arXiv:1409.1556\n```\n'
+    link = '[arXiv:{0}](https://arxiv.org/abs/{0})'
+    said = f'VGG (2014, {link.format("1409.1556")}), old {link.format("0706.1234")}.\n' + text.partition('\n')[2]
+    assert links.linked(text + fence) == said + fence
+    assert links.linked(said) == said
+
+
+def test_a_page_links_its_sources(tmp_path, monkeypatch):
+    script = tmp_path / '01_a.py'
+    script.write_text('# %% [markdown]\n# # A\n#\n# He 2015, arXiv:1512.03385.\n\n# %%\nprint("arXiv:1512.03385")\n')
+    monkeypatch.setitem(sys.modules, 'page', SimpleNamespace())
+    monkeypatch.setattr(sys, 'path', [*sys.path])
+    run_page.write(script, tmp_path)
+    page = (tmp_path / '01_a.md').read_text()
+    assert 'He 2015, [arXiv:1512.03385](https://arxiv.org/abs/1512.03385).' in page
+    assert '\narXiv:1512.03385\n' in page  # what was printed stands as it was
 
 
 def test_the_reference_has_the_public_names_and_demands_their_docstrings(tmp_path, monkeypatch):

@@ -224,7 +224,7 @@ def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path, capsys):
     )
     assert code == 2
     assert 'does not fit the model' in line
-    assert 'params/norm1/bias (4,), should be (5,)' in line
+    assert 'params/conv1/bias (4,), should be (5,)' in line
 
 
 def test_a_work_folder_that_is_a_file_is_refused(capsys, tmp_path):

@@ -50,7 +50,7 @@ def share(path: Path, jobs: int, flags: Sequence[str], *, runs: int, stop: StopR
     shares = divide(jobs)
     log.say(f'{jobs} processes, each with {shares[0][1]}')
     workers = [_start(command, environment, cores) for environment, _, cores in shares]
-    with log.working('runs done:', runs) as told:
+    with log.working('runs done', runs) as told:
         readers = [threading.Thread(target=_hand_on, args=(worker, log.say, told)) for worker in workers]
         for reader in readers:
             reader.start()

@@ -176,7 +176,7 @@ def run_cells(
     """
     left = list(cells)
     working = silent if processes.is_worker() else log.working  # whoever started this one shows all together
-    with log.once(), working('runs begun:', len(cells)) as told:
+    with log.once(), working('runs begun', len(cells)) as told:
         for part, shared, program in _planned(grid, cells, data_dir=data_dir, stop=stop, log_to=log_to):
             told.next(str(part[0].folder), len(part))
             forget_if_many()

@@ -137,7 +137,7 @@ def _draw_seams(figure: Any, axes: Any, arrays: Mapping[str, np.ndarray]) -> Non
         picture[(row + 1) * height - gap : (row + 1) * height, column * width : (column + 1) * width] = _bytes(
             colors(distance / limit)
         )
-    axes.imshow(picture)
+    axes.imshow(picture[:-gap, :-gap])  # nothing lies beyond the last row and column
     drawing.color_bar(figure, ScalarMappable(Normalize(0, limit), colors), axes, 'distance in features')
 
 

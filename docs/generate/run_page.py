@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from docs.generate import cells
+from docs.generate.links import linked
 
 
 class _Output:
@@ -52,7 +53,7 @@ def write(script: Path, folder: Path) -> None:
     space: dict[str, Any] = {'__name__': '__main__', '__file__': str(script)}
     for cell in cells.read(script):
         if cell.kind == 'markdown':
-            parts.append(cell.text)
+            parts.append(linked(cell.text))
             continue
         parts.append(f'```python\n{cell.text}\n```')
         code = compile('\n' * (cell.line - 1) + cell.text, str(script), 'exec')

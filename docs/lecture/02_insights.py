@@ -13,11 +13,12 @@ from nets import digits_net, digits_test, photographs_net, tiles
 from page import SMALL, canvas, photograph, picture, show
 
 from cnn_jax import ops
+from cnn_jax.describe import layer_table
 from cnn_jax.drawing.figure import BLUE, INK, ORANGE
 from cnn_jax.visualize import top_patches
 from cnn_jax.visualize.engine.examples import Examples
 
-net = photographs_net()  # a small AlexNet that tells eleven photographs apart; trained here, in seconds
+net = photographs_net()  # a small AlexNet that tells eleven photographs apart; trained here if no page has done so
 print(net)
 
 # %% [markdown]
@@ -47,7 +48,7 @@ for row, name in enumerate(('the first window', f'{SHIFT} pixels further right')
 show(figure, 'Two windows on the temple, and what one filter makes of them: the map moves with the window.')
 
 # %% [markdown]
-# ## Borders break it
+# ## Borders break the rule
 #
 # With zeros around the window, so that the map stays as large, the filter reads something at the border that moves with
 # the window and not with the temple. There the two maps differ. A layer above sees further, so each layer carries the
@@ -65,12 +66,12 @@ picture(axes[0, 1], broken, 'with zeros around', limit=end)
 show(figure, 'The difference of the two maps, moved back. With padding, three columns at each end are wrong.')
 
 # %% [markdown]
-# ## Strides and pools break it
+# ## Strides and pools break the rule
 #
-# A pool of 2x2 at stride 2 keeps one number of two. If the input moves by two pixels, its map moves by one place. If
-# the input moves by one pixel, there is no half place to move to, and other maxima are kept. After two pools only every
-# fourth shift is clean. Below, a convolution, a pool, and both again; the map is moved back by the nearest whole number
-# of places, and compared.
+# A pool of 2x2 at stride 2 keeps one number of four, one place of two along each axis. If the input moves by two
+# pixels, its map moves by one place. If the input moves by one pixel, there is no half place to move to, and other
+# maxima are kept. After two pools only every fourth shift is clean. Below, a convolution, a pool, and both again; the
+# map is moved back by the nearest whole number of places, and compared.
 
 
 # %%
@@ -116,7 +117,7 @@ place.legend(ncols=4, loc='upper center', bbox_to_anchor=(0.5, -0.25))
 show(figure, 'A convolution follows each shift. A pool follows those that its stride divides.')
 
 # %% [markdown]
-# Averages break it less than maxima, and a blur before each stride less still (Zhang 2019, arXiv:1904.11486).
+# Averages break the rule less than maxima, and a blur before each stride less still (Zhang 2019, arXiv:1904.11486).
 #
 # ## What it does to the answer
 #
@@ -159,24 +160,30 @@ show(figure, 'The digits stay whole up to 4 pixels. The shared filters alone do 
 # ## The second insight: a hierarchy
 #
 # What do the units of a layer answer to? For each of some channels, these are the pieces of the photographs that excite
-# it most, cut to exactly what the unit sees, and beside them what in each piece excites it (guided backpropagation, see
-# [saliency](11_saliency.md)). In the first layer a unit sees 7 pixels: edges, colours, dots.
+# it most, cut to exactly what the unit sees of it, and beside them what in each piece excites it (guided
+# backpropagation, see [saliency](11_saliency.md)). In the first layer a unit sees 7 pixels: edges, colours, dots. The
+# *receptive field* grows with each layer, until it is wider than the pieces of the photographs themselves.
 
 # %%
 examples = Examples(tiles(), net.inputs)
-for layer in ('conv1', 'conv3', 'conv5'):
+fields = {layer.name: layer.receptive_field for layer in layer_table(net.model, net.input_shape)}
+for layer in ('conv1', 'conv2', 'conv5'):
     arrays = top_patches.visualize(
         net.model, net.variables, examples=examples, layer=layer, num_patches=6, num_channels=40
     )
     alive = np.flatnonzero((arrays['values'] > 0).all(0))
-    print(f'{layer}: a unit sees {arrays["patches"].shape[2]} pixels; {len(alive)} of the first 40 channels answer')
+    field, seen = fields[layer][0], arrays['patches'].shape[2]
+    print(f'{layer}: receptive field {field} pixels{f", so the whole piece of {seen}" if field > seen else ""}; '
+          f'{len(alive)} of the first {arrays["values"].shape[1]} channels answer')  # fmt: skip
     strong = alive[np.argsort(-arrays['values'][0, alive])][:5]
     kept = {name: arrays[name][strong] for name in ('patches', 'guided', 'channels')}
     kept |= {name: arrays[name][:, strong] for name in ('values', 'labels', 'rows', 'places', 'boxes')}
     drawn = top_patches.draw({**kept, 'layer': arrays['layer']}, class_names=net.class_names)
-    show(drawn, f'The six strongest pieces for five channels of {layer}, one row each: value, photograph.')
+    show(drawn, f'The six strongest pieces for five channels of {layer}, one row each: value, photograph. What lies '
+         'beside the piece is black.')  # fmt: skip
 
 # %% [markdown]
-# Further up a unit sees more, and what it answers to is less an edge than a texture, and then a part of one photograph:
-# the petals, the tiles of the roof. With eleven photographs there is not more to learn. On a million of ImageNet's the
-# same layers end in faces and wheels (Zeiler and Fergus 2013, arXiv:1311.2901).
+# Further up a unit sees more, in conv5 the whole piece. What it answers to is less an edge than a texture, and then a
+# part of one photograph: stars on black, the grain of a tissue, the rim of a cup. With eleven photographs there is not
+# more to learn. On a million of ImageNet's the same layers end in faces and wheels (Zeiler and Fergus 2013,
+# arXiv:1311.2901).

@@ -25,9 +25,10 @@ print('image', image.shape, '(batch, height, width, channels)')
 # through the whole depth of what it reads; only height and width are ours to choose.
 
 # %%
-kernel = 0.2 * jax.random.normal(jax.random.key(1), (5, 5, 3, 1))
+WINDOW = 5  # pixels a side of the filters of this page; odd
+kernel = 0.2 * jax.random.normal(jax.random.key(1), (WINDOW, WINDOW, 3, 1))
 bias = jnp.array([0.1])
-piece = image[0, :5, :5, :]
+piece = image[0, :WINDOW, :WINDOW, :]
 by_hand = (piece * kernel[..., 0]).sum() + bias[0]
 one_map = ops.conv2d(image, kernel, bias=bias)
 print(f'{piece.size} products, their sum and the bias: {by_hand:.6f}')
@@ -43,9 +44,10 @@ assert abs(by_hand - one_map[0, 0, 0, 0]) < 1e-5
 # that leans, a mean, a spot, red against green, blue against yellow.
 
 # %%
-y, x = np.mgrid[-2:3, -2:3]
-blur, grey = gaussian(5, sigma=1.0), np.ones(3) / 3
-spot = gaussian(5, sigma=0.8) - gaussian(5, sigma=1.8)
+half = WINDOW // 2
+y, x = np.mgrid[-half : half + 1, -half : half + 1]
+blur, grey = gaussian(WINDOW, sigma=1.0), np.ones(3) / 3
+spot = gaussian(WINDOW, sigma=0.8) - gaussian(WINDOW, sigma=1.8)
 filters = {
     'dark below': np.multiply.outer(-y * blur, grey),
     'leaning edge': np.multiply.outer((x - y) * blur, grey),
@@ -60,65 +62,71 @@ print('filters', six.shape, '(height, width, in, out)')
 print('maps   ', maps.shape)
 
 figure, axes = canvas(2, 7, height=2.7)
-picture(axes[0, 0], np.asarray(image[0]), '32x32x3')
+picture(axes[0, 0], np.asarray(image[0]), 'x'.join(map(str, image.shape[1:])))
 axes[1, 0].set_axis_off()
 for number, name in enumerate(filters):
     picture(axes[0, number + 1], 0.5 + six[..., number] / (2 * jnp.abs(six[..., number]).max()), name)
     axes[0, number + 1].title.set_fontsize(7.5)
     picture(axes[1, number + 1], maps[0, :, :, number])
-show(figure, 'Six filters of 5x5x3 (grey is no weight) and their maps, 28x28x6: orange above zero, blue below.')
+show(figure, f'Six filters of {WINDOW}x{WINDOW}x3 (grey is no weight) and their maps, '
+     f'{"x".join(map(str, maps.shape[1:]))}: orange above zero, blue below.')  # fmt: skip
 
 # %% [markdown]
 # ## How many places has a filter?
 #
 # An axis of N pixels, a filter of F, a stride of S: `(N - F) / S + 1` places. The lecture's example is a 7x7 input and
-# a 3x3 filter. At stride 3 it does not fit: the last column would be read by half a filter.
+# a 3x3 filter. At stride 3 it does not fit: of a third place only one column of three would be inside.
 
 # %%
-for stride in (1, 2, 3):
+N, F = 7, 3
+STRIDES = (1, 2, 3)
+for stride in STRIDES:
     try:
-        print(f'7x7, filter 3x3, stride {stride}: {ops.output_size(7, 3, stride=stride)}')
+        print(f'{N}x{N}, filter {F}x{F}, stride {stride}: {ops.output_size(N, F, stride=stride)}')
     except ValueError as error:
-        print(f'7x7, filter 3x3, stride {stride}: {error}')
-print('what the convolutions and pools do then:', ops.output_size(7, 3, stride=3, exact=False))
+        print(f'{N}x{N}, filter {F}x{F}, stride {stride}: {error}')
+        print('what the convolutions and pools do then:', ops.output_size(N, F, stride=stride, exact=False))
 
-figure, axes = canvas(1, 3, height=3.0)
-for place, stride in zip(axes[0], (1, 2, 3), strict=True):
-    places = (7 - 3) // stride + 1
-    place.imshow(np.ones((7, 7)), cmap='gray', vmin=0, vmax=1)
-    read = 3 + stride * (places - 1)
-    for line in np.arange(-0.5, 7):
-        place.plot([line, line], [-0.5, 6.5], color='#d5d9dd', linewidth=1)
-        place.plot([-0.5, 6.5], [line, line], color='#d5d9dd', linewidth=1)
-    for row in range(places):
-        for column in range(places):
-            place.plot(1 + column * stride, 1 + row * stride, 'o', color='#2463a6', markersize=5)
-    corner = np.array([[-0.5, 2.5, 2.5, -0.5, -0.5], [-0.5, -0.5, 2.5, 2.5, -0.5]])
+figure, axes = canvas(1, len(STRIDES), height=3.0)
+unread = {}
+for place, stride in zip(axes[0], STRIDES, strict=True):
+    places = ops.output_size(N, F, stride=stride, exact=False)
+    unread[stride] = N - F - stride * (places - 1)
+    place.imshow(np.ones((N, N)), cmap='gray', vmin=0, vmax=1)
+    for line in np.arange(-0.5, N):
+        place.plot([line, line], [-0.5, N - 0.5], color='#d5d9dd', linewidth=1)
+        place.plot([-0.5, N - 0.5], [line, line], color='#d5d9dd', linewidth=1)
+    for row, column in np.ndindex(places, places):
+        middle = (F - 1) / 2
+        place.plot(middle + column * stride, middle + row * stride, 'o', color='#2463a6', markersize=5)
+    end = F - 0.5
+    corner = np.array([[-0.5, end, end, -0.5, -0.5], [-0.5, -0.5, end, end, -0.5]])
     place.fill(*corner, facecolor='#c2571a', alpha=0.25)
     place.plot(*corner, color='#c2571a', linewidth=2)
     place.set_axis_off()
-    unread = 7 - read
-    place.set_title(f'stride {stride}: {places}x{places}' + (', and a rest' if unread else ''))
-show(
-    figure,
-    'A 3x3 filter (orange, at its first place) on 7x7; a dot is the middle of each place that it takes. At stride 3 '
-    'the last row and column are read by none.',
-)
+    place.set_title(f'stride {stride}: {places}x{places}' + (', and a rest' if unread[stride] else ''))
+words = f'A {F}x{F} filter (orange, at its first place) on {N}x{N}; a dot is the middle of each place that it takes.'
+for stride, rest in unread.items():
+    if rest:
+        words += (
+            f' At stride {stride} the last {"row and column" if rest == 1 else f"{rest} rows and columns"} are unread.'
+        )
+show(figure, words)
 
 # %% [markdown]
 # ## Padding
 #
 # Zeros around the image give the filter more places. With `(F - 1) / 2` on each side and stride 1 the size stays what
-# it was. Without, a deep net shrinks the image at every layer: 32, 28, 24, 20. That is quick, and works badly.
+# it was. Without, a deep net shrinks the image at every layer, until no place is left for the next filter.
 
 # %%
 for window in (3, 5, 7):
     padding = ops.same_padding(window)
-    print(f'F = {window}: padding {padding} keeps 7 at {ops.output_size(7, window, padding=padding)}')
-sizes = [32]
-while len(sizes) < 4:
-    sizes.append(ops.output_size(sizes[-1], 5))
-print('5x5 filters without padding:', ' -> '.join(map(str, sizes)))
+    print(f'F = {window}: padding {padding} keeps {N} at {ops.output_size(N, window, padding=padding)}')
+sizes = [image.shape[1]]
+while sizes[-1] >= WINDOW:
+    sizes.append(ops.output_size(sizes[-1], WINDOW))
+print(f'{WINDOW}x{WINDOW} filters without padding:', ' -> '.join(map(str, sizes)))
 
 # %% [markdown]
 # ## The formula, with numbers in it
@@ -129,11 +137,13 @@ print('5x5 filters without padding:', ' -> '.join(map(str, sizes)))
 # is the depth of the input, and one bias.
 
 # %%
-side = ops.output_size(32, 5, stride=1, padding=2)
-print(f'output     {side}x{side}x10')
-print(f'parameters (5*5*3 + 1) * 10 = {ops.conv2d_parameters((5, 5, 3, 10))}')
+filters, extent, stride, padding = 10, 5, 1, 2  # K, F, S, P
+N, D = image.shape[1], image.shape[3]
+side = ops.output_size(N, extent, stride=stride, padding=padding, exact=False)
+print(f'output     {side}x{side}x{filters}')
+print(f'parameters ({extent}*{extent}*{D} + 1) * {filters} = {ops.conv2d_parameters((extent, extent, D, filters))}')
 
-layer = layers.Conv2D(10, 5, strides=1, padding=2)
+layer = layers.Conv2D(filters, extent, strides=stride, padding=padding)
 output, variables = layer.init_with_output(jax.random.key(0), image)
 print('the layer says', output.shape[1:], 'and', sum(leaf.size for leaf in jax.tree.leaves(variables)), 'parameters')
 
@@ -141,8 +151,8 @@ print('the layer says', output.shape[1:], 'and', sum(leaf.size for leaf in jax.t
 # ## Its arguments are those of `tf.layers.conv2d`
 #
 # The lecture reads the argument list of TensorFlow's layer aloud. `layers.Conv2D` has the same names, in the same
-# order, with the same meaning; what is new stands at the end. One default differs and is said to: kernels start from
-# LeCun's normal distribution, where TensorFlow takes Glorot's uniform one.
+# order, with the same meaning; what is new stands at the end. One default differs, and the layer's description says so:
+# kernels start from LeCun's normal distribution, where TensorFlow takes Glorot's uniform one.
 
 # %%
 fields = layers.Conv2D.__dataclass_fields__
@@ -157,10 +167,11 @@ for name, field in fields.items():
 # the fully connected layer of the first page, at every pixel with the same weights.
 
 # %%
+volume = jax.random.normal(jax.random.key(2), (1, 56, 56, 64))
 pointwise = layers.Conv2D(32, 1, activation='relu', kernel_regularizer=layers.l2(1e-4), name='mix')
-mixed, variables = pointwise.init_with_output(jax.random.key(0), jnp.ones((1, 56, 56, 64)))
-print('56x56x64 through 32 filters of 1x1x64:', mixed.shape)
+mixed, variables = pointwise.init_with_output(jax.random.key(0), volume)
 kernel = variables['params']['kernel'][0, 0]
-same = nn.relu(jnp.ones((1, 56, 56, 64)) @ kernel + variables['params']['bias'])
+print('x'.join(map(str, volume.shape[1:])), f'through {kernel.shape[1]} filters of 1x1x{kernel.shape[0]}:', mixed.shape)
+same = nn.relu(volume @ kernel + variables['params']['bias'])
 print(f'the same as a matrix product: largest difference {jnp.abs(mixed - same).max():.0e}')
 assert jnp.allclose(mixed, same, atol=1e-5)

@@ -18,9 +18,10 @@ from cnn_jax.ops import filters
 # ## The lecture's picture
 
 # %%
-numbers = jnp.array([[1.0, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]])
-pooled = ops.max_pool(numbers[None, :, :, None], window=2, stride=2)[0, :, :, 0]
-averaged = ops.avg_pool(numbers[None, :, :, None], window=2, stride=2)[0, :, :, 0]
+numbers = jnp.array([[1.0, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]])  # any others will do
+SIDE = 2  # of a window; its stride too
+pooled = ops.max_pool(numbers[None, :, :, None], window=SIDE, stride=SIDE)[0, :, :, 0]
+averaged = ops.avg_pool(numbers[None, :, :, None], window=SIDE, stride=SIDE)[0, :, :, 0]
 print(np.asarray(pooled))
 
 COLOURS = np.array([['#f3c9b1', '#bcd3ec'], ['#e3ddc4', '#d5d9dd']])
@@ -31,22 +32,23 @@ def table(place, values, title, block):
     rows, columns = values.shape
     for row in range(rows):
         for column in range(columns):
-            colour = COLOURS[row // block, column // block]
+            colour = COLOURS[row // block % 2, column // block % 2]
             corners = (
                 (column - 0.5, column + 0.5, column + 0.5, column - 0.5),
                 (row - 0.5, row - 0.5, row + 0.5, row + 0.5),
             )
             place.fill(*corners, facecolor=colour, edgecolor='white', linewidth=2)
             place.text(column, row, f'{values[row, column]:g}', ha='center', va='center', fontsize=13)
-    place.set(xlim=(-0.5, 3.5), ylim=(3.5, -0.5), aspect='equal')
+    last = len(numbers) - 0.5
+    place.set(xlim=(-0.5, last), ylim=(last, -0.5), aspect='equal')
     place.set_axis_off()
     place.set_title(title)
 
 
 figure, axes = canvas(1, 3, height=2.7)
-table(axes[0, 0], numbers, 'one map, 4x4', 2)
-table(axes[0, 1], pooled, 'max-pool 2x2, stride 2', 1)
-table(axes[0, 2], averaged, 'average pool 2x2, stride 2', 1)
+table(axes[0, 0], numbers, f'one map, {numbers.shape[0]}x{numbers.shape[1]}', SIDE)
+table(axes[0, 1], pooled, f'max-pool {SIDE}x{SIDE}, stride {SIDE}', 1)
+table(axes[0, 2], averaged, f'average pool {SIDE}x{SIDE}, stride {SIDE}', 1)
 show(figure, 'Max-pooling keeps the largest number of each window; average pooling its mean.')
 
 # %% [markdown]
@@ -71,8 +73,9 @@ for window, stride in ((2, 2), (3, 2)):
 # %%
 grey = jnp.asarray(photograph('flower'), jnp.float32).mean(-1, keepdims=True)[None] / 255
 edges = filters.sobel(grey, padding='valid')[2]
+POOLS = 3
 largest, mean = edges, edges
-for _ in range(3):
+for _ in range(POOLS):
     largest, mean = ops.max_pool(largest, window=2, stride=2), ops.avg_pool(mean, window=2, stride=2)
 shapes = ['x'.join(map(str, maps.shape[1:3])) for maps in (edges, largest, mean)]
 show(
@@ -81,7 +84,7 @@ show(
         [f'edges, {shapes[0]}', f'maxima, {shapes[1]}', f'means, {shapes[2]}'],
         width=9.0,
     ),
-    'Three pools of 2x2 in a row, each picture on a scale of its own.',
+    f'{POOLS} pools of 2x2 in a row, each picture on a scale of its own.',
 )
 
 # %% [markdown]
@@ -92,15 +95,18 @@ show(
 
 # %%
 pixels = jnp.asarray(photograph('flower', size=(24, 36)), jnp.float32).mean(-1)[None, :, :, None]
-to_largest = jax.grad(lambda maps: ops.max_pool(maps, window=3, stride=3).sum())(pixels)
-to_all = jax.grad(lambda maps: ops.avg_pool(maps, window=3, stride=3).sum())(pixels)
-windows = to_largest[0, ..., 0].reshape(8, 3, 12, 3).swapaxes(1, 2)
-print('gradients in each window of the max-pool:', np.unique(np.asarray(windows.sum((2, 3)))), 'in sum')
+WINDOW = 3  # pixels a side; windows lie side by side
+to_largest = jax.grad(lambda maps: ops.max_pool(maps, window=WINDOW, stride=WINDOW).sum())(pixels)
+to_all = jax.grad(lambda maps: ops.avg_pool(maps, window=WINDOW, stride=WINDOW).sum())(pixels)
+rows, columns = (size // WINDOW for size in pixels.shape[1:3])
+windows = to_largest[0, : rows * WINDOW, : columns * WINDOW, 0].reshape(rows, WINDOW, columns, WINDOW)
+print('gradients in each window of the max-pool:', np.unique(np.asarray(windows.sum((1, 3)))), 'in sum')
 figure, axes = canvas(1, 3, width=9.0, height=2.4)
 picture(axes[0, 0], np.asarray(pixels[0, ..., 0]).astype(np.uint8), 'the map')
 for place, gradient, name in ((axes[0, 1], to_largest, 'max-pool'), (axes[0, 2], to_all, 'average pool')):
     picture(place, gradient[0, ..., 0], f'gradient through the {name}', limit=1.0)
-show(figure, 'Windows of 3x3. One scale for both: through a maximum one pixel of nine gets 1, through a mean each 1/9.')
+show(figure, f'Windows of {WINDOW}x{WINDOW}. One scale for both: through a maximum one pixel of {WINDOW**2} gets 1, '
+     f'through a mean each 1/{WINDOW**2}.')  # fmt: skip
 
 # %% [markdown]
 # ## Is it needed?

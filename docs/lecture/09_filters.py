@@ -7,7 +7,7 @@
 
 # %%
 import numpy as np
-from nets import digits_net, photographs_net, vgg_trunk
+from nets import DIGITS_EPOCHS, digits_net, photographs_net, vgg_trunk
 from page import canvas, picture, show
 
 from cnn_jax.drawing.figure import scale_of, tile
@@ -19,7 +19,7 @@ vgg = vgg_trunk()
 # %% [markdown]
 # ## First layers
 #
-# LeNet-5 as it is built today and as it was in 1998, both on digits: strokes of a direction, ends, and much that nobody
+# LeNet-5 as it is built today and as it was in 1998, both on digits: strokes of one slant, ends, and much that nobody
 # can name; with six filters a net has none to spare. An AlexNet with few filters on photographs: edges, waves and
 # colours. Colour and brightness part by themselves, as they do in the AlexNet of 2012.
 
@@ -30,7 +30,7 @@ show(
 )
 show(
     filters.draw(filters.visualize(faithful.model, faithful.variables), width=7.0),
-    'LeNet-5 of 1998 on the same digits, after six epochs.',
+    f'LeNet-5 of 1998 on the same digits; both nets are trained for {DIGITS_EPOCHS} epoch{"s" * (DIGITS_EPOCHS > 1)}.',
 )
 show(
     filters.draw(filters.visualize(alexnet.model, alexnet.variables, scale='each'), width=8.0),

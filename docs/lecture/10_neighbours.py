@@ -29,7 +29,7 @@ most = 120 if SMALL else 360
 found = neighbours.visualize(net.model, net.variables, examples=examples, most=most)
 show(
     neighbours.draw(found, class_names=net.class_names, width=9.0),
-    'Eight test digits and their nearest neighbours. The shares above are of all test digits.',
+    f'Eight test digits and their nearest neighbours. The shares above are of {most} test digits.',
 )
 for space in ('feature', 'pixel'):
     print(f'{space} space: {found[f"{space}_precision"].mean():.1%} of five neighbours have the same class')
@@ -85,8 +85,9 @@ show(
 # %%
 train = digits.open_split('train', default_data_dir())
 many = Examples(train, net.inputs)
-grid = image_grid.visualize(net.model, net.variables, examples=many, most=100 if SMALL else 400)
-show(image_grid.draw(grid, width=9.0), '400 digits by what LeNet-5 makes of them, in four forms.')
+count = 100 if SMALL else 400
+grid = image_grid.visualize(net.model, net.variables, examples=many, most=count)
+show(image_grid.draw(grid, width=9.0), f'{count} digits by what LeNet-5 makes of them, in four forms.')
 used = np.unique(grid['nearest'][grid['nearest'] >= 0]).size
 print(f'{grid["nearest"].shape[0]} cells a side; the second form shows {used} different images, the fourth '
       f'{(grid["assigned"] >= 0).sum()}')  # fmt: skip

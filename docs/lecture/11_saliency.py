@@ -28,7 +28,8 @@ outputs = scores.outputs(net.model, net.variables, images, chunk=10)
 each = [jax.tree.map(lambda values, row=row: values[row], outputs) for row in range(len(pixels))]
 surest = [net.task.explained(one, 0, net.names) for one in each]  # of each image the detection that it is surest of
 targets = np.stack([one.target for one in surest])
-print('the first five:', ', '.join(one.about for one in surest[:5]))
+sure = [one.about.replace(' ', ', ', 1) for one in surest]  # '7, 93 % at left top right bottom'
+print('the surest detection of each:', *sure, sep='\n  ')
 
 # %% [markdown]
 # ## Cover a part, and look at the score
@@ -55,7 +56,7 @@ def shown(one):
 
 figure, axes = canvas(5, 5, width=8.0, height=8.3)
 for row in range(5):
-    picture(axes[row, 0], pixels[row], surest[row].about.partition(' at')[0])
+    picture(axes[row, 0], pixels[row], sure[row].partition(' at')[0])
     for column, (name, values) in enumerate(maps.items(), 1):
         flat, limit = shown(values[row])
         picture(axes[row, column], flat, name if row == 0 else '', limit=limit)
@@ -113,7 +114,7 @@ place.set(xticks=range(len(names)), xticklabels=names, ylim=(-0.1, 1.05))
 place.set_xlabel('shuffled from the last layer down to')
 place.set_title('correlation with the map of the trained net')
 place.legend(loc='upper right')
-show(figure, 'What is left of each map as LeNet-5 forgets, in the mean of thirty digits.')
+show(figure, f'What is left of each map as LeNet-5 forgets, in the mean of {len(digits)} digits.')
 
 # %% [markdown]
 # Where a line stays high, the map is about the image and not about the net: it would have been as pretty for a net that

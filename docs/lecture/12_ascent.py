@@ -26,7 +26,8 @@ STEPS = {'steps': 10 if SMALL else 128}  # without it each preset takes those of
 # - *plain*: the score alone.
 # - *simonyan*: the score less the squares of the image (Simonyan et al. 2013, arXiv:1312.6034).
 # - *yosinski3*: a decay and a blur between the steps (Yosinski et al. 2015, arXiv:1506.06579; the third of their four).
-# - *lucid*: the image in a Fourier basis, and small random moves before each step (Olah et al. 2017).
+# - *lucid*: the image in a Fourier basis, and small random moves before each step (Olah et al. 2017,
+#   [Feature Visualization](https://distill.pub/2017/feature-visualization), Distill).
 # - *robust*: ours: moves, a blur, and steps of one size.
 
 # %%
@@ -74,8 +75,8 @@ for layer in ('conv1', 'conv3', 'conv5'):
 #
 # A class has many faces. *Multifaceted* visualisation (Nguyen et al. 2016, arXiv:1602.03616) first groups the images of
 # a class by what the net makes of them, and starts the ascent from the mean of each group: one picture for each facet.
-# It must stop early: after many steps all of them are the one four of above. Even so they differ little here: so small
-# a net has one idea of a four.
+# It must stop early: after many steps all of them become the same four, the one of the section before. Even so they
+# differ little here: so small a net has one idea of a four.
 
 # %%
 facets = multifaceted.visualize(

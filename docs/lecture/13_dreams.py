@@ -29,7 +29,8 @@ flower = str(bundled.find(PHOTOGRAPHS['flower']))
 # ## DeepDream
 #
 # The objective is half the sum of squares of a layer: whatever it sees, more of it. The image is changed at several
-# sizes, the smallest first, so that patterns of all sizes come in (Mordvintsev, Olah and Tyka 2015).
+# sizes, the smallest first, so that patterns of all sizes come in (Mordvintsev, Olah and Tyka 2015,
+# [Inceptionism](https://research.google/blog/inceptionism-going-deeper-into-neural-networks), Google's research blog).
 
 # %%
 LAYERS = ('conv2', 'conv5')
@@ -72,7 +73,9 @@ show(figure, 'A piece of the temple, and images that a layer takes for it.')
 #
 # The *style* of an image is which channels of a layer are active together, wherever that is: the product of the maps
 # with each other, summed over all places (the Gram matrix). The *content* is the maps of a higher layer, place by
-# place. Start at the content, and go down the gradient of both losses (Gatys, Ecker and Bethge 2015, arXiv:1508.06576).
+# place. Go down the gradient of both losses (Gatys, Ecker and Bethge 2015, arXiv:1508.06576). The paper starts from
+# white noise and adds both losses with fixed weights. Here the picture starts at the content, and the loss of each
+# layer counts as a share of what its target is, which suits small nets too; `--set.preset=gatys` does as the paper.
 
 # %%
 own = style.visualize(

@@ -25,7 +25,7 @@ from cnn_jax.ops.boxes import box_iou
 # the area that both share over the area that either has (IoU).
 
 # %%
-net = scenes_net()  # 8 epochs of 3,000 scenes of 32x32 pixels
+net = scenes_net()  # in full 8 epochs of 3,000 scenes of 32x32 pixels
 scenes = function('scenes_localize')(size=32).data.open('test', default_data_dir())
 rows = [scenes[row] for row in range(6)]
 shown = []
@@ -51,12 +51,13 @@ print(f'of {len(some)} test scenes: class right {np.mean(same):.0%}, box right {
 # ## Detection: several things
 #
 # How many there are is not known, so a fixed number of outputs cannot do. CenterNet (Zhou et al. 2019,
-# arXiv:1904.07850) makes a map for each class that peaks at the middle of each thing, and two maps that say how wide
-# and high the thing is there. The metric is COCO's average precision: how exact and how complete the boxes are, over
-# all thresholds of certainty, and for AP over ten thresholds of overlap.
+# arXiv:1904.07850) makes a map for each class that peaks at the middle of each thing, two maps that say how wide and
+# high the thing is there, and two that say by how much its middle misses that of the place, for a place of the map is
+# several pixels wide. The metric is COCO's average precision: how exact and how complete the boxes are, over all
+# thresholds of certainty, and for AP over ten thresholds of overlap.
 
 # %%
-file = detector_file()  # 2 epochs of 3,000 scenes
+file = detector_file()  # in full 2 epochs of 3,000 scenes
 detector = cnn_jax.load(file)
 print(file.with_suffix('.txt').read_text())
 scenes = function('scenes_detect')().data.open('test', default_data_dir())
@@ -78,10 +79,10 @@ show(pictures(shown, [''] * 6, columns=3, width=9.0), 'Six test scenes with up t
 # ## The full runs
 #
 # ```
-# python -m cnn_jax.main --experiment=scenes_localize   # 93.4 ± 0.7 % with the right class and box; 105 s of training
-# python -m cnn_jax.main --experiment=scenes_detect     # AP 75.1 ± 0.4, AP50 97.1 ± 0.2; 134 s
+# python -m cnn_jax.main --experiment=scenes_localize   # 93.4 ± 0.7 % with the right class and box
+# python -m cnn_jax.main --experiment=scenes_detect     # AP 75.1 ± 0.4, AP50 97.1 ± 0.2
 # ```
 #
-# On 2,000 test scenes, two cores, five seeds each. They say nothing of other pictures: a net that is good here has
-# learned this generator. For photographs: `pet_localize`, `coco_detect` and `voc_detect`, whose docstrings say what was
-# published.
+# On 2,000 test scenes, five seeds each; how long they train [stands with the tasks](../howto/tasks.md). They say
+# nothing of other pictures: a net that is good here has learned this generator. For photographs: `pet_localize`,
+# `coco_detect` and `voc_detect`, whose docstrings say what was published.

@@ -20,7 +20,8 @@ from cnn_jax.experiment import function
 #
 # FCN (Long et al. 2014, arXiv:1411.4038) turns the classifier into a convolution: 1x1 in the place of the fully
 # connected layer, so that a map of classes comes out. Transposed convolutions enlarge it, and finer maps from further
-# down are added on the way. The metric is the IoU of each class, in the mean.
+# down are added on the way. The metric is the IoU of each class, in the mean (mIoU). *Figure and ground* is the same
+# with two classes alone, any digit and none: it says whether the net sees where something is, whatever it takes it for.
 
 # %%
 given = {'num_train': 200, 'epochs': 1.0} if SMALL else {'num_train': 3000, 'epochs': 3.0}
@@ -35,7 +36,10 @@ show(pictures(drawn(result, 6), [''] * 6, columns=3, width=9.0), 'Six test scene
 #
 # A puppet with a digit for its head stands in for a person: thirteen joints. The net gives a map for each joint, and
 # the joint is where its map is highest (the simple baseline, Xiao et al. 2018, arXiv:1804.06208). PCK is the share of
-# joints that are found within a fifth of the body's height between shoulder and hip.
+# joints that are found within a fifth of the body's height between shoulder and hip. The *AP of OKS* is COCO's: each
+# joint counts by how near it is, from 1 for exact down to 0, measured against the size of the body and against how
+# exactly people place such a joint. A body is right where the mean over its joints reaches a level, and AP is the mean
+# over ten levels.
 
 # %%
 given = {'num_train': 200, 'epochs': 1.0} if SMALL else {'num_train': 3000, 'epochs': 1.5}
@@ -65,10 +69,10 @@ show(figure, 'The maps of the joints on one test puppet; those that stand alone 
 # ## The full runs
 #
 # ```
-# python -m cnn_jax.main --experiment=scenes_segment    # mIoU 84.0 ± 0.3, figure and ground 94.1 ± 0.1; 94 s
-# python -m cnn_jax.main --experiment=scenes_pose       # PCK 99.7 ± 0.1, OKS-AP 99.4 ± 0.1; 85 s
+# python -m cnn_jax.main --experiment=scenes_segment    # mIoU 84.0 ± 0.3, figure and ground 94.1 ± 0.1
+# python -m cnn_jax.main --experiment=scenes_pose       # PCK 99.7 ± 0.1, AP of OKS 99.4 ± 0.1
 # ```
 #
-# On 2,000 test scenes; seconds of training on two cores; five seeds each. `--config.decoder=unet` puts a U-Net in FCN's
-# place (Ronneberger et al. 2015, arXiv:1505.04597). For photographs: `pet_segment`, `voc_segment`, `coco_pose` and
-# `flic_pose`.
+# On 2,000 test scenes, five seeds each; how long they train [stands with the tasks](../howto/tasks.md).
+# `--config.decoder=unet` puts a U-Net in FCN's place (Ronneberger et al. 2015, arXiv:1505.04597). For photographs:
+# `pet_segment`, `voc_segment`, `coco_pose` and `flic_pose`.

@@ -23,8 +23,10 @@ from cnn_jax.visualize.engine.examples import Examples
 # %% [markdown]
 # ## Twice as large
 #
-# EDSR (Lim et al. 2017, arXiv:1707.02921) is a residual net without pools. Its last convolution makes four numbers for
-# each pixel and colour; the *pixel shuffle* lays them out as a square of 2x2. So all work is done at the small size.
+# EDSR (Lim et al. 2017, arXiv:1707.02921) is a residual net without pools: its blocks work at the small size. Then a
+# convolution makes four numbers for each pixel and map, 64 maps to 256, and the *pixel shuffle* (Shi et al. 2016,
+# arXiv:1609.05158) lays each four out as a square of 2x2. One last convolution reads the 64 maps at the large size and
+# gives three colours. Ours is narrower, 32 maps, and adds what it finds to the bicubic enlargement.
 
 # %%
 volume = jnp.arange(16.0).reshape(1, 2, 2, 4)
@@ -93,7 +95,7 @@ if trunk is not None:
     show(figure, 'The temple in brush strokes, by the convolutions of a VGG-16.')
 
 # %% [markdown]
-# One painting takes a minute of optimisation. *Fast style* trains a net that paints any photograph in one pass:
+# Each painting is an optimisation of its own. *Fast style* trains a net that paints any photograph in one pass:
 #
 # ```
 # python -m cnn_jax.main --experiment=fast_style --workdir=runs/strokes

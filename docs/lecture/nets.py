@@ -1,4 +1,4 @@
-"""The nets that the later pages look into: trained once, in seconds, and kept for all pages.
+"""The nets that the later pages look into: trained once, and kept for all pages.
 
 `digits_net()` is LeNet-5 on the digits. `photographs_net()` is a small AlexNet that tells eleven photographs apart by a
 piece of 48 by 48 pixels; of each photograph the right part is for testing. `scenes_net()` finds one digit on a
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax.traverse_util import unflatten_dict
-from page import ROOT, SMALL, quiet
+from page import ROOT, SMALL, quiet, say_if_small
 from PIL import Image
 
 import cnn_jax
@@ -33,12 +33,13 @@ from cnn_jax.weights import keras_file
 
 SIDE = 48  # pixels of a piece
 PIECES, TEST_PIECES = (40, 10) if SMALL else (400, 40)  # of each photograph
+DIGITS_EPOCHS = 1 if SMALL else 6
 PHOTOGRAPHS = bundled.FIRST | bundled.SECOND
 
 
 def digits_net(**options: Any) -> Net:
-    """LeNet-5, six epochs of the digits; options: of the experiment `lenet_digits`."""
-    given = {'epochs': 1.0 if SMALL else 6.0, 'history': None, **options}
+    """LeNet-5, `DIGITS_EPOCHS` epochs of the digits; options: of the experiment `lenet_digits`."""
+    given = {'epochs': float(DIGITS_EPOCHS), 'history': None, **options}
     return _trained(f'digits {options}', lambda: function('lenet_digits')(**given))
 
 
@@ -156,6 +157,7 @@ def _file(name: str, make: Callable[[], Experiment]) -> Path:
 
     Beside them stands a text with what the test split says of them.
     """
+    say_if_small()
     sources = [*sorted((ROOT / 'cnn_jax').rglob('*.py')), *sorted((ROOT / 'experiments').glob('*.py')), Path(__file__)]
     digest = hashlib.sha256(f'{name} {SMALL}'.encode())
     for source in sources:
@@ -163,7 +165,7 @@ def _file(name: str, make: Callable[[], Experiment]) -> Path:
     file = ROOT / 'runs' / 'lecture' / 'nets' / f'{name.split()[0]}_{digest.hexdigest()[:16]}.safetensors'
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        with quiet():
+        with quiet(f'training the net {name.split()[0]}, which later pages use too'):
             result = cnn_jax.train(make())
         file.with_suffix('.txt').write_text('\n'.join(result.task.outcome('test', result.evaluations['test'])))
         cnn_jax.load(result).save(file)

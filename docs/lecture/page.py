@@ -1,12 +1,14 @@
 """What the pages of the lecture share: how a figure is shown, and sizes for a quick look.
 
-`CNN_JAX_LECTURE=small` makes every page quick: fewer steps and images, so its numbers are not those of the site.
+`CNN_JAX_LECTURE=small` makes every page quick: the same nets, trained for fewer steps on fewer images. Its numbers are
+not those of the site, and what the text says of them need not hold; a page that trains says so.
 """
 
 import contextlib
+import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +113,25 @@ def photograph(name: str = 'china', *, size: tuple[int, int] | None = None) -> n
     return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BOX))
 
 
-def quiet() -> contextlib.AbstractContextManager[Any]:
-    """A context in which what a training says goes to the console's second stream, and not on the page."""
-    return contextlib.redirect_stdout(sys.stderr)
+@contextlib.contextmanager
+def quiet(what: str = 'training') -> Iterator[None]:
+    """A context in which what a training says goes into `runs/lecture/training.txt`, and not on the page.
+
+    what: is said on the console's second stream, so that a reader knows what takes so long.
+    """
+    say_if_small()
+    file = ROOT / 'runs' / 'lecture' / 'training.txt'
+    file.parent.mkdir(parents=True, exist_ok=True)
+    print(f'{what}; how it goes stands in {file.relative_to(ROOT)}', file=sys.stderr, flush=True)
+    with file.open('w', encoding='utf-8', buffering=1) as log, contextlib.redirect_stdout(log):
+        yield
+
+
+@functools.cache
+def say_if_small() -> None:
+    """Says once on a page that its nets are trained for a quick look; nothing on a page that trains them in full."""
+    if SMALL:
+        print('small: the nets of this page are trained shorter than its text tells; what it says need not hold')
 
 
 def drawn(result: Any, count: int) -> list[np.ndarray]:
