@@ -2,6 +2,7 @@
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,7 +131,7 @@ def test_a_grid_from_before_goes_on_as_it_was(tmp_path):
 @pytest.mark.parametrize(('others', 'words'), [((0.6,), False), ((0.7,), True)])
 def test_a_share_of_few_runs_lies_in_0_to_100_and_a_tie_is_said(others, words):
     rows = [SimpleNamespace(name=str(n), mean=mean, n=2) for n, mean in enumerate((0.7, *others))]
-    summary = SimpleNamespace(grid=SimpleNamespace(task=SimpleNamespace(headline=TOP1)), metric=TOP1, rows=rows)
+    summary: Any = SimpleNamespace(grid=SimpleNamespace(task=SimpleNamespace(headline=TOP1)), metric=TOP1, rows=rows)
     text = Chosen('0', {0: 0.75, 1: 0.8}, 1).in_words(summary)
     assert '95 % interval 45.73 to 100.00, 2 runs' in text
     assert ('of equal cells the one of the lower loss' in text) is words

@@ -32,8 +32,8 @@ def list_splits(root):
     return {'train': tree.list_classes(root / 'train', CLASSES), 'test': tree.list_classes(root / 'val', CLASSES)}
 
 
-def build(data_dir, root, say=lambda line: None, decoding=SMALL, **options):
-    options: dict[str, Any] = {'shard_bytes': 60_000, 'num_threads': 2} | options
+def build(data_dir, root, say=lambda line: None, decoding=SMALL, **given):
+    options: dict[str, Any] = {'shard_bytes': 60_000, 'num_threads': 2} | given
     return shards.build(NAME, data_dir, list_splits(root), class_names=CLASSES, say=say, decoding=decoding, **options)
 
 

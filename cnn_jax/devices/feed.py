@@ -49,7 +49,8 @@ class Feed:
         """How many images a split has, a class where it has few, and whether that is what the published set has."""
         source = self.source(split)
         classes = pipeline.class_size_note(self.data, split)
-        num_bad = getattr(source, 'num_bad', 0)  # of those sources that know it
+        known: Any = source
+        num_bad = getattr(known, 'num_bad', 0)  # of those sources that know it
         bad = f', {num_bad:,} of which cannot be read' if num_bad else ''
         usual = f'{self.data.name}: {split} has {len(source):,} images{bad}{classes}'
         return pipeline.size_note(self.data, split, source) or usual

@@ -172,7 +172,7 @@ for layer in ('conv1', 'conv2', 'conv5'):
         net.model, net.variables, examples=examples, layer=layer, num_patches=6, num_channels=40
     )
     alive = np.flatnonzero((arrays['values'] > 0).all(0))
-    field, seen = fields[layer][0], arrays['patches'].shape[2]
+    (field, _), seen = fields[layer] or (0, 0), arrays['patches'].shape[2]
     print(f'{layer}: receptive field {field} pixels{f", so the whole piece of {seen}" if field > seen else ""}; '
           f'{len(alive)} of the first {arrays["values"].shape[1]} channels answer')  # fmt: skip
     strong = alive[np.argsort(-arrays['values'][0, alive])][:5]
