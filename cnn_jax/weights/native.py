@@ -116,7 +116,7 @@ def about(path: str | Path) -> dict[str, Any]:
         raise CnnJaxError(
             f'weights: {path} was not written by weights.save; read it with weights.torchvision(ARCH, FILE) or '
             "weights.timm(NAME, FILE), or as a net with cnn_jax.load(FILE, architecture='torchvision/ARCH'), such as "
-            "'torchvision/resnet18'"
+            "'torchvision/resnet18', or --architecture"
         )
     try:
         header = json.loads(text)
