@@ -26,7 +26,8 @@ def test_a_signal_that_came_before_is_not_lost(signal_handlers):
     assert caught.value.exit_code == 143
 
 
-def test_a_signal_is_answered_at_once_though_the_end_takes_its_time(signal_handlers, capfd):
+def test_a_signal_is_answered_at_once_though_the_end_takes_its_time(signal_handlers, capfd, monkeypatch):
+    monkeypatch.setattr(os, 'isatty', lambda number: True)
     StopRequest().listen()
     os.kill(os.getpid(), signal.SIGINT)
     assert capfd.readouterr().err == 'stopping; a second signal ends the process at once\n'
@@ -38,6 +39,7 @@ def test_a_terminal_that_is_closed_hears_nothing_and_breaks_nothing(signal_handl
 
     stop = StopRequest()
     stop.listen()
+    monkeypatch.setattr(os, 'isatty', lambda number: True)
     monkeypatch.setattr(os, 'write', closed)
     os.kill(os.getpid(), signal.SIGHUP)
     assert stop.signal_number == signal.SIGHUP

@@ -115,9 +115,11 @@ def test_what_cannot_be_read_stands_in_its_place(run, tmp_path, capsys):
     assert main(given) == 3
     said = capsys.readouterr().err
     assert 'none of 3 pictures could be read: ' in said
-    assert f'{tmp_path}/found.csv says why of each' in said
-    words = 'not an image, or not in a supported format (JPEG, PNG, '
-    assert [words in row['error'] for row in rows_of(tmp_path / 'found.csv')] == [True] * 3
+    assert len(rows_of(tmp_path / 'found.csv')) == 6, 'what was there before stays'
+    assert main([*given[:-1], f'--output={tmp_path}/new.csv']) == 3
+    assert f'{tmp_path}/new.csv says why of each' in capsys.readouterr().err
+    words = 'no image in a supported format (JPEG, PNG, '
+    assert [words in row['error'] for row in rows_of(tmp_path / 'new.csv')] == [True] * 3
     one = sorted(folder.glob('*.jpg'))[0]
     alone = [*given[:2], f'--images={one}', f'--output={tmp_path}/one.csv']
     assert main(alone) == 3

@@ -58,7 +58,8 @@ class StopRequest:
             return
         self.signal_number = number
         with contextlib.suppress(OSError):  # the terminal is closed
-            os.write(2, STOPPING)  # no print, which the signal may have come in the middle of
+            if os.isatty(2):  # a person waits there; what is kept has one line about the end
+                os.write(2, STOPPING)  # no print, which the signal may have come in the middle of
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if self.agreed is not None:
             os.kill(os.getpid(), signal.SIGTERM)

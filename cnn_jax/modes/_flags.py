@@ -48,7 +48,11 @@ CHECKPOINT = Flag(
 DATA_DIR = Flag('data_dir', 'data sets; default: $TFDS_DATA_DIR, else ~/tensorflow_datasets')
 EVAL_BATCH_SIZE = Flag('eval_batch_size', 'images per evaluation batch; changes no result', 'number', least=1)
 OUTPUT = Flag('output', 'where answers go: predict a .csv, .jsonl or .json file, or a folder of masks; export a folder')
-QUESTIONS = Flag('questions', 'a .jsonl file, {"image", "question", "choices"} a line; --images is then their folder')
+QUESTIONS = Flag(
+    'questions',
+    'a .jsonl file, {"image", "question", "choices"} a line; of predict --images is their folder, of visualize --image '
+    'the number of one',
+)
 PARALLEL = Flag('parallel', 'how devices share a step', default='mapped', choices=('mapped', 'pmap', 'sharded'))
 DISTRIBUTED = Flag('distributed', 'join other processes; a cluster is joined without it', 'switch', False)
 PICTURES = Flag('pictures', 'draw at the end; --nopictures leaves it out', 'switch', True)

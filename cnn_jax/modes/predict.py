@@ -60,7 +60,7 @@ def _alone(command: Command) -> 'Net | None':
         return None
     if not file.exists():
         raise CnnJaxError(f'{file} is not there; give a weights file or a run, --init_from=FILE')
-    if given.checkpoint != CHECKPOINT.default:
+    if given.checkpoint not in (CHECKPOINT.default, 'latest'):
         raise CnnJaxError(f'--checkpoint is of a run, and {file} is a weights file; leave it out')
     net = load(file, architecture=given.architecture)
     command.log.say(repr(net).strip('<>'))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cnn_jax.devices.stop import Stopped
 from cnn_jax.errors import CnnJaxError
 from cnn_jax.modes._command import Command
-from cnn_jax.modes._flags import ARCHITECTURE, CHECKPOINT, DATA_DIR, INIT_FROM, PREPROCESSING, Flag
+from cnn_jax.modes._flags import ARCHITECTURE, CHECKPOINT, DATA_DIR, INIT_FROM, PREPROCESSING, QUESTIONS, Flag
 from cnn_jax.modes._help import option_lines
 from cnn_jax.workdir.log import Log
 from cnn_jax.workdir.progress import Task
@@ -34,7 +34,7 @@ FLAGS = (
         'a class by name or number, a detection (0 the surest), a joint, a word, a choice; or a channel of --layer',
     ),
     Flag('image', 'an image file, or the number of a test image, or from 0 of a question of --questions'),
-    Flag('questions', 'a .jsonl file, {"image", "question", "choices"} a line; --image is then the number of one'),
+    QUESTIONS,
 )
 GROUPS = (Flag('set', 'a setting of --method; --mode=visualize --method=NAME --help lists them'),)
 

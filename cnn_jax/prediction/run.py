@@ -41,7 +41,8 @@ def predict(
         log: the console.
 
     Raises:
-        DataError: no pictures, or none that can be read; a file has then a row for each that says why.
+        DataError: no pictures, or none that can be read; a new file has then a row for each that says why, one that
+            was there stays.
         StorageError: the output cannot be written.
     """
     if output is not None:
@@ -52,6 +53,7 @@ def predict(
     found = pictures.find(images or '') if questions is None else pictures.Found([line.file for line in asked], 0)
     if output is not None and not is_file(output):
         check_names(found.files)
+    there_before = output is not None and output.exists()
     if found.left_out:
         log.say(f'{found.left_out:,} files in {images} are not images and are left out')
     shown: list[dict[str, Any]] = []
@@ -81,9 +83,11 @@ def predict(
                     write(row)
                     bad += [f'{row["file"]}: {row["error"]}'] if 'error' in row else []
                     shown += [row] if len(shown) < SHOWN else []
+        none_read = f'none of {len(bad):,} pictures could be read: {"; ".join(bad[:NAMED])}'
+        if len(bad) == len(found.files) and (output is None or there_before):
+            raise DataError(none_read)  # while the answers of before are still in their place
     if len(bad) == len(found.files):
-        told = f'; {output} says why of each' if output is not None and is_file(output) else ''
-        raise DataError(f'none of {len(bad):,} pictures could be read: {"; ".join(bad[:NAMED])}{told}')
+        raise DataError(f'{none_read}; {output} says why of each')
     log.say(table([_short(columns(row)) for row in shown]))
     if len(found.files) > len(shown):
         log.say(f'and {len(found.files) - len(shown):,} more')

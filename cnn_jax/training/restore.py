@@ -162,7 +162,7 @@ def trained_variables(
             step, state = read_state(loaded.experiment, folder, mesh, which=which, report=log.say)
         log.say(f'{loaded.name}, step {step} of {folder}')
         return state.variables, {'workdir': str(folder), 'step': step}
-    if which != RESULT:
+    if which not in (RESULT, LATEST):
         raise CnnJaxError('--checkpoint is of the run in --workdir; of another write --init_from=RUN/checkpoints/best')
     if init_from is None:
         raise CnnJaxError('no weights: give --workdir=RUN, or --experiment=NAME with --init_from=FILE_OR_RUN')

@@ -140,7 +140,7 @@ def _open(encoded: bytes) -> Image.Image:
         if knows(encoded[:16]) is True:
             with explained('a damaged image: '):
                 return opener(io.BytesIO(encoded), '')
-    raise BadImage(f'not an image, or not in a supported format ({", ".join(FORMATS)})')
+    raise BadImage(f'no image in a supported format ({", ".join(FORMATS)})')
 
 
 @contextlib.contextmanager
