@@ -223,6 +223,15 @@ def test_a_sheet_that_asks_another_host_is_found(tmp_path):
     assert len(check.requests(tmp_path)) == 1
 
 
+def test_the_search_of_a_site_that_is_read_from_the_disk_asks_no_other_host():
+    """Zensical would load the worker that such a page needs from elsewhere, were there none of ours of this name."""
+    project = tomllib.loads((ROOT / 'zensical.toml').read_text(encoding='utf-8'))['project']
+    assert 'offline' in project['plugins']
+    (shim,) = project['extra']['polyfills']
+    assert 'iframe-worker' in shim['path']
+    assert (ROOT / 'docs' / 'pages' / shim['path']).is_file()
+
+
 def test_a_page_of_the_menu_that_is_not_there_is_an_error_unless_it_was_left_out(tmp_path, monkeypatch, capsys):
     (tmp_path / 'zensical.toml').write_text('[project]\nnav = [{"A" = ["lecture/1.md", {"B" = ["a.md"]}]}, "b.md"]\n')
     site, only = tmp_path / 'site', tmp_path / 'only.txt'
