@@ -11,7 +11,7 @@ import pytest
 from small_imagenet import CLASSES, jpeg, make_tree
 
 from cnn_jax.data import folder, pipeline, streaming
-from cnn_jax.data.formats import folder_splits
+from cnn_jax.data.formats import bad_images, folder_splits
 from cnn_jax.data.formats.folder_splits import Division
 from cnn_jax.data.formats.remembered import Remembered, remembering
 from cnn_jax.devices import mapping
@@ -487,3 +487,9 @@ def test_a_bad_image_that_stands_several_times_counts_once(tmp_path):
 def test_a_share_that_is_none(tmp_path, share):
     with pytest.raises(CnnJaxError, match='validation: got'):
         folder.load(folder=str(tmp_path / 'not looked at'), **SMALL | {'validation': share})
+
+
+def test_the_bad_images_of_a_part_are_counted_by_their_names():
+    bad = ['a/1: b.jpg: not an image: it is text', 'a/2.jpg: cut short', 'b/1.jpg: cut short']
+    assert bad_images.count_of(bad, ['a/1: b.jpg', 'a/2.jpg', 'a/3.jpg']) == 2
+    assert bad_images.count_of(bad, ['a/2', 'b/1', 'jpg']) == 0

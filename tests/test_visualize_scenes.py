@@ -235,14 +235,20 @@ def test_panels_of_the_class_that_wins_are_for_one_class_an_image():
         next(iter(draw.make_method('occlusion_panels').draw(subject_of('pose', 1), None, None)))
 
 
-def test_a_net_in_the_hand_explains_a_detection():
-    subject = subject_of('detection', 1)
+def in_the_hand(task):
+    """A net, the subject that it is of, and an image for it."""
+    subject = subject_of(task, 1)
     pixels = np.random.default_rng(0).integers(0, 255, (*SIZE, 1)).astype(np.uint8)
     net = Net(
         model=subject.model, variables=subject.variables, task=subject.task, class_names=NAMES, source='a test',
         preprocess=lambda keys, batch: {**batch, 'image': batch['image'] / 255}, read_file=np.asarray,
         image_shape=pixels.shape,
     )  # fmt: skip
+    return net, subject, pixels
+
+
+def test_a_net_in_the_hand_explains_a_detection():
+    net, subject, pixels = in_the_hand('detection')
     picture = net.explain(pixels, method='gradient', unit=1)
     expected, looked = gradient(subject._replace(images=jnp.asarray(pixels[None] / 255, jnp.float32)), 1)
     np.testing.assert_allclose(picture.arrays['maps'][..., 0], expected, rtol=1e-5, atol=1e-7)
@@ -252,13 +258,7 @@ def test_a_net_in_the_hand_explains_a_detection():
 
 
 def test_a_net_in_the_hand_explains_a_class_by_its_name():
-    subject = subject_of('localization', 1)
-    pixels = np.random.default_rng(0).integers(0, 255, (*SIZE, 1)).astype(np.uint8)
-    net = Net(
-        model=subject.model, variables=subject.variables, task=subject.task, class_names=NAMES, source='a test',
-        preprocess=lambda keys, batch: {**batch, 'image': batch['image'] / 255}, read_file=np.asarray,
-        image_shape=pixels.shape,
-    )  # fmt: skip
+    net, _, pixels = in_the_hand('localization')
     by_name, by_number = (net.explain(pixels, method='gradient', unit=unit) for unit in (NAMES[1].title(), 1))
     np.testing.assert_array_equal(by_name.arrays['maps'], by_number.arrays['maps'])
 

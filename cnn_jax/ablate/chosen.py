@@ -45,16 +45,14 @@ class Chosen(NamedTuple):
         if headline.unit == 'points':  # of few runs Student's interval is wider than what a share can be
             low, high = (float(np.clip(end, 0, 1)) for end in (low, high))
         interval = f'95 % interval {headline.show(low)} to {headline.show(high)}, {runs}'
-        equal = ', of equal cells the one of the lower loss' if self._had_an_equal(summary, row) else ''
+        tied = sum(other.mean == row.mean for other in summary.rows if other.n) > 1
+        equal = ', of equal cells the one of the lower loss' if tied else ''
         cells = 'this cell alone' if self.opened == 1 else f'{self.opened} cells'
         return (
             f'chosen by the mean {summary.metric.title}: {self.name}, {summary.metric.show(row.mean)}{equal}; its test '
             f'{headline.title} is {headline.show(mean)}{unit} ({interval if len(self.scores) > 1 else "one run"}); '
             f'the test split was opened for {cells}'
         )
-
-    def _had_an_equal(self, summary: Summary, row: Row) -> bool:
-        return sum(other.mean == row.mean for other in summary.rows if other.n) > 1
 
 
 def choose(summary: Summary) -> Row | None:

@@ -256,9 +256,9 @@ class _Folder:
         answer = several if listing.several else encoded.one_class
         assert listing.items is not None
         items = listing.items[stored]
-        rows = range(len(items)) if part is None else {*part.rows}
         bad = bad_images.bad_in(where, stored)
-        num_bad = sum(any(line.startswith(f'{items[row].name}: ') for line in bad) for row in rows) if bad else 0
+        names = (item.name for item in (items if part is None else [items[row] for row in {*part.rows}]))
+        num_bad = bad_images.count_of(bad, names) if bad else 0
         return EncodedSource(
             where, stored, self.decoding, part=part, answer=answer, called=str(self.root), num_bad=num_bad
         )

@@ -2,8 +2,9 @@
 
 import contextlib
 import logging
+import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,9 @@ def bad_in(folder: Path, split: str) -> list[str]:
         lines = (folder / LISTED_IN).read_text(encoding='utf-8', errors='surrogateescape').splitlines()
         return [line.partition('\t')[2] for line in lines if line.startswith(f'{split}\t')]
     return []
+
+
+def count_of(bad: Sequence[str], names: Iterable[str]) -> int:
+    """How many of the lines of `bad_in` are of images with these names, in which there may be a colon too."""
+    known = {*names}
+    return sum(any(line[: found.start()] in known for found in re.finditer(': ', line)) for line in bad)
